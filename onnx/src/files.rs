@@ -1,0 +1,23 @@
+//! Files that appear whole or not at all.
+
+use std::{fs::File, io, path::Path};
+
+/// Writes a file under a temporary name in the same folder, then renames it, so that no reader ever sees a part.
+///
+/// # Errors
+/// Whatever the file system says; the old file, if any, is then still there.
+pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are private by default; results are not secrets. The process's umask still applies.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    write(file.as_file_mut())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}

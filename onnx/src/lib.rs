@@ -1,0 +1,40 @@
+//! ONNX models: the messages of the file format, a typed graph builder, the metadata Mithridate keeps in a model,
+//! and reading and writing.
+//!
+//! Both halves of Mithridate meet here: the attacker builds graphs of what it trained, the certification runtime
+//! reads whatever graph it is given. The crate knows protobuf and nothing of either engine.
+//!
+//! ```
+//! use ndarray::{Array1, Array2};
+//! use mithridate_onnx::{Dim, ElementType, GraphBuilder, ModelMetadata};
+//!
+//! let mut graph = GraphBuilder::new("linear");
+//! let image = graph.input("image", ElementType::Float, &[Dim::symbolic("batch"), Dim::Fixed(4)])?;
+//! let weight = graph.constant("weight", &Array2::from_elem((3, 4), 0.5).view().into_dyn());
+//! let bias = graph.constant("bias", &Array1::zeros(3).view().into_dyn());
+//! let logits = graph.linear(&image, &weight, Some(&bias))?;
+//! let model = graph.finish(&[("logits", &logits)], &ModelMetadata::default())?;
+//! assert_eq!(mithridate_onnx::summarize(&model)?.outputs[0].to_string(), "logits: float [batch, 3]");
+//! # Ok::<(), mithridate_onnx::OnnxError>(())
+//! ```
+
+mod builder;
+mod element_type;
+mod error;
+mod file;
+pub mod files;
+pub mod messages;
+mod metadata;
+mod summary;
+
+pub use builder::{Conv2d, GraphBuilder, Pool2d, Value};
+pub use element_type::ElementType;
+pub use error::OnnxError;
+pub use file::{from_bytes, read, to_bytes, write};
+pub use metadata::ModelMetadata;
+pub use summary::{Dim, ModelSummary, ValueSummary, summarize};
+
+/// Version of the file format that this crate writes.
+pub const IR_VERSION: i64 = 8;
+/// Version of the standard operator set that this crate writes.
+pub const OPSET_VERSION: i64 = 17;

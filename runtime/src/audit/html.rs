@@ -1,0 +1,67 @@
+use std::collections::BTreeSet;
+
+use askama::Template;
+
+use super::{Audit, RunSummary};
+use crate::{
+    report::{BarChart, BarGroup, Curve, LineChart, STYLE, certified_accuracy_curve, colour},
+    statistics::{Interval, round_down},
+};
+
+/// An audit as a page that needs nothing but a browser.
+pub fn to_html(audit: &Audit) -> String {
+    let runs: Vec<&RunSummary> = audit.baseline.iter().chain(&audit.runs).collect();
+    let curves = LineChart {
+        title: "Certified accuracy against radius".into(),
+        x_label: "ℓ2 radius, in units of the data set".into(),
+        y_label: "certified accuracy".into(),
+        y_max: 1.0,
+        curves: runs
+            .iter()
+            .enumerate()
+            .map(|(series, run)| Curve {
+                name: Some(run.name.clone()),
+                colour: colour(series),
+                points: certified_accuracy_curve(&run.right_radii, run.all.inputs),
+            })
+            .collect(),
+    };
+    let classes: BTreeSet<usize> = runs.iter().flat_map(|run| run.classes.keys().copied()).collect();
+    let bars = BarChart {
+        title: "Average certified radius by class".into(),
+        x_label: "class".into(),
+        y_label: "average certified radius".into(),
+        series: runs.iter().map(|run| run.name.clone()).collect(),
+        groups: classes
+            .iter()
+            .map(|class| BarGroup {
+                name: class.to_string(),
+                values: runs.iter().map(|run| run.classes.get(class).map(|group| group.acr)).collect(),
+            })
+            .collect(),
+    };
+    let page = Page { audit, runs, style: STYLE, curves: curves.to_svg(), bars: bars.to_svg() };
+    page.render().unwrap_or_default()
+}
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct Page<'a> {
+    audit: &'a Audit,
+    runs: Vec<&'a RunSummary>,
+    style: &'static str,
+    curves: String,
+    bars: String,
+}
+
+impl Page<'_> {
+    #[allow(clippy::unused_self, clippy::trivially_copy_pass_by_ref)]
+    fn down(&self, value: &f64) -> String {
+        round_down(*value, 4)
+    }
+
+    #[allow(clippy::unused_self)]
+    fn interval(&self, interval: &Interval) -> String {
+        format!("{:+.4} ({:+.4} to {:+.4})", interval.value, interval.low, interval.high)
+    }
+}

@@ -1,0 +1,68 @@
+use std::fmt::Write;
+
+use super::{Audit, GroupSummary};
+use crate::statistics::{Interval, round_down};
+
+/// An audit as a table for a terminal; radii and accuracies are rounded down.
+pub fn to_text(audit: &Audit) -> String {
+    let mut text = String::new();
+    let baseline = audit.baseline.iter();
+    for run in audit.runs.iter().chain(baseline.clone()) {
+        let is_baseline = baseline.clone().any(|other| std::ptr::eq(other, run));
+        let role = if is_baseline { " (baseline)" } else { "" };
+        let _ = writeln!(
+            text,
+            "{}{role}: {}, σ {}, α {}, n {}",
+            run.name, run.model, run.sigma, run.alpha, run.n
+        );
+        let _ = write!(
+            text,
+            "  {:>8} {:>7} {:>7} {:>9} {:>9}",
+            "class", "inputs", "ACR", "accuracy", "abstained"
+        );
+        for radius in &audit.radii {
+            let _ = write!(text, " {:>7}", format!("≥{radius}"));
+        }
+        text.push('\n');
+        line(&mut text, "all", &run.all);
+        if run.classes.len() > 1 {
+            for (class, group) in &run.classes {
+                line(&mut text, &class.to_string(), group);
+            }
+        }
+    }
+    for comparison in &audit.comparisons {
+        let _ = writeln!(
+            text,
+            "{} against the baseline, {} inputs in common:",
+            comparison.name, comparison.all.inputs
+        );
+        let mut difference = |name: &str, interval: &Interval| {
+            let Interval { value, low, high } = interval;
+            let _ = writeln!(text, "  {name:<22} {value:+.4}  (95 % interval {low:+.4} to {high:+.4})");
+        };
+        difference("ACR", &comparison.all.acr);
+        difference("accuracy", &comparison.all.approximate_accuracy);
+        if comparison.classes.len() > 1 {
+            for (class, group) in &comparison.classes {
+                difference(&format!("ACR of class {class}"), &group.acr);
+            }
+        }
+    }
+    text
+}
+
+fn line(text: &mut String, name: &str, group: &GroupSummary) {
+    let _ = write!(
+        text,
+        "  {name:>8} {:>7} {:>7} {:>9} {:>9}",
+        group.inputs,
+        round_down(group.acr, 4),
+        round_down(group.approximate_accuracy, 4),
+        group.abstained
+    );
+    for at in &group.certified_accuracy {
+        let _ = write!(text, " {:>7}", round_down(at.value, 4));
+    }
+    text.push('\n');
+}

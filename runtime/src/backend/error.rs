@@ -1,0 +1,49 @@
+use std::path::PathBuf;
+
+/// What can go wrong between a model file and its logits.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// ONNX Runtime is not where it should be.
+    #[error("the ONNX Runtime library {} {problem}; `python3 scripts/setup.py onnxruntime` fetches it, or set ORT_DYLIB_PATH to a libonnxruntime of version 1.24 or newer", path.display())]
+    Library {
+        /// The library.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The execution provider is not in this ONNX Runtime, or its device is not in this machine.
+    #[error("the execution provider {provider} can't be used: {problem}")]
+    Provider {
+        /// The provider.
+        provider: String,
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// The file is no ONNX model.
+    #[error(transparent)]
+    Model(#[from] mithridate_onnx::OnnxError),
+    /// ONNX Runtime refuses the model.
+    #[error("ONNX Runtime can't load {}: {problem}", path.display())]
+    Load {
+        /// The model.
+        path: PathBuf,
+        /// What it said.
+        problem: String,
+    },
+    /// The model is not a classifier of the kind that can be certified.
+    #[error("{} can't be certified: {problem}", path.display())]
+    Unsupported {
+        /// The model.
+        path: PathBuf,
+        /// What it has, and what is needed.
+        problem: String,
+    },
+    /// The engine failed while running.
+    #[error("the model failed on a batch of {batch} inputs: {problem}")]
+    Run {
+        /// Inputs in the batch.
+        batch: usize,
+        /// What the engine said.
+        problem: String,
+    },
+}

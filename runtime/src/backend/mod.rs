@@ -1,0 +1,59 @@
+//! Engines that run a classifier. A [`Classifier`] turns a batch of inputs into logits; certification knows no more
+//! of it than that.
+
+mod error;
+mod mock;
+#[cfg(feature = "ort")]
+mod onnxruntime;
+
+pub use error::BackendError;
+pub use mock::LinearClassifier;
+#[cfg(feature = "ort")]
+pub use onnxruntime::{OnnxClassifier, OnnxRuntime, Provider};
+
+/// A classifier that an engine runs.
+pub trait Classifier: Send {
+    /// Number of values in one input, C·H·W.
+    fn input_len(&self) -> usize;
+
+    /// Number of classes, K.
+    fn classes(&self) -> usize;
+
+    /// The only batch size the model takes, if it takes just one.
+    fn fixed_batch(&self) -> Option<usize> {
+        None
+    }
+
+    /// Writes the logits of a batch: N×(C·H·W) values in, N×K values out, both row-major.
+    ///
+    /// # Errors
+    /// [`BackendError::Run`] if the engine fails.
+    fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError>;
+}
+
+/// The class that a row of logits votes for: the largest one. A tie of the largest, or a logit that is not finite,
+/// is a vote for nobody, so that it can never count towards a certificate.
+///
+/// ```
+/// use mithridate_runtime::backend::vote;
+///
+/// assert_eq!(vote(&[0.1, 2.0, -3.0]), Some(1));
+/// assert_eq!(vote(&[2.0, 2.0, 0.0]), None);
+/// assert_eq!(vote(&[0.0, f32::NAN, 9.0]), None);
+/// assert_eq!(vote(&[0.0, f32::INFINITY, 9.0]), None);
+/// ```
+pub fn vote(logits: &[f32]) -> Option<usize> {
+    let mut best = None;
+    let mut largest = f32::NEG_INFINITY;
+    for (class, &logit) in logits.iter().enumerate() {
+        if !logit.is_finite() {
+            return None;
+        }
+        if logit > largest {
+            (best, largest) = (Some(class), logit);
+        } else if logit == largest {
+            best = None;
+        }
+    }
+    best
+}

@@ -1,0 +1,78 @@
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use crate::backend::BackendError;
+
+/// ONNX Runtime, loaded from its library once in a process.
+#[derive(Clone, Debug)]
+pub struct OnnxRuntime {
+    pub(super) environment: ort::environment::Environment,
+    library: PathBuf,
+}
+
+const LIBRARY: &str = "libonnxruntime.so";
+
+impl OnnxRuntime {
+    /// Loads the library named by `ORT_DYLIB_PATH`; without it the one that `scripts/setup.py` put into
+    /// `third_party` of the folder the program is in or one above it; without that the system's own.
+    ///
+    /// A process has one ONNX Runtime: later calls return the first.
+    ///
+    /// # Errors
+    /// [`BackendError::Library`] if there is none, or it can't be used.
+    pub fn load() -> Result<Self, BackendError> {
+        static LOADED: OnceLock<Result<OnnxRuntime, (PathBuf, String)>> = OnceLock::new();
+        LOADED
+            .get_or_init(load_from)
+            .clone()
+            .map_err(|(path, problem)| BackendError::Library { path, problem })
+    }
+
+    /// The library's file.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// Version of the library, such as `1.30.0`.
+    pub fn version(&self) -> String {
+        let real = self.library.canonicalize().unwrap_or_else(|_| self.library.clone());
+        let name = real.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        match name.split_once(".so.") {
+            Some((_, version)) => version.into(),
+            None => ort::info().into(),
+        }
+    }
+}
+
+fn load_from() -> Result<OnnxRuntime, (PathBuf, String)> {
+    let library = find();
+    // `ort` panics on some broken paths and explains others poorly.
+    if library.components().count() > 1 && !library.is_file() {
+        return Err((library, "does not exist".into()));
+    }
+    let broken = |problem: String| (library.clone(), format!("can't be loaded ({problem})"));
+    let environment = ort::init_from(&library)
+        .map_err(|error| broken(error.to_string()))?
+        .with_name("mithridate")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| broken(error.to_string()))?;
+    Ok(OnnxRuntime { environment, library })
+}
+
+fn find() -> PathBuf {
+    if let Some(path) = env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        return std::path::absolute(&path).unwrap_or(path);
+    }
+    let program = env::current_exe().unwrap_or_default();
+    program
+        .ancestors()
+        .skip(1)
+        .flat_map(|folder| [folder.join(LIBRARY), folder.join("third_party/onnxruntime/lib").join(LIBRARY)])
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| PathBuf::from(LIBRARY))
+}

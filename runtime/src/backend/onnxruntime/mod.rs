@@ -1,0 +1,9 @@
+//! ONNX Runtime as the engine.
+
+mod classifier;
+mod library;
+mod provider;
+
+pub use classifier::OnnxClassifier;
+pub use library::OnnxRuntime;
+pub use provider::Provider;

@@ -1,0 +1,54 @@
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Alpha, Sigma};
+
+/// Numbers of samples that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// No samples.
+    #[error("{name} must be at least 1 and is {value}")]
+    NoSamples {
+        /// Which number.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+    },
+    /// No workers or no batch.
+    #[error("at least one model instance and a batch of at least one input are needed")]
+    NoWorkers,
+}
+
+/// What a certificate depends on, besides model and input.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Standard deviation of the noise.
+    pub sigma: Sigma,
+    /// Probability that a certificate may be wrong.
+    pub alpha: Alpha,
+    /// Samples that choose the class.
+    pub n0: u64,
+    /// Fresh samples that bound its probability.
+    pub n: u64,
+    /// Seed of all noise.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// The field's usual α = 0.001, n0 = 100 and n = 100,000.
+    pub fn new(sigma: Sigma, seed: u64) -> Self {
+        Self { sigma, alpha: Alpha::USUAL, n0: 100, n: 100_000, seed }
+    }
+
+    /// Refuses numbers of samples below 1.
+    ///
+    /// # Errors
+    /// [`SettingsError::NoSamples`].
+    pub fn check(&self) -> Result<(), SettingsError> {
+        for (name, value) in [("n0", self.n0), ("n", self.n)] {
+            if value < 1 {
+                return Err(SettingsError::NoSamples { name, value });
+            }
+        }
+        Ok(())
+    }
+}

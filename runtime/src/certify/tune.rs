@@ -1,0 +1,156 @@
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{BackendError, Classifier};
+
+/// How work is split: instances of the model, threads within each, and batch size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Instances of the model, each on a thread of its own.
+    pub sessions: usize,
+    /// Threads within an operator of each instance.
+    pub threads: usize,
+    /// Inputs in a batch.
+    pub batch: usize,
+}
+
+/// Instances of a model.
+pub type Instances = Vec<Box<dyn Classifier>>;
+
+/// Batch sizes tried, smallest first.
+const BATCHES: [usize; 7] = [16, 64, 128, 256, 512, 1024, 2048];
+/// Most bytes in the inputs of one batch.
+const MAX_BATCH_BYTES: usize = 64 << 20;
+/// Time for one batch size.
+const TIME_A_SIZE: Duration = Duration::from_millis(60);
+/// Time for one way to split the threads.
+const TIME_A_SPLIT: Duration = Duration::from_millis(600);
+
+/// Finds the fastest way to run a model with `threads` threads by trying: every split of the threads into instances
+/// and threads within an operator that makes sense, with batch sizes from small to large until they stop getting
+/// faster. Takes about a second. Results do not depend on it, only the time they take.
+///
+/// `load` makes an instance of the model with so many threads; `batch` fixes the batch size. Returns the plan and
+/// its instances, ready to run.
+///
+/// # Errors
+/// [`BackendError`] from loading or running the model.
+pub fn plan(
+    mut load: impl FnMut(usize) -> Result<Box<dyn Classifier>, BackendError>,
+    threads: usize,
+    batch: Option<usize>,
+) -> Result<(Plan, Instances), BackendError> {
+    let threads = threads.max(1);
+    let mut splits = vec![(threads, 1)];
+    if threads > 1 {
+        splits.push((1, threads));
+    }
+    if threads >= 8 {
+        splits.push((threads / 4, 4));
+    }
+    let mut best: Option<(f64, (Plan, Instances))> = None;
+    for (sessions, inner) in splits {
+        let mut models = (0..sessions).map(|_| load(inner)).collect::<Result<Vec<_>, _>>()?;
+        let (rate, size) = fastest_batch(&mut models, batch)?;
+        // An earlier split is kept unless a later one is clearly faster.
+        if best.as_ref().is_none_or(|(fastest, ..)| rate > 1.03 * fastest) {
+            best = Some((rate, (Plan { sessions, threads: inner, batch: size }, models)));
+        }
+    }
+    // There is at least one split.
+    best.map(|(_, found)| found)
+        .ok_or_else(|| BackendError::Run { batch: 0, problem: "no way to split the threads".into() })
+}
+
+/// Samples per second and size of the fastest batch.
+fn fastest_batch(
+    models: &mut [Box<dyn Classifier>],
+    fixed: Option<usize>,
+) -> Result<(f64, usize), BackendError> {
+    let largest = (MAX_BATCH_BYTES / (4 * models[0].input_len())).max(1);
+    let sizes: Vec<usize> = match models[0].fixed_batch().or(fixed) {
+        Some(size) => vec![size],
+        None => BATCHES.into_iter().filter(|&size| size <= largest.max(BATCHES[0])).collect(),
+    };
+    let started = Instant::now();
+    let (mut best, mut slower) = ((0.0, sizes[0]), 0);
+    for size in sizes {
+        let rate = time_forward(models, size, TIME_A_SIZE)?;
+        // A larger batch must be worth its memory.
+        if rate > 1.02 * best.0 {
+            (best, slower) = ((rate, size), 0);
+        } else {
+            slower += 1;
+        }
+        if slower == 2 || started.elapsed() > TIME_A_SPLIT {
+            break;
+        }
+    }
+    Ok(best)
+}
+
+/// Samples per second of the forward pass alone, all instances at work at once, over at least `time`.
+///
+/// # Errors
+/// [`BackendError`] from the model.
+pub fn time_forward(
+    models: &mut [Box<dyn Classifier>],
+    batch: usize,
+    time: Duration,
+) -> Result<f64, BackendError> {
+    let rates = thread::scope(|scope| {
+        let threads: Vec<_> = models
+            .iter_mut()
+            .map(|model| {
+                scope.spawn(move || {
+                    // Any values do, but not all alike.
+                    let inputs: Vec<f32> =
+                        (0..batch * model.input_len()).map(|i| (i % 251) as f32 / 251.0).collect();
+                    let mut logits = Vec::new();
+                    model.logits(&inputs, &mut logits)?;
+                    let (started, mut runs) = (Instant::now(), 0);
+                    while runs == 0 || started.elapsed() < time {
+                        model.logits(&inputs, &mut logits)?;
+                        runs += 1;
+                    }
+                    Ok(f64::from(runs) * batch as f64 / started.elapsed().as_secs_f64())
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| {
+                thread.join().unwrap_or_else(|_| {
+                    Err(BackendError::Run { batch, problem: "its thread ended unexpectedly".into() })
+                })
+            })
+            .collect::<Result<Vec<f64>, _>>()
+    })?;
+    Ok(rates.iter().sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array2};
+
+    use super::*;
+    use crate::backend::LinearClassifier;
+
+    #[test]
+    fn a_plan_uses_the_threads_and_batch_it_is_given() {
+        let mut loaded = Vec::new();
+        let load = |threads| {
+            loaded.push(threads);
+            Ok(Box::new(LinearClassifier::new(Array2::zeros((2, 8)), Array1::zeros(2)))
+                as Box<dyn Classifier>)
+        };
+        let (plan, models) = plan(load, 2, Some(100)).unwrap();
+        assert_eq!((plan.batch, plan.sessions * plan.threads), (100, 2));
+        assert_eq!(models.len(), plan.sessions);
+        assert_eq!(loaded, [1, 1, 2]);
+    }
+}

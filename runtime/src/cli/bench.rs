@@ -1,0 +1,106 @@
+use std::time::{Duration, Instant};
+
+use clap::{Args, builder::RangedU64ValueParser};
+use serde_json::json;
+
+use super::{certify::file_name, model::ModelArguments};
+use crate::{
+    certify::{Certifier, Input, Instances, Settings, Timings, time_forward},
+    evidence::Machine,
+    terminal,
+    units::Sigma,
+};
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  rscert bench --model lenet.onnx")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Seconds for each of the two measurements
+    #[arg(long, default_value_t = 4, value_name = "S", value_parser = RangedU64ValueParser::<u64>::new().range(1..=600))]
+    seconds: u64,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let (runtime, classifier) = arguments.model.open()?;
+    let mut ready = arguments.model.ready(runtime, classifier)?;
+    let plan = ready.plan;
+    let half = Duration::from_secs(arguments.seconds) / 2;
+
+    // The bare engine before and after, so that a machine that slows down or speeds up favours neither.
+    let before = time_forward(&mut ready.instances, plan.batch, half)?;
+    let (whole, timings, mut instances) =
+        time_whole(&ready.input_shape, ready.instances, plan.batch, 2 * half)?;
+    let after = time_forward(&mut instances, plan.batch, half)?;
+
+    let raw = f64::midpoint(before, after);
+    let part = |time: Duration| timings.samples as f64 * plan.sessions as f64 / time.as_secs_f64();
+    let machine = Machine::this();
+    if arguments.json {
+        let document = json!({
+            "model": file_name(&arguments.model.model),
+            "engine": format!("ONNX Runtime {}", ready.runtime.version()),
+            "provider": arguments.model.provider.to_string(),
+            "plan": plan,
+            "machine": machine,
+            "samples_per_second": {
+                "engine_alone": raw,
+                "whole": whole,
+                "noise": part(timings.noise),
+                "forward": part(timings.forward),
+                "count": part(timings.count),
+            },
+            "ratio_to_engine": whole / raw,
+            "outside_forward": timings.overhead(),
+        });
+        return Ok(terminal::print(&format!("{document:#}\n"))?);
+    }
+    let text = format!(
+        "{} on {}, {} ({} threads)\n\
+         plan: {} x {} threads, batch {}\n\
+         samples a second\n  \
+         engine alone   {raw:>12.0}\n  \
+         certification  {whole:>12.0}  ({:.1} % of the engine alone)\n  \
+         - noise        {:>12.0}\n  \
+         - forward pass {:>12.0}\n  \
+         - counting     {:>12.0}\n\
+         time outside the forward pass: {:.1} %\n",
+        file_name(&arguments.model.model),
+        arguments.model.provider,
+        machine.processor,
+        machine.threads,
+        plan.sessions,
+        plan.threads,
+        plan.batch,
+        100.0 * whole / raw,
+        part(timings.noise),
+        part(timings.forward),
+        part(timings.count),
+        100.0 * timings.overhead(),
+    );
+    Ok(terminal::print(&text)?)
+}
+
+/// Certifies a grey image again and again for about `time`; samples a second by the clock on the wall.
+fn time_whole(
+    shape: &[usize],
+    instances: Instances,
+    batch: usize,
+    time: Duration,
+) -> anyhow::Result<(f64, Timings, Instances)> {
+    let n = 50 * batch as u64;
+    let settings = Settings { n0: 100, n, ..Settings::new(Sigma::new(0.25)?, 0) };
+    let mut certifier = Certifier::new(instances, settings, batch)?;
+    let image = vec![0.5; shape.iter().product()];
+    let started = Instant::now();
+    let endless = (0..).map_while(|index| {
+        (index == 0 || started.elapsed() < time).then(|| Input { index, label: None, image: image.clone() })
+    });
+    certifier.certify_all(endless, |_| {}, |_| Ok(()))?;
+    let timings = certifier.timings();
+    let rate = timings.samples as f64 / started.elapsed().as_secs_f64();
+    Ok((rate, timings, certifier.into_models()))
+}

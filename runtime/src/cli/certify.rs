@@ -1,0 +1,305 @@
+use std::{
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
+use mithridate_onnx::ModelMetadata;
+use serde_json::json;
+
+use super::model::{ModelArguments, ReadyModel};
+use crate::{
+    audit::{Audit, summarize, to_text},
+    backend::Classifier,
+    certify::{Certifier, Input, Settings, Timings},
+    data::{Dataset, Split, sha256_file},
+    evidence::{
+        DataSource, EvidenceWriter, Execution, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA,
+        Selection, read_evidence,
+    },
+    noise::{GENERATOR, seed_from_os},
+    terminal::{self, Progress},
+    units::{Alpha, Sigma},
+};
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  rscert certify --model lenet.onnx --data data/mnist --sigma 0.25 --class 8 --max 100 --out run.jsonl")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    /// The data set: a folder of IDX files, or one IDX file of images with its labels beside it
+    #[arg(long, value_name = "PATH")]
+    data: PathBuf,
+    /// Part of the data set, if it is a folder
+    #[arg(long, value_enum, default_value = "test")]
+    split: SplitArgument,
+    /// Standard deviation of the noise, in units of the data set (images in [0, 1]) [default: the
+    /// training sigma in the model's metadata]
+    #[arg(long, value_name = "SIGMA")]
+    sigma: Option<Sigma>,
+    /// Samples that choose the class
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..=MAX_SAMPLES))]
+    n0: u64,
+    /// Fresh samples that bound its probability
+    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..=MAX_SAMPLES))]
+    n: u64,
+    /// Probability that a certificate may be wrong
+    #[arg(long, default_value = "0.001", value_name = "ALPHA")]
+    alpha: Alpha,
+    /// Only inputs of these classes, such as 8 or 0,1,2
+    #[arg(long, value_delimiter = ',', value_name = "CLASSES")]
+    class: Vec<usize>,
+    /// Certify at most so many inputs
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    max: Option<usize>,
+    /// Take every N-th of the inputs chosen by --class
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    skip: usize,
+    /// Seed of all noise [default: from the operating system, written into the evidence]
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
+    /// The evidence file [default: the model's name with .evidence.jsonl]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Continue an interrupted run where it stopped
+    #[arg(long)]
+    resume: bool,
+    /// Print one JSON document instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Bounds are tested up to this many samples.
+const MAX_SAMPLES: u64 = 100_000_000;
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SplitArgument {
+    Train,
+    Test,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
+    let metadata = ModelMetadata::of(&mithridate_onnx::read(&arguments.model.model)?)?;
+    let sigma = choose_sigma(arguments, &metadata)?;
+    let split = match arguments.split {
+        SplitArgument::Train => Split::Train,
+        SplitArgument::Test => Split::Test,
+    };
+    let data = Dataset::open(&arguments.data, split)?;
+    let (runtime, classifier) = arguments.model.open()?;
+    let classes = classifier.classes();
+    check_shapes(&arguments.model.model, classifier.input_shape(), &data)?;
+    let indices = select(arguments, &data, classes)?;
+    let seed = match (arguments.seed, arguments.resume) {
+        (Some(seed), _) => seed,
+        (None, true) => seed_of(&out)?,
+        (None, false) => seed_from_os().context("cannot draw a seed; give one with --seed")?,
+    };
+    let model_sha256 = sha256_file(&arguments.model.model)?;
+    let ready = arguments.model.ready(runtime, classifier)?;
+    let header = header(
+        arguments,
+        &ready,
+        &data,
+        Settings { sigma, alpha: arguments.alpha, n0: arguments.n0, n: arguments.n, seed },
+        ModelSource { file: file_name(&arguments.model.model), sha256: model_sha256, classes },
+        indices.len(),
+    );
+
+    let (writer, done) = if arguments.resume && out.exists() {
+        match EvidenceWriter::resume(&out, &header)? {
+            Some(resumed) => resumed,
+            None => return report(arguments, &out, None),
+        }
+    } else {
+        (EvidenceWriter::create(&out, &header)?, 0)
+    };
+    let timings = certify(ready, &header, &data, &indices, writer, done)?;
+    report(arguments, &out, Some(timings))
+}
+
+fn certify(
+    ready: ReadyModel,
+    header: &Header,
+    data: &Dataset,
+    indices: &[usize],
+    mut writer: EvidenceWriter,
+    done: u64,
+) -> anyhow::Result<Timings> {
+    let samples = header.settings.n0 + header.settings.n;
+    let mut progress = Progress::new(
+        &format!("certifying {}", header.model.file),
+        indices.len() as u64 * samples,
+        "samples",
+    );
+    progress.resume_at(done * samples);
+    let mut certifier = Certifier::new(ready.instances, header.settings, ready.plan.batch)?;
+    let inputs = indices.iter().skip(done as usize).map(|&index| Input {
+        index: index as u64,
+        label: Some(usize::from(data.labels()[index])),
+        image: data.image(index),
+    });
+    let mut failure = None;
+    let result = certifier.certify_all(
+        inputs,
+        |samples| progress.advance(samples),
+        |certificate| {
+            let label = certificate.label.unwrap_or_default();
+            writer.record(Record::new(certificate, label, header.settings.n), header).map_err(|error| {
+                let message = error.to_string();
+                failure = Some(error);
+                std::io::Error::other(message)
+            })
+        },
+    );
+    progress.finish();
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    result?;
+    writer.finish()?;
+    Ok(certifier.timings())
+}
+
+fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow::Result<()> {
+    let evidence = read_evidence(out)?;
+    let summary = summarize(&file_name(out), &evidence, &[]);
+    if arguments.json {
+        let document = json!({
+            "evidence": out,
+            "run": summary,
+            "seed": evidence.header.settings.seed,
+            "plan": evidence.header.execution.plan,
+            "overhead": timings.map(|timings| timings.overhead()),
+        });
+        return Ok(terminal::print(&format!("{document:#}\n"))?);
+    }
+    let mut text =
+        to_text(&Audit { radii: vec![], runs: vec![summary], baseline: None, comparisons: vec![] });
+    let footer = &evidence.footer;
+    text += &format!("{} samples; evidence in {}\n", footer.samples, out.display());
+    Ok(terminal::print(&text)?)
+}
+
+fn choose_sigma(arguments: &Arguments, metadata: &ModelMetadata) -> anyhow::Result<Sigma> {
+    match (arguments.sigma, metadata.training_sigma) {
+        (Some(sigma), trained) => {
+            if let Some(trained) = trained
+                && trained.to_bits() != sigma.get().to_bits()
+            {
+                eprintln!(
+                    "rscert: note: certifying at sigma {sigma} a model that was trained at sigma {trained}"
+                );
+            }
+            Ok(sigma)
+        }
+        (None, Some(trained)) => Ok(Sigma::new(trained)?),
+        (None, None) => bail!(
+            "{} doesn't say at which sigma it was trained; give one with --sigma",
+            arguments.model.model.display()
+        ),
+    }
+}
+
+/// The input of a model must have as many values as an image, in the same order of dimensions.
+fn check_shapes(model: &Path, input: &[usize], data: &Dataset) -> anyhow::Result<()> {
+    let image = data.shape();
+    let fits = input == image
+        || (image[0] == 1 && input == &image[1..])
+        || input == [image.iter().product::<usize>()];
+    ensure!(
+        fits,
+        "{} takes inputs of shape {input:?} and the images of {} have shape {image:?}; certify it on the data it was made for",
+        model.display(),
+        data.path.display()
+    );
+    Ok(())
+}
+
+fn select(arguments: &Arguments, data: &Dataset, classes: usize) -> anyhow::Result<Vec<usize>> {
+    if let Some(class) = arguments.class.iter().find(|&&class| class >= classes) {
+        bail!(
+            "class {class} is outside the {classes} classes of {} (0 to {})",
+            arguments.model.model.display(),
+            classes - 1
+        );
+    }
+    if let Some(index) = data.labels().iter().position(|&label| usize::from(label) >= classes) {
+        bail!(
+            "label {} of image {index} in {} is outside the {classes} classes of {}",
+            data.labels()[index],
+            data.path.display(),
+            arguments.model.model.display()
+        );
+    }
+    let indices: Vec<usize> = (0..data.len())
+        .filter(|&index| {
+            arguments.class.is_empty() || arguments.class.contains(&usize::from(data.labels()[index]))
+        })
+        .step_by(arguments.skip)
+        .take(arguments.max.unwrap_or(usize::MAX))
+        .collect();
+    ensure!(!indices.is_empty(), "no image of {} has a label in {:?}", data.path.display(), arguments.class);
+    Ok(indices)
+}
+
+fn header(
+    arguments: &Arguments,
+    ready: &ReadyModel,
+    data: &Dataset,
+    settings: Settings,
+    model: ModelSource,
+    count: usize,
+) -> Header {
+    let mut classes = arguments.class.clone();
+    classes.sort_unstable();
+    classes.dedup();
+    Header {
+        schema: SCHEMA.into(),
+        tool: concat!("rscert ", env!("CARGO_PKG_VERSION")).into(),
+        model,
+        data: DataSource {
+            file: file_name(&data.path),
+            images_sha256: data.images_sha256.clone(),
+            labels_sha256: data.labels_sha256.clone(),
+            shape: data.shape(),
+            range: [0.0, 1.0],
+        },
+        selection: Selection { classes, skip: arguments.skip, max: arguments.max, count: count as u64 },
+        settings,
+        stopping_rule: "fixed".into(),
+        noise: NoiseSource {
+            distribution: "gaussian".into(),
+            mode: "independent".into(),
+            generator: GENERATOR.into(),
+        },
+        execution: Execution {
+            engine: format!("ONNX Runtime {}", ready.runtime.version()),
+            provider: arguments.model.provider.to_string(),
+            precision: "float32".into(),
+            plan: ready.plan,
+        },
+        machine: Machine::this(),
+        started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+    }
+}
+
+/// A run is resumed with its own seed.
+fn seed_of(out: &Path) -> anyhow::Result<u64> {
+    if !out.exists() {
+        return seed_from_os().context("cannot draw a seed; give one with --seed");
+    }
+    Ok(crate::evidence::read_header(out)?.settings.seed)
+}
+
+fn default_out(model: &Path) -> PathBuf {
+    let stem = model.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
+    PathBuf::from(format!("{stem}.evidence.jsonl"))
+}
+
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,63 @@
+//! The command line of `rscert`: flags in, calls to the library, results out. Nothing here certifies anything.
+
+mod audit;
+mod bench;
+mod certify;
+mod inspect;
+mod model;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::terminal;
+
+/// Certify ONNX classifiers by randomized smoothing, and audit what was certified.
+#[derive(Parser)]
+#[command(name = "rscert", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Certify inputs of a data set under an ONNX model; writes the evidence file
+    Certify(certify::Arguments),
+    /// Sum up evidence files, compare them with a baseline
+    Audit(audit::Arguments),
+    /// Say what an ONNX model is and how to certify it
+    Inspect(inspect::Arguments),
+    /// Measure samples a second: noise, forward pass, counting, and the whole against the bare engine
+    Bench(bench::Arguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the program: exit status 0 done, 1 an error, 2 wrong usage.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rscert: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Certify(arguments) => certify::run(&arguments),
+        Command::Audit(arguments) => audit::run(arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "rscert", &mut script);
+            Ok(terminal::print(&String::from_utf8_lossy(&script))?)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+use std::{fs::File, io::Read, path::Path};
+
+use sha2::{Digest, Sha256};
+
+use super::DataError;
+
+/// SHA-256 of bytes, as 64 hexadecimal digits.
+///
+/// ```
+/// let digest = mithridate_runtime::data::sha256(b"abc");
+/// assert!(digest.starts_with("ba7816bf8f01cfea"));
+/// ```
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// SHA-256 of a file, read in pieces.
+///
+/// # Errors
+/// [`DataError::Read`].
+pub fn sha256_file(path: &Path) -> Result<String, DataError> {
+    let error = |source| DataError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(error)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer).map_err(error)? {
+            0 => return Ok(hex(&hash.finalize())),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,170 @@
+use std::{
+    fs::File,
+    io::{BufReader, Read, Write},
+    path::Path,
+};
+
+use flate2::read::GzDecoder;
+
+use super::{DataError, sha256};
+
+/// An IDX file of unsigned bytes: the format of MNIST and its kin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idx {
+    /// Sizes, the number of items first.
+    pub shape: Vec<usize>,
+    /// Elements, row-major.
+    pub bytes: Vec<u8>,
+    /// SHA-256 of the file's content, of the unpacked content if it was compressed.
+    pub sha256: String,
+}
+
+/// Reads an IDX file of unsigned bytes, plain or gzip (told by its first two bytes, whatever its name).
+///
+/// # Errors
+/// [`DataError::Read`], or [`DataError::Malformed`] for anything but a whole IDX file of unsigned bytes.
+pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
+    let read_error = |source| DataError::Read { path: path.to_owned(), source };
+    let malformed = |problem: String| DataError::Malformed { path: path.to_owned(), problem };
+    let mut start = Vec::with_capacity(2);
+    let mut file = BufReader::new(File::open(path).map_err(read_error)?);
+    file.by_ref().take(2).read_to_end(&mut start).map_err(read_error)?;
+    let whole = std::io::Cursor::new(start.clone()).chain(file);
+    let mut reader: Box<dyn Read> =
+        if start == [0x1f, 0x8b] { Box::new(GzDecoder::new(whole)) } else { Box::new(whole) };
+
+    let mut header = vec![0; 4];
+    let truncated = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => malformed("it ends within its header".into()),
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => malformed(error.to_string()),
+        _ => DataError::Read { path: path.to_owned(), source: error },
+    };
+    reader.read_exact(&mut header).map_err(truncated)?;
+    if header[..2] != [0, 0] {
+        return Err(malformed(format!(
+            "it starts with {:02x}{:02x} and not with 0000",
+            header[0], header[1]
+        )));
+    }
+    if header[2] != 0x08 {
+        return Err(malformed(format!(
+            "its elements are of type 0x{:02x} and not unsigned bytes (0x08)",
+            header[2]
+        )));
+    }
+    let rank = usize::from(header[3]);
+    if !(1..=4).contains(&rank) {
+        return Err(malformed(format!("it has {rank} dimensions; 1 to 4 are understood")));
+    }
+    header.resize(4 + 4 * rank, 0);
+    reader.read_exact(&mut header[4..]).map_err(truncated)?;
+    let shape: Vec<usize> = header[4..]
+        .chunks_exact(4)
+        .map(|size| u32::from_be_bytes([size[0], size[1], size[2], size[3]]) as usize)
+        .collect();
+    let count = shape
+        .iter()
+        .try_fold(1_usize, |count, &size| count.checked_mul(size))
+        .ok_or_else(|| malformed(format!("its shape {shape:?} is too large")))?;
+    // Read to one byte more than promised, so that memory follows the file and not its header.
+    let mut bytes = Vec::new();
+    reader.take(count as u64 + 1).read_to_end(&mut bytes).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof
+        | std::io::ErrorKind::InvalidInput
+        | std::io::ErrorKind::InvalidData => {
+            malformed(format!("its compressed content is damaged or truncated ({error})"))
+        }
+        _ => read_error(error),
+    })?;
+    if bytes.len() != count {
+        let found = if bytes.len() < count { format!("only {}", bytes.len()) } else { "more".into() };
+        return Err(malformed(format!(
+            "its header promises {count} bytes of shape {shape:?} and {found} follow"
+        )));
+    }
+    let content = [header.as_slice(), &bytes].concat();
+    Ok(Idx { shape, bytes, sha256: sha256(&content) })
+}
+
+/// Writes an IDX file of unsigned bytes and returns the SHA-256 of its content; the file appears whole or not at
+/// all.
+///
+/// # Errors
+/// [`DataError::Write`].
+///
+/// # Panics
+/// If `bytes` is not of the shape given, or a size does not fit 32 bits.
+pub fn write_idx(path: &Path, shape: &[usize], bytes: &[u8]) -> Result<String, DataError> {
+    assert_eq!(shape.iter().product::<usize>(), bytes.len(), "shape {shape:?} and {} bytes", bytes.len());
+    let mut content = vec![0, 0, 8, shape.len() as u8];
+    for &size in shape {
+        assert!(u32::try_from(size).is_ok(), "a size of {size} does not fit an IDX file");
+        content.extend((size as u32).to_be_bytes());
+    }
+    content.extend(bytes);
+    crate::files::write_atomically(path, |file| file.write_all(&content))
+        .map_err(|source| DataError::Write { path: path.to_owned(), source })?;
+    Ok(sha256(&content))
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Compression, write::GzEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn problem(content: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, content).unwrap();
+        let text = read_idx(&path).unwrap_err().to_string();
+        text.rsplit_once("IDX file: ").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn damage_is_named() {
+        assert_eq!(problem(&[]), "it ends within its header");
+        assert_eq!(problem(b"PK\x03\x04zip"), "it starts with 504b and not with 0000");
+        assert_eq!(
+            problem(&[0, 0, 13, 1, 0, 0, 0, 0]),
+            "its elements are of type 0x0d and not unsigned bytes (0x08)"
+        );
+        assert_eq!(problem(&[0, 0, 8, 9]), "it has 9 dimensions; 1 to 4 are understood");
+        assert_eq!(problem(&[0, 0, 8, 1, 0, 0]), "it ends within its header");
+        let two_of_three = [0, 0, 8, 1, 0, 0, 0, 3, 1, 2];
+        assert_eq!(problem(&two_of_three), "its header promises 3 bytes of shape [3] and only 2 follow");
+        let two_of_one = [0, 0, 8, 1, 0, 0, 0, 1, 1, 2];
+        assert_eq!(problem(&two_of_one), "its header promises 1 bytes of shape [1] and more follow");
+        let huge = [&[0, 0, 8, 4][..], &[0xff; 16], &[0]].concat();
+        assert!(problem(&huge).ends_with("is too large"));
+    }
+
+    #[test]
+    fn gzip_is_read_alike_and_its_damage_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, packed) = (folder.path().join("a"), folder.path().join("b"));
+        let bytes: Vec<u8> = (0..200).collect();
+        let hash = write_idx(&plain, &[2, 10, 10], &bytes).unwrap();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&std::fs::read(&plain).unwrap()).unwrap();
+        let compressed = encoder.finish().unwrap();
+        std::fs::write(&packed, &compressed).unwrap();
+        let idx = read_idx(&packed).unwrap();
+        assert_eq!(idx, read_idx(&plain).unwrap());
+        assert_eq!(idx.sha256, hash);
+        assert!(problem(&compressed[..compressed.len() / 2]).contains("damaged or truncated"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(content in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("x");
+            std::fs::write(&path, &content).unwrap();
+            if let Ok(idx) = read_idx(&path) {
+                prop_assert_eq!(idx.shape.iter().product::<usize>(), idx.bytes.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+use std::path::PathBuf;
+
+/// What can be wrong with an evidence file.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// It can't be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It can't be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is there already.
+    #[error("{} exists; add --resume to continue that run, or choose another name with --out", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line is not what it should be.
+    #[error("line {line} of {} is not valid evidence: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The run is not finished.
+    #[error("{} is not finished: it holds {found} of {expected} inputs; run the same `rscert certify` with --resume", path.display())]
+    Unfinished {
+        /// The file.
+        path: PathBuf,
+        /// Inputs there.
+        found: u64,
+        /// Inputs selected.
+        expected: u64,
+    },
+    /// The content doesn't match the hash in the footer.
+    #[error("{} was changed after it was written: its lines hash to {found} and its footer says {expected}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Hash of the lines.
+        found: String,
+        /// Hash in the footer.
+        expected: String,
+    },
+    /// A run to resume was made with other settings.
+    #[error("{} can't be resumed: its {what} differs (there {there}, here {here})", path.display())]
+    OtherRun {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// Its value in the file.
+        there: String,
+        /// Its value asked for now.
+        here: String,
+    },
+}

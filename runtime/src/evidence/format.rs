@@ -1,0 +1,203 @@
+use serde::{Deserialize, Serialize};
+
+use crate::certify::{Certificate, Plan, Settings, Votes};
+
+/// Name and version of the format.
+pub const SCHEMA: &str = "mithridate-evidence/1";
+
+/// One line of an evidence file.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(super) enum Line {
+    Header(Box<Header>),
+    Input(Record),
+    Footer(Footer),
+}
+
+/// First line: everything the certificates depend on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Program and version.
+    pub tool: String,
+    /// The model.
+    pub model: ModelSource,
+    /// The data set.
+    pub data: DataSource,
+    /// The inputs chosen from it.
+    pub selection: Selection,
+    /// Noise level, confidence, numbers of samples, seed.
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// When to stop sampling: `fixed`.
+    pub stopping_rule: String,
+    /// How noise was made.
+    pub noise: NoiseSource,
+    /// What ran the model.
+    pub execution: Execution,
+    /// Where it ran.
+    pub machine: Machine,
+    /// When it started, in seconds since 1970.
+    pub started: u64,
+}
+
+/// A model file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelSource {
+    /// Its name when it was certified.
+    pub file: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// A data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataSource {
+    /// Name of the file of images.
+    pub file: String,
+    /// SHA-256 of the images.
+    pub images_sha256: String,
+    /// SHA-256 of the labels.
+    pub labels_sha256: String,
+    /// Shape of an image: channels, height, width.
+    pub shape: [usize; 3],
+    /// Least and greatest value of an input; the units of σ and of radii.
+    pub range: [f64; 2],
+}
+
+/// Which inputs of a data set were certified.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Selection {
+    /// Only inputs with these labels; all if empty.
+    pub classes: Vec<usize>,
+    /// Every how-many-eth of these.
+    pub skip: usize,
+    /// At most so many.
+    pub max: Option<usize>,
+    /// How many that makes.
+    pub count: u64,
+}
+
+/// How noise was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoiseSource {
+    /// `gaussian`.
+    pub distribution: String,
+    /// `independent`: fresh noise for every input.
+    pub mode: String,
+    /// Generator and how it is keyed.
+    pub generator: String,
+}
+
+/// What ran the model. The plan changes the time a run takes and nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Execution {
+    /// Engine and version.
+    pub engine: String,
+    /// Execution provider.
+    pub provider: String,
+    /// Arithmetic, such as `float32`.
+    pub precision: String,
+    /// Batch size and split of threads.
+    pub plan: Plan,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Operating system and architecture.
+    pub system: String,
+    /// Name of the processor.
+    pub processor: String,
+    /// Threads it runs at once.
+    pub threads: usize,
+}
+
+impl Machine {
+    /// The machine this runs on.
+    pub fn this() -> Self {
+        let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let processor = information
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
+        Self {
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            processor: processor.unwrap_or("unknown").into(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// One line an input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Index of the input in the data set.
+    pub index: u64,
+    /// True class.
+    pub label: usize,
+    /// Class chosen by the selection samples; none if not one of them voted.
+    pub class: Option<usize>,
+    /// Votes of the selection samples, by class.
+    pub selection: Votes,
+    /// Votes of the estimation samples, by class.
+    pub estimation: Votes,
+    /// Samples used for the estimate.
+    pub samples: u64,
+    /// Lower bound on the probability of the class.
+    pub p_lower: f64,
+    /// Certified ℓ2 radius, rounded down; 0 for an abstention.
+    pub radius: f64,
+    /// Whether nothing could be certified.
+    pub abstained: bool,
+    /// Time its samples took, in seconds.
+    pub seconds: f64,
+}
+
+impl Record {
+    /// The record of a certificate for an input with a known label.
+    pub fn new(certificate: Certificate, label: usize, samples: u64) -> Self {
+        let Certificate { index, class, selection, estimation, p_lower, radius, seconds, .. } = certificate;
+        Self {
+            index,
+            label,
+            class,
+            selection,
+            estimation,
+            samples,
+            p_lower,
+            radius: radius.unwrap_or(0.0),
+            abstained: radius.is_none(),
+            seconds: (seconds * 1e6).round() / 1e6,
+        }
+    }
+
+    /// Whether the certified class is the true one; an abstention is not.
+    pub fn is_right(&self) -> bool {
+        !self.abstained && self.class == Some(self.label)
+    }
+
+    /// The radius if the certified class is the true one, else 0.
+    pub fn right_radius(&self) -> f64 {
+        if self.is_right() { self.radius } else { 0.0 }
+    }
+}
+
+/// Last line: totals, and a hash of every line before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Footer {
+    /// Inputs.
+    pub inputs: u64,
+    /// Inputs with a certificate.
+    pub certified: u64,
+    /// Inputs without.
+    pub abstained: u64,
+    /// Samples run, of both roles.
+    pub samples: u64,
+    /// Time of all samples, in seconds.
+    pub seconds: f64,
+    /// SHA-256 of all lines before this one, line ends included.
+    pub sha256: String,
+}

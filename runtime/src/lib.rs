@@ -1,0 +1,56 @@
+//! Randomized-smoothing certification for any ONNX classifier.
+//!
+//! Smoothing a classifier f with Gaussian noise of standard deviation σ gives a classifier g that answers with the
+//! class f is most likely to answer under the noise. If that class has probability at least p̲ > ½, g does not change
+//! within the ℓ2 ball of radius σ·Φ⁻¹(p̲) (Cohen, Rosenfeld and Kolter, *Certified adversarial robustness via
+//! randomized smoothing*, 2019). This crate draws the noise, counts the votes, bounds p̲, and writes down what others
+//! need to check it.
+//!
+//! | module | subject |
+//! | --- | --- |
+//! | [`data`] | data sets on disk |
+//! | [`noise`] | noise keyed by seed, role, input and block |
+//! | [`backend`] | engines that run a classifier: ONNX Runtime, a mock |
+//! | [`statistics`] | Clopper–Pearson bound, radius, intervals |
+//! | [`certify`] | the procedure CERTIFY over many inputs |
+//! | [`evidence`] | the file a run leaves |
+//! | [`audit`] | what evidence files say: ACR, certified accuracy, comparison |
+//! | [`report`] | figures and pages |
+//!
+//! # Example
+//!
+//! Certify an input under a classifier with a known answer: for two classes and weights ±w the smoothed classifier
+//! answers the first with probability Φ(2w·x / (σ‖2w‖)).
+//!
+//! ```
+//! use ndarray::array;
+//! use mithridate_runtime::{
+//!     backend::LinearClassifier,
+//!     certify::{Certifier, Input, Settings},
+//!     units::{Alpha, Sigma},
+//! };
+//!
+//! let model = LinearClassifier::new(array![[1.0], [-1.0]], array![0.0, 0.0]);
+//! let settings = Settings { n: 10_000, ..Settings::new(Sigma::new(0.5)?, 7) };
+//! let mut certifier = Certifier::new(vec![Box::new(model)], settings, 256)?;
+//! let certificate = certifier.certify_one(&Input { index: 0, label: None, image: vec![0.4] })?;
+//! // The true radius is the distance to the boundary, 0.4; the certified one is a little less.
+//! let radius = certificate.radius.expect("certified");
+//! assert!(0.37 < radius && radius < 0.4, "{radius}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod audit;
+pub mod backend;
+pub mod certify;
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod data;
+pub mod evidence;
+pub mod noise;
+pub mod report;
+pub mod statistics;
+pub mod terminal;
+pub mod units;
+
+pub use mithridate_onnx::files;

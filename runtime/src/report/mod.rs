@@ -1,0 +1,21 @@
+//! Figures and pages that need nothing but a browser: SVG charts, images as PNG within the page, one style.
+
+mod bars;
+mod curves;
+mod image;
+mod scale;
+
+pub use bars::{BarChart, BarGroup};
+pub use curves::{Curve, LineChart, certified_accuracy_curve};
+pub use image::{Pixels, png_data_uri};
+
+/// Style sheet of all pages.
+pub const STYLE: &str = include_str!("../../templates/style.css");
+
+/// Colours of series, told apart also by people who see few colours (Okabe and Ito).
+pub const COLOURS: [&str; 7] = ["#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#000000"];
+
+/// The colour of a series by its number.
+pub fn colour(series: usize) -> &'static str {
+    COLOURS[series % COLOURS.len()]
+}

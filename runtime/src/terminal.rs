@@ -1,0 +1,87 @@
+//! What programs say: results on standard output, progress of long work on standard error, as a bar with rate and
+//! time left on a terminal and as plain lines elsewhere.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Seconds between two plain lines.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Prints results. That nobody reads to the end (a broken pipe) is no error.
+///
+/// # Errors
+/// Any other failure of standard output, such as a full disk.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Progress of one piece of work with a known number of steps.
+pub struct Progress {
+    bar: ProgressBar,
+    title: String,
+    plain: Option<Instant>,
+    started: Instant,
+}
+
+impl Progress {
+    /// Starts; `unit` names what is counted.
+    pub fn new(title: &str, total: u64, unit: &str) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        if terminal {
+            let template =
+                format!("{{msg:<28}} {{bar:30}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left");
+            if let Ok(style) = ProgressStyle::with_template(&template) {
+                bar.set_style(style);
+            }
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            bar.set_message(title.to_owned());
+        }
+        let now = Instant::now();
+        Self { bar, title: title.to_owned(), plain: (!terminal).then_some(now), started: now }
+    }
+
+    /// Counts work done before this start, as by a run that is resumed; it does not enter the rate.
+    pub fn resume_at(&mut self, done: u64) {
+        self.bar.set_position(done);
+        self.bar.reset_eta();
+    }
+
+    /// Counts steps done.
+    pub fn advance(&mut self, steps: u64) {
+        self.bar.inc(steps);
+        let Some(last) = &mut self.plain else { return };
+        if last.elapsed() >= PLAIN_INTERVAL {
+            *last = Instant::now();
+            let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            let share = 100 * done / total.max(1);
+            let left = self.started.elapsed().as_secs_f64() * (total.saturating_sub(done)) as f64
+                / done.max(1) as f64;
+            let left = HumanDuration(Duration::from_secs_f64(left));
+            eprintln!("{}: {share} % ({done} of {total}), {left} left", self.title);
+        }
+    }
+
+    /// Says something without breaking the bar.
+    pub fn note(&self, text: &str) {
+        if self.plain.is_some() {
+            eprintln!("{text}");
+        } else {
+            self.bar.println(text);
+        }
+    }
+
+    /// Ends the bar and returns how long the work took.
+    pub fn finish(self) -> Duration {
+        self.bar.finish_and_clear();
+        self.started.elapsed()
+    }
+}
