@@ -1,1 +1,33 @@
-//! x
+//! Bilevel data poisoning of certified defences, and the robust training it is aimed at.
+//!
+//! The attacker of Mehra, Kailkhura, Chen and Hamm (CVPR 2021) owns the training images of one class and may move
+//! each within a small ℓ∞ ball, labels untouched. It chooses them so that a network trained on them by a certified
+//! defence, from scratch, has the smallest average certified radius on that class.
+//!
+//! | module | subject |
+//! | --- | --- |
+//! | [`data`] | training sets as tensors |
+//! | [`networks`] | LeNet, MLP, linear; weights on disk; export to ONNX |
+//! | [`training`] | training methods, Adam, victims from scratch |
+//! | [`bilevel`] | linear solvers and hypergradients |
+//! | [`attack`] | the soft average certified radius, the attack itself, baselines |
+//! | [`poison`] | poison sets on disk |
+//! | [`jobs`] | what the commands do, files in, files out |
+//! | [`experiment`] | poison, victims, certification and report from one file |
+//! | [`cli`] | the program `pacd` |
+
+pub mod attack;
+pub mod bilevel;
+pub mod cli;
+pub mod data;
+pub mod device;
+mod error;
+pub mod experiment;
+pub mod jobs;
+pub mod networks;
+pub mod parameters;
+pub mod poison;
+pub mod random;
+pub mod training;
+
+pub use error::Error;

@@ -2,8 +2,8 @@ use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::units::Sigma;
 
-/// Relative error allowed to the normal quantile, several times what was measured of it (2.3e-16).
-const QUANTILE_ERROR: f64 = 1e-15;
+/// Relative error allowed to the normal quantile, four times the largest measured (4.65e-16 of 40,000 points).
+const QUANTILE_ERROR: f64 = 2e-15;
 
 /// Certified ℓ2 radius σ·Φ⁻¹(p̲), rounded down; `None` (abstain) unless p̲ > ½.
 ///

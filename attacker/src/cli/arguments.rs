@@ -1,0 +1,61 @@
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use clap::Args;
+
+use crate::{
+    Error,
+    data::{SplitSettings, TrainingSet},
+    device::DeviceChoice,
+};
+
+/// Where to compute.
+#[derive(Args)]
+pub(super) struct DeviceArguments {
+    /// Where to compute: cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: DeviceChoice,
+    /// Threads to use on the processor [default: all]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+}
+
+impl DeviceArguments {
+    /// Makes the device ready.
+    pub fn prepare(&self) -> Result<tch::Device, Error> {
+        let device = self.device.prepare()?;
+        if let Some(threads) = self.threads {
+            tch::set_num_threads(i32::try_from(threads.get()).unwrap_or(i32::MAX));
+        }
+        Ok(device)
+    }
+}
+
+/// Which data to train on.
+#[derive(Args)]
+pub(super) struct DataArguments {
+    /// The data set: a folder of IDX files
+    #[arg(long, value_name = "FOLDER")]
+    pub data: PathBuf,
+    /// Images to train on, chosen at random [default: all that are not held out]
+    #[arg(long, value_name = "N")]
+    pub images: Option<usize>,
+    /// Training images held out for validation [default: 5000]
+    #[arg(long, value_name = "N")]
+    pub validation: Option<usize>,
+    /// Seed of the choice of both [default: 0]
+    #[arg(long, value_name = "SEED")]
+    pub split_seed: Option<u64>,
+}
+
+impl DataArguments {
+    /// Opens the training set; what no flag says is as in `default`, or as the help says.
+    pub fn open(&self, default: Option<SplitSettings>) -> Result<TrainingSet, Error> {
+        let default = default.unwrap_or(SplitSettings { seed: 0, validation: 5000, images: None });
+        let split = SplitSettings {
+            seed: self.split_seed.unwrap_or(default.seed),
+            validation: self.validation.unwrap_or(default.validation),
+            images: self.images.or(default.images),
+        };
+        TrainingSet::open(&self.data, split)
+    }
+}

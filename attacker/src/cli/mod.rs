@@ -1,0 +1,75 @@
+//! The command line of `pacd`: flags in, calls to the library, results out.
+
+mod arguments;
+mod experiment;
+mod export;
+mod poison;
+mod train;
+
+use std::{panic, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use mithridate_runtime::terminal;
+
+/// Poison certified defences, train networks robustly, export them to ONNX.
+#[derive(Parser)]
+#[command(name = "pacd", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make poison for the training images of one class
+    Poison(poison::Arguments),
+    /// Train one network from scratch on clean or poisoned data; writes weights and ONNX model
+    Train(train::Arguments),
+    /// Write a trained network as an ONNX model
+    Export(export::Arguments),
+    /// Run a whole experiment from a TOML file: poison, train, certify, report
+    Experiment(experiment::Arguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the program: exit status 0 done, 1 an error, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // libtorch reports what it can't do (such as running out of memory) by a panic of its bindings; a user gets the
+    // sentence, not the trace.
+    panic::set_hook(Box::new(|_| {}));
+    let result = panic::catch_unwind(|| run(cli.command)).unwrap_or_else(|payload| {
+        let text = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        let line = text.lines().next().unwrap_or(text);
+        Err(anyhow::anyhow!("the computation failed, and what was finished is kept: {line}"))
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pacd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Poison(arguments) => poison::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Experiment(arguments) => experiment::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "pacd", &mut script);
+            Ok(terminal::print(&String::from_utf8_lossy(&script))?)
+        }
+    }
+}

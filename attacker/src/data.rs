@@ -1,0 +1,131 @@
+//! Data sets as tensors, and the split of the training images into those that train and those that validate.
+
+use std::path::{Path, PathBuf};
+
+use mithridate_runtime::data::{Dataset, Split as Part, sha256};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::{
+    Error,
+    random::{Purpose, Random},
+};
+
+/// Number of classes that labels of a data set imply: one more than the largest, at least two.
+pub fn classes_of(data: &Dataset) -> usize {
+    data.labels().iter().max().map_or(2, |&label| (usize::from(label) + 1).max(2))
+}
+
+/// Labelled images in memory.
+#[derive(Debug)]
+pub struct Images {
+    /// N×C×H×W, values in \[0, 1\].
+    pub pixels: Tensor,
+    /// N, `int64`.
+    pub labels: Tensor,
+}
+
+impl Images {
+    /// Those of a data set with these indices.
+    pub fn select(data: &Dataset, indices: &[usize], device: Device) -> Self {
+        let labels: Vec<i64> = indices.iter().map(|&index| i64::from(data.labels()[index])).collect();
+        let bytes: Vec<u8> = indices.iter().flat_map(|&index| data.pixels(index)).copied().collect();
+        Self {
+            pixels: to_unit_range(&bytes, indices.len(), data.shape()).to_device(device),
+            labels: Tensor::from_slice(&labels).to_device(device),
+        }
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.numel()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Bytes N×C×H×W as floats in \[0, 1\].
+pub fn to_unit_range(bytes: &[u8], count: usize, [c, h, w]: [usize; 3]) -> Tensor {
+    Tensor::from_slice(bytes).view([count as i64, c as i64, h as i64, w as i64]).to_kind(Kind::Float) / 255.0
+}
+
+/// How training images are divided: a random permutation, of which the first `validation` images are held out and
+/// the next `images` train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitSettings {
+    /// Seed of the permutation.
+    pub seed: u64,
+    /// Images held out for validation.
+    pub validation: usize,
+    /// Images to train on; all that are left if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<usize>,
+}
+
+/// A training set with its split.
+#[derive(Debug)]
+pub struct TrainingSet {
+    /// The data set.
+    pub data: Dataset,
+    /// Where it came from.
+    pub path: PathBuf,
+    /// Number of classes.
+    pub classes: usize,
+    /// How it was split.
+    pub split: SplitSettings,
+    /// Indices of images that train, ascending.
+    pub training: Vec<usize>,
+    /// Indices of images held out, ascending.
+    pub validation: Vec<usize>,
+}
+
+impl TrainingSet {
+    /// Opens the training part of a data set and splits it.
+    ///
+    /// # Errors
+    /// [`Error::Data`], or [`Error::Setting`] if the split asks for more images than there are.
+    pub fn open(path: &Path, split: SplitSettings) -> Result<Self, Error> {
+        let data = Dataset::open(path, Part::Train)?;
+        let left = data.len().saturating_sub(split.validation);
+        let wanted = split.images.unwrap_or(left);
+        if split.validation >= data.len() || wanted > left || wanted == 0 {
+            return Err(Error::setting(
+                "the number of training images",
+                format!("between 1 and {left} (of {} less {} for validation)", data.len(), split.validation),
+                &wanted,
+            ));
+        }
+        let order = Random::new(split.seed).permutation(Purpose::Split, 0, data.len());
+        let take = |range: std::ops::Range<usize>| {
+            let mut indices: Vec<usize> = order[range].iter().map(|&index| index as usize).collect();
+            indices.sort_unstable();
+            indices
+        };
+        let validation = take(0..split.validation);
+        let training = take(split.validation..split.validation + wanted);
+        let classes = classes_of(&data);
+        Ok(Self { data, path: path.to_owned(), classes, split, training, validation })
+    }
+
+    /// Those of `indices` whose label is `class`.
+    pub fn of_class(&self, indices: &[usize], class: usize) -> Vec<usize> {
+        let labels = self.data.labels();
+        indices.iter().copied().filter(|&index| usize::from(labels[index]) == class).collect()
+    }
+
+    /// SHA-256 over the bytes of the training images, in order, with `replaced` in place of the images that the
+    /// poison changes.
+    pub fn sha256_with<'a>(&'a self, replaced: impl Fn(usize) -> Option<&'a [u8]>) -> String {
+        let bytes: Vec<u8> = self
+            .training
+            .iter()
+            .flat_map(|&index| replaced(index).unwrap_or_else(|| self.data.pixels(index)))
+            .copied()
+            .collect();
+        sha256(&bytes)
+    }
+}

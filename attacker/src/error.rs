@@ -1,0 +1,105 @@
+use std::path::PathBuf;
+
+use mithridate_onnx::OnnxError;
+use mithridate_runtime::data::DataError;
+
+/// What can go wrong in the attacker.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The device asked for can't be used.
+    #[error("the device {device} can't be used: {problem}")]
+    Device {
+        /// The device.
+        device: String,
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// A setting is out of range.
+    #[error("{name} must be {expected} and is {value}")]
+    Setting {
+        /// Name of the setting.
+        name: &'static str,
+        /// What it must be.
+        expected: String,
+        /// Its value.
+        value: String,
+    },
+    /// A data set can't be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A model can't be built or written.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// A file can't be read.
+    #[error("cannot read {}: {problem}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// A file or folder can't be written.
+    #[error("cannot write {}: {problem}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// A poison set doesn't hold what its manifest promises, or doesn't fit the data.
+    #[error("the poison set {} can't be used: {problem}", path.display())]
+    Poison {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// Training came to numbers that are not finite.
+    #[error("training diverged in epoch {epoch}: the loss is {loss}; use a smaller --rate")]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The loss.
+        loss: f64,
+    },
+    /// A network doesn't fit the images.
+    #[error("the network {network} can't take images of {shape:?}: {problem}")]
+    Network {
+        /// The network.
+        network: &'static str,
+        /// Channels, height, width.
+        shape: [usize; 3],
+        /// What doesn't fit.
+        problem: String,
+    },
+    /// An experiment file is wrong.
+    #[error("{}: {problem}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// The certifier could not do its part.
+    #[error("{0}")]
+    Certifier(String),
+}
+
+impl Error {
+    /// A [`Error::Setting`].
+    pub(crate) fn setting(name: &'static str, expected: impl Into<String>, value: &impl ToString) -> Self {
+        Self::Setting { name, expected: expected.into(), value: value.to_string() }
+    }
+
+    /// A closure for `map_err` that makes an [`Error::Read`].
+    pub(crate) fn read<E: ToString>(path: &std::path::Path) -> impl FnOnce(E) -> Self {
+        let path = path.to_owned();
+        move |problem| Self::Read { path, problem: problem.to_string() }
+    }
+
+    /// A closure for `map_err` that makes an [`Error::Write`].
+    pub(crate) fn write<E: ToString>(path: &std::path::Path) -> impl FnOnce(E) -> Self {
+        let path = path.to_owned();
+        move |problem| Self::Write { path, problem: problem.to_string() }
+    }
+}

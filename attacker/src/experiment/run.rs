@@ -1,0 +1,169 @@
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use mithridate_runtime::files::write_atomically;
+
+use super::{
+    Certifier, Config, Results, VictimKind,
+    config::{GroupSettings, parse_toml},
+    report,
+    results::{Victim, results},
+};
+use crate::{
+    Error,
+    data::TrainingSet,
+    device::DeviceChoice,
+    jobs::{PoisonJob, VictimJob, VictimReport, make_poison, names, train_victim},
+    poison::{Generator, PoisonSet},
+};
+
+/// What an experiment leaves.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The figures.
+    pub results: Results,
+    /// The page.
+    pub report: PathBuf,
+}
+
+/// Runs an experiment in a folder. What the folder holds of the same experiment is used, so that an interrupted
+/// run goes on where it stopped.
+///
+/// # Errors
+/// [`Error`]; what was finished is kept.
+pub fn run(
+    config: &Config,
+    folder: &Path,
+    device: DeviceChoice,
+    certifier: &Certifier,
+) -> Result<Outcome, Error> {
+    config.attack.check(usize::MAX)?;
+    let training = TrainingSet::open(&config.data.path, config.data.split())?;
+    config.attack.check(training.classes)?;
+    claim(config, folder)?;
+    let tensors = device.prepare()?;
+    let kinds = &config.victims.kinds;
+    let steps = 2 * kinds.len() * config.victims.seeds.len()
+        + kinds.iter().filter(|kind| **kind != VictimKind::Clean).count();
+    let mut step = 0;
+    let mut announce = |text: &str| {
+        step += 1;
+        eprintln!("[{step}/{steps}] {text}");
+    };
+
+    let mut victims = Vec::new();
+    let mut sets = Vec::new();
+    for &kind in kinds {
+        if let Some(generator) = generator(config, kind) {
+            let place = folder.join(kind.name());
+            announce(&format!("poison set '{}'", kind.name()));
+            let set = if PoisonSet::is_in(&place) {
+                PoisonSet::read(&place, &training)?
+            } else {
+                let job = PoisonJob {
+                    generator,
+                    target_class: config.attack.target_class,
+                    epsilon: config.attack.epsilon,
+                    seed: config.seed,
+                    device,
+                };
+                make_poison(&job, &training, tensors, &place)?
+            };
+            sets.push((kind, set));
+        }
+    }
+    for &kind in kinds {
+        let poison = sets.iter().find(|(of, _)| *of == kind).map(|(_, set)| set);
+        for &seed in &config.victims.seeds {
+            let name = format!("{}-{seed}", kind.name());
+            let place = folder.join("models").join(&name);
+            announce(&format!("training victim {name}"));
+            let report = if place.join(names::REPORT).is_file() {
+                VictimReport::read(&place)?
+            } else {
+                let job = VictimJob { settings: config.victim_settings(), seed, device };
+                train_victim(&job, &training, poison, tensors, &place, &format!("training {name}"))?
+            };
+            announce(&format!("certifying victim {name}"));
+            let evidence = certify(config, folder, &name, training.classes, certifier)?;
+            victims.push(Victim { kind, seed, report, target: evidence.0, others: evidence.1 });
+        }
+    }
+    let results = results(config, &victims)?;
+    let text = serde_json::to_string_pretty(&results).map_err(|error| Error::Certifier(error.to_string()))?;
+    let page = report::page(
+        config,
+        &results,
+        &victims,
+        &training,
+        sets.iter().find(|(kind, _)| *kind == VictimKind::Poison).map(|(_, set)| set),
+    );
+    let write = |name: &str, content: &str| {
+        let path = folder.join(name);
+        write_atomically(&path, |file| file.write_all(content.as_bytes())).map_err(Error::write(&path))?;
+        Ok::<PathBuf, Error>(path)
+    };
+    write("results.json", &text)?;
+    Ok(Outcome { results, report: write("report.html", &page)? })
+}
+
+/// Makes the folder this experiment's, or fails if it is another's.
+fn claim(config: &Config, folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(folder.join("evidence")).map_err(Error::write(folder))?;
+    let path = folder.join("config.toml");
+    if path.is_file() {
+        let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
+        let there: Config = parse_toml(&text).map_err(Error::read(&path))?;
+        if there == *config {
+            return Ok(());
+        }
+        return Err(Error::write(folder)(
+            "it holds an experiment with other settings; give this one another name, or move the folder away",
+        ));
+    }
+    let text = toml::to_string(config).map_err(Error::write(&path))?;
+    write_atomically(&path, |file| file.write_all(text.as_bytes())).map_err(Error::write(&path))
+}
+
+fn generator(config: &Config, kind: VictimKind) -> Option<Generator> {
+    match kind {
+        VictimKind::Clean => None,
+        VictimKind::Random => Some(Generator::Random),
+        VictimKind::Poison => Some(Generator::Bilevel(Box::new(config.attack.clone()))),
+    }
+}
+
+/// Certifies a victim on both groups of test images; every victim gets the same images and the same noise.
+fn certify(
+    config: &Config,
+    folder: &Path,
+    name: &str,
+    classes: usize,
+    certifier: &Certifier,
+) -> Result<(PathBuf, PathBuf), Error> {
+    let target = config.attack.target_class;
+    let others: Vec<String> =
+        (0..classes).filter(|&class| class != target).map(|class| class.to_string()).collect();
+    let one = |group: &str, classes: String, settings: GroupSettings| {
+        let evidence = folder.join("evidence").join(format!("{name}-{group}.jsonl"));
+        let flags = [
+            ("--sigma", config.attack.sigma.to_string()),
+            ("--alpha", config.certify.alpha.to_string()),
+            ("--n0", config.certify.n0.to_string()),
+            ("--n", settings.n.to_string()),
+            ("--class", classes),
+            ("--max", settings.inputs.to_string()),
+            ("--seed", config.seed.to_string()),
+        ];
+        let model = folder.join("models").join(name).join(names::MODEL);
+        certifier.certify(&model, &config.data.path, &evidence, &flags)?;
+        Ok::<PathBuf, Error>(evidence)
+    };
+    Ok((
+        one("target", target.to_string(), config.certify.target)?,
+        one("others", others.join(","), config.certify.others)?,
+    ))
+}

@@ -1,0 +1,161 @@
+use std::{fs, io::Write, path::Path, time::Instant};
+
+use mithridate_onnx::ModelMetadata;
+use mithridate_runtime::{
+    data::{Dataset, Split},
+    files::write_atomically,
+};
+use serde::{Deserialize, Serialize};
+
+use super::names;
+use crate::{
+    Error,
+    data::{Images, TrainingSet},
+    device::DeviceChoice,
+    networks::write_weights,
+    poison::PoisonSet,
+    training::{Method, VictimSettings, accuracy_by_class, train},
+};
+
+/// One victim to train.
+#[derive(Clone, Copy, Debug)]
+pub struct VictimJob {
+    /// How.
+    pub settings: VictimSettings,
+    /// Seed of weights, order and noise.
+    pub seed: u64,
+    /// Device.
+    pub device: DeviceChoice,
+}
+
+/// Images of a class that a victim gets right without noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassAccuracy {
+    /// The class.
+    pub class: usize,
+    /// Test images it gets right.
+    pub right: u64,
+    /// Test images.
+    pub images: u64,
+}
+
+/// How a victim was trained and what it gets right.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VictimReport {
+    /// Program and version.
+    pub tool: String,
+    /// How it was trained.
+    pub settings: VictimSettings,
+    /// Seed.
+    pub seed: u64,
+    /// Device.
+    pub device: String,
+    /// SHA-256 of the training images, poison included.
+    pub training_data_sha256: String,
+    /// SHA-256 of the poison images, if any.
+    pub poison_sha256: Option<String>,
+    /// Test images right, by class.
+    pub test_accuracy: Vec<ClassAccuracy>,
+    /// Time of training, in seconds.
+    pub seconds: f64,
+}
+
+impl VictimReport {
+    /// Share of test images right among classes for which `of` holds.
+    pub fn accuracy(&self, of: impl Fn(usize) -> bool) -> f64 {
+        let (right, images) = self
+            .test_accuracy
+            .iter()
+            .filter(|accuracy| of(accuracy.class))
+            .fold((0, 0), |sum, accuracy| (sum.0 + accuracy.right, sum.1 + accuracy.images));
+        if images == 0 { 0.0 } else { right as f64 / images as f64 }
+    }
+
+    /// Reads the report in a victim's folder.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(names::REPORT);
+        let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
+        serde_json::from_str(&text).map_err(Error::read(&path))
+    }
+}
+
+/// Trains a victim from scratch on clean or poisoned data, tests it, and leaves weights, ONNX model and report in a
+/// folder.
+///
+/// # Errors
+/// [`Error`].
+pub fn train_victim(
+    job: &VictimJob,
+    training: &TrainingSet,
+    poison: Option<&PoisonSet>,
+    device: tch::Device,
+    folder: &Path,
+    title: &str,
+) -> Result<VictimReport, Error> {
+    job.settings.check()?;
+    fs::create_dir_all(folder).map_err(Error::write(folder))?;
+    let test = Dataset::open(&training.path, Split::Test)?;
+    if test.shape() != training.data.shape() {
+        return Err(Error::Network {
+            network: job.settings.network.name(),
+            shape: test.shape(),
+            problem: format!("it is trained on images of {:?}", training.data.shape()),
+        });
+    }
+    let images = Images::select(&training.data, &training.training, device);
+    if let Some(poison) = poison {
+        replace(&images, training, poison);
+    }
+    let training_data_sha256 =
+        training.sha256_with(|index| poison.and_then(|poison| poison.replacement(index)));
+    let started = Instant::now();
+    let network = train(&images, training.classes, &job.settings, job.seed, title)?;
+    let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+
+    let all: Vec<usize> =
+        (0..test.len()).filter(|&index| usize::from(test.labels()[index]) < training.classes).collect();
+    let counts = accuracy_by_class(&network, &Images::select(&test, &all, device));
+    let poison_sha256 = poison.map(|poison| poison.manifest.images_sha256.clone());
+    let metadata = ModelMetadata {
+        training_method: Some(job.settings.method.name().into()),
+        training_sigma: (job.settings.method != Method::Erm).then_some(job.settings.sigma),
+        class_names: Some((0..training.classes).map(|class| class.to_string()).collect()),
+        training_data_sha256: Some(training_data_sha256.clone()),
+        poison_sha256: poison_sha256.clone(),
+        training_seed: Some(job.seed),
+        ..ModelMetadata::default()
+    };
+    write_weights(&network, &metadata, &folder.join(names::WEIGHTS))?;
+    mithridate_onnx::write(&network.to_onnx(None, metadata)?, folder.join(names::MODEL))?;
+    let report = VictimReport {
+        tool: concat!("pacd ", env!("CARGO_PKG_VERSION")).into(),
+        settings: job.settings,
+        seed: job.seed,
+        device: job.device.to_string(),
+        training_data_sha256,
+        poison_sha256,
+        test_accuracy: counts
+            .into_iter()
+            .enumerate()
+            .map(|(class, (right, images))| ClassAccuracy { class, right, images })
+            .collect(),
+        seconds,
+    };
+    let path = folder.join(names::REPORT);
+    let text = serde_json::to_string_pretty(&report).map_err(Error::write(&path))?;
+    write_atomically(&path, |file| file.write_all(text.as_bytes())).map_err(Error::write(&path))?;
+    Ok(report)
+}
+
+/// Puts poison in the place of the images it was made from.
+fn replace(images: &Images, training: &TrainingSet, poison: &PoisonSet) {
+    for (position, &index) in training.training.iter().enumerate() {
+        if let Some(bytes) = poison.replacement(index) {
+            let pixels = crate::data::to_unit_range(bytes, 1, training.data.shape());
+            images.pixels.get(position as i64).copy_(&pixels.squeeze_dim(0));
+        }
+    }
+}

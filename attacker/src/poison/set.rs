@@ -1,0 +1,283 @@
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use mithridate_runtime::{
+    data::{Dataset, read_idx, write_idx},
+    files::write_atomically,
+};
+use tch::{Device, Kind, Tensor};
+
+use super::{
+    Manifest,
+    manifest::{SCHEMA, SourceData},
+};
+use crate::{Error, data::TrainingSet};
+
+const IMAGES: &str = "images-idx3-ubyte";
+const LABELS: &str = "labels-idx1-ubyte";
+const MANIFEST: &str = "manifest.json";
+
+/// Steps of 1/255 that fit into ε.
+///
+/// ```
+/// assert_eq!(mithridate_attacker::poison::levels(0.1), 25);
+/// assert_eq!(mithridate_attacker::poison::levels(8.0 / 255.0), 8);
+/// ```
+pub fn levels(epsilon: f64) -> u8 {
+    // The margin lets k/255 written as a decimal stand for k steps.
+    (epsilon * 255.0 + 1e-6).floor().clamp(0.0, 255.0) as u8
+}
+
+/// Poison as bytes: the nearest to each value that is within ε of the clean byte.
+///
+/// `poison` is N×C×H×W in \[0, 1\], `clean` the bytes it was made from.
+pub fn round_to_bytes(poison: &Tensor, clean: &[u8], epsilon: f64) -> Vec<u8> {
+    let host = poison.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+    let mut values = vec![0_f32; host.numel()];
+    host.copy_data(&mut values, host.numel());
+    let most = i32::from(levels(epsilon));
+    values
+        .into_iter()
+        .zip(clean)
+        .map(|(value, &clean)| {
+            let (value, clean) = ((value * 255.0).round() as i32, i32::from(clean));
+            value.clamp(clean - most, clean + most).clamp(0, 255) as u8
+        })
+        .collect()
+}
+
+/// A poison set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoisonSet {
+    /// What it is and how it was made.
+    pub manifest: Manifest,
+    shape: [usize; 3],
+    bytes: Vec<u8>,
+}
+
+impl PoisonSet {
+    /// From poisoned bytes in the order of `manifest.indices`; fills in hash, schema and the largest change.
+    ///
+    /// # Errors
+    /// [`Error::Poison`] if a byte is further from the clean one than ε allows.
+    pub fn new(mut manifest: Manifest, training: &TrainingSet, bytes: Vec<u8>) -> Result<Self, Error> {
+        manifest.schema = SCHEMA.into();
+        manifest.tool = concat!("pacd ", env!("CARGO_PKG_VERSION")).into();
+        manifest.data = source_of(&training.data);
+        let mut set = Self { manifest, shape: training.data.shape(), bytes };
+        set.manifest.largest_change = set.largest_change(&training.data);
+        set.check_epsilon(Path::new("(new)"))?;
+        Ok(set)
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.manifest.indices.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.manifest.indices.is_empty()
+    }
+
+    /// Bytes of the image with this number, C×H×W.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn pixels(&self, number: usize) -> &[u8] {
+        let size = self.shape.iter().product::<usize>();
+        &self.bytes[number * size..(number + 1) * size]
+    }
+
+    /// Bytes that replace those of a training image, if it is poisoned.
+    pub fn replacement(&self, index: usize) -> Option<&[u8]> {
+        self.manifest.indices.binary_search(&index).ok().map(|number| self.pixels(number))
+    }
+
+    /// Writes the set into a folder; the manifest comes last, so a folder with one is whole.
+    ///
+    /// # Errors
+    /// [`Error::Write`], also if the folder holds a poison set already.
+    pub fn write(&mut self, folder: &Path) -> Result<(), Error> {
+        let manifest = folder.join(MANIFEST);
+        if manifest.exists() {
+            return Err(Error::write(folder)("it holds a poison set already; choose another folder"));
+        }
+        fs::create_dir_all(folder).map_err(Error::write(folder))?;
+        let [c, h, w] = self.shape;
+        let shape = if c == 1 { vec![self.len(), h, w] } else { vec![self.len(), c, h, w] };
+        self.manifest.images_sha256 = write_idx(&folder.join(IMAGES), &shape, &self.bytes)?;
+        let labels = vec![self.manifest.target_class as u8; self.len()];
+        write_idx(&folder.join(LABELS), &[self.len()], &labels)?;
+        let text = serde_json::to_string_pretty(&self.manifest).map_err(Error::write(&manifest))?;
+        write_atomically(&manifest, |file| file.write_all(text.as_bytes())).map_err(Error::write(&manifest))
+    }
+
+    /// Whether a folder holds a poison set.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(MANIFEST).is_file()
+    }
+
+    /// Reads the manifest of a set.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
+        let path = folder.join(MANIFEST);
+        let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
+        let manifest: Manifest = serde_json::from_str(&text).map_err(Error::read(&path))?;
+        if manifest.schema != SCHEMA {
+            let problem = format!("its schema is '{}'; this program reads '{SCHEMA}'", manifest.schema);
+            return Err(Error::read(&path)(problem));
+        }
+        Ok(manifest)
+    }
+
+    /// Reads a set and checks it against the training set it is for: hashes, indices, labels and ε.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Data`], [`Error::Poison`].
+    pub fn read(folder: &Path, training: &TrainingSet) -> Result<Self, Error> {
+        let manifest = Self::read_manifest(folder)?;
+        let bad = |problem: String| Error::Poison { path: folder.to_owned(), problem };
+        let images = read_idx(&folder.join(IMAGES))?;
+        if images.sha256 != manifest.images_sha256 {
+            return Err(bad("its images were changed after it was made".into()));
+        }
+        if source_of(&training.data) != manifest.data {
+            return Err(bad(format!("it was made for other data than {}", training.data.path.display())));
+        }
+        if training.split != manifest.split {
+            return Err(bad(
+                "it was made for another split of the data (seed, validation or images differ)".into()
+            ));
+        }
+        let expected = training.of_class(&training.training, manifest.target_class);
+        let known = manifest.indices.is_sorted()
+            && manifest.indices.iter().all(|index| expected.binary_search(index).is_ok());
+        let shape = training.data.shape();
+        if !known || images.bytes.len() != manifest.indices.len() * shape.iter().product::<usize>() {
+            return Err(bad("its indices are not those of training images of the target class".into()));
+        }
+        let set = Self { manifest, shape, bytes: images.bytes };
+        if set.largest_change(&training.data) != set.manifest.largest_change {
+            return Err(bad("its images differ from the clean ones by more or less than it says".into()));
+        }
+        set.check_epsilon(folder)?;
+        Ok(set)
+    }
+
+    fn largest_change(&self, data: &Dataset) -> u8 {
+        self.manifest
+            .indices
+            .iter()
+            .enumerate()
+            .flat_map(|(number, &index)| self.pixels(number).iter().zip(data.pixels(index)))
+            .map(|(poisoned, clean)| poisoned.abs_diff(*clean))
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn check_epsilon(&self, folder: &Path) -> Result<(), Error> {
+        let (most, found) = (levels(self.manifest.epsilon), self.manifest.largest_change);
+        if found <= most {
+            return Ok(());
+        }
+        let problem =
+            format!("a pixel differs by {found}/255 and epsilon {} allows {most}/255", self.manifest.epsilon);
+        Err(Error::Poison { path: PathBuf::from(folder), problem })
+    }
+}
+
+fn source_of(data: &Dataset) -> SourceData {
+    SourceData { images_sha256: data.images_sha256.clone(), labels_sha256: data.labels_sha256.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{data::SplitSettings, poison::Generator};
+
+    fn training(folder: &Path) -> TrainingSet {
+        let bytes: Vec<u8> = (0..30 * 4).map(|i| (i * 7 % 256) as u8).collect();
+        let labels: Vec<u8> = (0..30).map(|i| i % 3).collect();
+        write_idx(&folder.join("train-images-idx3-ubyte"), &[30, 2, 2], &bytes).unwrap();
+        write_idx(&folder.join("train-labels-idx1-ubyte"), &[30], &labels).unwrap();
+        let split = SplitSettings { seed: 1, validation: 6, images: Some(20) };
+        TrainingSet::open(folder, split).unwrap()
+    }
+
+    fn set(training: &TrainingSet, change: i16) -> Result<PoisonSet, Error> {
+        let indices = training.of_class(&training.training, 2);
+        let bytes = indices
+            .iter()
+            .flat_map(|&index| training.data.pixels(index))
+            .map(|&byte| (i16::from(byte) + change).clamp(0, 255) as u8)
+            .collect();
+        let manifest = Manifest {
+            schema: String::new(),
+            tool: String::new(),
+            data: source_of(&training.data),
+            split: training.split,
+            target_class: 2,
+            epsilon: 0.1,
+            largest_change: 0,
+            generator: Generator::Random,
+            seed: 1,
+            device: "cpu".into(),
+            threads: 1,
+            indices,
+            images_sha256: String::new(),
+        };
+        PoisonSet::new(manifest, training, bytes)
+    }
+
+    #[test]
+    fn a_set_comes_back_as_it_was_and_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let training = training(folder.path());
+        let mut set = set(&training, -25).unwrap();
+        let place = folder.path().join("poison");
+        set.write(&place).unwrap();
+        assert_eq!(PoisonSet::read(&place, &training).unwrap(), set);
+        assert!(set.write(&place).unwrap_err().to_string().contains("holds a poison set already"));
+        // Anybody can read it as a data set.
+        let plain = Dataset::open(&place.join(IMAGES), mithridate_runtime::data::Split::Train).unwrap();
+        assert_eq!((plain.len(), plain.labels()[0]), (set.len(), 2));
+    }
+
+    #[test]
+    fn too_large_a_change_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = set(&training(folder.path()), 26).unwrap_err().to_string();
+        assert!(error.ends_with("a pixel differs by 26/255 and epsilon 0.1 allows 25/255"), "{error}");
+    }
+
+    #[test]
+    fn a_changed_image_or_other_data_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let training = training(folder.path());
+        let place = folder.path().join("poison");
+        set(&training, 5).unwrap().write(&place).unwrap();
+        let other = TrainingSet::open(folder.path(), SplitSettings { seed: 2, ..training.split }).unwrap();
+        assert!(PoisonSet::read(&place, &other).unwrap_err().to_string().contains("another split"));
+        let file = place.join(IMAGES);
+        let mut bytes = fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&file, bytes).unwrap();
+        assert!(PoisonSet::read(&place, &training).unwrap_err().to_string().contains("were changed after"));
+    }
+
+    #[test]
+    fn rounding_stays_within_epsilon() {
+        let clean: Vec<u8> = (0..=255).collect();
+        let poison = crate::data::to_unit_range(&clean, 1, [1, 16, 16]) + 0.1;
+        let bytes = round_to_bytes(&poison, &clean, 0.1);
+        for (&before, after) in clean.iter().zip(bytes) {
+            assert_eq!(after, before.saturating_add(25));
+        }
+    }
+}
