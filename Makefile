@@ -1,0 +1,28 @@
+# Two commands for a fresh machine: `make demo` runs the main job on real data, `make test` passes the tests.
+# Each fetches what it needs, checks it, and keeps it; nothing is fetched twice.
+
+.PHONY: demo test setup build lint clean
+
+# Poison MNIST, train victims, certify them, print the table and the path of the report.
+demo: build
+	target/release/pacd experiment examples/mnist-quick.toml
+
+# Formatting, lints, documentation, all tests; the quick example is one of them.
+test: build lint
+	MITHRIDATE_PROGRAMS_BUILT=1 cargo test --release --workspace
+
+# Native libraries into third_party/, MNIST into data/; versions and checksums are pinned in the script.
+setup:
+	python3 scripts/setup.py
+
+build: setup
+	cargo build --release --workspace --bins
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --quiet
+
+# Removes what was built, downloaded and run.
+clean:
+	rm -rf target third_party data/mnist runs

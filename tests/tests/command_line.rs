@@ -1,0 +1,237 @@
+//! What the programs say: help, and one sentence with exit status 1 or 2 for everything a user can get wrong.
+//!
+//! The sentences are snapshots, to be read as a user would; `cargo insta review` or `INSTA_UPDATE=always` renews them.
+
+use std::{fmt::Write, fs, path::Path};
+
+use mithridate_runtime::data::write_idx;
+use mithridate_tests::{bars, command, trained, workspace};
+
+/// A case: what is wrong, the arguments, variables of the environment.
+type Case<'a> = (&'a str, Vec<&'a str>, Vec<(&'a str, &'a str)>);
+
+/// Runs each case in `folder` and lists exit status and first line of standard error.
+fn sentences(program: &str, folder: &Path, cases: &[Case<'_>]) -> String {
+    let mut text = String::new();
+    for (what, arguments, variables) in cases {
+        let mut run = command(program);
+        run.current_dir(folder).args(arguments);
+        for (name, value) in variables {
+            run.env(name, value);
+        }
+        let output = run.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let status = output.status.code().unwrap_or(-1);
+        assert!(status == 1 || status == 2, "{what}: exit status {status}, {error}");
+        assert!(output.stdout.is_empty(), "{what}: results in spite of an error");
+        assert!(!error.contains("panicked"), "{what}: {error}");
+        let lines: Vec<&str> = error.lines().filter(|line| !line.is_empty()).collect();
+        assert!(status == 2 || lines.len() == 1, "{what}: one sentence, not {lines:#?}");
+        let line = lines[0].replace(&folder.display().to_string(), "[FOLDER]");
+        let line = line.replace(&workspace().join("").display().to_string(), "[WORKSPACE]/");
+        let _ = writeln!(text, "{what}\n  {status}: {line}");
+    }
+    text
+}
+
+/// A folder with a small data set, a linear model for it, and the ways in which both can be broken.
+fn broken_things(folder: &Path) {
+    fs::create_dir(folder.join("data")).unwrap();
+    bars(&folder.join("data"), 16, 4, 60, 20);
+    let place = trained(folder, &folder.join("data"), "linear");
+    fs::rename(place.join("model.onnx"), folder.join("model.onnx")).unwrap();
+    fs::rename(place.join("weights.safetensors"), folder.join("weights.safetensors")).unwrap();
+    fs::write(folder.join("text.onnx"), "this is not a model").unwrap();
+    let cut = |from: &str, to: &str| {
+        let bytes = fs::read(folder.join(from)).unwrap();
+        fs::write(folder.join(to), &bytes[..bytes.len() / 2]).unwrap();
+    };
+    cut("model.onnx", "cut.onnx");
+    cut("weights.safetensors", "cut.safetensors");
+    fs::write(folder.join("empty.onnx"), "").unwrap();
+    for name in ["small", "cut", "labels", "few"] {
+        fs::create_dir(folder.join(name)).unwrap();
+    }
+    bars(&folder.join("small"), 12, 4, 60, 20);
+    for name in ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
+        fs::copy(folder.join("data").join(name), folder.join("cut").join(name)).unwrap();
+        fs::copy(folder.join("data").join(name), folder.join("labels").join(name)).unwrap();
+        fs::copy(folder.join("data").join(name), folder.join("few").join(name)).unwrap();
+    }
+    cut("data/t10k-images-idx3-ubyte", "cut/t10k-images-idx3-ubyte");
+    let mut labels = vec![1; 20];
+    labels[5] = 9;
+    write_idx(&folder.join("labels/t10k-labels-idx1-ubyte"), &[20], &labels).unwrap();
+    write_idx(&folder.join("few/t10k-labels-idx1-ubyte"), &[19], &[1; 19]).unwrap();
+    fs::write(folder.join("file"), "").unwrap();
+    fs::write(folder.join("old.jsonl"), "what was here before\n").unwrap();
+    fs::write(folder.join("fake.so"), "not a library").unwrap();
+}
+
+#[test]
+fn rscert_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    broken_things(folder);
+    let certify = |changes: &[&'static str]| {
+        let mut arguments = vec!["certify"];
+        for (flag, value) in
+            [("--model", "model.onnx"), ("--data", "data"), ("--sigma", "0.25"), ("--n", "100"), ("--out", "out.jsonl")]
+        {
+            if !changes.contains(&flag) {
+                arguments.extend([flag, value]);
+            }
+        }
+        arguments.extend(changes);
+        arguments
+    };
+    let plain = |what, changes: &[&'static str]| (what, certify(changes), vec![]);
+    let cases = [
+        plain("a model that does not exist", &["--model", "none.onnx"]),
+        plain("a model that is a folder", &["--model", "data"]),
+        plain("a model cut short", &["--model", "cut.onnx"]),
+        plain("a model that is text", &["--model", "text.onnx"]),
+        plain("an empty model", &["--model", "empty.onnx"]),
+        plain("data that do not exist", &["--data", "none"]),
+        plain("a folder without data", &["--data", "."]),
+        plain("data cut short", &["--data", "cut"]),
+        plain("data that are a model", &["--data", "model.onnx"]),
+        plain("images of another size", &["--data", "small"]),
+        plain("a label outside the classes", &["--data", "labels"]),
+        plain("fewer labels than images", &["--data", "few"]),
+        plain("a class outside the classes", &["--class", "4"]),
+        plain("a class that is no number", &["--class", "eight"]),
+        plain("sigma 0", &["--sigma", "0"]),
+        plain("a negative sigma", &["--sigma=-0.25"]),
+        plain("a sigma that is no number", &["--sigma", "much"]),
+        plain("sigma NaN", &["--sigma", "NaN"]),
+        plain("alpha 0", &["--alpha", "0"]),
+        plain("alpha 1", &["--alpha", "1"]),
+        plain("alpha 1.5", &["--alpha", "1.5"]),
+        plain("n 0", &["--n", "0"]),
+        plain("a negative n", &["--n=-5"]),
+        plain("more samples than can be bounded", &["--n", "1000000000000"]),
+        plain("n0 0", &["--n0", "0"]),
+        plain("batch 0", &["--batch", "0"]),
+        plain("no threads", &["--threads", "0"]),
+        plain("skip 0", &["--skip", "0"]),
+        plain("max 0", &["--max", "0"]),
+        plain("a provider that does not exist", &["--provider", "tpu"]),
+        plain("a provider this ONNX Runtime lacks", &["--provider", "cuda"]),
+        plain("an output folder that does not exist", &["--out", "none/run.jsonl"]),
+        plain("an output folder that is a file", &["--out", "file/run.jsonl"]),
+        plain("an output file that exists", &["--out", "old.jsonl"]),
+        plain("a run to resume that is none", &["--out", "old.jsonl", "--resume"]),
+        plain("a flag that does not exist", &["--sygma", "0.25"]),
+        ("a missing native library", certify(&[]), vec![("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")]),
+        ("a native library that is none", certify(&[]), vec![("ORT_DYLIB_PATH", "fake.so")]),
+        ("no command", vec![], vec![]),
+        ("a command that does not exist", vec!["certifi"], vec![]),
+        ("an audit of nothing", vec!["audit"], vec![]),
+        ("an audit of a missing file", vec!["audit", "none.jsonl"], vec![]),
+        ("an audit of something else", vec!["audit", "old.jsonl"], vec![]),
+        ("an audit at a negative radius", vec!["audit", "old.jsonl", "--radii=-1"], vec![]),
+        ("an audit at a radius that is no number", vec!["audit", "old.jsonl", "--radii", "x"], vec![]),
+        ("inspecting text", vec!["inspect", "text.onnx"], vec![]),
+        ("inspecting nothing", vec!["inspect", "none.onnx"], vec![]),
+        ("measuring a missing model", vec!["bench", "--model", "none.onnx"], vec![]),
+    ];
+    insta::assert_snapshot!("rscert_sentences", sentences("rscert", folder, &cases));
+    assert!(!folder.join("out.jsonl").exists(), "an error leaves no evidence");
+    assert_eq!(fs::read_to_string(folder.join("old.jsonl")).unwrap(), "what was here before\n");
+}
+
+#[test]
+fn pacd_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    broken_things(folder);
+    let quick = fs::read_to_string(workspace().join("examples/mnist-quick.toml")).unwrap();
+    let experiment = |name: &str, from: &str, to: &str| {
+        let text = quick.replace("data/mnist", "data").replace(from, to);
+        fs::write(folder.join(name), text).unwrap();
+    };
+    experiment("key.toml", "inner_steps", "iner_steps");
+    experiment("value.toml", "\"lenet\"", "\"lennet\"");
+    experiment("epsilon.toml", "epsilon = 0.1", "epsilon = -0.1");
+    experiment("syntax.toml", "seed = 0", "seed = ");
+    experiment("images.toml", "", "");
+    fs::write(folder.join("attack.toml"), "stepz = 3\n").unwrap();
+    let poison = |changes: &[&'static str]| {
+        let mut arguments = vec!["poison", "--data", "data", "--validation", "20", "--class", "1", "--network", "mlp"];
+        if !changes.contains(&"--out") {
+            arguments.extend(["--out", "poison"]);
+        }
+        arguments.extend(changes);
+        arguments
+    };
+    let train = |changes: &[&'static str]| {
+        let mut arguments = vec!["train", "--validation", "20", "--network", "mlp"];
+        for (flag, value) in [("--data", "data"), ("--out", "victim")] {
+            if !changes.contains(&flag) {
+                arguments.extend([flag, value]);
+            }
+        }
+        arguments.extend(changes);
+        arguments
+    };
+    let export = |weights| vec!["export", "--weights", weights, "--out", "again.onnx"];
+    let cases = [
+        ("data that do not exist", train(&["--data", "none"]), vec![]),
+        ("test data cut short", train(&["--data", "cut"]), vec![]),
+        ("more images than there are", train(&["--images", "1000"]), vec![]),
+        ("no images", train(&["--images", "0"]), vec![]),
+        ("a network that does not exist", train(&["--network", "vgg"]), vec![]),
+        ("a network too large for the images", train(&["--data", "small", "--network=lenet"]), vec![]),
+        ("a method that does not exist", train(&["--method", "magic"]), vec![]),
+        ("a negative sigma", train(&["--sigma", "-1"]), vec![]),
+        ("no epochs", train(&["--epochs", "0"]), vec![]),
+        ("an output folder that is a file", train(&["--out", "file/x"]), vec![]),
+        ("a folder that holds a network", train(&["--out", "linear"]), vec![]),
+        ("a poison set that does not exist", train(&["--poison", "none"]), vec![]),
+        ("a device that does not exist", train(&["--device", "gpu"]), vec![]),
+        ("a device this machine lacks", train(&["--device", "cuda:7"]), vec![]),
+        ("a negative epsilon", poison(&["--epsilon", "-0.1"]), vec![]),
+        ("an epsilon below one step", poison(&["--epsilon", "0.001"]), vec![]),
+        ("a class outside the classes", poison(&["--class=4"]), vec![]),
+        ("a solver that does not exist", poison(&["--solver", "magic"]), vec![]),
+        ("no steps", poison(&["--steps", "0"]), vec![]),
+        ("a poison rate of 0", poison(&["--rate", "0"]), vec![]),
+        ("settings with a key that does not exist", poison(&["--config", "attack.toml"]), vec![]),
+        ("settings that do not exist", poison(&["--config", "none.toml"]), vec![]),
+        ("an output folder that can't be made", poison(&["--out", "file/x"]), vec![]),
+        ("weights that do not exist", export("none"), vec![]),
+        ("weights cut short", export("cut.safetensors"), vec![]),
+        ("weights that are text", export("text.onnx"), vec![]),
+        ("an experiment that does not exist", vec!["experiment", "none.toml"], vec![]),
+        ("an experiment with a key that does not exist", vec!["experiment", "key.toml"], vec![]),
+        ("an experiment with a value that does not exist", vec!["experiment", "value.toml"], vec![]),
+        ("an experiment with a negative epsilon", vec!["experiment", "epsilon.toml"], vec![]),
+        ("an experiment that is no TOML", vec!["experiment", "syntax.toml"], vec![]),
+        ("an experiment with too little data", vec!["experiment", "images.toml"], vec![]),
+        ("an experiment without a certifier", vec!["experiment", "images.toml", "--rscert", "none"], vec![]),
+        ("no command", vec![], vec![]),
+    ];
+    insta::assert_snapshot!("pacd_sentences", sentences("pacd", folder, &cases));
+    for name in ["poison/manifest.json", "victim/train.json", "again.onnx", "runs"] {
+        assert!(!folder.join(name).exists(), "an error leaves no {name}");
+    }
+}
+
+#[test]
+fn help_shows_every_command_with_an_example() {
+    for (program, commands) in [
+        ("rscert", vec!["certify", "audit", "inspect", "bench"]),
+        ("pacd", vec!["poison", "train", "export", "experiment"]),
+    ] {
+        let general = command(program).arg("--help").output().unwrap();
+        let general = String::from_utf8(general.stdout).unwrap();
+        for name in commands {
+            assert!(general.contains(name), "{program} --help names {name}");
+            let output = command(program).args([name, "--help"]).output().unwrap();
+            assert!(output.status.success());
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(text.contains(&format!("Example:\n  {program} {name}")), "{program} {name} --help:\n{text}");
+        }
+    }
+}
