@@ -30,8 +30,11 @@ fn main() -> anyhow::Result<()> {
     let mut certifier = Certifier::new(vec![Box::new(classifier)], settings, 256)?;
 
     let label = usize::from(data.labels()[index]);
-    let certificate =
-        certifier.certify_one(&Input { index: index as u64, label: Some(label), image: data.image(index) })?;
+    let certificate = certifier.certify_one(&Input {
+        index: index as u64,
+        label: Some(label),
+        image: data.image(index),
+    })?;
     match (certificate.class, certificate.radius) {
         (Some(class), Some(radius)) => println!(
             "class {class} (label {label}) within an l2 distance of {radius:.4}, with probability {}",

@@ -90,9 +90,13 @@ impl TrainingSet {
     /// [`Error::Data`], or [`Error::Setting`] if the split asks for more images than there are.
     pub fn open(path: &Path, split: SplitSettings) -> Result<Self, Error> {
         let data = Dataset::open(path, Part::Train)?;
+        if split.validation >= data.len() {
+            let expected = format!("less than the {} training images there are", data.len());
+            return Err(Error::setting("the number of validation images", expected, &split.validation));
+        }
         let left = data.len().saturating_sub(split.validation);
         let wanted = split.images.unwrap_or(left);
-        if split.validation >= data.len() || wanted > left || wanted == 0 {
+        if wanted > left || wanted == 0 {
             return Err(Error::setting(
                 "the number of training images",
                 format!("between 1 and {left} (of {} less {} for validation)", data.len(), split.validation),

@@ -68,7 +68,7 @@ impl FromStr for DeviceChoice {
 /// Loads the CUDA half of libtorch, which registers its kernels with the half that is linked.
 #[allow(unsafe_code)]
 mod cuda_library {
-    use std::sync::OnceLock;
+    use std::{error::Error, sync::OnceLock};
 
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
@@ -77,8 +77,10 @@ mod cuda_library {
         LOADED
             .get_or_init(|| {
                 // SAFETY: the library's initialisers only register kernels; it is never unloaded.
-                unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }
-                    .map_err(|error| error.to_string())
+                unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }.map_err(|error| {
+                    // The loader's own words are in the source.
+                    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+                })
             })
             .as_ref()
             .map(|_| ())

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use mithridate_onnx::OnnxError;
-use mithridate_runtime::data::DataError;
+use mithridate_runtime::{data::DataError, evidence::EvidenceError};
 
 /// What can go wrong in the attacker.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,9 @@ pub enum Error {
         /// What is wrong, and where.
         problem: String,
     },
+    /// An evidence file can't be read.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// The certifier could not do its part.
     #[error("{0}")]
     Certifier(String),

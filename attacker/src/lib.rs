@@ -18,6 +18,7 @@
 
 pub mod attack;
 pub mod bilevel;
+mod choice;
 pub mod cli;
 pub mod data;
 pub mod device;

@@ -2,7 +2,7 @@
 //! lower level. All in double precision.
 
 use mithridate_attacker::{
-    bilevel::{Hessian, LinearOperator, Solver, SolverSettings, mixed_product, solve},
+    bilevel::{GaussNewton, Hessian, LinearOperator, Solver, SolverSettings, mixed_product, solve},
     parameters::Parameters,
     random::{Purpose, Random},
 };
@@ -29,10 +29,10 @@ impl LinearOperator for Matrix {
     }
 }
 
-/// QᵀDQ with the eigenvalues given.
+/// A symmetric matrix with the eigenvalues given, in random directions.
 fn symmetric(eigenvalues: &[f64]) -> Matrix {
     let n = eigenvalues.len() as i64;
-    let (q, _) = random(&[n, n], 3).linalg_qr("reduced");
+    let (q, _) = Tensor::linalg_qr(&random(&[n, n], 3), "reduced");
     let scaled = &q * Tensor::from_slice(eigenvalues);
     Matrix(scaled.matmul(&q.transpose(0, 1)))
 }
@@ -66,7 +66,8 @@ fn indefinite_systems_are_solved_or_said_to_be_indefinite() {
     let a = symmetric(&[-1.0, -0.5, 0.7, 1.0, 2.0, 3.0]);
     let b = random(&[6], 5);
     let exact = a.0.inverse().mv(&b);
-    for (solver, iterations, error) in [(Solver::NormalCg, 12, 1e-8), (Solver::LeastSquaresAdam, 8000, 1e-3)] {
+    for (solver, iterations, error) in [(Solver::NormalCg, 12, 1e-8), (Solver::LeastSquaresAdam, 8000, 1e-3)]
+    {
         let solution = solve(&a, &one(b.copy()), &settings(solver, iterations));
         let found = distance(&solution.p.tensors()[0], &exact);
         assert!(found < error, "{solver}: {found}");
@@ -78,7 +79,7 @@ fn indefinite_systems_are_solved_or_said_to_be_indefinite() {
 #[test]
 fn a_zero_right_hand_side_has_the_solution_zero() {
     let a = symmetric(&[1.0, 2.0]);
-    for solver in Solver::ALL {
+    for &solver in Solver::ALL {
         let solution = solve(&a, &one(Tensor::zeros([2], (Kind::Double, Device::Cpu))), &settings(solver, 5));
         assert_eq!((solution.p.norm(), solution.relative_residual), (0.0, 0.0), "{solver}");
     }
@@ -93,7 +94,8 @@ fn network_loss(theta: &Parameters, x: &Tensor, labels: &Tensor) -> Tensor {
 
 #[test]
 fn hessian_products_are_central_differences_of_the_gradient() {
-    let theta = Parameters::new(vec![random(&[4, 5], 1), random(&[5], 2), random(&[5, 3], 3)]).requires_grad();
+    let theta =
+        Parameters::new(vec![random(&[4, 5], 1), random(&[5], 2), random(&[5, 3], 3)]).requires_grad();
     let (x, labels) = (random(&[8, 4], 4), Tensor::from_slice(&[0_i64, 1, 2, 0, 1, 2, 0, 1]));
     let v = Parameters::new(vec![random(&[4, 5], 5), random(&[5], 6), random(&[5, 3], 7)]);
     let damping = 0.3;
@@ -109,8 +111,44 @@ fn hessian_products_are_central_differences_of_the_gradient() {
 }
 
 #[test]
+fn gauss_newton_products_are_those_of_the_matrix_written_out() {
+    let theta =
+        Parameters::new(vec![random(&[4, 5], 1), random(&[5], 2), random(&[5, 3], 3)]).requires_grad();
+    let x = random(&[6, 4], 4);
+    let v = Parameters::new(vec![random(&[4, 5], 5), random(&[5], 6), random(&[5, 3], 7)]);
+    let [weight, bias, out] = theta.tensors() else { panic!("three tensors") };
+    let logits = (x.matmul(weight) + bias).tanh().matmul(out);
+    let flat =
+        |p: &Parameters| Tensor::cat(&p.tensors().iter().map(|t| t.flatten(0, -1)).collect::<Vec<_>>(), 0);
+    let pi = logits.softmax(-1, Kind::Double).detach();
+    let mut expected = flat(&v) * 0.3;
+    for i in 0..6 {
+        let rows: Vec<Tensor> =
+            (0..3).map(|k| flat(&theta.gradient_of(&logits.get(i).get(k), true, false))).collect();
+        let jacobian = Tensor::stack(&rows, 0);
+        let s = Tensor::diag(&pi.get(i), 0) - pi.get(i).outer(&pi.get(i));
+        expected += jacobian.transpose(0, 1).mv(&s.mv(&jacobian.mv(&flat(&v)))) / 6.0;
+    }
+    let product = GaussNewton::new(logits.shallow_clone(), &theta, 0.3).apply(&v);
+    assert!(distance(&flat(&product), &expected) < 1e-12);
+}
+
+#[test]
+fn for_a_linear_network_gauss_newton_is_the_hessian() {
+    let theta = Parameters::new(vec![random(&[3, 4], 1)]).requires_grad();
+    let (x, labels, v) =
+        (random(&[6, 4], 2), Tensor::from_slice(&[0_i64, 2, 1, 1, 0, 2]), one(random(&[3, 4], 3)));
+    let logits = x.matmul(&theta.tensors()[0].transpose(0, 1));
+    let loss = logits.log_softmax(-1, Kind::Double).nll_loss(&labels);
+    let hessian = Hessian::new(&loss, &theta, 0.1).apply(&v);
+    let gauss_newton = GaussNewton::new(logits, &theta, 0.1).apply(&v);
+    assert!(hessian.plus(-1.0, &gauss_newton).norm() < 1e-12);
+}
+
+#[test]
 fn mixed_products_of_a_network_are_central_differences() {
-    let theta = Parameters::new(vec![random(&[4, 5], 1), random(&[5], 2), random(&[5, 3], 3)]).requires_grad();
+    let theta =
+        Parameters::new(vec![random(&[4, 5], 1), random(&[5], 2), random(&[5, 3], 3)]).requires_grad();
     let (x, labels) = (random(&[3, 4], 4), Tensor::from_slice(&[0_i64, 1, 2]));
     let p = Parameters::new(vec![random(&[4, 5], 5), random(&[5], 6), random(&[5, 3], 7)]);
     let leaf = x.copy().set_requires_grad(true);
@@ -134,7 +172,8 @@ fn ridge_mixed_products_have_their_closed_form() {
     let theta = one(w.copy()).requires_grad();
     let leaf = x.copy().set_requires_grad(true);
     let residual = leaf.mv(&theta.tensors()[0]) - &y;
-    let loss = residual.square().sum(Kind::Double) * 0.5 + theta.tensors()[0].square().sum(Kind::Double) * 0.05;
+    let loss =
+        residual.square().sum(Kind::Double) * 0.5 + theta.tensors()[0].square().sum(Kind::Double) * 0.05;
     let found = mixed_product(&loss, &theta, &one(p.copy()), &leaf);
     let r = (x.mv(&w) - y).unsqueeze(1);
     let expected = -(r * &p + x.mv(&p).unsqueeze(1) * &w);
@@ -151,7 +190,7 @@ fn logistic_mixed_products_have_their_closed_form() {
     let loss = (-(leaf.mv(&theta.tensors()[0]) * &y)).softplus().sum(Kind::Double);
     let found = mixed_product(&loss, &theta, &one(p.copy()), &leaf);
     let s = (-(x.mv(&w) * &y)).sigmoid();
-    let expected = (&y * &s).unsqueeze(1) * &p - (&s * (1.0 - &s) * x.mv(&p)).unsqueeze(1) * &w;
+    let expected = (&y * &s).unsqueeze(1) * &p - (&s - s.square()).unsqueeze(1) * x.mv(&p).unsqueeze(1) * &w;
     assert!(distance(&found, &expected) < 1e-12);
 }
 
@@ -164,7 +203,8 @@ fn softmax_mixed_products_have_their_closed_form() {
     let theta = one(w.copy()).requires_grad();
     let leaf = x.copy().set_requires_grad(true);
     let logits = leaf.matmul(&theta.tensors()[0].transpose(0, 1));
-    let found = mixed_product(&logits.log_softmax(-1, Kind::Double).nll_loss(&labels), &theta, &one(p.copy()), &leaf);
+    let found =
+        mixed_product(&logits.log_softmax(-1, Kind::Double).nll_loss(&labels), &theta, &one(p.copy()), &leaf);
     let pi = x.matmul(&w.transpose(0, 1)).softmax(-1, Kind::Double);
     for i in 0..n {
         let (xi, pi_i) = (x.get(i), pi.get(i));
@@ -193,7 +233,8 @@ fn fit(x: &Tensor, labels: &Tensor) -> Parameters {
 
 fn inner_loss(theta: &Parameters, x: &Tensor, labels: &Tensor) -> Tensor {
     let w = &theta.tensors()[0];
-    x.matmul(&w.transpose(0, 1)).log_softmax(-1, Kind::Double).nll_loss(labels) + w.square().sum(Kind::Double) * 0.05
+    x.matmul(&w.transpose(0, 1)).log_softmax(-1, Kind::Double).nll_loss(labels)
+        + w.square().sum(Kind::Double) * 0.05
 }
 
 #[test]

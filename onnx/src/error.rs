@@ -4,7 +4,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum OnnxError {
     /// The file could not be read.
-    #[error("cannot read the model {}: {source}", path.display())]
+    #[error("cannot read the model {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -12,7 +12,7 @@ pub enum OnnxError {
         source: std::io::Error,
     },
     /// The file could not be written.
-    #[error("cannot write the model {}: {source}", path.display())]
+    #[error("cannot write the model {}", path.display())]
     Write {
         /// The file.
         path: PathBuf,

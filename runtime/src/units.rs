@@ -79,6 +79,25 @@ unit! {
     Alpha, |value| value > 0.0 && value < 1.0
 }
 
+/// Reads a number of things, at least one, as programs want it.
+///
+/// # Errors
+/// A sentence for the user.
+///
+/// ```
+/// use mithridate_runtime::units::parse_count;
+///
+/// assert_eq!(parse_count::<usize>("12"), Ok(12));
+/// assert_eq!(parse_count::<u64>("0").unwrap_err(), "it must be a whole number of at least 1");
+/// ```
+pub fn parse_count<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|count| *count >= T::from(1))
+        .ok_or_else(|| "it must be a whole number of at least 1".to_owned())
+}
+
 impl Alpha {
     /// The field's usual 0.001.
     pub const USUAL: Self = Self(0.001);

@@ -1,5 +1,7 @@
 //! What the tests that cross crates share: the programs under test, small data sets, and places to work in.
 
+#![allow(clippy::expect_used)]
+
 use std::{
     env,
     path::{Path, PathBuf},
@@ -69,7 +71,8 @@ pub fn bars(folder: &Path, side: usize, classes: usize, train: usize, test: usiz
                 *pixel = if bar { 150 + (next() % 100) as u8 } else { (next() % 60) as u8 };
             }
         }
-        write_idx(&folder.join(format!("{prefix}-images-idx3-ubyte")), &[count, side, side], &images).expect("written");
+        write_idx(&folder.join(format!("{prefix}-images-idx3-ubyte")), &[count, side, side], &images)
+            .expect("written");
         write_idx(&folder.join(format!("{prefix}-labels-idx1-ubyte")), &[count], &labels).expect("written");
     }
 }
@@ -82,7 +85,18 @@ pub fn trained(folder: &Path, data: &Path, network: &str) -> PathBuf {
     let out = folder.join(network);
     let mut train = command("pacd");
     train.arg("train").arg("--data").arg(data).arg("--out").arg(&out);
-    train.args(["--network", network, "--validation", "20", "--epochs", "3", "--batch", "20", "--threads", "1"]);
+    train.args([
+        "--network",
+        network,
+        "--validation",
+        "20",
+        "--epochs",
+        "3",
+        "--batch",
+        "20",
+        "--threads",
+        "1",
+    ]);
     train.assert().success();
     out
 }

@@ -2,6 +2,8 @@
 //!
 //! The sentences are snapshots, to be read as a user would; `cargo insta review` or `INSTA_UPDATE=always` renews them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::{fmt::Write, fs, path::Path};
 
 use mithridate_runtime::data::write_idx;
@@ -53,6 +55,9 @@ fn broken_things(folder: &Path) {
         fs::create_dir(folder.join(name)).unwrap();
     }
     bars(&folder.join("small"), 12, 4, 60, 20);
+    for name in ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"] {
+        fs::copy(folder.join("data").join(name), folder.join("cut").join(name)).unwrap();
+    }
     for name in ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
         fs::copy(folder.join("data").join(name), folder.join("cut").join(name)).unwrap();
         fs::copy(folder.join("data").join(name), folder.join("labels").join(name)).unwrap();
@@ -75,9 +80,13 @@ fn rscert_says_what_is_wrong() {
     broken_things(folder);
     let certify = |changes: &[&'static str]| {
         let mut arguments = vec!["certify"];
-        for (flag, value) in
-            [("--model", "model.onnx"), ("--data", "data"), ("--sigma", "0.25"), ("--n", "100"), ("--out", "out.jsonl")]
-        {
+        for (flag, value) in [
+            ("--model", "model.onnx"),
+            ("--data", "data"),
+            ("--sigma", "0.25"),
+            ("--n", "100"),
+            ("--out", "out.jsonl"),
+        ] {
             if !changes.contains(&flag) {
                 arguments.extend([flag, value]);
             }
@@ -102,14 +111,14 @@ fn rscert_says_what_is_wrong() {
         plain("a class outside the classes", &["--class", "4"]),
         plain("a class that is no number", &["--class", "eight"]),
         plain("sigma 0", &["--sigma", "0"]),
-        plain("a negative sigma", &["--sigma=-0.25"]),
+        plain("a negative sigma", &["--sigma", "-0.25"]),
         plain("a sigma that is no number", &["--sigma", "much"]),
         plain("sigma NaN", &["--sigma", "NaN"]),
         plain("alpha 0", &["--alpha", "0"]),
         plain("alpha 1", &["--alpha", "1"]),
         plain("alpha 1.5", &["--alpha", "1.5"]),
         plain("n 0", &["--n", "0"]),
-        plain("a negative n", &["--n=-5"]),
+        plain("a negative n", &["--n", "-5"]),
         plain("more samples than can be bounded", &["--n", "1000000000000"]),
         plain("n0 0", &["--n0", "0"]),
         plain("batch 0", &["--batch", "0"]),
@@ -157,23 +166,24 @@ fn pacd_says_what_is_wrong() {
     experiment("syntax.toml", "seed = 0", "seed = ");
     experiment("images.toml", "", "");
     fs::write(folder.join("attack.toml"), "stepz = 3\n").unwrap();
+    let with_defaults =
+        |start: &[&'static str], defaults: &[(&'static str, &'static str)], changes: &[&'static str]| {
+            let mut arguments = start.to_vec();
+            for (flag, value) in defaults {
+                if !changes.contains(flag) {
+                    arguments.extend([flag, value]);
+                }
+            }
+            arguments.extend(changes);
+            arguments
+        };
     let poison = |changes: &[&'static str]| {
-        let mut arguments = vec!["poison", "--data", "data", "--validation", "20", "--class", "1", "--network", "mlp"];
-        if !changes.contains(&"--out") {
-            arguments.extend(["--out", "poison"]);
-        }
-        arguments.extend(changes);
-        arguments
+        let defaults = [("--data", "data"), ("--out", "poison"), ("--class", "1"), ("--network", "mlp")];
+        with_defaults(&["poison", "--validation", "20"], &defaults, changes)
     };
     let train = |changes: &[&'static str]| {
-        let mut arguments = vec!["train", "--validation", "20", "--network", "mlp"];
-        for (flag, value) in [("--data", "data"), ("--out", "victim")] {
-            if !changes.contains(&flag) {
-                arguments.extend([flag, value]);
-            }
-        }
-        arguments.extend(changes);
-        arguments
+        let defaults = [("--data", "data"), ("--out", "victim"), ("--network", "mlp")];
+        with_defaults(&["train", "--validation", "20"], &defaults, changes)
     };
     let export = |weights| vec!["export", "--weights", weights, "--out", "again.onnx"];
     let cases = [
@@ -182,7 +192,7 @@ fn pacd_says_what_is_wrong() {
         ("more images than there are", train(&["--images", "1000"]), vec![]),
         ("no images", train(&["--images", "0"]), vec![]),
         ("a network that does not exist", train(&["--network", "vgg"]), vec![]),
-        ("a network too large for the images", train(&["--data", "small", "--network=lenet"]), vec![]),
+        ("a network too large for the images", train(&["--data", "small", "--network", "lenet"]), vec![]),
         ("a method that does not exist", train(&["--method", "magic"]), vec![]),
         ("a negative sigma", train(&["--sigma", "-1"]), vec![]),
         ("no epochs", train(&["--epochs", "0"]), vec![]),
@@ -193,7 +203,7 @@ fn pacd_says_what_is_wrong() {
         ("a device this machine lacks", train(&["--device", "cuda:7"]), vec![]),
         ("a negative epsilon", poison(&["--epsilon", "-0.1"]), vec![]),
         ("an epsilon below one step", poison(&["--epsilon", "0.001"]), vec![]),
-        ("a class outside the classes", poison(&["--class=4"]), vec![]),
+        ("a class outside the classes", poison(&["--class", "4"]), vec![]),
         ("a solver that does not exist", poison(&["--solver", "magic"]), vec![]),
         ("no steps", poison(&["--steps", "0"]), vec![]),
         ("a poison rate of 0", poison(&["--rate", "0"]), vec![]),
@@ -231,7 +241,10 @@ fn help_shows_every_command_with_an_example() {
             let output = command(program).args([name, "--help"]).output().unwrap();
             assert!(output.status.success());
             let text = String::from_utf8(output.stdout).unwrap();
-            assert!(text.contains(&format!("Example:\n  {program} {name}")), "{program} {name} --help:\n{text}");
+            assert!(
+                text.contains(&format!("Example:\n  {program} {name}")),
+                "{program} {name} --help:\n{text}"
+            );
         }
     }
 }

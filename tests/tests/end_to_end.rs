@@ -1,5 +1,7 @@
 //! The whole way at small scale: poison, victims, certification by the other program, results and report.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::{fs, path::Path};
 
 use mithridate_tests::{bars, command};
@@ -79,7 +81,10 @@ fn an_experiment_leaves_poison_models_evidence_results_and_report() {
             let drop = &group["relative_drop"];
             assert_eq!(drop.is_null(), kind == "clean");
             if kind != "clean" {
-                assert!(drop["low"].as_f64() <= drop["value"].as_f64() && drop["value"].as_f64() <= drop["high"].as_f64());
+                assert!(
+                    drop["low"].as_f64() <= drop["value"].as_f64()
+                        && drop["value"].as_f64() <= drop["high"].as_f64()
+                );
             }
         }
         for seed in [1, 2] {
@@ -102,7 +107,12 @@ fn the_same_seed_gives_the_same_poison_and_a_finished_step_is_not_done_again() {
     run(first.path());
     run(second.path());
     let read = |folder: &Path, name: &str| fs::read(folder.join("runs/small").join(name)).unwrap();
-    for file in ["poison/images-idx3-ubyte", "poison/manifest.json", "random/images-idx3-ubyte", "models/poison-2/model.onnx"] {
+    for file in [
+        "poison/images-idx3-ubyte",
+        "poison/manifest.json",
+        "random/images-idx3-ubyte",
+        "models/poison-2/model.onnx",
+    ] {
         assert!(read(first.path(), file) == read(second.path(), file), "{file}");
     }
     // As if interrupted before the last victim: only what is missing is made again, and comes out the same.
@@ -125,7 +135,8 @@ fn another_experiment_does_not_overwrite_a_folder() {
     let folder = place();
     run(folder.path());
     fs::write(folder.path().join("small.toml"), EXPERIMENT.replace("seed = 3", "seed = 4")).unwrap();
-    let output = command("pacd").current_dir(folder.path()).args(["experiment", "small.toml"]).output().unwrap();
+    let output =
+        command("pacd").current_dir(folder.path()).args(["experiment", "small.toml"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("it holds an experiment with other settings"), "{text}");

@@ -1,5 +1,7 @@
 //! A network exported to ONNX gives libtorch's logits under two independent engines.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::path::Path;
 
 use mithridate_runtime::backend::{Classifier, OnnxClassifier, OnnxRuntime, Provider};
@@ -19,7 +21,14 @@ struct Reference {
 fn export(weights: &Path, out: &Path, flags: &[&str]) -> Reference {
     let reference = out.with_extension("safetensors");
     let mut export = command("pacd");
-    export.arg("export").arg("--weights").arg(weights).arg("--out").arg(out).arg("--reference").arg(&reference);
+    export
+        .arg("export")
+        .arg("--weights")
+        .arg(weights)
+        .arg("--out")
+        .arg(out)
+        .arg("--reference")
+        .arg(&reference);
     export.args(flags).assert().success();
     let bytes = std::fs::read(reference).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -41,7 +50,10 @@ fn compare(engine: &str, network: &str, found: &[f32], reference: &Reference) {
             worst = worst.max((a - b).abs() / size);
         }
     }
-    println!("{network} under {engine}: largest relative difference {worst:e} over {} inputs", reference.count);
+    println!(
+        "{network} under {engine}: largest relative difference {worst:e} over {} inputs",
+        reference.count
+    );
     assert!(worst <= TOLERANCE, "{network} under {engine}: {worst:e}");
 }
 
@@ -55,7 +67,7 @@ fn under_onnx_runtime(model: &Path, reference: &Reference) -> Vec<f32> {
 
 fn under_tract(model: &Path, reference: &Reference) -> Vec<f32> {
     let shape = [reference.count, 1, 28, 28];
-    let plan = tract_onnx::onnx()
+    let plan = onnx()
         .model_for_path(model)
         .unwrap()
         .with_input_fact(0, f32::fact(shape).into())

@@ -9,6 +9,6 @@ mod soft_radius;
 
 pub use optimise::{AttackData, StepReport, optimise};
 pub use random_signs::random_signs;
-pub use settings::AttackSettings;
 pub(crate) use settings::check_epsilon;
+pub use settings::{AttackSettings, Curvature};
 pub use soft_radius::{SoftRadius, soft_radius};

@@ -4,15 +4,15 @@ use mithridate_runtime::terminal::Progress;
 use serde::Serialize;
 use tch::{Kind, Reduction, Tensor, no_grad};
 
-use super::{AttackSettings, pool::Pool, soft_radius};
+use super::{AttackSettings, Curvature, pool::Pool, soft_radius};
 use crate::{
     Error,
-    bilevel::{Hessian, mixed_product, solve},
+    bilevel::{GaussNewton, Hessian, Solution, mixed_product, solve},
     data::Images,
     networks::Network,
     parameters::Parameters,
     random::{Purpose, Random},
-    training::ImageAdam,
+    training::{ImageAdam, cross_entropy},
 };
 
 /// Poison images in one double-backward pass; bounds memory.
@@ -104,11 +104,9 @@ pub fn optimise(
         } else if !outer.is_finite() {
             report.skipped = Some("the gradient of the soft radius was not finite");
         } else {
-            let loss = pool.batch_loss(position, &poison);
+            let (logits, labels) = pool.batch_logits(position, &poison);
             let network = pool.network(position);
-            let hessian = Hessian::new(&loss, network.parameters(), settings.damping);
-            let solution = solve(&hessian, &outer, &settings.solver_settings());
-            drop(hessian);
+            let solution = solve_for_p(logits, &labels, network.parameters(), &outer, settings);
             report.relative_residual = solution.relative_residual;
             report.iterations = solution.iterations;
             report.negative_curvature = solution.negative_curvature;
@@ -136,6 +134,26 @@ pub fn optimise(
     }
     progress.finish();
     Ok(poison)
+}
+
+/// Solves (H + ρI) p = ∂R/∂θ with the curvature that the settings name.
+fn solve_for_p(
+    logits: Tensor,
+    labels: &Tensor,
+    parameters: &Parameters,
+    outer: &Parameters,
+    settings: &AttackSettings,
+) -> Solution {
+    let solver = settings.solver_settings();
+    match settings.curvature {
+        Curvature::GaussNewton => {
+            solve(&GaussNewton::new(logits, parameters, settings.damping), outer, &solver)
+        }
+        Curvature::Hessian => {
+            let loss = cross_entropy(&logits, labels, Reduction::Mean);
+            solve(&Hessian::new(&loss, parameters, settings.damping), outer, &solver)
+        }
+    }
 }
 
 /// Gradient of the soft radius of a validation batch with respect to the network.

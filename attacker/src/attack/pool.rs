@@ -6,7 +6,7 @@ use crate::{
     data::Images,
     networks::Network,
     random::{Purpose, Random},
-    training::{Adam, image_shape},
+    training::{Adam, cross_entropy, image_shape},
 };
 
 /// The lower level: networks in training on clean and poisoned images, attacked in turn.
@@ -80,24 +80,23 @@ impl<'a> Pool<'a> {
     /// Trains a network for some steps.
     pub fn train(&mut self, position: usize, steps: usize, poison: &Tensor) {
         for _ in 0..steps {
-            let (images, labels, noise_key) = self.draw(poison);
-            let loss = self.loss(position, &images, &labels, noise_key);
+            let (logits, labels) = self.batch_logits(position, poison);
+            let loss = cross_entropy(&logits, &labels, Reduction::Mean);
             let (network, adam) = &mut self.members[position];
             let gradient = network.parameters().gradient_of(&loss, false, false);
             adam.step(network.parameters_mut(), &gradient);
         }
     }
 
-    /// The loss of a fresh batch, with its graph: what the Hessian of a step is of.
-    pub fn batch_loss(&mut self, position: usize, poison: &Tensor) -> Tensor {
-        let (images, labels, noise_key) = self.draw(poison);
-        self.loss(position, &images, &labels, noise_key)
+    /// Logits of a fresh batch, with their graph, and its labels: what the curvature of a step is of.
+    pub fn batch_logits(&mut self, position: usize, poison: &Tensor) -> (Tensor, Tensor) {
+        let (images, labels, key) = self.draw(poison);
+        (self.logits(position, &images, key), labels)
     }
 
-    fn loss(&self, position: usize, images: &Tensor, labels: &Tensor, key: u64) -> Tensor {
+    fn logits(&self, position: usize, images: &Tensor, key: u64) -> Tensor {
         let noise = |shape: &[i64]| self.random.normal(Purpose::TrainingNoise, key, shape, self.device());
-        let Self { settings, .. } = self;
-        settings.method.loss(self.network(position), images, labels, settings.sigma, Reduction::Mean, noise)
+        self.settings.method.logits(self.network(position), images, self.settings.sigma, noise)
     }
 
     /// A batch of clean and poison images in the share that the settings ask for.

@@ -3,9 +3,22 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     bilevel::{Solver, SolverSettings},
+    choice::choice,
     networks::Architecture,
     training::{Method, at_least_one, positive},
 };
+
+/// Which matrix stands for the curvature of the lower level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Curvature {
+    /// The Hessian itself, indefinite for deep networks.
+    Hessian,
+    /// The Gauss–Newton matrix, never indefinite.
+    GaussNewton,
+}
+
+choice!(Curvature, "a curvature", { Hessian = "hessian", GaussNewton = "gauss-newton" });
 
 /// Settings of the bilevel attack. The defaults are those that did best in small runs on MNIST.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +55,8 @@ pub struct AttackSettings {
     /// Poison images moved by one linear solve; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images_per_step: Option<usize>,
+    /// Matrix of the linear system.
+    pub curvature: Curvature,
     /// Linear solver.
     pub solver: Solver,
     /// Most iterations of a solve (T2).
@@ -83,11 +98,12 @@ impl Default for AttackSettings {
             validation_batch: 60,
             validation_noises: 16,
             images_per_step: None,
+            curvature: Curvature::GaussNewton,
             solver: Solver::Cg,
             solver_steps: 10,
             solver_tolerance: 1e-3,
             solver_rate: 1e-2,
-            damping: 1e-3,
+            damping: 1e-2,
             beta: 16.0,
             clamp: 1e-3,
             networks: 1,

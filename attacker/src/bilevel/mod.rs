@@ -6,11 +6,14 @@
 //! dR/du = −(∂²L/∂u∂θ)ᵀ p,     (H + ρI) p = ∂R/∂θ,     H = ∂²L/∂θ²
 //! ```
 //!
-//! with damping ρ (Pedregosa, 2016; Mehra et al., 2021). H of a deep network is indefinite, so the linear solvers
-//! here guard against negative curvature or don't mind it, and report the relative residual they reached.
+//! with damping ρ (Pedregosa, 2016; Mehra et al., 2021). H of a deep network is indefinite: the linear solvers here
+//! guard against negative curvature or don't mind it, and report the relative residual they reached; the Gauss–Newton
+//! matrix can stand for H.
 
+mod gauss_newton;
 mod hessian;
 mod solvers;
 
+pub use gauss_newton::GaussNewton;
 pub use hessian::{Hessian, mixed_product};
 pub use solvers::{LinearOperator, Solution, Solver, SolverSettings, solve};

@@ -1,8 +1,6 @@
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
-use crate::{parameters::Parameters, training::Adam};
+use crate::{choice::choice, parameters::Parameters, training::Adam};
 
 /// A symmetric linear map on parameters.
 pub trait LinearOperator {
@@ -26,37 +24,12 @@ pub enum Solver {
     Neumann,
 }
 
-impl Solver {
-    /// Every solver.
-    pub const ALL: [Self; 4] = [Self::Cg, Self::NormalCg, Self::LeastSquaresAdam, Self::Neumann];
-
-    /// Its name in files and flags.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cg => "cg",
-            Self::NormalCg => "normal-cg",
-            Self::LeastSquaresAdam => "least-squares-adam",
-            Self::Neumann => "neumann",
-        }
-    }
-}
-
-impl fmt::Display for Solver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Solver {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|solver| solver.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("'{text}' is not a solver; use one of {names}")
-        })
-    }
-}
+choice!(Solver, "a solver", {
+    Cg = "cg",
+    NormalCg = "normal-cg",
+    LeastSquaresAdam = "least-squares-adam",
+    Neumann = "neumann",
+});
 
 /// How far to go.
 #[derive(Clone, Copy, Debug, PartialEq)]

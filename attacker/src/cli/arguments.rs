@@ -1,6 +1,7 @@
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use mithridate_runtime::units::parse_count;
 
 use crate::{
     Error,
@@ -15,8 +16,8 @@ pub(super) struct DeviceArguments {
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// Threads to use on the processor [default: all]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
+    pub threads: Option<usize>,
 }
 
 impl DeviceArguments {
@@ -24,7 +25,7 @@ impl DeviceArguments {
     pub fn prepare(&self) -> Result<tch::Device, Error> {
         let device = self.device.prepare()?;
         if let Some(threads) = self.threads {
-            tch::set_num_threads(i32::try_from(threads.get()).unwrap_or(i32::MAX));
+            tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
         }
         Ok(device)
     }

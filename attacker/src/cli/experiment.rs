@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = read_config(&arguments.config)?;
-    let certifier = Certifier::find(arguments.rscert.as_deref())?;
+    let certifier = Certifier::find(arguments.rscert.as_deref(), arguments.device.threads)?;
     let folder = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
     arguments.device.prepare()?;
     let outcome = run_experiment(&config, &folder, arguments.device.device, &certifier)?;

@@ -1,8 +1,8 @@
-use std::{collections::HashMap, io::Write, num::NonZeroUsize, path::PathBuf};
+use std::{collections::HashMap, io::Write, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use mithridate_runtime::{files::write_atomically, terminal};
+use mithridate_runtime::{files::write_atomically, terminal, units::parse_count};
 use safetensors::{Dtype, tensor::TensorView};
 use tch::{Device, no_grad};
 
@@ -22,23 +22,23 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Fix the batch dimension at this size [default: symbolic]
-    #[arg(long, value_name = "N")]
-    batch_size: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
+    batch_size: Option<usize>,
     /// Also write random inputs with libtorch's logits for them, to check any other engine against: a safetensors
     /// file with `inputs` (N×C×H×W) and `logits` (N×K)
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
     /// Number of these inputs
-    #[arg(long, default_value = "1000", value_name = "N")]
-    reference_inputs: NonZeroUsize,
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = parse_count::<usize>)]
+    reference_inputs: usize,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (network, metadata) = read_weights(&arguments.weights, Device::Cpu)?;
-    let model = network.to_onnx(arguments.batch_size.map(NonZeroUsize::get), metadata)?;
+    let model = network.to_onnx(arguments.batch_size, metadata)?;
     mithridate_onnx::write(&model, &arguments.out)?;
     if let Some(path) = &arguments.reference {
-        let bytes = reference(&network, arguments.reference_inputs.get())?;
+        let bytes = reference(&network, arguments.reference_inputs)?;
         write_atomically(path, |file| file.write_all(&bytes))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::arguments::{DataArguments, DeviceArguments};
 use crate::{
     Error,
-    attack::AttackSettings,
+    attack::{AttackSettings, Curvature},
     bilevel::Solver,
     experiment::parse_toml,
     jobs::{PoisonJob, make_poison},
@@ -57,6 +57,9 @@ pub(super) struct Arguments {
     /// Learning rate of the poison [default: 0.02]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     rate: Option<f64>,
+    /// Matrix of the linear system: hessian, gauss-newton [default: gauss-newton]
+    #[arg(long, value_name = "MATRIX")]
+    curvature: Option<Curvature>,
     /// Linear solver: cg, normal-cg, least-squares-adam, neumann [default: cg]
     #[arg(long, value_name = "SOLVER")]
     solver: Option<Solver>,
@@ -131,6 +134,7 @@ fn settings(arguments: &Arguments) -> Result<AttackSettings, Error> {
         network: arguments.network.unwrap_or(base.network),
         steps: arguments.steps.unwrap_or(base.steps),
         poison_rate: arguments.rate.unwrap_or(base.poison_rate),
+        curvature: arguments.curvature.unwrap_or(base.curvature),
         solver: arguments.solver.unwrap_or(base.solver),
         solver_steps: arguments.solver_steps.unwrap_or(base.solver_steps),
         ..base

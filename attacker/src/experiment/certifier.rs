@@ -10,20 +10,21 @@ use crate::Error;
 #[derive(Clone, Debug)]
 pub struct Certifier {
     program: PathBuf,
+    threads: Option<usize>,
 }
 
 impl Certifier {
-    /// The program named, or the one beside this program.
+    /// The program named, or the one beside this program; `threads` is how many it may use.
     ///
     /// # Errors
     /// [`Error::Certifier`] if there is none.
-    pub fn find(named: Option<&Path>) -> Result<Self, Error> {
+    pub fn find(named: Option<&Path>, threads: Option<usize>) -> Result<Self, Error> {
         let program = match named {
             Some(path) => path.to_owned(),
             None => env::current_exe().unwrap_or_default().with_file_name("rscert"),
         };
         if program.is_file() {
-            return Ok(Self { program });
+            return Ok(Self { program, threads });
         }
         Err(Error::Certifier(format!(
             "there is no certifier at {}; build it with `cargo build --release -p mithridate-runtime`, or name it with --rscert",
@@ -47,6 +48,9 @@ impl Certifier {
         command.arg("--model").arg(model).arg("--data").arg(data).arg("--out").arg(evidence);
         for (flag, value) in settings {
             command.arg(flag).arg(value);
+        }
+        if let Some(threads) = self.threads {
+            command.arg("--threads").arg(threads.to_string());
         }
         // Its table is not ours; progress and errors go where ours go.
         command.stdout(std::process::Stdio::null());

@@ -171,7 +171,8 @@ pub fn read_config(path: &Path) -> Result<Config, Error> {
 /// Reads TOML into settings, with an error that says the line and, for an unknown key, the nearest known one.
 pub(crate) fn parse_toml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        let line =
+            error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
         let message = error.message().lines().next().unwrap_or_default();
         format!("line {line}: {}", suggest(message).unwrap_or_else(|| message.to_owned()))
     })

@@ -145,7 +145,7 @@ pub(super) fn results(config: &Config, victims: &[Victim]) -> Result<Results, Er
 }
 
 pub(super) fn records(path: &Path) -> Result<Vec<Record>, Error> {
-    Ok(read_evidence(path).map_err(|error| Error::Certifier(error.to_string()))?.records)
+    Ok(read_evidence(path)?.records)
 }
 
 fn mean(values: &[f64]) -> f64 {

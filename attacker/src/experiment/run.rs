@@ -93,7 +93,7 @@ pub fn run(
         }
     }
     let results = results(config, &victims)?;
-    let text = serde_json::to_string_pretty(&results).map_err(|error| Error::Certifier(error.to_string()))?;
+    let text = serde_json::to_string_pretty(&results).map_err(Error::write(folder))?;
     let page = report::page(
         config,
         &results,

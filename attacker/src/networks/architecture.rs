@@ -1,9 +1,7 @@
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
 use super::Layer;
-use crate::Error;
+use crate::{Error, choice::choice};
 
 /// Units in each hidden layer of the MLP.
 const MLP_HIDDEN: [usize; 2] = [256, 256];
@@ -21,19 +19,13 @@ pub enum Architecture {
     Linear,
 }
 
+choice!(Architecture, "a network", {
+    LeNet = "lenet",
+    Mlp = "mlp",
+    Linear = "linear",
+});
+
 impl Architecture {
-    /// Every architecture.
-    pub const ALL: [Self; 3] = [Self::LeNet, Self::Mlp, Self::Linear];
-
-    /// Its name in files and flags.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::LeNet => "lenet",
-            Self::Mlp => "mlp",
-            Self::Linear => "linear",
-        }
-    }
-
     /// Its layers for images C×H×W and so many classes.
     ///
     /// # Errors
@@ -78,23 +70,6 @@ impl Architecture {
                 ])
             }
         }
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Architecture {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|architecture| architecture.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("'{text}' is not a network; use one of {names}")
-        })
     }
 }
 

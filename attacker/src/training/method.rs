@@ -1,10 +1,8 @@
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 use tch::{Reduction, Tensor};
 
 use super::cross_entropy;
-use crate::networks::Network;
+use crate::{choice::choice, networks::Network};
 
 /// How a network is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,20 +14,28 @@ pub enum Method {
     Gaussian,
 }
 
-impl Method {
-    /// Every method.
-    pub const ALL: [Self; 2] = [Self::Erm, Self::Gaussian];
+choice!(Method, "a training method", {
+    Erm = "erm",
+    Gaussian = "gaussian",
+});
 
-    /// Its name in files and flags.
-    pub fn name(self) -> &'static str {
+impl Method {
+    /// Logits N×K of a batch of images N×C×H×W as the method trains on them. `noise` is called for standard normal
+    /// noise of the shape of the images if the method wants any.
+    pub fn logits(
+        self,
+        network: &Network,
+        images: &Tensor,
+        sigma: f64,
+        noise: impl FnOnce(&[i64]) -> Tensor,
+    ) -> Tensor {
         match self {
-            Self::Erm => "erm",
-            Self::Gaussian => "gaussian",
+            Self::Erm => network.forward(images),
+            Self::Gaussian => network.forward(&(images + noise(&images.size()) * sigma)),
         }
     }
 
-    /// Loss of a batch: images N×C×H×W, labels N. `noise` is called for standard normal noise of the shape of the
-    /// images if the method wants any.
+    /// Loss of a batch with labels N: the cross-entropy of [`Method::logits`].
     pub fn loss(
         self,
         network: &Network,
@@ -39,27 +45,6 @@ impl Method {
         reduction: Reduction,
         noise: impl FnOnce(&[i64]) -> Tensor,
     ) -> Tensor {
-        let logits = match self {
-            Self::Erm => network.forward(images),
-            Self::Gaussian => network.forward(&(images + noise(&images.size()) * sigma)),
-        };
-        cross_entropy(&logits, labels, reduction)
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Method {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|method| method.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("'{text}' is not a training method; use one of {names}")
-        })
+        cross_entropy(&self.logits(network, images, sigma, noise), labels, reduction)
     }
 }

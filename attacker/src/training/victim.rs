@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn what_can_be_learned_is_learned_and_repeats_to_the_bit() {
         let images = images(200);
-        for method in Method::ALL {
+        for &method in Method::ALL {
             let network = train(&images, 2, &settings(method), 3, "test").unwrap();
             let right: u64 = accuracy_by_class(&network, &images).iter().map(|count| count.0).sum();
             assert!(right >= 195, "{method}: {right} of 200");

@@ -35,7 +35,7 @@ pub enum CertifyError {
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// The votes can't be right.
-    #[error("input {index}: {source}")]
+    #[error("the votes of input {index} prove nothing")]
     Statistics {
         /// Index of the input.
         index: u64,

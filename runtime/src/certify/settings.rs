@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Alpha, Sigma};
+use crate::{
+    statistics::MAX_TRIALS,
+    units::{Alpha, Sigma},
+};
 
 /// Numbers of samples that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -8,6 +11,14 @@ pub enum SettingsError {
     /// No samples.
     #[error("{name} must be at least 1 and is {value}")]
     NoSamples {
+        /// Which number.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+    },
+    /// More samples than a bound can be computed for.
+    #[error("{name} must be at most {MAX_TRIALS} and is {value}")]
+    TooManySamples {
         /// Which number.
         name: &'static str,
         /// Its value.
@@ -39,14 +50,17 @@ impl Settings {
         Self { sigma, alpha: Alpha::USUAL, n0: 100, n: 100_000, seed }
     }
 
-    /// Refuses numbers of samples below 1.
+    /// Refuses numbers of samples below 1 or above what a bound can be computed for.
     ///
     /// # Errors
-    /// [`SettingsError::NoSamples`].
+    /// [`SettingsError::NoSamples`], [`SettingsError::TooManySamples`].
     pub fn check(&self) -> Result<(), SettingsError> {
         for (name, value) in [("n0", self.n0), ("n", self.n)] {
             if value < 1 {
                 return Err(SettingsError::NoSamples { name, value });
+            }
+            if value > MAX_TRIALS {
+                return Err(SettingsError::TooManySamples { name, value });
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use clap::{Args, builder::RangedU64ValueParser};
+use clap::Args;
 use serde_json::json;
 
 use super::{certify::file_name, model::ModelArguments};
@@ -8,7 +8,7 @@ use crate::{
     certify::{Certifier, Input, Instances, Settings, Timings, time_forward},
     evidence::Machine,
     terminal,
-    units::Sigma,
+    units::{Sigma, parse_count},
 };
 
 #[derive(Args)]
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
     /// Seconds for each of the two measurements
-    #[arg(long, default_value_t = 4, value_name = "S", value_parser = RangedU64ValueParser::<u64>::new().range(1..=600))]
+    #[arg(long, default_value_t = 4, value_name = "S", value_parser = parse_count::<u64>)]
     seconds: u64,
     /// Print one JSON document instead of text
     #[arg(long)]

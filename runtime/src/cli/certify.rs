@@ -4,7 +4,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
+use clap::{Args, ValueEnum};
 use mithridate_onnx::ModelMetadata;
 use serde_json::json;
 
@@ -20,7 +20,7 @@ use crate::{
     },
     noise::{GENERATOR, seed_from_os},
     terminal::{self, Progress},
-    units::{Alpha, Sigma},
+    units::{Alpha, Sigma, parse_count},
 };
 
 #[derive(Args)]
@@ -37,25 +37,25 @@ pub(super) struct Arguments {
     split: SplitArgument,
     /// Standard deviation of the noise, in units of the data set (images in [0, 1]) [default: the
     /// training sigma in the model's metadata]
-    #[arg(long, value_name = "SIGMA")]
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
     sigma: Option<Sigma>,
     /// Samples that choose the class
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..=MAX_SAMPLES))]
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     n0: u64,
     /// Fresh samples that bound its probability
-    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..=MAX_SAMPLES))]
+    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     n: u64,
     /// Probability that a certificate may be wrong
-    #[arg(long, default_value = "0.001", value_name = "ALPHA")]
+    #[arg(long, default_value = "0.001", value_name = "ALPHA", allow_negative_numbers = true)]
     alpha: Alpha,
     /// Only inputs of these classes, such as 8 or 0,1,2
     #[arg(long, value_delimiter = ',', value_name = "CLASSES")]
     class: Vec<usize>,
     /// Certify at most so many inputs
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
     max: Option<usize>,
     /// Take every N-th of the inputs chosen by --class
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>)]
     skip: usize,
     /// Seed of all noise [default: from the operating system, written into the evidence]
     #[arg(long, value_name = "SEED")]
@@ -70,9 +70,6 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 }
-
-/// Bounds are tested up to this many samples.
-const MAX_SAMPLES: u64 = 100_000_000;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum SplitArgument {
@@ -98,16 +95,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         (None, true) => seed_of(&out)?,
         (None, false) => seed_from_os().context("cannot draw a seed; give one with --seed")?,
     };
-    let model_sha256 = sha256_file(&arguments.model.model)?;
+    let settings = Settings { sigma, alpha: arguments.alpha, n0: arguments.n0, n: arguments.n, seed };
+    settings.check()?;
+    let model = ModelSource {
+        file: file_name(&arguments.model.model),
+        sha256: sha256_file(&arguments.model.model)?,
+        classes,
+    };
     let ready = arguments.model.ready(runtime, classifier)?;
-    let header = header(
-        arguments,
-        &ready,
-        &data,
-        Settings { sigma, alpha: arguments.alpha, n0: arguments.n0, n: arguments.n, seed },
-        ModelSource { file: file_name(&arguments.model.model), sha256: model_sha256, classes },
-        indices.len(),
-    );
+    let header = header(arguments, &ready, &data, settings, model, indices.len());
 
     let (writer, done) = if arguments.resume && out.exists() {
         match EvidenceWriter::resume(&out, &header)? {

@@ -1,10 +1,11 @@
-use std::{num::NonZeroUsize, path::PathBuf, thread};
+use std::{path::PathBuf, thread};
 
 use clap::Args;
 
 use crate::{
     backend::{BackendError, Classifier, OnnxClassifier, OnnxRuntime, Provider},
     certify::{Instances, Plan, plan},
+    units::parse_count,
 };
 
 /// Which model to run, and how.
@@ -17,11 +18,11 @@ pub(super) struct ModelArguments {
     #[arg(long, default_value = "cpu", value_name = "PROVIDER")]
     pub provider: Provider,
     /// Noisy inputs given to the model at once [default: the fastest, measured at the start]
-    #[arg(long, value_name = "N")]
-    pub batch: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
+    pub batch: Option<usize>,
     /// Threads to use on the processor [default: all]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
+    pub threads: Option<usize>,
 }
 
 /// A model ready to run in the way that was measured to be fastest.
@@ -47,8 +48,7 @@ impl ModelArguments {
         let input_shape = first.input_shape().to_vec();
         let available = thread::available_parallelism().map_or(1, usize::from);
         // On a GPU one instance keeps the device busy.
-        let threads =
-            if self.provider.is_cpu() { self.threads.map_or(available, NonZeroUsize::get) } else { 1 };
+        let threads = if self.provider.is_cpu() { self.threads.unwrap_or(available) } else { 1 };
         let mut first = Some(first);
         let load = |inner: usize| -> Result<Box<dyn Classifier>, BackendError> {
             match first.take().filter(|_| inner == 1) {
@@ -56,7 +56,7 @@ impl ModelArguments {
                 None => Ok(Box::new(OnnxClassifier::load(&runtime, &self.model, self.provider, inner)?)),
             }
         };
-        let (plan, instances) = plan(load, threads, self.batch.map(NonZeroUsize::get))?;
+        let (plan, instances) = plan(load, threads, self.batch)?;
         Ok(ReadyModel { runtime, input_shape, plan, instances })
     }
 }

@@ -148,10 +148,7 @@ fn find_images(folder: &Path, split: Split) -> Result<PathBuf, DataError> {
 
 fn labels_beside(images: &Path) -> Result<PathBuf, DataError> {
     let name = images.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if !images.is_file() {
-        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(DataError::Read { path: images.to_owned(), source });
-    }
+    std::fs::metadata(images).map_err(|source| DataError::Read { path: images.to_owned(), source })?;
     let labels = name.replace("images", "labels").replace("idx3", "idx1");
     if labels == name {
         let problem =

@@ -29,7 +29,7 @@ pub enum StatisticsError {
 const MARGIN: f64 = 1e-10;
 
 /// Most trials for which the margin is known to cover the rounding.
-const MAX_TRIALS: u64 = 10_000_000_000;
+pub const MAX_TRIALS: u64 = 10_000_000_000;
 
 /// One-sided Clopper–Pearson lower bound: the largest p for which `hits` or more successes in `trials` have
 /// probability at most α, BetaInv(α; k, n − k + 1), rounded down.

@@ -8,6 +8,6 @@ mod paired;
 mod radius;
 
 pub use bootstrap::relative_drop;
-pub use clopper_pearson::{StatisticsError, clopper_pearson_lower};
+pub use clopper_pearson::{MAX_TRIALS, StatisticsError, clopper_pearson_lower};
 pub use paired::{Interval, paired_difference};
 pub use radius::{certified_radius, round_down};

@@ -1,0 +1,43 @@
+use tch::{Kind, Tensor};
+
+use super::LinearOperator;
+use crate::parameters::Parameters;
+
+/// The damped Gauss–Newton matrix Jᵀ S J + ρI of a mean cross-entropy, as a linear map.
+///
+/// J is the Jacobian of the logits with respect to the parameters, S the Hessian of the loss with respect to the
+/// logits, block by block (diag π − π πᵀ) / N for softmax probabilities π. It is the Hessian without the curvature of
+/// the network itself: the same for a linear network, and where the loss is minimal and fits; unlike the Hessian it is
+/// never indefinite, so conjugate gradients run to the end. (Schraudolph, *Fast curvature matrix-vector products*, 2002.)
+pub struct GaussNewton<'a> {
+    logits: Tensor,
+    probabilities: Tensor,
+    /// Stands for a direction in logit space; Jᵀ of it is `pulled_back`, which is linear in it, so that its derivative
+    /// along parameters is J.
+    direction: Tensor,
+    pulled_back: Parameters,
+    parameters: &'a Parameters,
+    damping: f64,
+}
+
+impl<'a> GaussNewton<'a> {
+    /// Of the mean cross-entropy of logits N×K, computed from the parameters.
+    pub fn new(logits: Tensor, parameters: &'a Parameters, damping: f64) -> Self {
+        let direction = logits.detach().zeros_like().set_requires_grad(true);
+        let pulled_back = parameters.gradient_of(&(&logits * &direction).sum(logits.kind()), true, true);
+        let probabilities = logits.detach().softmax(-1, logits.kind());
+        Self { logits, probabilities, direction, pulled_back, parameters, damping }
+    }
+}
+
+impl LinearOperator for GaussNewton<'_> {
+    fn apply(&self, vector: &Parameters) -> Parameters {
+        let product = self.pulled_back.dot(vector);
+        let pushed = Tensor::run_backward(&[&product], &[&self.direction], true, false).remove(0);
+        let weighted = &self.probabilities * pushed;
+        let mean = weighted.sum_dim_intlist([1_i64].as_slice(), true, None::<Kind>);
+        let curved = (weighted - &self.probabilities * mean) / self.logits.size()[0] as f64;
+        let scalar = (&self.logits * curved).sum(self.logits.kind());
+        self.parameters.gradient_of(&scalar, true, false).plus(self.damping, vector)
+    }
+}

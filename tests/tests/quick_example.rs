@@ -1,0 +1,32 @@
+//! The quick example on real MNIST does what the README says of it.
+
+#![allow(clippy::unwrap_used)]
+
+use mithridate_tests::{command, workspace};
+use serde_json::Value;
+
+#[test]
+fn poison_takes_a_third_of_the_certified_radius_and_leaves_test_accuracy() {
+    if !workspace().join("data/mnist/train-images-idx3-ubyte").is_file() {
+        eprintln!("skipped: there is no MNIST in data/mnist; `python3 scripts/setup.py mnist` fetches it");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = command("pacd")
+        .current_dir(workspace())
+        .args(["experiment", "examples/mnist-quick.toml", "--json", "--out"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let results: Value = serde_json::from_slice(&output.stdout).unwrap();
+    println!("{results:#}");
+    let drop =
+        |kind: &str, group: &str| results["victims"][kind][group]["relative_drop"]["value"].as_f64().unwrap();
+    let accuracy = |kind: &str| results["victims"][kind]["test_accuracy_mean"].as_f64().unwrap();
+    let (poison, random) = (drop("poison", "target"), drop("random", "target"));
+    assert!(poison >= 0.35, "the drop is {poison}");
+    assert!(poison >= 2.0 * random, "poison {poison} against random {random}");
+    assert!(drop("poison", "others").abs() < 0.1, "the other classes are left alone");
+    assert!((accuracy("poison") - accuracy("clean")).abs() <= 0.01, "test accuracy stays");
+}
