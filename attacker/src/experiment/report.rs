@@ -36,6 +36,7 @@ pub(super) fn page(
         largest_change: poison.map_or(0, |poison| poison.manifest.largest_change),
         poisoned: poison.map_or(0, PoisonSet::len),
         images: training.training.len(),
+        samples: [config.certify.target.n, config.certify.others.n],
         config: toml::to_string(config).unwrap_or_default(),
         style: STYLE,
     };
@@ -55,6 +56,7 @@ struct Page<'a> {
     largest_change: u8,
     poisoned: usize,
     images: usize,
+    samples: [u64; 2],
     config: String,
     style: &'static str,
 }

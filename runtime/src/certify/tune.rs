@@ -22,7 +22,7 @@ pub struct Plan {
 pub type Instances = Vec<Box<dyn Classifier>>;
 
 /// Batch sizes tried, smallest first.
-const BATCHES: [usize; 7] = [16, 64, 128, 256, 512, 1024, 2048];
+const BATCHES: [usize; 9] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048];
 /// Most bytes in the inputs of one batch.
 const MAX_BATCH_BYTES: usize = 64 << 20;
 /// Time for one batch size.
