@@ -1,0 +1,14 @@
+//! The messages of an ONNX file, complete up to IR version 12, so that reading and writing a file loses nothing.
+//!
+//! Field names and numbers are those of the published schema (`onnx.proto`, ONNX 1.19). Each message is a plain
+//! struct; `Option` marks what a file may leave out.
+
+mod distributed;
+mod model;
+mod tensor;
+mod types;
+
+pub use distributed::*;
+pub use model::*;
+pub use tensor::*;
+pub use types::*;
