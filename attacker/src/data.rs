@@ -121,7 +121,7 @@ impl TrainingSet {
         indices.iter().copied().filter(|&index| usize::from(labels[index]) == class).collect()
     }
 
-    /// SHA-256 over the bytes of the training images, in order, with `replaced` in place of the images that the
+    /// SHA-256 over the training images and their labels, in order, with `replaced` in place of the images that the
     /// poison changes.
     pub fn sha256_with<'a>(&'a self, replaced: impl Fn(usize) -> Option<&'a [u8]>) -> String {
         let bytes: Vec<u8> = self
@@ -129,6 +129,7 @@ impl TrainingSet {
             .iter()
             .flat_map(|&index| replaced(index).unwrap_or_else(|| self.data.pixels(index)))
             .copied()
+            .chain(self.training.iter().map(|&index| self.data.labels()[index]))
             .collect();
         sha256(&bytes)
     }

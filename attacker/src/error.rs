@@ -62,6 +62,12 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
+    /// An attack that changed nothing.
+    #[error(
+        "the poison was not moved in any step, as the run log says; use a longer warm_up, a larger validation_batch, \
+         or another sigma"
+    )]
+    Ineffective,
     /// A network doesn't fit the images.
     #[error("the network {network} can't take images of {shape:?}: {problem}")]
     Network {

@@ -161,7 +161,12 @@ pub fn summarize(model: &ModelProto) -> Result<ModelSummary, OnnxError> {
         inputs: graph.input.iter().filter(|value| !is_constant(value)).map(value_summary).collect(),
         outputs: graph.output.iter().map(value_summary).collect(),
         operators,
-        parameters: graph.initializer.iter().filter(|tensor| is_weight(tensor)).map(element_count).sum(),
+        parameters: graph
+            .initializer
+            .iter()
+            .filter(|tensor| is_weight(tensor))
+            .map(element_count)
+            .fold(0, u64::saturating_add),
         external_data,
         metadata: model
             .metadata_props

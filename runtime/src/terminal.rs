@@ -29,6 +29,7 @@ pub struct Progress {
     title: String,
     plain: Option<Instant>,
     started: Instant,
+    done_before: u64,
 }
 
 impl Progress {
@@ -46,11 +47,12 @@ impl Progress {
             bar.set_message(title.to_owned());
         }
         let now = Instant::now();
-        Self { bar, title: title.to_owned(), plain: (!terminal).then_some(now), started: now }
+        Self { bar, title: title.to_owned(), plain: (!terminal).then_some(now), started: now, done_before: 0 }
     }
 
     /// Counts work done before this start, as by a run that is resumed; it does not enter the rate.
     pub fn resume_at(&mut self, done: u64) {
+        self.done_before = done;
         self.bar.set_position(done);
         self.bar.reset_eta();
     }
@@ -64,7 +66,7 @@ impl Progress {
             let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
             let share = 100 * done / total.max(1);
             let left = self.started.elapsed().as_secs_f64() * (total.saturating_sub(done)) as f64
-                / done.max(1) as f64;
+                / done.saturating_sub(self.done_before).max(1) as f64;
             let left = HumanDuration(Duration::from_secs_f64(left));
             eprintln!("{}: {share} % ({done} of {total}), {left} left", self.title);
         }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// A number that is not a valid σ, α or radius.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum UnitError {
-    /// A σ that is not a positive finite number.
-    #[error("sigma must be a positive finite number and is {0}")]
+    /// A σ that is no positive number of a size that single precision can add to an image.
+    #[error("sigma must be a number from 0.0001 to 10000 and is {0}")]
     Sigma(f64),
     /// An α outside (0, 1).
     #[error("alpha must lie strictly between 0 and 1 and is {0}")]
@@ -71,7 +71,7 @@ macro_rules! unit {
 
 unit! {
     /// Standard deviation σ of the smoothing noise, in units of the data set (images in \[0, 1\]).
-    Sigma, |value| value.is_finite() && value > 0.0
+    Sigma, |value| (1e-4..=1e4).contains(&value)
 }
 
 unit! {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn only_sensible_numbers_pass() {
-        for bad in [0.0, -0.25, f64::NAN, f64::INFINITY] {
+        for bad in [0.0, -0.25, f64::NAN, f64::INFINITY, 1e-9, 1e39] {
             assert!(Sigma::new(bad).is_err(), "{bad}");
         }
         for bad in [0.0, 1.0, -0.1, 1.5, f64::NAN] {

@@ -83,6 +83,7 @@ pub fn optimise(
     let mut adam = ImageAdam::new(&poison);
     let mut progress = Progress::new("making poison", settings.steps as u64, "steps");
     let mut pool = Pool::new(settings, data.clean, &poison, data.classes, random)?;
+    let mut moved = 0;
     for step in 0..settings.steps {
         let started = Instant::now();
         pool.renew(step, &poison)?;
@@ -110,7 +111,9 @@ pub fn optimise(
             report.relative_residual = solution.relative_residual;
             report.iterations = solution.iterations;
             report.negative_curvature = solution.negative_curvature;
-            if solution.p.is_finite() {
+            if solution.iterations == 0 {
+                report.skipped = Some("the first direction of the linear solve had negative curvature");
+            } else if solution.p.is_finite() {
                 let falling = if settings.decay { 1.0 - step as f64 / settings.steps as f64 } else { 1.0 };
                 let rate = settings.poison_rate * falling;
                 move_poison(
@@ -128,11 +131,22 @@ pub fn optimise(
                 report.skipped = Some("the linear solve was not finite");
             }
         }
+        moved += usize::from(report.skipped.is_none());
         report.seconds = (started.elapsed().as_secs_f64() * 1e4).round() / 1e4;
         on_step(&report)?;
         progress.advance(1);
     }
+    let kept = settings.steps - moved;
+    if kept > 0 {
+        progress.note(&format!(
+            "the poison was not moved in {kept} of {} steps; the run log says why",
+            settings.steps
+        ));
+    }
     progress.finish();
+    if moved == 0 {
+        return Err(Error::Ineffective);
+    }
     Ok(poison)
 }
 
@@ -287,11 +301,21 @@ mod tests {
             networks: 1,
             ..settings()
         };
-        let runs: Vec<_> = (0..8).map(|seed| run(&untrained, seed)).collect();
-        let skipped =
-            runs.iter().flat_map(|run| &run.1).filter(|report| report.right == 0).collect::<Vec<_>>();
+        let (clean, target, validation) = data();
+        let images = AttackData { clean: &clean, target: &target, validation: &validation, classes: 2 };
+        let mut skipped = Vec::new();
+        for seed in 0..8 {
+            let mut moved = 0;
+            let result = optimise(images, &untrained, seed, |report| {
+                moved += usize::from(report.skipped.is_none());
+                skipped.extend((report.right == 0).then_some(report.skipped));
+                Ok(())
+            });
+            // A run in which every step was skipped is an error, not poison.
+            assert_eq!(result.is_err(), moved == 0, "seed {seed}");
+        }
         assert!(!skipped.is_empty());
-        assert!(skipped.iter().all(|report| report.skipped == Some("no validation image was right")));
+        assert!(skipped.iter().all(|reason| *reason == Some("no validation image was right")));
     }
 
     #[test]

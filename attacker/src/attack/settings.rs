@@ -152,8 +152,9 @@ impl AttackSettings {
         if !(0.0..=1.0).contains(&self.solver_tolerance) {
             return Err(Error::setting("solver_tolerance", "between 0 and 1", &self.solver_tolerance));
         }
-        if !(0.0..0.5).contains(&self.clamp) {
-            return Err(Error::setting("clamp", "at least 0 and less than 0.5", &self.clamp));
+        // Below this single precision can't tell the clamped 1 from 1, whose quantile is infinite.
+        if !(1e-6..0.5).contains(&self.clamp) {
+            return Err(Error::setting("clamp", "at least 0.000001 and less than 0.5", &self.clamp));
         }
         if !(0.0..=1.0).contains(&self.poison_share) || self.poison_in_batch() == 0 {
             let expected =
@@ -205,7 +206,7 @@ mod tests {
         assert_eq!(bad(|s| s.epsilon = -0.1), "epsilon must be between 1/255 and 1 and is -0.1");
         assert_eq!(bad(|s| s.epsilon = f64::NAN), "epsilon must be between 1/255 and 1 and is NaN");
         assert_eq!(bad(|s| s.steps = 0), "steps must be at least 1 and is 0");
-        assert_eq!(bad(|s| s.clamp = 0.5), "clamp must be at least 0 and less than 0.5 and is 0.5");
+        assert_eq!(bad(|s| s.clamp = 0.5), "clamp must be at least 0.000001 and less than 0.5 and is 0.5");
         assert!(bad(|s| s.poison_share = 0.001).starts_with("poison_share must be a share"));
     }
 }

@@ -36,10 +36,13 @@ pub fn soft_radius(logits: &Tensor, class: usize, sigma: f64, beta: f64, clamp: 
     let probabilities = (logits * beta).softmax(-1, logits.kind()).mean_dim([1_i64].as_slice(), false, None);
     let (largest, classes) = probabilities.topk(2, 1, true, true);
     let right = classes.select(1, 0).eq(class as i64);
-    let quantile = |rank: i64| (largest.select(1, rank) * (1.0 - 2.0 * clamp) + clamp).special_ndtri();
-    let margin = quantile(0) - quantile(1);
-    // Where the class is wrong the margin is replaced, not multiplied by 0, so that no infinity leaks through.
-    let radius = margin.where_self(&right, &margin.zeros_like()) * (0.5 * sigma);
+    // Where the class is wrong both probabilities are replaced by ½, whose margin is 0 and whose gradient is finite, so
+    // that no infinity leaks through.
+    let quantile = |rank: i64| {
+        let p = largest.select(1, rank) * (1.0 - 2.0 * clamp) + clamp;
+        p.where_self(&right, &p.full_like(0.5)).special_ndtri()
+    };
+    let radius = (quantile(0) - quantile(1)) * (0.5 * sigma);
     SoftRadius { mean: radius.mean(radius.kind()), right: right.sum(Kind::Int64).int64_value(&[]) as u64 }
 }
 

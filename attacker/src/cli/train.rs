@@ -71,6 +71,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(folder) => Some(PoisonSet::read(folder, &training)?),
         None => None,
     };
+    ensure!(
+        poison.as_ref().is_none_or(|poison| poison.manifest.seed != arguments.seed),
+        "the victim would share its noise with the attack, whose seed was {} too; choose another --seed",
+        arguments.seed
+    );
     let device = arguments.device.prepare()?;
     let job = VictimJob { settings, seed: arguments.seed, device: arguments.device.device };
     let report = train_victim(&job, &training, poison.as_ref(), device, &arguments.out, "training")?;

@@ -143,6 +143,10 @@ impl Config {
                 Err(Error::setting(name, "a list without repetition", &"a list with one"))
             }
         };
+        if self.victims.seeds.contains(&self.seed) {
+            let expected = "seeds other than the attack's, so that victims share no noise with it";
+            return Err(Error::setting("victims.seeds", expected, &format!("a list with {}", self.seed)));
+        }
         let kinds: std::collections::BTreeSet<_> = self.victims.kinds.iter().collect();
         distinct(kinds.len(), self.victims.kinds.len(), "victims.kinds")?;
         let seeds: std::collections::BTreeSet<_> = self.victims.seeds.iter().collect();

@@ -4,7 +4,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mithridate_runtime::files::write_atomically;
+use mithridate_runtime::{
+    data::{Dataset, Split},
+    files::write_atomically,
+};
 
 use super::{
     Certifier, Config, Results, VictimKind,
@@ -43,6 +46,7 @@ pub fn run(
     config.attack.check(usize::MAX)?;
     let training = TrainingSet::open(&config.data.path, config.data.split())?;
     config.attack.check(training.classes)?;
+    check_test_split(config, &training)?;
     claim(config, folder)?;
     let tensors = device.prepare()?;
     let kinds = &config.victims.kinds;
@@ -60,16 +64,20 @@ pub fn run(
         if let Some(generator) = generator(config, kind) {
             let place = folder.join(kind.name());
             announce(&format!("poison set '{}'", kind.name()));
+            let job = PoisonJob {
+                generator,
+                target_class: config.attack.target_class,
+                epsilon: config.attack.epsilon,
+                seed: config.seed,
+                device,
+            };
             let set = if PoisonSet::is_in(&place) {
-                PoisonSet::read(&place, &training)?
+                let set = PoisonSet::read(&place, &training)?;
+                if !job.made(&set.manifest) {
+                    return Err(stale(&place, "was made with other settings"));
+                }
+                set
             } else {
-                let job = PoisonJob {
-                    generator,
-                    target_class: config.attack.target_class,
-                    epsilon: config.attack.epsilon,
-                    seed: config.seed,
-                    device,
-                };
                 make_poison(&job, &training, tensors, &place)?
             };
             sets.push((kind, set));
@@ -81,10 +89,14 @@ pub fn run(
             let name = format!("{}-{seed}", kind.name());
             let place = folder.join("models").join(&name);
             announce(&format!("training victim {name}"));
+            let job = VictimJob { settings: config.victim_settings(), seed, device };
             let report = if place.join(names::REPORT).is_file() {
-                VictimReport::read(&place)?
+                let report = VictimReport::read(&place)?;
+                if !job.trained(&report, &training, poison) {
+                    return Err(stale(&place, "was trained on other data or with other settings"));
+                }
+                report
             } else {
-                let job = VictimJob { settings: config.victim_settings(), seed, device };
                 train_victim(&job, &training, poison, tensors, &place, &format!("training {name}"))?
             };
             announce(&format!("certifying victim {name}"));
@@ -108,6 +120,37 @@ pub fn run(
     };
     write("results.json", &text)?;
     Ok(Outcome { results, report: write("report.html", &page)? })
+}
+
+/// Finds what can't work with the test images before the attack, not after it.
+fn check_test_split(config: &Config, training: &TrainingSet) -> Result<(), Error> {
+    let test = Dataset::open(&config.data.path, Split::Test)?;
+    config.victims.network.layers(training.data.shape(), training.classes)?;
+    let (found, expected) = (test.shape(), training.data.shape());
+    if found != expected {
+        return Err(Error::setting(
+            "the shape of test images",
+            format!("{expected:?}"),
+            &format!("{found:?}"),
+        ));
+    }
+    let target = config.attack.target_class;
+    let of_target = test.labels().iter().filter(|&&label| usize::from(label) == target).count();
+    if of_target == 0 || of_target == test.len() {
+        let expected = format!("at least 1 and less than all {}", test.len());
+        return Err(Error::setting("the number of test images of the target class", expected, &of_target));
+    }
+    if let Some(label) = test.labels().iter().find(|&&label| usize::from(label) >= training.classes) {
+        let expected = format!("one of the {} classes of the training images", training.classes);
+        return Err(Error::setting("every test label", expected, label));
+    }
+    Ok(())
+}
+
+fn stale(place: &Path, why: &str) -> Error {
+    Error::write(place)(format!(
+        "what it holds {why}; move the experiment's folder away, or give this one another name"
+    ))
 }
 
 /// Makes the folder this experiment's, or fails if it is another's.

@@ -28,6 +28,14 @@ pub struct PoisonJob {
     pub device: DeviceChoice,
 }
 
+impl PoisonJob {
+    /// Whether a set was made by this job, on whatever device.
+    pub fn made(&self, manifest: &Manifest) -> bool {
+        (&self.generator, self.target_class, self.epsilon, self.seed)
+            == (&manifest.generator, manifest.target_class, manifest.epsilon, manifest.seed)
+    }
+}
+
 /// Makes a poison set in a folder, with a run log beside it if it is optimised.
 ///
 /// # Errors

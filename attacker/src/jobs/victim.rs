@@ -28,6 +28,20 @@ pub struct VictimJob {
     pub device: DeviceChoice,
 }
 
+impl VictimJob {
+    /// Whether a victim was trained by this job on these data, on whatever device.
+    pub fn trained(&self, report: &VictimReport, training: &TrainingSet, poison: Option<&PoisonSet>) -> bool {
+        report.settings == self.settings
+            && report.seed == self.seed
+            && report.training_data_sha256 == hash(training, poison)
+    }
+}
+
+/// SHA-256 of what a victim is trained on.
+fn hash(training: &TrainingSet, poison: Option<&PoisonSet>) -> String {
+    training.sha256_with(|index| poison.and_then(|poison| poison.replacement(index)))
+}
+
 /// Images of a class that a victim gets right without noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassAccuracy {
@@ -109,8 +123,7 @@ pub fn train_victim(
     if let Some(poison) = poison {
         replace(&images, training, poison);
     }
-    let training_data_sha256 =
-        training.sha256_with(|index| poison.and_then(|poison| poison.replacement(index)));
+    let training_data_sha256 = hash(training, poison);
     let started = Instant::now();
     let network = train(&images, training.classes, &job.settings, job.seed, title)?;
     let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;

@@ -162,6 +162,12 @@ impl PoisonSet {
         if !known || images.bytes.len() != manifest.indices.len() * shape.iter().product::<usize>() {
             return Err(bad("its indices are not those of training images of the target class".into()));
         }
+        let labels = read_idx(&folder.join(LABELS))?;
+        if labels.shape != [manifest.indices.len()]
+            || labels.bytes.iter().any(|&label| usize::from(label) != manifest.target_class)
+        {
+            return Err(bad("its labels are not all the target class".into()));
+        }
         let set = Self { manifest, shape, bytes: images.bytes };
         if set.largest_change(&training.data) != set.manifest.largest_change {
             return Err(bad("its images differ from the clean ones by more or less than it says".into()));

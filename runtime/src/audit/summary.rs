@@ -103,10 +103,11 @@ fn group(records: &[&Record], alpha: f64, radii: &[f64]) -> GroupSummary {
 }
 
 /// Certified accuracy that holds with probability 1 − ρ although each certificate may be wrong with probability α:
-/// less α, less a Bernstein bound on how far the share of wrong ones can exceed α. Cohen et al. (2019), equation 7.
+/// less α, less how far the share of wrong ones can exceed α by Bernstein's inequality, √(2α(1−α)·ln(1/ρ)/m) +
+/// ln(1/ρ)/(3m). Scripts in use leave the 2 out, which at m = 10,000 and α = 0.001 fails more often than ρ.
 fn high_probability(accuracy: f64, alpha: f64, inputs: usize) -> f64 {
     let (m, log) = (inputs.max(1) as f64, (1.0 / RHO).ln());
-    let slack = alpha + (alpha * (1.0 - alpha) * log / m).sqrt() + log / (3.0 * m);
+    let slack = alpha + (2.0 * alpha * (1.0 - alpha) * log / m).sqrt() + log / (3.0 * m);
     (accuracy - slack).max(0.0)
 }
 
@@ -140,10 +141,10 @@ mod tests {
     }
 
     #[test]
-    fn high_probability_accuracy_is_the_published_formula() {
-        // m = 500, α = ρ = 0.001: slack 0.001 + sqrt(0.000999 · 6.907755 / 500) + 6.907755 / 1500.
+    fn high_probability_accuracy_is_bernsteins_inequality() {
+        // m = 500, α = ρ = 0.001: slack 0.001 + sqrt(2 · 0.000999 · 6.907755 / 500) + 6.907755 / 1500.
         assert!(
-            (high_probability(0.8, 0.001, 500) - (0.8 - 0.001 - 0.003_715_00 - 0.004_605_17)).abs() < 1e-6
+            (high_probability(0.8, 0.001, 500) - (0.8 - 0.001 - 0.005_253_9 - 0.004_605_17)).abs() < 1e-6
         );
         assert_eq!(high_probability(0.0, 0.001, 500), 0.0);
     }

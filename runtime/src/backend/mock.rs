@@ -5,7 +5,7 @@ use super::{BackendError, Classifier};
 /// A linear classifier in plain Rust: logits `W·x + b`.
 ///
 /// Under Gaussian noise the probability of each of two classes is known in closed form, which makes it the yardstick
-/// for everything above the engine: for weights w₁, w₂ it is Φ((w₁−w₂)·x + b₁−b₂) / (σ‖w₁−w₂‖).
+/// for everything above the engine: for weights w₁, w₂ it is Φ(((w₁−w₂)·x + b₁−b₂) / (σ‖w₁−w₂‖)).
 #[derive(Clone, Debug)]
 pub struct LinearClassifier {
     weights: Array2<f32>,

@@ -9,7 +9,7 @@ mod onnxruntime;
 pub use error::BackendError;
 pub use mock::LinearClassifier;
 #[cfg(feature = "ort")]
-pub use onnxruntime::{OnnxClassifier, OnnxRuntime, Provider};
+pub use onnxruntime::{MAX_VALUES, OnnxClassifier, OnnxRuntime, Provider};
 
 /// A classifier that an engine runs.
 pub trait Classifier: Send {

@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    panic::{self, AssertUnwindSafe},
     sync::{Mutex, mpsc},
     thread,
 };
@@ -9,7 +10,11 @@ use super::{
     schedule::{Batch, Schedule},
     worker::{PieceVotes, Worker},
 };
-use crate::{backend::BackendError, noise::Role, statistics::StatisticsError};
+use crate::{
+    backend::{BackendError, Classifier},
+    noise::Role,
+    statistics::StatisticsError,
+};
 
 /// Inputs that may be under way at once, so that memory does not grow with the number of inputs.
 const MAX_OPEN_INPUTS: usize = 1024;
@@ -76,6 +81,10 @@ impl Certifier {
         if models.is_empty() || batch == 0 {
             return Err(SettingsError::NoWorkers.into());
         }
+        let shape = |model: &dyn Classifier| (model.input_len(), model.classes(), model.fixed_batch());
+        if models.iter().any(|model| shape(&**model) != shape(&*models[0])) {
+            return Err(SettingsError::DifferentModels.into());
+        }
         let workers = models.into_iter().map(|model| Worker::new(model, settings.sigma, batch)).collect();
         Ok(Self { workers, settings, batch })
     }
@@ -139,9 +148,14 @@ impl Certifier {
                 let (batches, to_here) = (&batches, to_here.clone());
                 scope.spawn(move || {
                     loop {
-                        // A poisoned lock means another worker panicked; stop too.
                         let Ok(Ok(batch)) = batches.lock().map(|queue| queue.recv()) else { return };
-                        if to_here.send(worker.run(&batch)).is_err() {
+                        // A model that panics must end the run with an error, not leave it waiting for the batch.
+                        let result = panic::catch_unwind(AssertUnwindSafe(|| worker.run(&batch)));
+                        let result = result.unwrap_or_else(|_| {
+                            let problem = "its thread ended unexpectedly".to_owned();
+                            Err(BackendError::Run { batch: batch.samples, problem })
+                        });
+                        if to_here.send(result).is_err() {
                             return;
                         }
                     }
@@ -252,10 +266,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::{
-        backend::{Classifier, LinearClassifier},
-        units::Sigma,
-    };
+    use crate::{backend::LinearClassifier, units::Sigma};
 
     fn model() -> Box<dyn Classifier> {
         Box::new(LinearClassifier::new(array![[1.0, 0.5], [-1.0, 0.0], [0.0, -2.0]], array![0.0, 0.1, 0.0]))
@@ -358,6 +369,32 @@ mod tests {
         let mut certifier = Certifier::new(models, settings, 64).unwrap();
         let error = certifier.certify_one(&Input { index: 0, label: None, image: vec![0.0] }).unwrap_err();
         assert_eq!(error.to_string(), "the model failed on a batch of 64 inputs: out of memory");
+    }
+
+    /// A model that panics.
+    struct Panicking;
+
+    impl Classifier for Panicking {
+        fn input_len(&self) -> usize {
+            1
+        }
+        fn classes(&self) -> usize {
+            2
+        }
+        fn logits(&mut self, _: &[f32], _: &mut Vec<f32>) -> Result<(), BackendError> {
+            panic!("a defect of the model")
+        }
+    }
+
+    #[test]
+    fn a_panicking_model_ends_the_run_with_an_error() {
+        let settings = Settings::new(Sigma::new(0.5).unwrap(), 1);
+        let models: Instances = vec![Box::new(Panicking), Box::new(Panicking)];
+        let mut certifier = Certifier::new(models, settings, 64).unwrap();
+        let error = certifier.certify_one(&Input { index: 0, label: None, image: vec![0.0] }).unwrap_err();
+        assert!(error.to_string().ends_with("its thread ended unexpectedly"), "{error}");
+        let models: Instances = vec![Box::new(Panicking), model()];
+        assert!(Certifier::new(models, settings, 64).is_err(), "instances of different models");
     }
 
     #[test]

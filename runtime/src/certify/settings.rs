@@ -24,6 +24,9 @@ pub enum SettingsError {
         /// Its value.
         value: u64,
     },
+    /// Instances that are not of one model.
+    #[error("the model instances differ in input size, classes or batch")]
+    DifferentModels,
     /// No workers or no batch.
     #[error("at least one model instance and a batch of at least one input are needed")]
     NoWorkers,

@@ -16,7 +16,7 @@ use crate::{
     data::{Dataset, Split, sha256_file},
     evidence::{
         DataSource, EvidenceWriter, Execution, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA,
-        Selection, read_evidence,
+        Selection, read_evidence, read_header,
     },
     noise::{GENERATOR, seed_from_os},
     terminal::{self, Progress},
@@ -285,10 +285,11 @@ fn header(
 
 /// A run is resumed with its own seed.
 fn seed_of(out: &Path) -> anyhow::Result<u64> {
-    if !out.exists() {
-        return seed_from_os().context("cannot draw a seed; give one with --seed");
+    let header = if out.exists() { read_header(out)? } else { None };
+    match header {
+        Some(header) => Ok(header.settings.seed),
+        None => seed_from_os().context("cannot draw a seed; give one with --seed"),
     }
-    Ok(crate::evidence::read_header(out)?.settings.seed)
 }
 
 fn default_out(model: &Path) -> PathBuf {

@@ -3,10 +3,13 @@ use std::{path::PathBuf, thread};
 use clap::Args;
 
 use crate::{
-    backend::{BackendError, Classifier, OnnxClassifier, OnnxRuntime, Provider},
+    backend::{BackendError, Classifier, MAX_VALUES, OnnxClassifier, OnnxRuntime, Provider},
     certify::{Instances, Plan, plan},
     units::parse_count,
 };
+
+/// More threads than any machine has use for.
+const MAX_THREADS: usize = 1024;
 
 /// Which model to run, and how.
 #[derive(Args)]
@@ -46,6 +49,14 @@ impl ModelArguments {
     /// Finds the fastest way to run it.
     pub fn ready(&self, runtime: OnnxRuntime, first: OnnxClassifier) -> Result<ReadyModel, BackendError> {
         let input_shape = first.input_shape().to_vec();
+        let unusable = |problem: String| BackendError::Unsupported { path: self.model.clone(), problem };
+        let most = MAX_VALUES / input_shape.iter().product::<usize>();
+        if let Some(batch) = self.batch.filter(|&batch| batch > most) {
+            return Err(unusable(format!("--batch {batch} is too large for its inputs; use at most {most}")));
+        }
+        if let Some(threads) = self.threads.filter(|&threads| threads > MAX_THREADS) {
+            return Err(unusable(format!("--threads {threads} is too many; use at most {MAX_THREADS}")));
+        }
         let available = thread::available_parallelism().map_or(1, usize::from);
         // On a GPU one instance keeps the device busy.
         let threads = if self.provider.is_cpu() { self.threads.unwrap_or(available) } else { 1 };

@@ -68,13 +68,15 @@ pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
         .ok_or_else(|| malformed(format!("its shape {shape:?} is too large")))?;
     // Read to one byte more than promised, so that memory follows the file and not its header.
     let mut bytes = Vec::new();
-    reader.take(count as u64 + 1).read_to_end(&mut bytes).map_err(|error| match error.kind() {
-        std::io::ErrorKind::UnexpectedEof
-        | std::io::ErrorKind::InvalidInput
-        | std::io::ErrorKind::InvalidData => {
-            malformed(format!("its compressed content is damaged or truncated ({error})"))
+    reader.take((count as u64).saturating_add(1)).read_to_end(&mut bytes).map_err(|error| {
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof
+            | std::io::ErrorKind::InvalidInput
+            | std::io::ErrorKind::InvalidData => {
+                malformed(format!("its compressed content is damaged or truncated ({error})"))
+            }
+            _ => read_error(error),
         }
-        _ => read_error(error),
     })?;
     if bytes.len() != count {
         let found = if bytes.len() < count { format!("only {}", bytes.len()) } else { "more".into() };
@@ -138,6 +140,10 @@ mod tests {
         assert_eq!(problem(&two_of_one), "its header promises 1 bytes of shape [1] and more follow");
         let huge = [&[0, 0, 8, 4][..], &[0xff; 16], &[0]].concat();
         assert!(problem(&huge).ends_with("is too large"));
+        let sizes = [4_294_967_295_u32, 6_700_417, 641, 1];
+        let largest: Vec<u8> =
+            [0, 0, 8, 4].into_iter().chain(sizes.into_iter().flat_map(u32::to_be_bytes)).collect();
+        assert!(problem(&largest).contains("only 0 follow"));
     }
 
     #[test]

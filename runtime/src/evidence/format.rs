@@ -186,7 +186,7 @@ impl Record {
 }
 
 /// Last line: totals, and a hash of every line before.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Footer {
     /// Inputs.
     pub inputs: u64,
@@ -200,4 +200,16 @@ pub struct Footer {
     pub seconds: f64,
     /// SHA-256 of all lines before this one, line ends included.
     pub sha256: String,
+}
+
+impl Footer {
+    /// Counts a record in.
+    pub(super) fn add(&mut self, record: &Record, header: &Header) {
+        self.inputs += 1;
+        self.certified += u64::from(!record.abstained);
+        self.abstained += u64::from(record.abstained);
+        self.samples += header.settings.n0 + record.samples;
+        // Times are kept to the microsecond.
+        self.seconds = ((self.seconds + record.seconds) * 1e6).round() / 1e6;
+    }
 }

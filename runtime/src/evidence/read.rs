@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::{EvidenceError, Footer, Header, Record, SCHEMA, format::Line};
+use super::{EvidenceError, Footer, Header, Record, SCHEMA, format::Line, write::is_torn_header};
 use crate::data::sha256;
 
 /// A run that was read back.
@@ -32,15 +32,24 @@ pub fn read_evidence(path: &Path) -> Result<Evidence, EvidenceError> {
     if found != footer.sha256 {
         return Err(EvidenceError::Changed { path: path.to_owned(), found, expected: footer.sha256 });
     }
+    let mut totals = Footer { sha256: found, ..Footer::default() };
+    for record in &partial.records {
+        totals.add(record, &partial.header);
+    }
+    if totals != footer {
+        let problem = "its totals are not those of the lines before it".into();
+        return Err(EvidenceError::Line { path: path.to_owned(), line: partial.records.len() + 2, problem });
+    }
     Ok(Evidence { header: partial.header, records: partial.records, footer })
 }
 
-/// Reads the header of an evidence file, finished or not.
+/// Reads the header of an evidence file, finished or not; `None` if it was interrupted before the header was whole.
 ///
 /// # Errors
 /// [`EvidenceError`].
-pub fn read_header(path: &Path) -> Result<Header, EvidenceError> {
-    Ok(read_partial(path, &read_text(path)?)?.header)
+pub fn read_header(path: &Path) -> Result<Option<Header>, EvidenceError> {
+    let text = read_text(path)?;
+    Ok(if is_torn_header(&text) { None } else { Some(read_partial(path, &text)?.header) })
 }
 
 /// What an evidence file holds so far.

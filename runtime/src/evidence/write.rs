@@ -1,5 +1,5 @@
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -14,7 +14,8 @@ use super::{
     read::{read_partial, read_text},
 };
 
-/// Writes an evidence file line by line, each line whole on disk before the next input is reported.
+/// Writes an evidence file line by line, each line handed to the operating system whole before the next
+/// input is reported.
 pub struct EvidenceWriter {
     path: PathBuf,
     file: File,
@@ -35,6 +36,10 @@ impl EvidenceWriter {
                     _ => EvidenceError::Write { path: path.to_owned(), source },
                 }
             })?;
+        Self::begin(path, lock(path, file)?, header)
+    }
+
+    fn begin(path: &Path, file: File, header: &Header) -> Result<Self, EvidenceError> {
         let mut writer = Self::new(path, file);
         writer.line(&Line::Header(Box::new(header.clone())))?;
         Ok(writer)
@@ -46,28 +51,30 @@ impl EvidenceWriter {
     /// # Errors
     /// [`EvidenceError::OtherRun`] if the file was made with other settings, or any error of reading it.
     pub fn resume(path: &Path, header: &Header) -> Result<Option<(Self, u64)>, EvidenceError> {
+        let write_error = |source| EvidenceError::Write { path: path.to_owned(), source };
+        let mut file = lock(path, OpenOptions::new().write(true).open(path).map_err(write_error)?)?;
         let text = read_text(path)?;
+        if is_torn_header(&text) {
+            file.set_len(0).map_err(write_error)?;
+            return Ok(Some((Self::begin(path, file, header)?, 0)));
+        }
         let partial = read_partial(path, &text)?;
         same_run(path, &partial.header, header)?;
         if partial.footer.is_some() {
             return Ok(None);
         }
-        let write_error = |source| EvidenceError::Write { path: path.to_owned(), source };
-        let mut file = OpenOptions::new().write(true).open(path).map_err(write_error)?;
         file.set_len(partial.bytes as u64).map_err(write_error)?;
         file.seek(SeekFrom::End(0)).map_err(write_error)?;
         let mut writer = Self::new(path, file);
         writer.hash.update(&text.as_bytes()[..partial.bytes]);
         for record in &partial.records {
-            writer.total(record, header);
+            writer.totals.add(record, header);
         }
         Ok(Some((writer, partial.records.len() as u64)))
     }
 
     fn new(path: &Path, file: File) -> Self {
-        let totals =
-            Footer { inputs: 0, certified: 0, abstained: 0, samples: 0, seconds: 0.0, sha256: String::new() };
-        Self { path: path.to_owned(), file, hash: Sha256::new(), totals }
+        Self { path: path.to_owned(), file, hash: Sha256::new(), totals: Footer::default() }
     }
 
     /// Adds the certificate of the next input.
@@ -75,7 +82,7 @@ impl EvidenceWriter {
     /// # Errors
     /// [`EvidenceError::Write`].
     pub fn record(&mut self, record: Record, header: &Header) -> Result<(), EvidenceError> {
-        self.total(&record, header);
+        self.totals.add(&record, header);
         self.line(&Line::Input(record))
     }
 
@@ -85,19 +92,10 @@ impl EvidenceWriter {
     /// [`EvidenceError::Write`].
     pub fn finish(mut self) -> Result<Footer, EvidenceError> {
         self.totals.sha256 = hex(&self.hash.clone().finalize());
-        self.totals.seconds = (self.totals.seconds * 1e6).round() / 1e6;
         let footer = self.totals.clone();
         self.line(&Line::Footer(footer.clone()))?;
         self.file.sync_all().map_err(|source| EvidenceError::Write { path: self.path.clone(), source })?;
         Ok(footer)
-    }
-
-    fn total(&mut self, record: &Record, header: &Header) {
-        self.totals.inputs += 1;
-        self.totals.certified += u64::from(!record.abstained);
-        self.totals.abstained += u64::from(record.abstained);
-        self.totals.samples += header.settings.n0 + record.samples;
-        self.totals.seconds += record.seconds;
     }
 
     fn line(&mut self, line: &Line) -> Result<(), EvidenceError> {
@@ -111,6 +109,25 @@ impl EvidenceWriter {
     fn write_error(&self, source: io::Error) -> EvidenceError {
         EvidenceError::Write { path: self.path.clone(), source }
     }
+}
+
+/// Keeps a second program from writing the same file.
+fn lock(path: &Path, file: File) -> Result<File, EvidenceError> {
+    file.try_lock().map_err(|error| {
+        let source = match error {
+            fs::TryLockError::WouldBlock => io::Error::other("another program is writing it"),
+            fs::TryLockError::Error(error) => error,
+        };
+        EvidenceError::Write { path: path.to_owned(), source }
+    })?;
+    Ok(file)
+}
+
+/// Whether a run was interrupted before its header was whole. Nothing else is taken for that, so that no other file
+/// is ever written over.
+pub(super) fn is_torn_header(text: &str) -> bool {
+    const START: &str = "{\"kind\":\"header\"";
+    !text.contains('\n') && (text.starts_with(START) || START.starts_with(text))
 }
 
 /// Fails unless both headers are of the same run: everything must agree but the time, the machine, names of files
@@ -228,17 +245,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("whole.jsonl");
         write(&path, 3).finish().unwrap();
-        let whole = std::fs::read(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
         let header_end = whole.iter().position(|&byte| byte == b'\n').unwrap() + 1;
         let torn = folder.path().join("torn.jsonl");
-        for end in header_end..whole.len() {
-            std::fs::write(&torn, &whole[..end]).unwrap();
+        for end in (0..30).chain(header_end - 1..whole.len()) {
+            fs::write(&torn, &whole[..end]).unwrap();
             let (mut writer, done) = EvidenceWriter::resume(&torn, &header()).unwrap().unwrap();
             for index in done..3 {
                 writer.record(record(index), &header()).unwrap();
             }
             writer.finish().unwrap();
-            assert_eq!(std::fs::read(&torn).unwrap(), whole, "torn at {end}");
+            assert_eq!(fs::read(&torn).unwrap(), whole, "torn at {end}");
         }
         assert!(EvidenceWriter::resume(&torn, &header()).unwrap().is_none());
     }
@@ -271,8 +288,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.jsonl");
         write(&path, 3).finish().unwrap();
-        let text = std::fs::read_to_string(&path).unwrap().replacen("\"index\":1", "\"index\":7", 1);
-        std::fs::write(&path, text).unwrap();
+        let text = fs::read_to_string(&path).unwrap().replacen("\"index\":1", "\"index\":7", 1);
+        fs::write(&path, text).unwrap();
         assert!(matches!(read_evidence(&path), Err(EvidenceError::Changed { .. })));
     }
 
@@ -280,9 +297,9 @@ mod tests {
     fn what_is_no_finished_evidence_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.jsonl");
-        std::fs::write(&path, "idx\tlabel\n").unwrap();
+        fs::write(&path, "idx\tlabel\n").unwrap();
         assert!(matches!(read_evidence(&path), Err(EvidenceError::Line { line: 1, .. })));
-        std::fs::remove_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
         drop(write(&path, 2));
         assert!(matches!(read_evidence(&path), Err(EvidenceError::Unfinished { found: 2, expected: 3, .. })));
     }

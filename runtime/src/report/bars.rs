@@ -4,6 +4,7 @@ use super::{
     colour,
     scale::{Scale, Tick, round_up},
 };
+use crate::statistics::round_down;
 
 /// Bars side by side for one category.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +62,12 @@ impl BarChart {
                     width: width * 0.9,
                     height: 330.0 - top,
                     colour: colour(series),
-                    label: format!("{}, class {}: {value:.3}", self.series[series], group.name),
+                    label: format!(
+                        "{}, class {}: {}",
+                        self.series[series],
+                        group.name,
+                        round_down(*value, 3)
+                    ),
                 });
             }
         }

@@ -25,7 +25,9 @@ pub fn certified_radius(p_lower: f64, sigma: Sigma) -> Option<f64> {
         return None;
     }
     let quantile = Normal::standard().inverse_cdf(p_lower) * (1.0 - QUANTILE_ERROR);
-    Some((quantile * sigma.get()).next_down().max(0.0))
+    // The noise was drawn with σ in single precision.
+    let drawn = sigma.get().min(f64::from(sigma.get() as f32));
+    Some((quantile * drawn).next_down().max(0.0))
 }
 
 /// `value` as text with `decimals` digits after the point, rounded down, so that what is printed is never more than

@@ -13,6 +13,9 @@ use ort::{
 use super::{OnnxRuntime, Provider};
 use crate::backend::{BackendError, Classifier};
 
+/// Most values in one batch of inputs: 1 GiB of floats.
+pub const MAX_VALUES: usize = 1 << 28;
+
 /// An ONNX classifier run by ONNX Runtime: one input N×…, one output N×K, both `float`.
 pub struct OnnxClassifier {
     session: Session,
@@ -40,6 +43,11 @@ impl OnnxClassifier {
         let unsupported = |problem: String| BackendError::Unsupported { path: path.to_owned(), problem };
         let (input, batch, input_shape) = check_input(&summary).map_err(unsupported)?;
         check_output(&summary).map_err(unsupported)?;
+        if let [file, ..] = &summary.external_data[..] {
+            return Err(unsupported(format!(
+                "its weights are in another file ({file}), which the evidence can't vouch for; save it as one file"
+            )));
+        }
         provider.check()?;
         let session = new_session(runtime, path, provider, threads).map_err(|error| match provider {
             Provider::Cuda(_) => {
@@ -164,6 +172,12 @@ fn check_input(summary: &ModelSummary) -> Result<(String, Dim, Vec<usize>), Stri
             "its input is {input}; every dimension but the batch must be fixed, so export it with fixed sizes"
         )
     })?;
+    let values = sizes.iter().try_fold(batch.size().unwrap_or(1), |values, &size| values.checked_mul(size));
+    if values.is_none_or(|values| values > MAX_VALUES) {
+        return Err(format!(
+            "its input is {input}; that is more than the {MAX_VALUES} values that are run at once"
+        ));
+    }
     Ok((input.to_string(), batch.clone(), sizes))
 }
 

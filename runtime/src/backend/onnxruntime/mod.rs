@@ -4,6 +4,6 @@ mod classifier;
 mod library;
 mod provider;
 
-pub use classifier::OnnxClassifier;
+pub use classifier::{MAX_VALUES, OnnxClassifier};
 pub use library::OnnxRuntime;
 pub use provider::Provider;
