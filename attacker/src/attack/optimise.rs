@@ -19,7 +19,7 @@ use crate::{
 const IMAGES_A_PASS: i64 = 250;
 
 /// What happened in one step of the attack: a line of the run log.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct StepReport {
     /// Number of the step, from 0.
     pub step: usize,
@@ -89,16 +89,7 @@ pub fn optimise(
         pool.renew(step, &poison)?;
         let position = pool.position(step);
         pool.train(position, settings.inner_steps, &poison);
-        let mut report = StepReport {
-            step,
-            soft_radius: 0.0,
-            right: 0,
-            relative_residual: 0.0,
-            iterations: 0,
-            negative_curvature: false,
-            skipped: None,
-            seconds: 0.0,
-        };
+        let mut report = StepReport { step, ..StepReport::default() };
         let outer = outer_gradient(pool.network(position), data.validation, settings, random, &mut report);
         if report.right == 0 {
             report.skipped = Some("no validation image was right");

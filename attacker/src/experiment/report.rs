@@ -8,10 +8,7 @@ use mithridate_runtime::{
     statistics::Interval,
 };
 
-use super::{
-    Config, GroupResult, Results, VictimKind,
-    results::{Victim, records},
-};
+use super::{Config, GroupResult, Results, VictimKind, results::Victim};
 use crate::{data::TrainingSet, poison::PoisonSet};
 
 /// Images shown in the panel.
@@ -31,7 +28,7 @@ pub(super) fn page(
         headline: results.victims.get(&VictimKind::Poison).and_then(|kind| kind.target.relative_drop),
         random: results.victims.get(&VictimKind::Random).and_then(|kind| kind.target.relative_drop),
         curves: curves(results, victims),
-        bars: bars(config, victims),
+        bars: bars(results, victims),
         panel: poison.map(|poison| panel(training, poison)).unwrap_or_default(),
         largest_change: poison.map_or(0, |poison| poison.manifest.largest_change),
         poisoned: poison.map_or(0, PoisonSet::len),
@@ -117,13 +114,12 @@ fn curves(results: &Results, victims: &[Victim]) -> String {
     let kinds: Vec<VictimKind> = results.victims.keys().copied().collect();
     let mut named = Vec::new();
     let curves = victims.iter().map(|victim| {
-        let records = records(&victim.target).unwrap_or_default();
         let right: Vec<f64> =
-            records.iter().filter(|record| record.is_right()).map(|record| record.radius).collect();
+            victim.target.iter().filter(|record| record.is_right()).map(|record| record.radius).collect();
         let series = kinds.iter().position(|kind| *kind == victim.kind).unwrap_or(0);
         let name = (!named.contains(&victim.kind)).then(|| victim.kind.name().to_owned());
         named.push(victim.kind);
-        Curve { name, colour: colour(series), points: certified_accuracy_curve(&right, records.len()) }
+        Curve { name, colour: colour(series), points: certified_accuracy_curve(&right, victim.target.len()) }
     });
     LineChart {
         title: format!("Certified accuracy of class {} against radius", results.target_class),
@@ -136,18 +132,14 @@ fn curves(results: &Results, victims: &[Victim]) -> String {
 }
 
 /// Average certified radius by class, mean over the victims of a kind.
-fn bars(config: &Config, victims: &[Victim]) -> String {
-    let mut kinds = config.victims.kinds.clone();
-    kinds.sort_unstable();
+fn bars(results: &Results, victims: &[Victim]) -> String {
+    let kinds: Vec<VictimKind> = results.victims.keys().copied().collect();
     let mut sums: BTreeMap<usize, Vec<(f64, usize)>> = BTreeMap::new();
     for victim in victims {
         let series = kinds.iter().position(|kind| *kind == victim.kind).unwrap_or(0);
-        for path in [&victim.target, &victim.others] {
-            for record in records(path).unwrap_or_default() {
-                let sum =
-                    &mut sums.entry(record.label).or_insert_with(|| vec![(0.0, 0); kinds.len()])[series];
-                *sum = (sum.0 + record.right_radius(), sum.1 + 1);
-            }
+        for record in victim.target.iter().chain(&victim.others) {
+            let sum = &mut sums.entry(record.label).or_insert_with(|| vec![(0.0, 0); kinds.len()])[series];
+            *sum = (sum.0 + record.right_radius(), sum.1 + 1);
         }
     }
     BarChart {

@@ -1,17 +1,13 @@
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fmt::Write};
 
 use mithridate_runtime::{
-    evidence::{Machine, Record, read_evidence},
+    evidence::{Machine, Record},
     statistics::{Interval, relative_drop},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{Config, VictimKind};
-use crate::{Error, jobs::VictimReport};
+use crate::jobs::VictimReport;
 
 /// A trained and certified victim.
 #[derive(Clone, Debug)]
@@ -19,8 +15,10 @@ pub(super) struct Victim {
     pub kind: VictimKind,
     pub seed: u64,
     pub report: VictimReport,
-    pub target: PathBuf,
-    pub others: PathBuf,
+    /// Evidence of the target class.
+    pub target: Vec<Record>,
+    /// Evidence of the other classes.
+    pub others: Vec<Record>,
 }
 
 /// Figures of a group of test images, over the seeds of a kind of victim.
@@ -77,7 +75,7 @@ pub struct Results {
 /// Right radii of each seed's victim, in the order of the images.
 type Radii = Vec<Vec<f64>>;
 
-pub(super) fn results(config: &Config, victims: &[Victim]) -> Result<Results, Error> {
+pub(super) fn results(config: &Config, victims: &[Victim]) -> Results {
     let target = config.attack.target_class;
     let mut kinds = BTreeMap::new();
     let mut clean: Option<(Radii, Radii)> = None;
@@ -89,16 +87,15 @@ pub(super) fn results(config: &Config, victims: &[Victim]) -> Result<Results, Er
         let accuracy = |of: &dyn Fn(usize) -> bool| {
             mean(&of_kind.iter().map(|victim| victim.report.accuracy(of)).collect::<Vec<_>>())
         };
-        let group = |path: fn(&Victim) -> &Path, test_accuracy_mean: f64, before: Option<&Radii>| {
-            let records =
-                of_kind.iter().map(|victim| records(path(victim))).collect::<Result<Vec<_>, Error>>()?;
+        let group = |of: fn(&Victim) -> &[Record], test_accuracy_mean: f64, before: Option<&Radii>| {
+            let records: Vec<&[Record]> = of_kind.iter().map(|victim| of(victim)).collect();
             let radii: Radii =
                 records.iter().map(|seed| seed.iter().map(Record::right_radius).collect()).collect();
             let of_each = |value: &dyn Fn(&Record) -> f64| -> Vec<f64> {
                 records.iter().map(|seed| mean(&seed.iter().map(value).collect::<Vec<_>>())).collect()
             };
             let acr = of_each(&Record::right_radius);
-            let points = records.first().map_or(0, Vec::len);
+            let points = records.first().map_or(0, |seed| seed.len());
             let result = GroupResult {
                 acr_mean: mean(&acr),
                 acr_std: standard_deviation(&acr),
@@ -109,18 +106,18 @@ pub(super) fn results(config: &Config, victims: &[Victim]) -> Result<Results, Er
                 points,
                 relative_drop: before.and_then(|before| relative_drop(before, &radii)),
             };
-            Ok::<_, Error>((result, radii))
+            (result, radii)
         };
         let (target_result, target_radii) = group(
             |victim| &victim.target,
             accuracy(&|class| class == target),
             clean.as_ref().map(|clean| &clean.0),
-        )?;
+        );
         let (others_result, others_radii) = group(
             |victim| &victim.others,
             accuracy(&|class| class != target),
             clean.as_ref().map(|clean| &clean.1),
-        )?;
+        );
         if kind == VictimKind::Clean {
             clean = Some((target_radii, others_radii));
         }
@@ -134,18 +131,14 @@ pub(super) fn results(config: &Config, victims: &[Victim]) -> Result<Results, Er
             },
         );
     }
-    Ok(Results {
+    Results {
         name: config.name.clone(),
         target_class: target,
         sigma: config.attack.sigma,
         epsilon: config.attack.epsilon,
         victims: kinds,
         machine: Machine::this(),
-    })
-}
-
-pub(super) fn records(path: &Path) -> Result<Vec<Record>, Error> {
-    Ok(read_evidence(path)?.records)
+    }
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -6,6 +6,7 @@ use std::{
 
 use mithridate_runtime::{
     data::{Dataset, Split},
+    evidence::{Record, read_evidence},
     files::write_atomically,
 };
 
@@ -100,11 +101,11 @@ pub fn run(
                 train_victim(&job, &training, poison, tensors, &place, &format!("training {name}"))?
             };
             announce(&format!("certifying victim {name}"));
-            let evidence = certify(config, folder, &name, training.classes, certifier)?;
-            victims.push(Victim { kind, seed, report, target: evidence.0, others: evidence.1 });
+            let (target, others) = certify(config, folder, &name, training.classes, certifier)?;
+            victims.push(Victim { kind, seed, report, target, others });
         }
     }
-    let results = results(config, &victims)?;
+    let results = results(config, &victims);
     let text = serde_json::to_string_pretty(&results).map_err(Error::write(folder))?;
     let page = report::page(
         config,
@@ -179,14 +180,15 @@ fn generator(config: &Config, kind: VictimKind) -> Option<Generator> {
     }
 }
 
-/// Certifies a victim on both groups of test images; every victim gets the same images and the same noise.
+/// Certifies a victim on both groups of test images, the target class and the others; every victim gets the same images
+/// and the same noise.
 fn certify(
     config: &Config,
     folder: &Path,
     name: &str,
     classes: usize,
     certifier: &Certifier,
-) -> Result<(PathBuf, PathBuf), Error> {
+) -> Result<(Vec<Record>, Vec<Record>), Error> {
     let target = config.attack.target_class;
     let others: Vec<String> =
         (0..classes).filter(|&class| class != target).map(|class| class.to_string()).collect();
@@ -203,7 +205,7 @@ fn certify(
         ];
         let model = folder.join("models").join(name).join(names::MODEL);
         certifier.certify(&model, &config.data.path, &evidence, &flags)?;
-        Ok::<PathBuf, Error>(evidence)
+        Ok::<_, Error>(read_evidence(&evidence)?.records)
     };
     Ok((
         one("target", target.to_string(), config.certify.target)?,

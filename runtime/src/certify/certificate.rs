@@ -65,18 +65,6 @@ pub struct Certificate {
     pub seconds: f64,
 }
 
-impl Certificate {
-    /// Whether the certified class is the true one; an abstention is not.
-    pub fn is_right(&self) -> bool {
-        self.radius.is_some() && self.class.is_some() && self.class == self.label
-    }
-
-    /// The radius if the certified class is the true one, else 0: what the average certified radius averages.
-    pub fn right_radius(&self) -> f64 {
-        if self.is_right() { self.radius.unwrap_or(0.0) } else { 0.0 }
-    }
-}
-
 /// Class, bound and radius that the votes prove: CERTIFY without the sampling.
 ///
 /// The class comes from the selection votes alone; the bound from the estimation votes, of which every one of the
