@@ -27,7 +27,7 @@ pub mod messages;
 mod metadata;
 mod summary;
 
-pub use builder::{Conv2d, GraphBuilder, Pool2d, Value};
+pub use builder::{BatchNorm, Conv2d, GraphBuilder, Pool2d, Value};
 pub use element_type::ElementType;
 pub use error::OnnxError;
 pub use file::{from_bytes, read, to_bytes, write};
