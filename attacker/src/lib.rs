@@ -7,7 +7,7 @@
 //! | module | subject |
 //! | --- | --- |
 //! | [`data`] | training sets as tensors |
-//! | [`networks`] | LeNet, MLP, linear; weights on disk; export to ONNX |
+//! | [`networks`] | LeNet, MLP, linear, a wider CNN, residual networks; weights on disk; export to ONNX |
 //! | [`training`] | training methods, Adam, victims from scratch |
 //! | [`bilevel`] | linear solvers and hypergradients |
 //! | [`attack`] | the soft average certified radius, the attack itself, baselines |

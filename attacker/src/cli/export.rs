@@ -7,7 +7,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use tch::{Device, no_grad};
 
 use crate::{
-    networks::{Network, read_weights},
+    networks::{ExportOptions, Network, read_weights},
     random::{Purpose, Random},
 };
 
@@ -24,6 +24,9 @@ pub(super) struct Arguments {
     /// Fix the batch dimension at this size [default: symbolic]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
     batch_size: Option<usize>,
+    /// Fold batch normalisation into the convolutions before it
+    #[arg(long)]
+    fold_batch_norm: bool,
     /// Also write random inputs with libtorch's logits for them, to check any other engine against: a safetensors
     /// file with `inputs` (N×C×H×W) and `logits` (N×K)
     #[arg(long, value_name = "FILE")]
@@ -35,7 +38,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (network, metadata) = read_weights(&arguments.weights, Device::Cpu)?;
-    let model = network.to_onnx(arguments.batch_size, metadata)?;
+    let options = ExportOptions { batch: arguments.batch_size, fold_batch_norm: arguments.fold_batch_norm };
+    let model = network.to_onnx(options, metadata)?;
     mithridate_onnx::write(&model, &arguments.out)?;
     if let Some(path) = &arguments.reference {
         let bytes = reference(&network, arguments.reference_inputs)?;

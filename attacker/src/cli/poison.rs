@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     /// Training method attacked: erm, gaussian [default: gaussian]
     #[arg(long, value_name = "METHOD")]
     method: Option<Method>,
-    /// Network attacked: lenet, mlp, linear [default: lenet]
+    /// Network attacked: lenet, mlp, linear, wide-cnn, resnet20, resnet32, resnet110 [default: lenet]
     #[arg(long, value_name = "NETWORK")]
     network: Option<Architecture>,
     /// Steps on the poison [default: 120]

@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     /// Poison set to train on; the data are then split as it says
     #[arg(long, value_name = "FOLDER")]
     poison: Option<PathBuf>,
-    /// Network: lenet, mlp, linear
+    /// Network: lenet, mlp, linear, wide-cnn, resnet20, resnet32, resnet110
     #[arg(long, default_value = "lenet", value_name = "NETWORK")]
     network: Architecture,
     /// Training method: erm, gaussian

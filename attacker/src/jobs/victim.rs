@@ -12,7 +12,7 @@ use crate::{
     Error,
     data::{Images, TrainingSet},
     device::DeviceChoice,
-    networks::write_weights,
+    networks::{ExportOptions, write_weights},
     poison::PoisonSet,
     training::{Method, VictimSettings, accuracy_by_class, train},
 };
@@ -142,7 +142,7 @@ pub fn train_victim(
         ..ModelMetadata::default()
     };
     write_weights(&network, &metadata, &folder.join(names::WEIGHTS))?;
-    mithridate_onnx::write(&network.to_onnx(None, metadata)?, folder.join(names::MODEL))?;
+    mithridate_onnx::write(&network.to_onnx(ExportOptions::default(), metadata)?, folder.join(names::MODEL))?;
     let report = VictimReport {
         tool: concat!("pacd ", env!("CARGO_PKG_VERSION")).into(),
         settings: job.settings,

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Layer;
+use super::{Initialization, Layer, resnet};
 use crate::{Error, choice::choice};
 
 /// Units in each hidden layer of the MLP.
@@ -17,12 +17,27 @@ pub enum Architecture {
     Mlp,
     /// One linear layer: multinomial logistic regression, for which the lower level is convex.
     Linear,
+    /// Convolutions 3×3 of 64, 64, 128 and 128 channels with ReLU, 2×2 max-pooling after every second, then 256
+    /// hidden units: a wider network to see whether poison transfers.
+    #[serde(rename = "wide-cnn")]
+    WideCnn,
+    /// Residual network with 20 layers: the network of the published CIFAR-10 results, 273,066 parameters on
+    /// 3×32×32 images.
+    ResNet20,
+    /// Residual network with 32 layers, 467,946 parameters on 3×32×32 images.
+    ResNet32,
+    /// Residual network with 110 layers, 1,734,666 parameters on 3×32×32 images.
+    ResNet110,
 }
 
 choice!(Architecture, "a network", {
     LeNet = "lenet",
     Mlp = "mlp",
     Linear = "linear",
+    WideCnn = "wide-cnn",
+    ResNet20 = "resnet20",
+    ResNet32 = "resnet32",
+    ResNet110 = "resnet110",
 });
 
 impl Architecture {
@@ -32,71 +47,181 @@ impl Architecture {
     /// [`Error::Network`] if the images are too small for it.
     pub fn layers(self, input_shape: [usize; 3], classes: usize) -> Result<Vec<Layer>, Error> {
         let [channels, height, width] = input_shape;
-        let pixels = channels * height * width;
+        let smallest = self.smallest_side();
+        if height.min(width) < smallest {
+            let problem = format!("they must be at least {smallest} pixels high and wide");
+            return Err(Error::Network { network: self.name(), shape: input_shape, problem });
+        }
+        Ok(match self {
+            Self::LeNet => lenet(input_shape, classes),
+            Self::Mlp => mlp(channels * height * width, &MLP_HIDDEN, classes),
+            Self::Linear => mlp(channels * height * width, &[], classes),
+            Self::WideCnn => wide_cnn(input_shape, classes),
+            // Two convolutions a block, the stem and the linear layer: 6n + 2.
+            Self::ResNet20 => resnet::layers(3, channels, classes),
+            Self::ResNet32 => resnet::layers(5, channels, classes),
+            Self::ResNet110 => resnet::layers(18, channels, classes),
+        })
+    }
+
+    /// Whether it normalises by batch, so that training and evaluation differ.
+    pub fn has_batch_norm(self) -> bool {
+        matches!(self, Self::ResNet20 | Self::ResNet32 | Self::ResNet110)
+    }
+
+    /// How its convolutions start.
+    pub fn initialization(self) -> Initialization {
         match self {
-            Self::Linear => Ok(vec![Layer::Flatten, Layer::Linear { inputs: pixels, outputs: classes }]),
-            Self::Mlp => {
-                let mut layers = vec![Layer::Flatten];
-                let mut inputs = pixels;
-                for outputs in MLP_HIDDEN {
-                    layers.extend([Layer::Linear { inputs, outputs }, Layer::Relu]);
-                    inputs = outputs;
-                }
-                layers.push(Layer::Linear { inputs, outputs: classes });
-                Ok(layers)
-            }
-            Self::LeNet => {
-                // Two times: 4 pixels lost to the window, then halved.
-                let after = |side: usize| (side.checked_sub(4)? / 2).checked_sub(4).map(|side| side / 2);
-                let (Some(h), Some(w)) = (after(height).filter(|&h| h > 0), after(width).filter(|&w| w > 0))
-                else {
-                    let problem = "they must be at least 16 pixels high and wide".into();
-                    return Err(Error::Network { network: self.name(), shape: input_shape, problem });
-                };
-                let pool = Layer::MaxPool2d { kernel: 2, stride: 2 };
-                let conv =
-                    |inputs, outputs| Layer::Conv2d { inputs, outputs, kernel: 5, stride: 1, padding: 0 };
-                Ok(vec![
-                    conv(channels, 20),
-                    Layer::Relu,
-                    pool.clone(),
-                    conv(20, 50),
-                    Layer::Relu,
-                    pool,
-                    Layer::Flatten,
-                    Layer::Linear { inputs: 50 * h * w, outputs: 500 },
-                    Layer::Relu,
-                    Layer::Linear { inputs: 500, outputs: classes },
-                ])
-            }
+            Self::LeNet | Self::Mlp | Self::Linear => Initialization::Uniform,
+            Self::WideCnn | Self::ResNet20 | Self::ResNet32 | Self::ResNet110 => Initialization::HeNormal,
         }
     }
+
+    /// Height and width that images must have at least.
+    fn smallest_side(self) -> usize {
+        match self {
+            Self::Mlp | Self::Linear => 1,
+            Self::LeNet => 16,
+            Self::WideCnn => 4,
+            Self::ResNet20 | Self::ResNet32 | Self::ResNet110 => resnet::SMALLEST_SIDE,
+        }
+    }
+}
+
+const HALVE: Layer = Layer::MaxPool2d { kernel: 2, stride: 2 };
+
+fn lenet([channels, height, width]: [usize; 3], classes: usize) -> Vec<Layer> {
+    let conv = |inputs, outputs| Layer::Conv2d { inputs, outputs, kernel: 5, stride: 1, padding: 0 };
+    // Two times: 4 pixels lost to the window, then halved.
+    let after = |side: usize| ((side - 4) / 2 - 4) / 2;
+    let mut layers = vec![conv(channels, 20), Layer::Relu, HALVE, conv(20, 50), Layer::Relu, HALVE];
+    layers.extend(mlp(50 * after(height) * after(width), &[500], classes));
+    layers
+}
+
+fn wide_cnn([channels, height, width]: [usize; 3], classes: usize) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    let mut inputs = channels;
+    for outputs in [64, 128] {
+        layers.extend([resnet::conv3x3(inputs, outputs, 1), Layer::Relu]);
+        layers.extend([resnet::conv3x3(outputs, outputs, 1), Layer::Relu, HALVE]);
+        inputs = outputs;
+    }
+    // Halved twice, rounded down.
+    layers.extend(mlp(inputs * (height / 4) * (width / 4), &[256], classes));
+    layers
+}
+
+/// Flattens and ends with fully connected layers, with ReLU between them.
+fn mlp(features: usize, hidden: &[usize], classes: usize) -> Vec<Layer> {
+    let mut layers = vec![Layer::Flatten];
+    let mut inputs = features;
+    for &outputs in hidden {
+        layers.extend([Layer::Linear { inputs, outputs }, Layer::Relu]);
+        inputs = outputs;
+    }
+    layers.push(Layer::Linear { inputs, outputs: classes });
+    layers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn count(architecture: Architecture) -> usize {
-        let layers = architecture.layers([1, 28, 28], 10).unwrap();
-        layers
-            .iter()
-            .flat_map(Layer::parameter_shapes)
-            .map(|shape| shape.iter().product::<i64>() as usize)
-            .sum()
+    fn elements(shapes: impl Iterator<Item = Vec<i64>>) -> i64 {
+        shapes.map(|shape| shape.iter().product::<i64>()).sum()
+    }
+
+    fn count(architecture: Architecture, input_shape: [usize; 3]) -> i64 {
+        let layers = architecture.layers(input_shape, 10).unwrap();
+        elements(layers.iter().flat_map(Layer::parameter_shapes))
     }
 
     #[test]
     fn parameter_counts_are_the_published_ones() {
-        assert_eq!(count(Architecture::LeNet), 431_080);
-        assert_eq!(count(Architecture::Linear), 7_850);
-        assert_eq!(count(Architecture::Mlp), 784 * 256 + 256 + 256 * 256 + 256 + 2570);
+        let mnist = [1, 28, 28];
+        assert_eq!(count(Architecture::LeNet, mnist), 431_080);
+        assert_eq!(count(Architecture::Linear, mnist), 7_850);
+        assert_eq!(count(Architecture::Mlp, mnist), 784 * 256 + 256 + 256 * 256 + 256 + 2570);
+        let cifar = [3, 32, 32];
+        assert_eq!(count(Architecture::ResNet20, cifar), 273_066);
+        assert_eq!(count(Architecture::ResNet32, cifar), 467_946);
+        assert_eq!(count(Architecture::ResNet110, cifar), 1_734_666);
+        // A 3×3 convolution with bias, γ and β.
+        let conv = |inputs, outputs| 9 * inputs * outputs + 3 * outputs;
+        for (architecture, n) in
+            [(Architecture::ResNet20, 3), (Architecture::ResNet32, 5), (Architecture::ResNet110, 18)]
+        {
+            for shape in [mnist, cifar] {
+                let stages = 2 * n * conv(16, 16)
+                    + (conv(16, 32) + 16 * 32 + 32 + (2 * n - 1) * conv(32, 32))
+                    + (conv(32, 64) + 32 * 64 + 64 + (2 * n - 1) * conv(64, 64));
+                let expected = conv(shape[0] as i64, 16) + stages + 650;
+                assert_eq!(count(architecture, shape), expected, "{architecture}");
+            }
+        }
+        let ends = 256 + 2570;
+        assert_eq!(
+            count(Architecture::WideCnn, cifar),
+            (27 + 1) * 64 + (576 + 1) * 64 + (576 + 1) * 128 + (1152 + 1) * 128 + 128 * 64 * 256 + ends
+        );
+        assert_eq!(
+            count(Architecture::WideCnn, mnist),
+            (9 + 1) * 64 + (576 + 1) * 64 + (576 + 1) * 128 + (1152 + 1) * 128 + 128 * 49 * 256 + ends
+        );
     }
 
     #[test]
-    fn lenet_refuses_images_it_would_shrink_to_nothing() {
-        assert!(Architecture::LeNet.layers([1, 16, 16], 10).is_ok());
-        let error = Architecture::LeNet.layers([1, 15, 28], 10).unwrap_err();
-        assert!(error.to_string().contains("at least 16 pixels"), "{error}");
+    fn layers_are_as_many_as_the_name_says() {
+        for (architecture, depth) in
+            [(Architecture::ResNet20, 20), (Architecture::ResNet32, 32), (Architecture::ResNet110, 110)]
+        {
+            let layers = architecture.layers([3, 32, 32], 10).unwrap();
+            // Projections don't count.
+            let counted =
+                |layer: &&Layer| matches!(layer, Layer::Linear { .. } | Layer::Conv2d { kernel: 3, .. });
+            assert_eq!(layers.iter().flat_map(Layer::leaves).filter(counted).count(), depth);
+        }
+    }
+
+    #[test]
+    fn running_statistics_are_as_many_as_published() {
+        let layers = Architecture::ResNet20.layers([3, 32, 32], 10).unwrap();
+        assert_eq!(elements(layers.iter().flat_map(Layer::buffer_shapes)), 1_376);
+        for &architecture in Architecture::ALL {
+            let layers = architecture.layers([3, 32, 32], 10).unwrap();
+            let buffers = layers.iter().flat_map(Layer::buffer_shapes).count();
+            assert_eq!(architecture.has_batch_norm(), buffers > 0, "{architecture}");
+        }
+    }
+
+    #[test]
+    fn names_in_files_are_the_names_in_flags() {
+        for &architecture in Architecture::ALL {
+            assert_eq!(serde_json::to_value(architecture).unwrap(), architecture.name());
+        }
+    }
+
+    #[test]
+    fn images_that_would_shrink_to_nothing_are_refused() {
+        for (architecture, side) in [
+            (Architecture::LeNet, 16),
+            (Architecture::WideCnn, 4),
+            (Architecture::ResNet20, 5),
+            (Architecture::ResNet32, 5),
+            (Architecture::ResNet110, 5),
+        ] {
+            assert!(architecture.layers([1, side, side], 10).is_ok());
+            let error = architecture.layers([1, side - 1, 28], 10).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!(
+                    "the network {architecture} can't take images of [1, {}, 28]: they must be at least {side} \
+                     pixels high and wide",
+                    side - 1
+                )
+            );
+            assert!(architecture.layers([1, 28, side - 1], 10).is_err());
+        }
     }
 }

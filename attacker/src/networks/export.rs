@@ -1,21 +1,36 @@
 use mithridate_onnx::{
-    Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata, OnnxError, Pool2d, messages::ModelProto,
+    BatchNorm, Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata, OnnxError, Pool2d, Value,
+    messages::ModelProto,
 };
 use ndarray::ArrayD;
 use tch::{Device, Kind, Tensor};
 
-use super::{Layer, Network};
+use super::{
+    Layer, Network,
+    batch_norm::{EPSILON, fold},
+    layer::take,
+};
+
+/// How a network is written as an ONNX model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// Size of the batch; symbolic if absent.
+    pub batch: Option<usize>,
+    /// Whether batch normalisation after a convolution becomes part of that convolution. The logits are the same up
+    /// to rounding.
+    pub fold_batch_norm: bool,
+}
 
 impl Network {
     /// The network as an ONNX model: input `image` N×C×H×W, output `logits` N×K.
     ///
-    /// N is symbolic, or fixed at `batch`. `metadata` gains what the network knows of itself.
+    /// `metadata` gains what the network knows of itself.
     ///
     /// # Errors
     /// [`OnnxError`] if a shape doesn't fit, which the layers rule out.
     pub fn to_onnx(
         &self,
-        batch: Option<usize>,
+        options: ExportOptions,
         mut metadata: ModelMetadata,
     ) -> Result<ModelProto, OnnxError> {
         metadata.architecture = Some(self.architecture.name().into());
@@ -23,34 +38,108 @@ impl Network {
         metadata.layout = Some("NCHW".into());
         metadata.input_range = Some(vec![0.0, 1.0]);
         let mut graph = GraphBuilder::new(self.architecture.name());
-        let mut shape = vec![batch.map_or_else(|| Dim::symbolic("batch"), |size| Dim::Fixed(size as i64))];
+        let batch = options.batch.map_or_else(|| Dim::symbolic("batch"), |size| Dim::Fixed(size as i64));
+        let mut shape = vec![batch];
         shape.extend(self.input_shape.iter().map(|&size| Dim::Fixed(size as i64)));
-        let mut value = graph.input("image", ElementType::Float, &shape)?;
-        let mut rest = self.parameters.tensors();
-        for (position, layer) in self.layers.iter().enumerate() {
-            let (own, after) = rest.split_at(layer.parameter_shapes().len());
-            rest = after;
-            let constants: Vec<_> = own
-                .iter()
-                .zip(["weight", "bias"])
-                .map(|(tensor, part)| {
-                    graph.constant(&format!("layer_{position}.{part}"), &to_array(tensor).view())
-                })
-                .collect();
-            value = match (layer, &constants[..]) {
-                (&Layer::Conv2d { stride, padding, .. }, [weight, bias]) => {
-                    graph.conv2d(&value, weight, Some(bias), Conv2d { stride, padding })?
+        let image = graph.input("image", ElementType::Float, &shape)?;
+        let mut export = Export {
+            graph,
+            parameters: self.parameters.tensors(),
+            buffers: self.buffers.tensors(),
+            position: 0,
+            fold_batch_norm: options.fold_batch_norm,
+        };
+        let logits = export.layers(&self.layers, image)?;
+        export.graph.finish(&[("logits", &logits)], &metadata)
+    }
+}
+
+/// A graph under construction, with the tensors of the layers still to come.
+struct Export<'a> {
+    graph: GraphBuilder,
+    parameters: &'a [Tensor],
+    buffers: &'a [Tensor],
+    /// Number of the layer among all, depth first; part of the names of its constants.
+    position: usize,
+    fold_batch_norm: bool,
+}
+
+impl Export<'_> {
+    fn layers(&mut self, layers: &[Layer], mut value: Value) -> Result<Value, OnnxError> {
+        let mut rest = layers;
+        while let [layer, after @ ..] = rest {
+            (value, rest) = match (layer, after) {
+                (convolution @ Layer::Conv2d { .. }, [norm @ Layer::BatchNorm2d { .. }, after @ ..])
+                    if self.fold_batch_norm =>
+                {
+                    (self.folded(convolution, norm, &value)?, after)
                 }
-                (Layer::Linear { .. }, [weight, bias]) => graph.linear(&value, weight, Some(bias))?,
-                (&Layer::MaxPool2d { kernel, stride }, _) => {
-                    graph.max_pool2d(&value, Pool2d { kernel, stride })?
+                (Layer::Residual { body, shortcut }, after) => {
+                    let main = self.layers(body, value.clone())?;
+                    let beside = self.layers(shortcut, value)?;
+                    (self.graph.add(&main, &beside)?, after)
                 }
-                (Layer::Flatten, _) => graph.flatten(&value)?,
-                (Layer::Relu, _) => graph.relu(&value),
-                (Layer::Conv2d { .. } | Layer::Linear { .. }, _) => unreachable!("a weight and a bias"),
+                (layer, after) => {
+                    let own = take(&mut self.parameters, layer.parameter_shapes().len());
+                    let buffers = take(&mut self.buffers, layer.buffer_shapes().len());
+                    let parts = ["weight", "bias", "running_mean", "running_variance"];
+                    let constants: Vec<Value> = own
+                        .iter()
+                        .chain(buffers)
+                        .zip(parts)
+                        .map(|(tensor, part)| self.constant(part, tensor))
+                        .collect();
+                    (self.node(layer, &constants, &value)?, after)
+                }
             };
+            if !matches!(layer, Layer::Residual { .. }) {
+                self.position += 1;
+            }
         }
-        graph.finish(&[("logits", &value)], &metadata)
+        Ok(value)
+    }
+
+    /// A convolution that also does what the batch normalisation after it does.
+    fn folded(&mut self, convolution: &Layer, norm: &Layer, value: &Value) -> Result<Value, OnnxError> {
+        let own = take(&mut self.parameters, convolution.parameter_shapes().len());
+        let after = take(&mut self.parameters, norm.parameter_shapes().len());
+        let buffers = take(&mut self.buffers, norm.buffer_shapes().len());
+        let ([weight, bias], [gamma, beta], [mean, variance]) = (own, after, buffers) else {
+            unreachable!("two tensors of each kind")
+        };
+        let [weight, bias] = fold([weight, bias], [gamma, beta], [mean, variance]);
+        let constants = [self.constant("weight", &weight), self.constant("bias", &bias)];
+        self.position += 1;
+        self.node(convolution, &constants, value)
+    }
+
+    fn constant(&mut self, part: &str, tensor: &Tensor) -> Value {
+        self.graph.constant(&format!("layer_{}.{part}", self.position), &to_array(tensor).view())
+    }
+
+    fn node(&mut self, layer: &Layer, constants: &[Value], value: &Value) -> Result<Value, OnnxError> {
+        let graph = &mut self.graph;
+        match (layer, constants) {
+            (&Layer::Conv2d { stride, padding, .. }, [weight, bias]) => {
+                graph.conv2d(value, weight, Some(bias), Conv2d { stride, padding })
+            }
+            (Layer::BatchNorm2d { .. }, [scale, bias, mean, variance]) => {
+                let epsilon = EPSILON as f32;
+                graph.batch_normalization(value, BatchNorm { scale, bias, mean, variance, epsilon })
+            }
+            (Layer::Linear { .. }, [weight, bias]) => graph.linear(value, weight, Some(bias)),
+            (&Layer::MaxPool2d { kernel, stride }, _) => graph.max_pool2d(value, Pool2d { kernel, stride }),
+            (Layer::GlobalAveragePool2d, _) => graph.global_average_pool(value),
+            (Layer::Flatten, _) => graph.flatten(value),
+            (Layer::Relu, _) => Ok(graph.relu(value)),
+            (
+                Layer::Conv2d { .. }
+                | Layer::Linear { .. }
+                | Layer::BatchNorm2d { .. }
+                | Layer::Residual { .. },
+                _,
+            ) => unreachable!("the constants of the layer, which has no layers in it"),
+        }
     }
 }
 

@@ -1,19 +1,25 @@
 //! Networks, each defined once as a list of layers that serves training and export alike.
 
 mod architecture;
+mod batch_norm;
 mod export;
+mod initialization;
 mod layer;
+mod resnet;
 mod weights;
 
 pub use architecture::Architecture;
+pub use batch_norm::Statistics;
+pub use export::ExportOptions;
+pub use initialization::Initialization;
 pub use layer::Layer;
 pub use weights::{read_weights, write_weights};
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::{Error, parameters::Parameters, random::Random};
 
-/// A network: its layers with their parameters.
+/// A network: its layers with their parameters, and the running statistics of its batch normalisation.
 #[derive(Debug)]
 pub struct Network {
     architecture: Architecture,
@@ -21,10 +27,12 @@ pub struct Network {
     classes: usize,
     layers: Vec<Layer>,
     parameters: Parameters,
+    buffers: Parameters,
 }
 
 impl Network {
-    /// A network with fresh weights, uniform within ±1/√(inputs of the unit), drawn from `random`.
+    /// A network with fresh weights as its architecture starts ([`Architecture::initialization`]), drawn from
+    /// `random`, and running statistics of mean 0 and variance 1.
     ///
     /// # Errors
     /// [`Error::Network`] if the architecture can't take images of this shape.
@@ -36,13 +44,12 @@ impl Network {
         device: Device,
     ) -> Result<Self, Error> {
         let layers = architecture.layers(input_shape, classes)?;
-        let tensors = layers
-            .iter()
-            .enumerate()
-            .flat_map(|(position, layer)| layer.initial_parameters(random, position as u64))
-            .map(|tensor| tensor.to_device(device))
-            .collect();
-        Ok(Self::from_parts(architecture, input_shape, classes, layers, Parameters::new(tensors)))
+        let on_device = |tensors: Vec<Tensor>| {
+            Parameters::new(tensors.into_iter().map(|tensor| tensor.to_device(device)).collect())
+        };
+        let parameters = on_device(architecture.initialization().parameters(&layers, random));
+        let buffers = on_device(initialization::buffers(&layers));
+        Ok(Self::from_parts(architecture, input_shape, classes, layers, parameters, buffers))
     }
 
     fn from_parts(
@@ -51,8 +58,10 @@ impl Network {
         classes: usize,
         layers: Vec<Layer>,
         parameters: Parameters,
+        buffers: Parameters,
     ) -> Self {
-        Self { architecture, input_shape, classes, layers, parameters: parameters.requires_grad() }
+        let parameters = parameters.requires_grad();
+        Self { architecture, input_shape, classes, layers, parameters, buffers }
     }
 
     /// Which architecture it is.
@@ -70,7 +79,7 @@ impl Network {
         self.classes
     }
 
-    /// Parameters, weight before bias, in the order of the layers.
+    /// Parameters, weight before bias, in the order of the layers, depth first.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -80,20 +89,65 @@ impl Network {
         &mut self.parameters
     }
 
-    /// Logits N×K of images N×C×H×W.
-    pub fn forward(&self, images: &Tensor) -> Tensor {
-        forward(&self.layers, &self.parameters, images)
+    /// Running statistics, mean before variance, in the same order; none without batch normalisation. They are not
+    /// trained by gradient.
+    pub fn buffers(&self) -> &Parameters {
+        &self.buffers
     }
-}
 
-/// Runs layers with parameters given apart from them.
-fn forward(layers: &[Layer], parameters: &Parameters, images: &Tensor) -> Tensor {
-    let mut rest = parameters.tensors();
-    let mut value = images.shallow_clone();
-    for layer in layers {
-        let (own, after) = rest.split_at(layer.parameter_shapes().len());
-        value = layer.forward(own, &value);
-        rest = after;
+    /// Running statistics, to be changed in place.
+    pub fn buffers_mut(&mut self) -> &mut Parameters {
+        &mut self.buffers
     }
-    value
+
+    /// Logits N×K of images N×C×H×W in evaluation: batch normalisation by the running statistics, which a fresh
+    /// network has at mean 0 and variance 1 (“frozen”).
+    pub fn forward(&self, images: &Tensor) -> Tensor {
+        self.forward_with(&self.parameters, images)
+    }
+
+    /// Logits in evaluation with other parameters of the same shapes, differentiable in these.
+    ///
+    /// # Panics
+    /// If they have other shapes.
+    pub fn forward_with(&self, parameters: &Parameters, images: &Tensor) -> Tensor {
+        self.run(parameters, images, Statistics::Running)
+    }
+
+    /// Logits N×K of a batch N×C×H×W in training: batch normalisation by the statistics of the batch, towards which
+    /// the running ones move by a tenth. Without batch normalisation the same as [`Network::forward`].
+    pub fn forward_training(&self, images: &Tensor) -> Tensor {
+        self.run(&self.parameters, images, Statistics::Batch)
+    }
+
+    fn run(&self, parameters: &Parameters, images: &Tensor, statistics: Statistics) -> Tensor {
+        let (mut parameters, mut buffers) = (parameters.tensors(), self.buffers.tensors());
+        layer::run(&self.layers, &mut parameters, &mut buffers, images, statistics)
+    }
+
+    /// A copy that shares nothing with the network; its parameters are leaves of a graph of its own.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        self.map(Tensor::copy)
+    }
+
+    /// A copy with parameters and running statistics of another precision.
+    #[must_use]
+    pub fn to_kind(&self, kind: Kind) -> Self {
+        self.map(|tensor| tensor.to_dtype(kind, false, true))
+    }
+
+    fn map(&self, change: impl Fn(&Tensor) -> Tensor) -> Self {
+        let of = |tensors: &Parameters| {
+            Parameters::new(tensors.tensors().iter().map(|tensor| change(&tensor.detach())).collect())
+        };
+        Self::from_parts(
+            self.architecture,
+            self.input_shape,
+            self.classes,
+            self.layers.clone(),
+            of(&self.parameters),
+            of(&self.buffers),
+        )
+    }
 }

@@ -8,31 +8,33 @@ use mithridate_onnx::{
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::{Device, Kind, Tensor};
 
-use super::{Architecture, Network};
+use super::{Architecture, Layer, Network};
 use crate::{Error, parameters::Parameters};
 
 const CLASSES: &str = "mithridate.classes";
+/// Names of tensors begin so.
+const PARAMETER: &str = "parameter";
+const BUFFER: &str = "buffer";
 
-/// Writes a network's parameters with what is known of it, in safetensors format.
+/// Writes a network's parameters and running statistics with what is known of it, in safetensors format.
 ///
 /// # Errors
 /// [`Error::Write`].
 pub fn write_weights(network: &Network, metadata: &ModelMetadata, path: &Path) -> Result<(), Error> {
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = network
-        .parameters()
-        .tensors()
-        .iter()
-        .enumerate()
-        .map(|(position, tensor)| {
-            let host = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
-            let mut elements = vec![0_f32; host.numel()];
-            host.copy_data(&mut elements, host.numel());
-            let bytes = elements.iter().flat_map(|element| element.to_le_bytes()).collect();
-            // Numbered with leading zeros, so that their order by name is their order.
-            let shape = host.size().iter().map(|&size| size as usize).collect();
-            (format!("parameter_{position:03}"), shape, bytes)
-        })
-        .collect();
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> =
+        [(PARAMETER, network.parameters()), (BUFFER, network.buffers())]
+            .into_iter()
+            .flat_map(|(kind, parameters)| {
+                parameters.tensors().iter().enumerate().map(move |(position, tensor)| {
+                    let host = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+                    let mut elements = vec![0_f32; host.numel()];
+                    host.copy_data(&mut elements, host.numel());
+                    let bytes = elements.iter().flat_map(|element| element.to_le_bytes()).collect();
+                    let shape = host.size().iter().map(|&size| size as usize).collect();
+                    (name(kind, position), shape, bytes)
+                })
+            })
+            .collect();
     let views = tensors
         .iter()
         .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
@@ -81,42 +83,106 @@ pub fn read_weights(path: &Path, device: Device) -> Result<(Network, ModelMetada
         .and_then(|shape| shape.try_into().ok())
         .ok_or_else(|| missing("input shape"))?;
     let layers = architecture.layers(input_shape, classes)?;
-    let shapes: Vec<Vec<i64>> = layers.iter().flat_map(super::Layer::parameter_shapes).collect();
-    let mut tensors = Vec::with_capacity(shapes.len());
-    for (position, shape) in shapes.iter().enumerate() {
-        let name = format!("parameter_{position:03}");
-        let view = file.tensor(&name).map_err(|_| bad(format!("it holds no tensor {name}")))?;
-        let found: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-        if view.dtype() != Dtype::F32 || found != *shape {
-            let problem = format!("{name} is {:?} {found:?} and not F32 {shape:?}", view.dtype());
+    let shapes = |of: fn(&Layer) -> Vec<Vec<i64>>| layers.iter().flat_map(of).collect::<Vec<_>>();
+    let (parameter_shapes, buffer_shapes) = (shapes(Layer::parameter_shapes), shapes(Layer::buffer_shapes));
+    let expected = parameter_shapes.len() + buffer_shapes.len();
+    if file.len() > expected {
+        return Err(bad(format!("it holds {} tensors and {architecture} has {expected}", file.len())));
+    }
+    let read = |kind, shapes: &[Vec<i64>]| {
+        let tensors = shapes.iter().enumerate().map(|(position, shape)| {
+            tensor(&file, &name(kind, position), shape).map(|tensor| tensor.to_device(device))
+        });
+        tensors.collect::<Result<_, _>>().map(Parameters::new).map_err(bad)
+    };
+    let parameters = read(PARAMETER, &parameter_shapes)?;
+    let buffers = read(BUFFER, &buffer_shapes)?;
+    for (position, variance) in buffers.tensors().iter().enumerate().skip(1).step_by(2) {
+        let smallest = variance.min().double_value(&[]);
+        if smallest.is_nan() || smallest < 0.0 {
+            let problem = format!("{} holds a running variance below 0 or NaN", name(BUFFER, position));
             return Err(bad(problem));
         }
-        tensors.push(Tensor::from_data_size(view.data(), shape, Kind::Float).to_device(device));
     }
-    let parameters = Parameters::new(tensors);
-    Ok((Network::from_parts(architecture, input_shape, classes, layers, parameters), metadata))
+    let network = Network::from_parts(architecture, input_shape, classes, layers, parameters, buffers);
+    Ok((network, metadata))
+}
+
+/// Numbered with leading zeros, so that their order by name is their order.
+fn name(kind: &str, position: usize) -> String {
+    format!("{kind}_{position:03}")
+}
+
+/// One tensor of a file, or what is wrong with it.
+fn tensor(file: &SafeTensors<'_>, name: &str, shape: &[i64]) -> Result<Tensor, String> {
+    let view = file.tensor(name).map_err(|_| format!("it holds no tensor {name}"))?;
+    let found: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+    if view.dtype() != Dtype::F32 || found != shape {
+        return Err(format!("{name} is {:?} {found:?} and not F32 {shape:?}", view.dtype()));
+    }
+    Ok(Tensor::from_data_size(view.data(), shape, Kind::Float))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+    use crate::random::{Purpose, Random};
+
+    fn images() -> Tensor {
+        Random::new(6).normal(Purpose::TrainingNoise, 0, &[3, 1, 6, 5], Device::Cpu)
+    }
+
+    fn network(architecture: Architecture) -> Network {
+        Network::new(architecture, [1, 6, 5], 4, Random::new(5), Device::Cpu).unwrap()
+    }
 
     #[test]
     fn a_network_comes_back_with_the_same_logits() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.safetensors");
-        let random = Random::new(5);
-        let network = Network::new(Architecture::Mlp, [1, 6, 5], 4, random, Device::Cpu).unwrap();
-        let metadata = ModelMetadata { training_sigma: Some(0.25), ..ModelMetadata::default() };
-        write_weights(&network, &metadata, &path).unwrap();
-        let (again, read) = read_weights(&path, Device::Cpu).unwrap();
-        let images = random.normal(crate::random::Purpose::TrainingNoise, 0, &[3, 1, 6, 5], Device::Cpu);
-        assert_eq!(network.forward(&images), again.forward(&images));
-        assert_eq!(read.training_sigma, Some(0.25));
+        for architecture in [Architecture::Mlp, Architecture::ResNet20] {
+            let network = network(architecture);
+            let fresh = network.forward(&images());
+            let _ = network.forward_training(&images());
+            assert_eq!(architecture.has_batch_norm(), network.forward(&images()) != fresh);
+            let metadata = ModelMetadata { training_sigma: Some(0.25), ..ModelMetadata::default() };
+            write_weights(&network, &metadata, &path).unwrap();
+            let (again, read) = read_weights(&path, Device::Cpu).unwrap();
+            assert_eq!(network.forward(&images()), again.forward(&images()));
+            assert_eq!(read.training_sigma, Some(0.25));
+        }
+    }
+
+    #[test]
+    fn files_that_hold_something_else_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let refused = || {
+            let error = read_weights(&path, Device::Cpu).unwrap_err().to_string();
+            let start = format!("cannot read {}: ", path.display());
+            error.strip_prefix(&start).map(str::to_owned).unwrap()
+        };
         fs::write(&path, b"not a network").unwrap();
-        assert!(
-            read_weights(&path, Device::Cpu).unwrap_err().to_string().contains("not a whole safetensors")
-        );
+        assert!(refused().contains("not a whole safetensors"));
+
+        let write = |change: fn(&mut Network)| {
+            let mut network = network(Architecture::ResNet20);
+            change(&mut network);
+            write_weights(&network, &ModelMetadata::default(), &path).unwrap();
+        };
+        write(|network| network.buffers = Parameters::new(Vec::new()));
+        assert_eq!(refused(), "it holds no tensor buffer_000");
+        write(|network| network.buffers.tensors_mut()[0] = Tensor::zeros([3], (Kind::Float, Device::Cpu)));
+        assert_eq!(refused(), "buffer_000 is F32 [3] and not F32 [16]");
+        write(|network| network.architecture = Architecture::ResNet32);
+        assert_eq!(refused(), "parameter_028 is F32 [32, 16, 3, 3] and not F32 [16, 16, 3, 3]");
+        write(|network| network.architecture = Architecture::Linear);
+        assert_eq!(refused(), "it holds 120 tensors and linear has 2");
+        for value in [-0.5, f64::NAN] {
+            let mut network = network(Architecture::ResNet20);
+            let _ = network.buffers_mut().tensors_mut()[3].fill_(value);
+            write_weights(&network, &ModelMetadata::default(), &path).unwrap();
+            assert_eq!(refused(), "buffer_003 holds a running variance below 0 or NaN");
+        }
     }
 }

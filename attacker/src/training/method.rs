@@ -29,9 +29,24 @@ impl Method {
         sigma: f64,
         noise: impl FnOnce(&[i64]) -> Tensor,
     ) -> Tensor {
+        network.forward(&self.inputs(images, sigma, noise))
+    }
+
+    /// The same in training: batch normalisation by the statistics of the batch, which move the running ones.
+    pub fn training_logits(
+        self,
+        network: &Network,
+        images: &Tensor,
+        sigma: f64,
+        noise: impl FnOnce(&[i64]) -> Tensor,
+    ) -> Tensor {
+        network.forward_training(&self.inputs(images, sigma, noise))
+    }
+
+    fn inputs(self, images: &Tensor, sigma: f64, noise: impl FnOnce(&[i64]) -> Tensor) -> Tensor {
         match self {
-            Self::Erm => network.forward(images),
-            Self::Gaussian => network.forward(&(images + noise(&images.size()) * sigma)),
+            Self::Erm => images.shallow_clone(),
+            Self::Gaussian => images + noise(&images.size()) * sigma,
         }
     }
 

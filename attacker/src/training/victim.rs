@@ -2,7 +2,7 @@ use mithridate_runtime::terminal::Progress;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Reduction, Tensor, no_grad};
 
-use super::{Adam, Method};
+use super::{Adam, Method, cross_entropy};
 use crate::{
     Error,
     data::Images,
@@ -77,10 +77,10 @@ pub fn train(
             let (pixels, labels) =
                 (images.pixels.index_select(0, &numbers), images.labels.index_select(0, &numbers));
             let step = (epoch * batches + batch) as u64;
-            let loss =
-                settings.method.loss(&network, &pixels, &labels, settings.sigma, Reduction::Mean, |shape| {
-                    random.normal(Purpose::TrainingNoise, step, shape, device)
-                });
+            let logits = settings.method.training_logits(&network, &pixels, settings.sigma, |shape| {
+                random.normal(Purpose::TrainingNoise, step, shape, device)
+            });
+            let loss = cross_entropy(&logits, &labels, Reduction::Mean);
             let gradient = network.parameters().gradient_of(&loss, false, false);
             adam.step(network.parameters_mut(), &gradient);
             progress.advance(1);
