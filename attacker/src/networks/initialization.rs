@@ -53,3 +53,56 @@ fn zeros(shape: &[i64]) -> Tensor {
 fn ones(shape: &[i64]) -> Tensor {
     Tensor::ones(shape, (Kind::Float, Device::Cpu))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::Architecture;
+
+    fn start(architecture: Architecture) -> (Vec<Layer>, Vec<Tensor>) {
+        let layers = architecture.layers([3, 32, 32], 10).unwrap();
+        let tensors = architecture.initialization().parameters(&layers, Random::new(2));
+        (layers, tensors)
+    }
+
+    #[test]
+    fn he_normal_convolutions_have_the_variance_they_should() {
+        for architecture in [Architecture::ResNet20, Architecture::WideCnn] {
+            let (_, tensors) = start(architecture);
+            let mut convolutions = 0;
+            for pair in tensors.chunks_exact(2).filter(|pair| pair[0].dim() == 4) {
+                let size = pair[0].size();
+                let fan_in = (size[1] * size[2] * size[3]) as f64;
+                let mean_square = pair[0].square().mean(Kind::Double).double_value(&[]);
+                let found = mean_square * fan_in / 2.0;
+                // The mean of n squared normal numbers has the standard deviation √(2/n).
+                let deviation = (2.0 / pair[0].numel() as f64).sqrt();
+                assert!((found - 1.0).abs() < 5.0 * deviation, "{architecture} {size:?}: {found}");
+                assert_eq!(pair[1].abs().max().double_value(&[]), 0.0);
+                convolutions += 1;
+            }
+            assert_eq!(convolutions, if architecture == Architecture::WideCnn { 4 } else { 21 });
+        }
+    }
+
+    #[test]
+    fn batch_norm_starts_as_the_identity() {
+        let (layers, _) = start(Architecture::ResNet20);
+        let norm = [Layer::BatchNorm2d { channels: 2 }];
+        assert_eq!(Initialization::HeNormal.parameters(&norm, Random::new(2)), [ones(&[2]), zeros(&[2])]);
+        assert_eq!(buffers(&norm), [zeros(&[2]), ones(&[2])]);
+        assert_eq!(buffers(&layers).len(), 38);
+    }
+
+    /// Recorded runs depend on these weights.
+    #[test]
+    fn lenet_starts_uniform_from_the_stream_of_each_tensor() {
+        let (_, tensors) = start(Architecture::LeNet);
+        let stream = |key, shape: &[i64], bound| Random::new(2).uniform(Purpose::Weights, key, shape, bound);
+        assert_eq!(tensors.len(), 8);
+        assert_eq!(tensors[0], stream(0, &[20, 3, 5, 5], 1.0 / 75_f64.sqrt()));
+        assert_eq!(tensors[1], stream(1, &[20], 1.0 / 75_f64.sqrt()));
+        assert_eq!(tensors[2], stream(6, &[50, 20, 5, 5], 1.0 / 500_f64.sqrt()));
+        assert_eq!(tensors[7], stream(19, &[10], 1.0 / 500_f64.sqrt()));
+    }
+}
