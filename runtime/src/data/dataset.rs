@@ -52,7 +52,8 @@ pub struct Dataset {
 impl Dataset {
     /// Opens a data set:
     ///
-    /// - a folder with files of one of the formats IDX, CIFAR-10 and CIFAR-100 under their usual names;
+    /// - a folder with files of one of the formats IDX, CIFAR-10 and CIFAR-100 under their usual names, or with `train.npz`
+    ///   and `test.npz`;
     /// - a file `….npz` with an array `images` of bytes (N×H×W, or N×C×H×W or N×H×W×C with C 1 or 3) and an array
     ///   `labels` of integers (N);
     /// - a file `….npy` of such images, with their labels beside it under the same name with `labels` for `images`;

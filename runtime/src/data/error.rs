@@ -32,8 +32,8 @@ pub enum DataError {
     /// A folder without any data set.
     #[error(
         "there is no data set in {}: expected IDX files (train-images-idx3-ubyte, t10k-images-idx3-ubyte, \
-         plain or .gz), CIFAR-10 files (data_batch_1.bin, test_batch.bin) or CIFAR-100 files (train.bin, \
-         test.bin), or instead of a folder one such file, an .npz or an .npy; `python3 scripts/setup.py mnist` \
+         plain or .gz), CIFAR-10 files (data_batch_1.bin, test_batch.bin) CIFAR-100 files (train.bin, \
+         test.bin) or npz files (train.npz, test.npz), or one file of a format instead of a folder; `python3 scripts/setup.py mnist` \
          fetches MNIST into data/mnist",
         folder.display()
     )]
