@@ -112,16 +112,25 @@ fn problem_of_labels(labels: Vec<u8>) -> String {
 #[test]
 fn arrays_that_are_no_data_set_are_refused() {
     let images = ("images.npy", array("|u1", "2, 2, 2", &[0; 8]));
-    assert_eq!(problem(&[]), "it holds no array 'images' but no arrays at all");
-    assert_eq!(problem(&[("x.npy", vec![]), ("y", vec![])]), "it holds no array 'images' but 'x', 'y'");
-    assert_eq!(problem(std::slice::from_ref(&images)), "it holds no array 'labels' but 'images'");
+    assert_eq!(
+        problem(&[]),
+        "it holds no array 'images', none at all; a data set is the arrays 'images' and 'labels'"
+    );
+    assert_eq!(
+        problem(&[("x.npy", vec![]), ("y", vec![])]),
+        "it holds no array 'images', only 'x', 'y'; a data set is the arrays 'images' and 'labels'"
+    );
+    assert_eq!(
+        problem(std::slice::from_ref(&images)),
+        "it holds no array 'labels', only 'images'; a data set is the arrays 'images' and 'labels'"
+    );
     assert_eq!(
         problem(&[images, ("labels.npy", array("|u1", "3,", &[0; 3]))]),
         "it holds 2 images and 3 labels"
     );
     assert_eq!(
         problem_of_images(array("<f4", "2, 2, 2", &[0; 32])),
-        "has elements of type '<f4' and not unsigned bytes (uint8)"
+        "has elements of type '<f4' and not uint8 from 0 to 255; scale and round them first"
     );
     assert_eq!(
         problem_of_images(array("|u1", "2, 3, 4, 1", &[0; 24])),
@@ -133,7 +142,7 @@ fn arrays_that_are_no_data_set_are_refused() {
     assert!(problem_of_images(array("|u1", "0, 8, 8", &[])).contains("holds no image"));
     assert_eq!(
         problem_of_labels(array("<f8", "2,", &[0; 16])),
-        "has elements of type '<f8' and not integers"
+        "has elements of type '<f8' and not integers; store class numbers from 0"
     );
     assert_eq!(
         problem_of_labels(array(">i2", "2,", &[0, 255, 1, 0])),

@@ -30,6 +30,20 @@ pub enum NpzArray<'a> {
 /// Writes arrays under their names to an npz file, which NumPy reads with `load`. The file appears whole or not at
 /// all; the same arrays give the same bytes.
 ///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("two.npz");
+/// use mithridate_runtime::data::{Dataset, NpzArray, Split, write_npz};
+/// use ndarray::{Array3, array};
+///
+/// let images = Array3::<u8>::zeros((2, 28, 28)).into_dyn();
+/// let labels = array![3_i64, 8].into_dyn();
+/// let arrays = [("images", NpzArray::Bytes(images.view())), ("labels", NpzArray::Integers(labels.view()))];
+/// write_npz(&path, &arrays)?;
+/// assert_eq!(Dataset::open(&path, Split::Test)?.labels(), [3, 8]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`DataError::Write`], also if two arrays have the same name.
 pub fn write_npz(path: &Path, arrays: &[(&str, NpzArray<'_>)]) -> Result<(), DataError> {
@@ -67,10 +81,10 @@ pub(super) fn open_npz(path: &Path) -> Result<Dataset, DataError> {
         let Some(full) =
             [format!("{name}.npy"), name.into()].into_iter().find(|full| names.contains(&&**full))
         else {
-            let names: Vec<String> =
-                names.iter().map(|name| format!("'{}'", name.strip_suffix(".npy").unwrap_or(name))).collect();
-            let found = if names.is_empty() { "no arrays at all".into() } else { names.join(", ") };
-            return Err(malformed(format!("it holds no array '{name}' but {found}")));
+            let found = list(&names);
+            return Err(malformed(format!(
+                "it holds no array '{name}', {found}; a data set is the arrays 'images' and 'labels'"
+            )));
         };
         let what = format!("its array '{name}'");
         let mut reader =
@@ -95,6 +109,18 @@ pub(super) fn open_npz(path: &Path) -> Result<Dataset, DataError> {
         images_sha256,
         labels_sha256,
     })
+}
+
+/// Names of what an npz file holds instead of what was looked for.
+fn list(members: &[&str]) -> String {
+    const SHOWN: usize = 8;
+    let name = |member: &&str| format!("'{}'", member.strip_suffix(".npy").unwrap_or(member).escape_debug());
+    let names: Vec<String> = members.iter().take(SHOWN).map(name).collect();
+    match members.len() {
+        0 => "none at all".into(),
+        count if count > SHOWN => format!("only {} and {} more", names.join(", "), count - SHOWN),
+        _ => format!("only {}", names.join(", ")),
+    }
 }
 
 /// Opens an npy file of images and one of labels.
@@ -164,7 +190,11 @@ impl Npy {
             .iter()
             .find(|element| type_descriptor.as_string().is_some_and(|found| found == *element));
         let Some(&element) = element else {
-            let wanted = if elements.len() == 1 { "unsigned bytes (uint8)" } else { "integers" };
+            let wanted = if elements.len() == 1 {
+                "uint8 from 0 to 255; scale and round them first"
+            } else {
+                "integers; store class numbers from 0"
+            };
             return Err(format!("has elements of type {found} and not {wanted}"));
         };
         let size = usize::from(element.as_bytes()[2] - b'0');
