@@ -1,7 +1,7 @@
 # Two commands for a fresh machine: `make demo` runs the main job on real data, `make test` passes the tests.
 # Each fetches what it needs, checks it, and keeps it; nothing is fetched twice.
 
-.PHONY: demo test setup build lint clean
+.PHONY: demo test setup data-cifar10 build lint clean
 
 # Poison MNIST, train victims, certify them, print the table and the path of the report.
 demo: build
@@ -15,6 +15,10 @@ test: build lint
 setup:
 	python3 scripts/setup.py
 
+# CIFAR-10 as its original binary files into data/cifar10.
+data-cifar10:
+	python3 scripts/setup.py cifar10
+
 build: setup
 	cargo build --release --workspace --bins
 
@@ -25,4 +29,4 @@ lint: setup
 
 # Removes what was built, downloaded and run.
 clean:
-	rm -rf target third_party data/mnist runs
+	rm -rf target third_party data/mnist data/cifar10 runs

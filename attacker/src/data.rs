@@ -87,8 +87,13 @@ impl TrainingSet {
     /// Opens the training part of a data set and splits it.
     ///
     /// # Errors
-    /// [`Error::Data`], or [`Error::Setting`] if the split asks for more images than there are.
+    /// [`Error::Data`], or [`Error::Setting`] if the path is a file, which has no test part, or the split asks for
+    /// more images than there are.
     pub fn open(path: &Path, split: SplitSettings) -> Result<Self, Error> {
+        if path.is_file() {
+            let expected = "a folder with a training and a test part";
+            return Err(Error::setting("the data set", expected, &format!("the file {}", path.display())));
+        }
         let data = Dataset::open(path, Part::Train)?;
         if split.validation >= data.len() {
             let expected = format!("less than the {} training images there are", data.len());
@@ -113,6 +118,12 @@ impl TrainingSet {
         let training = take(split.validation..split.validation + wanted);
         let classes = classes_of(&data);
         Ok(Self { data, path: path.to_owned(), classes, split, training, validation })
+    }
+
+    /// Names of the classes: those of the data set where it has them, else their numbers.
+    pub fn class_names(&self) -> Vec<String> {
+        let named = self.data.class_names().filter(|names| names.len() == self.classes);
+        named.unwrap_or_else(|| (0..self.classes).map(|class| class.to_string()).collect())
     }
 
     /// Those of `indices` whose label is `class`.

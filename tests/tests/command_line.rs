@@ -68,9 +68,29 @@ fn broken_things(folder: &Path) {
     labels[5] = 9;
     write_idx(&folder.join("labels/t10k-labels-idx1-ubyte"), &[20], &labels).unwrap();
     write_idx(&folder.join("few/t10k-labels-idx1-ubyte"), &[19], &[1; 19]).unwrap();
+    other_formats(folder);
     fs::write(folder.join("file"), "").unwrap();
     fs::write(folder.join("old.jsonl"), "what was here before\n").unwrap();
     fs::write(folder.join("fake.so"), "not a library").unwrap();
+}
+
+/// Broken data sets in formats other than IDX.
+fn other_formats(folder: &Path) {
+    for name in ["cifar", "both"] {
+        fs::create_dir(folder.join(name)).unwrap();
+    }
+    fs::write(folder.join("cifar/test_batch.bin"), [0; 3000]).unwrap();
+    fs::write(folder.join("label.bin"), [10; 3073]).unwrap();
+    for name in ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
+        fs::copy(folder.join("data").join(name), folder.join("both").join(name)).unwrap();
+    }
+    fs::write(folder.join("both/test_batch.bin"), [0; 3073]).unwrap();
+    for name in ["floats.npz", "unlabelled.npz", "images.npy"] {
+        let fixture = workspace().join("runtime/tests/fixtures/npz").join(name);
+        fs::copy(fixture, folder.join(name)).unwrap();
+    }
+    let bytes = fs::read(folder.join("unlabelled.npz")).unwrap();
+    fs::write(folder.join("cut.npz"), &bytes[..bytes.len() / 2]).unwrap();
 }
 
 #[test]
@@ -108,6 +128,15 @@ fn rscert_says_what_is_wrong() {
         plain("images of another size", &["--data", "small"]),
         plain("a label outside the classes", &["--data", "labels"]),
         plain("fewer labels than images", &["--data", "few"]),
+        plain("a split that is not there", &["--data", "labels", "--split", "train"]),
+        plain("CIFAR-10 cut short", &["--data", "cifar"]),
+        plain("CIFAR-10 without the split", &["--data", "cifar", "--split", "train"]),
+        plain("CIFAR-10 with a label outside the classes", &["--data", "label.bin"]),
+        plain("a folder with two data sets", &["--data", "both"]),
+        plain("npz without labels", &["--data", "unlabelled.npz"]),
+        plain("npz of floats", &["--data", "floats.npz"]),
+        plain("npz cut short", &["--data", "cut.npz"]),
+        plain("npy without labels beside it", &["--data", "images.npy"]),
         plain("a class outside the classes", &["--class", "4"]),
         plain("a class that is no number", &["--class", "eight"]),
         plain("sigma 0", &["--sigma", "0"]),
@@ -189,6 +218,8 @@ fn pacd_says_what_is_wrong() {
     let cases = [
         ("data that do not exist", train(&["--data", "none"]), vec![]),
         ("test data cut short", train(&["--data", "cut"]), vec![]),
+        ("training on one file", train(&["--data", "data/train-images-idx3-ubyte"]), vec![]),
+        ("a folder without training data", train(&["--data", "cifar"]), vec![]),
         ("more images than there are", train(&["--images", "1000"]), vec![]),
         ("no images", train(&["--images", "0"]), vec![]),
         ("a network that does not exist", train(&["--network", "vgg"]), vec![]),

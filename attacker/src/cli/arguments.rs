@@ -34,7 +34,7 @@ impl DeviceArguments {
 /// Which data to train on.
 #[derive(Args)]
 pub(super) struct DataArguments {
-    /// The data set: a folder of IDX files
+    /// The data set: a folder of IDX files, CIFAR-10 or CIFAR-100 binary files, or train.npz and test.npz
     #[arg(long, value_name = "FOLDER")]
     pub data: PathBuf,
     /// Images to train on, chosen at random [default: all that are not held out]

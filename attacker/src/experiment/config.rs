@@ -36,7 +36,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSettings {
-    /// Folder of IDX files, from where the program is run.
+    /// Folder of the data set in any format of [`Dataset::open`](mithridate_runtime::data::Dataset::open), from where the program is run.
     pub path: PathBuf,
     /// Seed of the split.
     pub split_seed: u64,

@@ -135,7 +135,7 @@ pub fn train_victim(
     let metadata = ModelMetadata {
         training_method: Some(job.settings.method.name().into()),
         training_sigma: (job.settings.method != Method::Erm).then_some(job.settings.sigma),
-        class_names: Some((0..training.classes).map(|class| class.to_string()).collect()),
+        class_names: Some(training.class_names()),
         training_data_sha256: Some(training_data_sha256.clone()),
         poison_sha256: poison_sha256.clone(),
         training_seed: Some(job.seed),

@@ -29,7 +29,8 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// The data set: a folder of IDX files, or one IDX file of images with its labels beside it
+    /// The data set: a folder of IDX files, CIFAR-10 or CIFAR-100 binary files or train.npz and test.npz; or
+    /// one .npz, .npy or .bin file, or IDX file of images with its labels beside it
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
     /// Part of the data set, if it is a folder

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DataError, idx::read_idx};
+use super::{DataError, cifar, folder, idx::read_idx, npz};
 
 /// Part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,8 @@ impl Split {
         }
     }
 
-    fn idx_prefix(self) -> &'static str {
+    /// What names of files of the split start with in the IDX format.
+    pub(super) fn idx_prefix(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Test => "t10k",
@@ -34,27 +35,46 @@ impl Split {
 /// Labelled images, as they are on disk: one byte a value, C×H×W an image.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    pixels: Vec<u8>,
-    shape: [usize; 3],
-    labels: Vec<u8>,
-    /// The file of images.
+    pub(super) pixels: Vec<u8>,
+    pub(super) shape: [usize; 3],
+    pub(super) labels: Vec<u8>,
+    pub(super) class_names: Option<Vec<String>>,
+    /// The file of images, or the folder if the images are in several files.
     pub path: PathBuf,
-    /// SHA-256 of the file of images.
+    /// SHA-256 of the images as they are stored: of the IDX or npy file, unpacked; of the member `images.npy` of an
+    /// npz file, unpacked; of all CIFAR files read, one after the other.
     pub images_sha256: String,
-    /// SHA-256 of the file of labels.
+    /// SHA-256 of the labels as they are stored, likewise; CIFAR files hold both, so that it is the same as
+    /// [`images_sha256`](Self::images_sha256).
     pub labels_sha256: String,
 }
 
 impl Dataset {
-    /// Opens a data set: a folder with IDX files under their usual names, or one IDX file of images (then `split`
-    /// is not used) with its labels beside it under the same name with `labels-idx1` for `images-idx3`.
+    /// Opens a data set:
+    ///
+    /// - a folder with files of one of the formats IDX, CIFAR-10 and CIFAR-100 under their usual names, or with `train.npz`
+    ///   and `test.npz`;
+    /// - a file `….npz` with an array `images` of bytes (N×H×W, or N×C×H×W or N×H×W×C with C 1 or 3) and an array
+    ///   `labels` of integers (N);
+    /// - a file `….npy` of such images, with their labels beside it under the same name with `labels` for `images`;
+    /// - a file `….bin` of records of CIFAR-10 or CIFAR-100;
+    /// - any other file as IDX, with its labels beside it under the same name with `labels-idx1` for `images-idx3`.
+    ///
+    /// The class in CIFAR-100 is the fine label. For a file, `split` is not used.
     ///
     /// # Errors
     /// [`DataError`].
     pub fn open(path: &Path, split: Split) -> Result<Self, DataError> {
-        let images = if path.is_dir() { find_images(path, split)? } else { path.to_owned() };
-        let labels = labels_beside(&images)?;
-        Self::from_idx(&images, &labels)
+        if path.is_dir() {
+            return folder::open(path, split);
+        }
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        match extension.to_ascii_lowercase().as_str() {
+            "npz" => npz::open_npz(path),
+            "npy" => npz::open_npy(path, &folder::labels_beside(path, "npy")?),
+            "bin" => cifar::open_file(path),
+            _ => Self::from_idx(path, &folder::labels_beside(path, "IDX")?),
+        }
     }
 
     /// Reads a file of images (N×H×W or N×C×H×W) and a file of labels (N), both IDX.
@@ -63,8 +83,11 @@ impl Dataset {
     /// [`DataError`].
     pub fn from_idx(images_path: &Path, labels_path: &Path) -> Result<Self, DataError> {
         let images = read_idx(images_path)?;
-        let malformed =
-            |path: &Path, problem: String| DataError::Malformed { path: path.to_owned(), problem };
+        let malformed = |path: &Path, problem: String| DataError::Malformed {
+            path: path.to_owned(),
+            format: "IDX",
+            problem,
+        };
         let (count, shape) = match images.shape[..] {
             [n, h, w] => (n, [1, h, w]),
             [n, c, h, w] => (n, [c, h, w]),
@@ -94,6 +117,7 @@ impl Dataset {
             pixels: images.bytes,
             shape,
             labels: labels.bytes,
+            class_names: None,
             path: images_path.to_owned(),
             images_sha256: images.sha256,
             labels_sha256: labels.sha256,
@@ -120,6 +144,12 @@ impl Dataset {
         &self.labels
     }
 
+    /// Names of the classes, in order of their labels, where the data set has them: those of CIFAR in
+    /// `batches.meta.txt` or `fine_label_names.txt`, if there are as many as classes.
+    pub fn class_names(&self) -> Option<Vec<String>> {
+        self.class_names.clone()
+    }
+
     /// Bytes of an image, C×H×W.
     ///
     /// # Panics
@@ -136,28 +166,6 @@ impl Dataset {
     pub fn image(&self, index: usize) -> Vec<f32> {
         self.pixels(index).iter().map(|&byte| f32::from(byte) / 255.0).collect()
     }
-}
-
-fn find_images(folder: &Path, split: Split) -> Result<PathBuf, DataError> {
-    let name = format!("{}-images-idx3-ubyte", split.idx_prefix());
-    let candidates = [name.clone(), format!("{name}.gz"), name.replace("-idx3", ".idx3")];
-    candidates.iter().map(|candidate| folder.join(candidate)).find(|path| path.is_file()).ok_or_else(|| {
-        DataError::NoSplit { folder: folder.to_owned(), split: split.name(), images: name.clone() }
-    })
-}
-
-fn labels_beside(images: &Path) -> Result<PathBuf, DataError> {
-    let name = images.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    std::fs::metadata(images).map_err(|source| DataError::Read { path: images.to_owned(), source })?;
-    let labels = name.replace("images", "labels").replace("idx3", "idx1");
-    if labels == name {
-        let problem =
-            "its name does not contain 'images', so that its labels can't be found beside it".into();
-        return Err(DataError::Malformed { path: images.to_owned(), problem });
-    }
-    let plain = images.with_file_name(labels.trim_end_matches(".gz"));
-    let packed = images.with_file_name(format!("{}.gz", labels.trim_end_matches(".gz")));
-    Ok(if !plain.is_file() && packed.is_file() { packed } else { plain })
 }
 
 #[cfg(test)]
@@ -186,8 +194,12 @@ mod tests {
     fn what_is_missing_or_does_not_fit_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let text = |split| Dataset::open(folder.path(), split).unwrap_err().to_string();
-        assert!(text(Split::Train).contains("expected train-images-idx3-ubyte"), "{}", text(Split::Train));
         write(folder.path(), &[5, 2, 3], 4);
+        assert!(
+            text(Split::Train).ends_with("its IDX files lack train-images-idx3-ubyte"),
+            "{}",
+            text(Split::Train)
+        );
         assert!(text(Split::Test).contains("holds 5 images"), "{}", text(Split::Test));
         write(folder.path(), &[5, 6], 5);
         assert!(text(Split::Test).contains("not [5, 6]"), "{}", text(Split::Test));

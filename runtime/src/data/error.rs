@@ -20,22 +20,50 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// The file doesn't hold what its name promises.
-    #[error("{} is not a valid IDX file: {problem}", path.display())]
+    #[error("{} is not a valid {format} file: {problem}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
+        /// What it should be.
+        format: &'static str,
         /// What was found.
         problem: String,
     },
-    /// A folder without the files of a data set.
-    #[error("there is no {split} split in {}: expected {images} (or the same with .gz); `python3 scripts/setup.py mnist` fetches MNIST into data/mnist", folder.display())]
+    /// A folder without any data set.
+    #[error(
+        "there is no data set in {}: expected IDX files (train-images-idx3-ubyte, t10k-images-idx3-ubyte, plain \
+         or .gz), CIFAR-10 files (data_batch_1.bin, test_batch.bin), CIFAR-100 files (train.bin, test.bin) or npz \
+         files (train.npz, test.npz); `python3 scripts/setup.py mnist` fetches MNIST into data/mnist",
+        folder.display()
+    )]
+    NoData {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A folder with another part of a data set than the one asked for.
+    #[error("there is no {split} split in {}: its {format} files lack {missing}", folder.display())]
     NoSplit {
         /// The folder.
         folder: PathBuf,
         /// The split asked for.
         split: &'static str,
-        /// The file looked for.
-        images: String,
+        /// What is there.
+        format: &'static str,
+        /// The first file looked for in vain.
+        missing: String,
+    },
+    /// A folder with data sets of several formats.
+    #[error(
+        "{} holds files of {} ({}) and of {} ({}); put each data set into a folder of its own, or name one file",
+        folder.display(), first.0, first.1, second.0, second.1
+    )]
+    SeveralFormats {
+        /// The folder.
+        folder: PathBuf,
+        /// A format and a file of it.
+        first: (&'static str, String),
+        /// Another.
+        second: (&'static str, String),
     },
     /// Images and labels that don't belong together.
     #[error("{} holds {images} images and {} holds {labels} labels", images_path.display(), labels_path.display())]

@@ -25,7 +25,7 @@ pub struct Idx {
 /// [`DataError::Read`], or [`DataError::Malformed`] for anything but a whole IDX file of unsigned bytes.
 pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
     let read_error = |source| DataError::Read { path: path.to_owned(), source };
-    let malformed = |problem: String| DataError::Malformed { path: path.to_owned(), problem };
+    let malformed = |problem: String| DataError::Malformed { path: path.to_owned(), format: "IDX", problem };
     let mut start = Vec::with_capacity(2);
     let mut file = BufReader::new(File::open(path).map_err(read_error)?);
     file.by_ref().take(2).read_to_end(&mut start).map_err(read_error)?;
