@@ -1,6 +1,8 @@
 //! Residual networks against a second implementation: plain loops over numbers, written from the description of the
 //! architecture. In double precision.
 
+#![allow(clippy::unwrap_used)]
+
 use mithridate_attacker::{
     networks::{Architecture, Network},
     random::{Purpose, Random},
