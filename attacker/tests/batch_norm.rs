@@ -1,6 +1,8 @@
 //! Batch normalisation in training and evaluation: running statistics by hand, derivatives of both orders against
 //! central differences, and whether graphs outlive changes of the statistics. In double precision.
 
+#![allow(clippy::unwrap_used)]
+
 use mithridate_attacker::{
     networks::{Architecture, Layer, Network, Statistics},
     parameters::Parameters,

@@ -1,6 +1,8 @@
 //! Residual networks against a second implementation: plain loops over numbers, written from the description of the
 //! architecture. In double precision.
 
+#![allow(clippy::unwrap_used)]
+
 use mithridate_attacker::{
     networks::{Architecture, Network},
     random::{Purpose, Random},
@@ -86,10 +88,10 @@ fn block(input: &Image, parameters: &mut Tensors, buffers: &mut Tensors, stride:
 }
 
 /// Logits of the network with 6n + 2 layers for one image.
-fn logits(image: Image, network: &Network, n: usize) -> Vec<f64> {
+fn logits(image: &Image, network: &Network, n: usize) -> Vec<f64> {
     let mut parameters = Tensors::of(network.parameters().tensors());
     let mut buffers = Tensors::of(network.buffers().tensors());
-    let stem = convolution(&image, &mut parameters, 3, 1);
+    let stem = convolution(image, &mut parameters, 3, 1);
     let mut value = relu(&normalised(&stem, &mut parameters, &mut buffers));
     for stage in 0..3 {
         for number in 0..n {
@@ -139,7 +141,7 @@ fn logits_are_those_of_the_network_written_out() {
                 .chunks(height * width)
                 .map(|rows| rows.chunks(width).map(<[f64]>::to_vec).collect())
                 .collect();
-            let expected = logits(image, &network, n);
+            let expected = logits(&image, &network, n);
             let size = expected.iter().fold(0.0_f64, |size, logit| size.max(logit.abs()));
             assert_eq!(expected.len(), 4);
             for (class, logit) in expected.iter().enumerate() {

@@ -77,26 +77,23 @@ pub fn bars(folder: &Path, side: usize, classes: usize, train: usize, test: usiz
     }
 }
 
-/// Trains a network on made-up images and returns the folder with its weights and model.
+/// Trains a network for three epochs on made-up images and returns the folder with its weights and model.
 ///
 /// # Panics
 /// If training fails.
 pub fn trained(folder: &Path, data: &Path, network: &str) -> PathBuf {
+    trained_with(folder, data, network, &["--epochs", "3", "--batch", "20"])
+}
+
+/// The same with the flags given.
+///
+/// # Panics
+/// If training fails.
+pub fn trained_with(folder: &Path, data: &Path, network: &str, flags: &[&str]) -> PathBuf {
     let out = folder.join(network);
     let mut train = command("pacd");
     train.arg("train").arg("--data").arg(data).arg("--out").arg(&out);
-    train.args([
-        "--network",
-        network,
-        "--validation",
-        "20",
-        "--epochs",
-        "3",
-        "--batch",
-        "20",
-        "--threads",
-        "1",
-    ]);
+    train.args(["--network", network, "--validation", "20", "--threads", "1"]).args(flags);
     train.assert().success();
     out
 }

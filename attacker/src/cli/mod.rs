@@ -73,3 +73,21 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::Architecture;
+
+    #[test]
+    fn help_lists_every_network() {
+        for name in ["train", "poison"] {
+            let command = Cli::command();
+            let command = command.find_subcommand(name).unwrap();
+            let network = command.get_arguments().find(|argument| argument.get_id() == "network").unwrap();
+            let help = network.get_help().unwrap().to_string();
+            let names: Vec<&str> = Architecture::ALL.iter().map(|network| network.name()).collect();
+            assert!(help.contains(&names.join(", ")), "{name}: {help}");
+        }
+    }
+}
