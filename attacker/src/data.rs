@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{
     Error,
-    random::{Purpose, Random},
+    random::{Domain, Purpose, Random},
 };
 
 /// Number of classes that labels of a data set imply: one more than the largest, at least two.
@@ -108,7 +108,7 @@ impl TrainingSet {
                 &wanted,
             ));
         }
-        let order = Random::new(split.seed).permutation(Purpose::Split, 0, data.len());
+        let order = Random::new(Domain::Data, split.seed).permutation(Purpose::Split, 0, data.len());
         let take = |range: std::ops::Range<usize>| {
             let mut indices: Vec<usize> = order[range].iter().map(|&index| index as usize).collect();
             indices.sort_unstable();
@@ -126,10 +126,27 @@ impl TrainingSet {
         named.unwrap_or_else(|| (0..self.classes).map(|class| class.to_string()).collect())
     }
 
-    /// Those of `indices` whose label is `class`.
-    pub fn of_class(&self, indices: &[usize], class: usize) -> Vec<usize> {
+    /// Those of `indices` whose label is one of `classes`.
+    pub fn of_classes(&self, indices: &[usize], classes: &[usize]) -> Vec<usize> {
         let labels = self.data.labels();
-        indices.iter().copied().filter(|&index| usize::from(labels[index]) == class).collect()
+        indices.iter().copied().filter(|&index| classes.contains(&usize::from(labels[index]))).collect()
+    }
+
+    /// Training images of these classes that are to be poisoned: a share of each class, at least one image, chosen by the
+    /// seed of the split, ascending.
+    pub fn to_poison(&self, classes: &[usize], share: f64) -> Vec<usize> {
+        let random = Random::new(Domain::Data, self.split.seed);
+        let mut chosen: Vec<usize> = classes
+            .iter()
+            .flat_map(|&class| {
+                let all = self.of_classes(&self.training, &[class]);
+                let count = ((all.len() as f64 * share).round() as usize).max(1).min(all.len());
+                let order = random.permutation(Purpose::PoisonChoice, class as u64, all.len());
+                order[..count].iter().map(|&number| all[number as usize]).collect::<Vec<_>>()
+            })
+            .collect();
+        chosen.sort_unstable();
+        chosen
     }
 
     /// SHA-256 over the training images and their labels, in order, with `replaced` in place of the images that the

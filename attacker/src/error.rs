@@ -68,6 +68,19 @@ pub enum Error {
          or another sigma"
     )]
     Ineffective,
+    /// The lower level of a bilevel problem could not be solved.
+    #[error(
+        "the lower level could not be solved in step {step}: the norm of its gradient stays at {gradient_norm:e}, \
+         above {tolerance:e}; it must be smooth and convex, and may need more Newton steps"
+    )]
+    Bilevel {
+        /// Step on the upper level, from 0.
+        step: usize,
+        /// Where the gradient ended.
+        gradient_norm: f64,
+        /// Where it should have.
+        tolerance: f64,
+    },
     /// A network doesn't fit the images.
     #[error("the network {network} can't take images of {shape:?}: {problem}")]
     Network {
@@ -86,15 +99,34 @@ pub enum Error {
         /// What is wrong, and where.
         problem: String,
     },
+    /// A flag says something that can't be meant.
+    #[error("{0}")]
+    Usage(String),
     /// An evidence file can't be read.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
+    /// libtorch could not compute something, such as for want of memory.
+    #[error("the computation failed, and what was finished is kept: {0}")]
+    Computation(String),
+    /// A report can't be drawn.
+    #[error("the report can't be drawn: {0}")]
+    Report(String),
     /// The certifier could not do its part.
     #[error("{0}")]
     Certifier(String),
 }
 
 impl Error {
+    /// What a panic of libtorch's bindings says, which is how they report what libtorch can't do.
+    pub(crate) fn computation(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Self::Computation(text.lines().next().unwrap_or(text).to_owned())
+    }
+
     /// A [`Error::Setting`].
     pub(crate) fn setting(name: &'static str, expected: impl Into<String>, value: &impl ToString) -> Self {
         Self::Setting { name, expected: expected.into(), value: value.to_string() }

@@ -12,12 +12,15 @@
 //! | [`bilevel`] | linear solvers and hypergradients |
 //! | [`attack`] | the soft average certified radius, the attack itself, baselines |
 //! | [`poison`] | poison sets on disk |
+//! | [`checkpoint`] | the state of interrupted runs on disk |
+//! | [`resolve`] | settings from preset, file and flags |
 //! | [`jobs`] | what the commands do, files in, files out |
 //! | [`experiment`] | poison, victims, certification and report from one file |
 //! | [`cli`] | the program `pacd` |
 
 pub mod attack;
 pub mod bilevel;
+pub mod checkpoint;
 mod choice;
 pub mod cli;
 pub mod data;
@@ -29,6 +32,7 @@ pub mod networks;
 pub mod parameters;
 pub mod poison;
 pub mod random;
+pub mod resolve;
 pub mod training;
 
 pub use error::Error;

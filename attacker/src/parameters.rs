@@ -23,6 +23,21 @@ impl Parameters {
         &mut self.0
     }
 
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(Tensor::numel).sum()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The device they live on; the processor if there are none.
+    pub fn device(&self) -> tch::Device {
+        self.0.first().map_or(tch::Device::Cpu, Tensor::device)
+    }
+
     /// Makes them leaves of a new graph, so that gradients can be taken with respect to them.
     #[must_use]
     pub fn requires_grad(self) -> Self {
@@ -35,10 +50,19 @@ impl Parameters {
         Self(self.0.iter().map(|tensor| tensor.detach().copy()).collect())
     }
 
+    /// Overwrites the elements with those of another vector.
+    pub fn assign(&mut self, other: &Self) {
+        no_grad(|| {
+            for (own, other) in self.0.iter_mut().zip(&other.0) {
+                own.copy_(other);
+            }
+        });
+    }
+
     /// Zeros of the same shapes.
     #[must_use]
     pub fn zeros_like(&self) -> Self {
-        Self(self.0.iter().map(Tensor::zeros_like).collect())
+        Self(self.0.iter().map(|tensor| tensor.detach().zeros_like()).collect())
     }
 
     /// Gradient of a scalar with respect to these parameters; zero for those it doesn't depend on.
@@ -47,9 +71,12 @@ impl Parameters {
     /// another use.
     #[must_use]
     pub fn gradient_of(&self, scalar: &Tensor, keep_graph: bool, create_graph: bool) -> Self {
+        if !scalar.requires_grad() {
+            return self.zeros_like();
+        }
         let gradient = Tensor::run_backward(&[scalar], &self.0, keep_graph || create_graph, create_graph);
         let or_zero = |(gradient, parameter): (Tensor, &Tensor)| {
-            if gradient.defined() { gradient } else { parameter.zeros_like() }
+            if gradient.defined() { gradient } else { parameter.detach().zeros_like() }
         };
         Self(gradient.into_iter().zip(&self.0).map(or_zero).collect())
     }
@@ -60,24 +87,40 @@ impl Parameters {
         Tensor::stack(&parts, 0).sum(parts[0].kind())
     }
 
-    /// Inner product as a number, summed in double precision.
-    pub fn dot_value(&self, other: &Self) -> f64 {
+    /// Inner product without graph, summed in double precision: a scalar that stays on the device.
+    pub fn dot_scalar(&self, other: &Self) -> Tensor {
         no_grad(|| {
             let parts: Vec<Tensor> =
                 self.0.iter().zip(&other.0).map(|(a, b)| (a * b).sum(Kind::Double)).collect();
-            Tensor::stack(&parts, 0).sum(Kind::Double).double_value(&[])
+            Tensor::stack(&parts, 0).sum(Kind::Double)
         })
     }
 
-    /// Euclidean norm.
+    /// Euclidean norm as a scalar that stays on the device.
+    pub fn norm_scalar(&self) -> Tensor {
+        self.dot_scalar(self).sqrt()
+    }
+
+    /// Inner product as a number.
+    pub fn dot_value(&self, other: &Self) -> f64 {
+        self.dot_scalar(other).double_value(&[])
+    }
+
+    /// Euclidean norm as a number.
     pub fn norm(&self) -> f64 {
-        self.dot_value(self).sqrt()
+        self.norm_scalar().double_value(&[])
     }
 
     /// `self + factor · other`.
     #[must_use]
     pub fn plus(&self, factor: f64, other: &Self) -> Self {
         no_grad(|| Self(self.0.iter().zip(&other.0).map(|(a, b)| a + b * factor).collect()))
+    }
+
+    /// `self + factor · other` for a factor that is a scalar tensor on the same device.
+    #[must_use]
+    pub fn plus_scalar(&self, factor: &Tensor, other: &Self) -> Self {
+        no_grad(|| Self(self.0.iter().zip(&other.0).map(|(a, b)| a + b * factor.to_kind(b.kind())).collect()))
     }
 
     /// Adds `factor · other` in place.
@@ -89,14 +132,40 @@ impl Parameters {
         });
     }
 
+    /// Adds `factor · other` in place, for a factor that is a scalar tensor on the same device.
+    pub fn add_scaled_by(&mut self, factor: &Tensor, other: &Self) {
+        no_grad(|| {
+            for (a, b) in self.0.iter_mut().zip(&other.0) {
+                let _ = a.g_add_(&(b * factor.to_kind(b.kind())));
+            }
+        });
+    }
+
     /// `factor · self`.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {
         no_grad(|| Self(self.0.iter().map(|a| a * factor).collect()))
     }
 
+    /// `factor · self` for a factor that is a scalar tensor on the same device.
+    #[must_use]
+    pub fn scaled_by(&self, factor: &Tensor) -> Self {
+        no_grad(|| Self(self.0.iter().map(|a| a * factor.to_kind(a.kind())).collect()))
+    }
+
+    /// `other` where the condition, a boolean scalar on the same device, holds, else `self`.
+    #[must_use]
+    pub fn or(&self, condition: &Tensor, other: &Self) -> Self {
+        no_grad(|| Self(self.0.iter().zip(&other.0).map(|(a, b)| b.where_self(condition, a)).collect()))
+    }
+
     /// Whether every element is a finite number.
     pub fn is_finite(&self) -> bool {
         self.norm().is_finite()
+    }
+
+    /// Whether every element is a finite number, as a boolean scalar that stays on the device.
+    pub fn is_finite_scalar(&self) -> Tensor {
+        self.norm_scalar().isfinite()
     }
 }

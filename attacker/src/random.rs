@@ -1,12 +1,38 @@
 //! Random tensors that depend on nothing but a seed and what they are for.
 //!
-//! Everything is drawn on the host from keyed xoshiro256++ streams, so a run is the same on every device, and can be
-//! taken up at any step without replaying the ones before.
+//! Every number comes from a stream keyed by seed, domain, purpose and step, so that a run can be taken up at any
+//! step without replaying the ones before, and attack and victim never share noise, whatever their seeds.
+
+use std::sync::{Mutex, PoisonError};
 
 use mithridate_runtime::noise::keyed_stream;
 use rand_core::Rng;
 use rand_distr::{Distribution, StandardNormal};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
+
+/// Who draws the numbers; part of the key of a stream, so that equal seeds mean nothing across domains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// Splits of data sets.
+    Data,
+    /// The attack and its networks.
+    Attack,
+    /// Victims trained from scratch.
+    Victim,
+    /// Retrained networks that select among candidate poison.
+    Selection,
+}
+
+impl Domain {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Data => "mithridate data v1",
+            Self::Attack => "mithridate attack v1",
+            Self::Victim => "mithridate victim v1",
+            Self::Selection => "mithridate selection v1",
+        }
+    }
+}
 
 /// What random numbers are for; part of the key of their stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,30 +59,57 @@ pub enum Purpose {
     PoisonNoise = 9,
     /// Signs of the random baseline.
     Signs = 10,
+    /// Crops and flips of training images.
+    Augmentation = 11,
+    /// Crops and flips of poison images in the mixed derivative.
+    PoisonAugmentation = 12,
+    /// Images of other classes behind a watermark.
+    Watermark = 13,
+    /// Directions along which derivatives are checked.
+    Directions = 14,
+    /// Made-up data.
+    Points = 15,
 }
 
 /// A source of random tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Random {
+    domain: Domain,
     seed: u64,
 }
 
 impl Random {
-    /// All streams of this seed.
-    pub fn new(seed: u64) -> Self {
-        Self { seed }
+    /// All streams of this domain and seed.
+    pub fn new(domain: Domain, seed: u64) -> Self {
+        Self { domain, seed }
+    }
+
+    /// Another source of the same domain, as good as independent; `number` tells them apart.
+    #[must_use]
+    pub fn child(self, purpose: Purpose, number: u64) -> Self {
+        Self { domain: self.domain, seed: self.stream(purpose, number).next_u64() }
     }
 
     fn stream(self, purpose: Purpose, step: u64) -> impl Rng {
-        keyed_stream("mithridate attacker v1", &[self.seed, purpose as u64, step])
+        keyed_stream(self.domain.label(), &[self.seed, purpose as u64, step])
     }
 
     /// Standard normal numbers, `float`.
+    ///
+    /// On a processor they are drawn here; on a GPU they are drawn there, by its own generator set to a seed from the
+    /// same key, so that nothing but the seed crosses over. The two give different numbers of the same law.
     pub fn normal(self, purpose: Purpose, step: u64, shape: &[i64], device: Device) -> Tensor {
         let mut stream = self.stream(purpose, step);
+        if device.is_cuda() {
+            // libtorch has one generator a device: nobody else may draw between the seed and the numbers.
+            static GENERATOR: Mutex<()> = Mutex::new(());
+            let _held = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+            tch::manual_seed((stream.next_u64() >> 1) as i64);
+            return Tensor::randn(shape, (Kind::Float, device));
+        }
         let values: Vec<f32> =
             (0..shape.iter().product::<i64>()).map(|_| StandardNormal.sample(&mut stream)).collect();
-        Tensor::from_slice(&values).view(shape).to_device(device)
+        Tensor::from_slice(&values).view(shape)
     }
 
     /// Numbers uniform in \[−bound, bound), `float`.
@@ -108,28 +161,34 @@ fn below(stream: &mut impl Rng, bound: u64) -> u64 {
 mod tests {
     use super::*;
 
+    fn random(seed: u64) -> Random {
+        Random::new(Domain::Attack, seed)
+    }
+
     #[test]
-    fn streams_depend_on_seed_purpose_and_step() {
-        let base = Random::new(1).permutation(Purpose::Order, 0, 50);
-        assert_eq!(base, Random::new(1).permutation(Purpose::Order, 0, 50));
-        assert_ne!(base, Random::new(2).permutation(Purpose::Order, 0, 50));
-        assert_ne!(base, Random::new(1).permutation(Purpose::Split, 0, 50));
-        assert_ne!(base, Random::new(1).permutation(Purpose::Order, 1, 50));
+    fn streams_depend_on_domain_seed_purpose_and_step() {
+        let base = random(1).permutation(Purpose::Order, 0, 50);
+        assert_eq!(base, random(1).permutation(Purpose::Order, 0, 50));
+        assert_ne!(base, random(2).permutation(Purpose::Order, 0, 50));
+        assert_ne!(base, random(1).permutation(Purpose::Split, 0, 50));
+        assert_ne!(base, random(1).permutation(Purpose::Order, 1, 50));
+        assert_ne!(base, Random::new(Domain::Victim, 1).permutation(Purpose::Order, 0, 50));
+        assert_ne!(base, random(1).child(Purpose::Order, 0).permutation(Purpose::Order, 0, 50));
     }
 
     #[test]
     fn permutations_hold_every_number_once() {
-        let mut order = Random::new(3).permutation(Purpose::Order, 0, 1000);
+        let mut order = random(3).permutation(Purpose::Order, 0, 1000);
         order.sort_unstable();
         assert_eq!(order, (0..1000).collect::<Vec<_>>());
     }
 
     #[test]
     fn uniform_numbers_have_the_moments_they_should() {
-        let values = Random::new(4).uniform(Purpose::Weights, 0, &[100_000], 0.5);
+        let values = random(4).uniform(Purpose::Weights, 0, &[100_000], 0.5);
         assert!(f64::try_from(values.abs().max()).unwrap() <= 0.5);
-        assert!(f64::try_from(values.mean(tch::Kind::Double)).unwrap().abs() < 0.005);
-        let variance = f64::try_from(values.square().mean(tch::Kind::Double)).unwrap();
+        assert!(f64::try_from(values.mean(Kind::Double)).unwrap().abs() < 0.005);
+        let variance = f64::try_from(values.square().mean(Kind::Double)).unwrap();
         assert!((variance * 12.0 - 1.0).abs() < 0.02, "{variance}");
     }
 }

@@ -6,18 +6,20 @@
 use mithridate_attacker::{
     networks::{Architecture, Layer, Network, Statistics},
     parameters::Parameters,
-    random::{Purpose, Random},
+    random::{Domain, Purpose, Random},
     training::cross_entropy,
 };
 use tch::{Device, Kind, Reduction, Tensor};
 
 fn random(shape: &[i64], key: u64) -> Tensor {
-    Random::new(31).normal(Purpose::TrainingNoise, key, shape, Device::Cpu).to_kind(Kind::Double)
+    Random::new(Domain::Data, 31)
+        .normal(Purpose::TrainingNoise, key, shape, Device::Cpu)
+        .to_kind(Kind::Double)
 }
 
 /// A ResNet-20 for 2×6×6 images in double precision, with running statistics of its own.
 fn network() -> Network {
-    let random = Random::new(8);
+    let random = Random::new(Domain::Data, 8);
     let network = Network::new(Architecture::ResNet20, [2, 6, 6], 3, random, Device::Cpu).unwrap();
     let network = network.to_kind(Kind::Double);
     for key in 0..5 {

@@ -5,7 +5,7 @@
 
 use mithridate_attacker::{
     networks::{Architecture, Network},
-    random::{Purpose, Random},
+    random::{Domain, Purpose, Random},
 };
 use tch::{Device, Kind, Tensor};
 
@@ -115,7 +115,7 @@ fn logits(image: &Image, network: &Network, n: usize) -> Vec<f64> {
 fn logits_are_those_of_the_network_written_out() {
     let (channels, height, width) = (3, 7, 9);
     for (architecture, n) in [(Architecture::ResNet20, 3), (Architecture::ResNet32, 5)] {
-        let random = Random::new(9);
+        let random = Random::new(Domain::Data, 9);
         let network = Network::new(architecture, [channels, height, width], 4, random, Device::Cpu).unwrap();
         let mut network = network.to_kind(Kind::Double);
         let normal = |shape: &[i64], key: u64| {

@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -10,6 +11,18 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Seconds between two plain lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
+
+static PLAIN: AtomicBool = AtomicBool::new(false);
+
+/// From now on progress is plain lines also on a terminal, as several pieces of work at a time need.
+pub fn use_plain_lines() {
+    PLAIN.store(true, Ordering::Relaxed);
+}
+
+/// Whether progress is plain lines.
+pub fn lines_are_plain() -> bool {
+    PLAIN.load(Ordering::Relaxed) || !io::stderr().is_terminal()
+}
 
 /// Prints results. That nobody reads to the end (a broken pipe) is no error.
 ///
@@ -35,7 +48,7 @@ pub struct Progress {
 impl Progress {
     /// Starts; `unit` names what is counted.
     pub fn new(title: &str, total: u64, unit: &str) -> Self {
-        let terminal = io::stderr().is_terminal();
+        let terminal = !lines_are_plain();
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         if terminal {
             let template =

@@ -18,7 +18,7 @@ validation = 60
 images = 200
 
 [attack]
-target_class = 2
+target_classes = [2]
 epsilon = 0.15
 network = "mlp"
 steps = 8
@@ -30,8 +30,8 @@ warm_up = 30
 [victims]
 kinds = ["clean", "random", "poison"]
 seeds = [1, 2]
-network = "mlp"
-method = "gaussian"
+
+[victims.training]
 epochs = 6
 batch = 20
 rate = 2e-3

@@ -1,14 +1,19 @@
 //! The attack: poison that lowers the average certified radius of networks trained on it, and baselines that show
 //! what optimising it is worth.
 
+mod baselines;
+mod convex;
 mod optimise;
 mod pool;
-mod random_signs;
+mod preset;
+mod selection;
 mod settings;
 mod soft_radius;
 
-pub use optimise::{AttackData, StepReport, optimise};
-pub use random_signs::random_signs;
-pub(crate) use settings::check_epsilon;
-pub use settings::{AttackSettings, Curvature};
+pub use baselines::{random_signs, watermark};
+pub use optimise::{Attack, AttackData, AttackPosition, StepReport};
+pub use preset::Preset;
+pub use selection::{SelectionSettings, certified_acr};
+pub use settings::{AttackSettings, Curvature, Differentiation, Objective, PoisonStep};
+pub(crate) use settings::{check_classes, check_epsilon, check_share};
 pub use soft_radius::{SoftRadius, soft_radius};

@@ -1,17 +1,22 @@
 use std::time::Instant;
 
 use mithridate_runtime::terminal::Progress;
-use serde::Serialize;
-use tch::{Kind, Reduction, Tensor, no_grad};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
-use super::{AttackSettings, Curvature, pool::Pool, soft_radius};
+use super::{
+    AttackSettings, Curvature, Differentiation, Objective, PoisonStep,
+    convex::Convex,
+    pool::{Batch, Drawn, Pool, PoolPosition},
+    soft_radius,
+};
 use crate::{
     Error,
-    bilevel::{GaussNewton, Hessian, Solution, mixed_product, solve},
+    bilevel::{GaussNewton, Hessian, Solution, WarmStart, mixed_product, mixed_product_of, solve, unrolled},
     data::Images,
     networks::Network,
     parameters::Parameters,
-    random::{Purpose, Random},
+    random::{Domain, Purpose, Random},
     training::{ImageAdam, cross_entropy},
 };
 
@@ -19,305 +24,572 @@ use crate::{
 const IMAGES_A_PASS: i64 = 250;
 
 /// What happened in one step of the attack: a line of the run log.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
+    /// Number of the restart, from 0.
+    pub restart: usize,
     /// Number of the step, from 0.
     pub step: usize,
-    /// Soft average certified radius of the validation batch.
-    pub soft_radius: f64,
+    /// Loss of the lower level, on the batch of the linear system.
+    pub inner_loss: f64,
+    /// Upper level: the soft average certified radius of the validation batch, or minus its cross-entropy.
+    pub outer: f64,
     /// Validation images that the soft smoothed classifier got right.
     pub right: u64,
-    /// Relative residual of the linear solve.
+    /// Relative residual of the linear solve; share of the upper level's gradient left after an unrolled one.
     pub relative_residual: f64,
     /// Iterations of the solve.
-    pub iterations: usize,
+    pub iterations: u64,
     /// Whether negative curvature ended the solve.
     pub negative_curvature: bool,
+    /// Mean size of the poison so far, in pixel units.
+    pub mean_change: f64,
     /// Why the poison was not moved in this step, if it wasn't.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub skipped: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub skipped: Option<String>,
     /// Time of the step, in seconds.
     pub seconds: f64,
 }
 
 /// The images an attack works on.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct AttackData<'a> {
-    /// Training images of the other classes.
+    /// Training images that stay as they are.
     pub clean: &'a Images,
-    /// Training images of the target class, unchanged: N×C×H×W.
-    pub target: &'a Tensor,
-    /// Validation images of the target class.
-    pub validation: &'a Tensor,
+    /// Training images to poison, unchanged, with their labels.
+    pub target: &'a Images,
+    /// Validation images of the target classes.
+    pub validation: &'a Images,
     /// Number of classes.
     pub classes: usize,
 }
 
-/// Optimises poison against training (Mehra et al., 2021, with ApproxGrad): repeats T1 training steps on a network,
-/// a linear solve for p of at most T2 iterations, and a step on poison images along their hypergradients, which all
-/// follow from the same p. Returns the poison N×C×H×W, within ε of the clean images and \[0, 1\].
+/// The lower level.
+#[derive(Debug)]
+enum Lower<'a> {
+    Pool(Box<Pool<'a>>),
+    Convex(Box<Convex<'a>>),
+}
+
+/// An attack in progress (Mehra et al., 2021, with ApproxGrad): T1 training steps on a network, a linear solve for p of
+/// at most T2 iterations, a step on poison images along their hypergradients, which all follow from the same p.
 ///
-/// `on_step` gets a report of each step. A step whose validation batch has nothing right, or whose numbers are not
-/// finite, leaves the poison as it is and says so.
-///
-/// # Errors
-/// [`Error::Setting`], [`Error::Network`], or whatever `on_step` fails with.
-pub fn optimise(
-    data: AttackData<'_>,
-    settings: &AttackSettings,
-    seed: u64,
-    mut on_step: impl FnMut(&StepReport) -> Result<(), Error>,
-) -> Result<Tensor, Error> {
-    settings.check(data.classes)?;
-    for (name, count) in [
-        ("the number of target-class training images", data.target.size()[0]),
-        ("the number of other training images", data.clean.len() as i64),
-        ("the number of target-class validation images", data.validation.size()[0]),
-    ] {
-        if count == 0 {
-            return Err(Error::setting(name, "at least 1; use more images or another split", &count));
-        }
+/// It can be left after any step and taken up again, to the bit. Poison stays within ε of the clean images and \[0, 1\].
+/// Hypergradients run the network with the running statistics of its batch norm, so that images do not depend on each
+/// other.
+#[derive(Debug)]
+pub struct Attack<'a> {
+    data: AttackData<'a>,
+    settings: &'a AttackSettings,
+    random: Random,
+    lower: Lower<'a>,
+    poison: Tensor,
+    adam: ImageAdam,
+    restart: usize,
+    step: usize,
+    steps: usize,
+    /// Steps that moved the poison.
+    moved: usize,
+}
+
+/// Where an attack stands, but for its tensors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttackPosition {
+    /// Steps made.
+    pub step: usize,
+    /// The restart it belongs to.
+    pub restart: usize,
+    moved: usize,
+    pool: Option<PoolPosition>,
+}
+
+/// What a step computed, still on the device.
+struct Computed {
+    inner_loss: Tensor,
+    outer: Outer,
+    relative_residual: Tensor,
+    iterations: Tensor,
+    negative_curvature: Tensor,
+    /// Whether p is finite.
+    finite: Tensor,
+}
+
+/// The upper level and its gradient.
+struct Outer {
+    value: Tensor,
+    right: Tensor,
+    gradient: Parameters,
+    /// Whether the gradient is finite.
+    finite: Tensor,
+}
+
+impl Outer {
+    /// Whether there is a gradient to follow.
+    fn holds(&self) -> Tensor {
+        self.right.gt(0).logical_and(&self.finite)
     }
-    let random = Random::new(seed);
-    let mut poison = data.target.copy();
-    let mut adam = ImageAdam::new(&poison);
-    let mut progress = Progress::new("making poison", settings.steps as u64, "steps");
-    let mut pool = Pool::new(settings, data.clean, &poison, data.classes, random)?;
-    let mut moved = 0;
-    for step in 0..settings.steps {
-        let started = Instant::now();
-        pool.renew(step, &poison)?;
-        let position = pool.position(step);
-        pool.train(position, settings.inner_steps, &poison);
-        let mut report = StepReport { step, ..StepReport::default() };
-        let outer = outer_gradient(pool.network(position), data.validation, settings, random, &mut report);
-        if report.right == 0 {
-            report.skipped = Some("no validation image was right");
-        } else if !outer.is_finite() {
-            report.skipped = Some("the gradient of the soft radius was not finite");
-        } else {
-            let (logits, labels) = pool.batch_logits(position, &poison);
-            let network = pool.network(position);
-            let solution = solve_for_p(logits, &labels, network.parameters(), &outer, settings);
-            report.relative_residual = solution.relative_residual;
-            report.iterations = solution.iterations;
-            report.negative_curvature = solution.negative_curvature;
-            if solution.iterations == 0 {
-                report.skipped = Some("the first direction of the linear solve had negative curvature");
-            } else if solution.p.is_finite() {
-                let falling = if settings.decay { 1.0 - step as f64 / settings.steps as f64 } else { 1.0 };
-                let rate = settings.poison_rate * falling;
-                move_poison(
-                    &mut poison,
-                    data.target,
-                    network,
-                    &solution.p,
-                    &mut adam,
-                    settings,
-                    random,
-                    step,
-                    rate,
-                );
-            } else {
-                report.skipped = Some("the linear solve was not finite");
+}
+
+impl<'a> Attack<'a> {
+    /// Gets ready to make the first step.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], [`Error::Network`].
+    pub fn new(
+        data: AttackData<'a>,
+        settings: &'a AttackSettings,
+        seed: u64,
+        restart: usize,
+    ) -> Result<Self, Error> {
+        Self::start(data, settings, seed, restart, None)
+    }
+
+    /// Takes up an attack where it was left. The data, settings and seed must be those it was started with.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], [`Error::Network`].
+    pub fn resume(
+        data: AttackData<'a>,
+        settings: &'a AttackSettings,
+        seed: u64,
+        position: &AttackPosition,
+        tensors: Vec<Tensor>,
+    ) -> Result<Self, Error> {
+        Self::start(data, settings, seed, position.restart, Some((position, tensors)))
+    }
+
+    fn start(
+        data: AttackData<'a>,
+        settings: &'a AttackSettings,
+        seed: u64,
+        restart: usize,
+        saved: Option<(&AttackPosition, Vec<Tensor>)>,
+    ) -> Result<Self, Error> {
+        settings.check(data.classes)?;
+        for (name, count) in [
+            ("the number of target-class training images", data.target.len()),
+            ("the number of other training images", data.clean.len()),
+            ("the number of target-class validation images", data.validation.len()),
+        ] {
+            if count == 0 {
+                return Err(Error::setting(name, "at least 1; use more images or another split", &count));
             }
         }
-        moved += usize::from(report.skipped.is_none());
+        let base = Random::new(Domain::Attack, seed);
+        let random = if restart == 0 { base } else { base.child(Purpose::Split, restart as u64) };
+        let poison = data.target.pixels.copy();
+        let lower = if settings.is_convex() {
+            Lower::Convex(Box::new(Convex::new(settings, data, random)?))
+        } else if saved.is_some() {
+            Lower::Pool(Box::new(Pool::empty(settings, data, random)?))
+        } else {
+            Lower::Pool(Box::new(Pool::new(settings, data, &poison, random)?))
+        };
+        let steps = settings.total_steps(data.target.len());
+        let adam = ImageAdam::new(&poison);
+        let mut attack =
+            Self { data, settings, random, lower, poison, adam, restart, step: 0, steps, moved: 0 };
+        if let Some((position, tensors)) = saved {
+            attack.restore(position, tensors);
+        }
+        Ok(attack)
+    }
+
+    /// Poison as it is now, N×C×H×W.
+    pub fn poison(&self) -> &Tensor {
+        &self.poison
+    }
+
+    /// Steps made.
+    pub fn steps_made(&self) -> usize {
+        self.step
+    }
+
+    /// Steps in all.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Makes the steps that are left. `after_step` gets a report of each, to log it and to save the state.
+    ///
+    /// A step whose validation batch has nothing right, or whose numbers are not finite, leaves the poison as it is and
+    /// says so.
+    ///
+    /// # Errors
+    /// [`Error::Network`], [`Error::Ineffective`] if no step moved the poison, or whatever `after_step` fails with.
+    pub fn run(
+        &mut self,
+        title: &str,
+        mut after_step: impl FnMut(&Self, &StepReport) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut progress = Progress::new(title, self.steps as u64, "steps");
+        progress.resume_at(self.step as u64);
+        while self.step < self.steps {
+            let report = self.step()?;
+            progress.advance(1);
+            after_step(self, &report)?;
+        }
+        let kept = self.steps - self.moved;
+        if kept > 0 {
+            progress.note(&format!(
+                "the poison was not moved in {kept} of {} steps; the run log says why",
+                self.steps
+            ));
+        }
+        progress.finish();
+        if self.moved == 0 { Err(Error::Ineffective) } else { Ok(()) }
+    }
+
+    /// Makes one step. Nothing is read back from the device before all of it is under way.
+    ///
+    /// # Errors
+    /// [`Error::Network`].
+    pub fn step(&mut self) -> Result<StepReport, Error> {
+        let started = Instant::now();
+        let (gradient, numbers, computed) = match self.settings.is_convex() {
+            true => self.convex_hypergradient(),
+            false => self.pool_hypergradient()?,
+        };
+        let holds =
+            computed.outer.holds().logical_and(&computed.finite).logical_and(&computed.iterations.gt(0));
+        self.move_poison(&gradient, &numbers, &holds);
+        let mut report = self.read(&computed, &holds);
+        self.moved += usize::from(report.skipped.is_none());
+        self.step += 1;
         report.seconds = (started.elapsed().as_secs_f64() * 1e4).round() / 1e4;
-        on_step(&report)?;
-        progress.advance(1);
+        Ok(report)
     }
-    let kept = settings.steps - moved;
-    if kept > 0 {
-        progress.note(&format!(
-            "the poison was not moved in {kept} of {} steps; the run log says why",
-            settings.steps
-        ));
+
+    /// Hypergradients of images of the pool's lower level, with their numbers.
+    fn pool_hypergradient(&mut self) -> Result<(Tensor, Tensor, Computed), Error> {
+        let (settings, step) = (self.settings, self.step);
+        let every = settings.renewal(self.data.target.len());
+        let Lower::Pool(pool) = &mut self.lower else { unreachable!("the lower level is a pool") };
+        pool.renew(step, every, &self.poison)?;
+        let position = pool.position(step);
+        let batch = settings.same_batch.then(|| pool.batch_in_order(step));
+        pool.train(position, settings.inner_steps, &self.poison, batch.as_ref());
+        let batch = batch.unwrap_or_else(|| pool.batch(&self.poison));
+        let drawn = pool.drawn(position, &batch, &self.poison);
+        let numbers = if settings.same_batch { batch.poison.shallow_clone() } else { self.choose() };
+        Ok(if settings.differentiation == Differentiation::Unrolled {
+            self.through_steps(position, &drawn, numbers)
+        } else {
+            self.by_linear_solve(position, &batch, &drawn, numbers)
+        })
     }
-    progress.finish();
-    if moved == 0 {
-        return Err(Error::Ineffective);
+
+    fn by_linear_solve(
+        &mut self,
+        position: usize,
+        batch: &Batch,
+        drawn: &Drawn,
+        numbers: Tensor,
+    ) -> (Tensor, Tensor, Computed) {
+        let settings = self.settings;
+        let start = match &mut self.lower {
+            Lower::Pool(pool) if settings.warm_start => pool.warm_start(position),
+            _ => None,
+        };
+        let Lower::Pool(pool) = &self.lower else { unreachable!("the lower level is a pool") };
+        let network = pool.network(position);
+        let parameters = network.parameters();
+        let outer = outer_level(network, parameters, self.data.validation, settings, self.random, self.step);
+
+        // The poison of the batch is a leaf of the graph, in case it is what is moved.
+        let leaf = self.poison.index_select(0, &batch.poison).set_requires_grad(true);
+        let clean = drawn.images.narrow(0, 0, drawn.images.size()[0] - leaf.size()[0]);
+        let inputs = drawn.inputs(&Tensor::cat(&[&clean, &leaf], 0));
+        let logits = network.forward(&inputs);
+        let loss =
+            settings.defence().loss(&drawn.perturbation.by_image(&logits), &drawn.labels, Reduction::Mean);
+        let inner_loss = loss.detach();
+        let solver = settings.solver_settings(self.step);
+        let (solution, hessian) = match settings.curvature {
+            Curvature::GaussNewton => {
+                let matrix = GaussNewton::new(logits, parameters, settings.damping);
+                (solve(&matrix, &outer.gradient, &solver, start), None)
+            }
+            Curvature::Hessian => {
+                let hessian = Hessian::new(&loss, parameters, settings.damping);
+                (solve(&hessian, &outer.gradient, &solver, start), Some(hessian))
+            }
+        };
+        let p = &solution.p;
+        let gradient = match hessian {
+            _ if !settings.same_batch => self.mixed_passes(position, parameters, p, &numbers),
+            Some(hessian) => mixed_of(|u| mixed_product_of(hessian.gradient(), p, u, false), leaf),
+            None => mixed_of(|u| mixed_product(&loss, parameters, p, u), leaf),
+        };
+        let Solution { p, relative_residual, iterations, negative_curvature, adam } = solution;
+        let computed = Computed {
+            inner_loss,
+            outer,
+            relative_residual,
+            iterations,
+            negative_curvature,
+            finite: p.is_finite_scalar(),
+        };
+        if settings.warm_start
+            && let Lower::Pool(pool) = &mut self.lower
+        {
+            // What is not finite must not poison the solves to come.
+            let p = p.zeros_like().or(&computed.finite, &p);
+            pool.keep(position, WarmStart { p, adam });
+        }
+        (gradient, numbers, computed)
     }
-    Ok(poison)
+
+    /// Hypergradients by differentiating through gradient steps from where the network stands.
+    fn through_steps(&self, position: usize, drawn: &Drawn, numbers: Tensor) -> (Tensor, Tensor, Computed) {
+        let (settings, Lower::Pool(pool)) = (self.settings, &self.lower) else {
+            unreachable!("the lower level is a pool")
+        };
+        let network = pool.network(position);
+        let inputs = drawn.inputs(&drawn.images);
+        let inner = |theta: &Parameters| {
+            let logits = network.forward_with(theta, &inputs);
+            settings.defence().loss(&drawn.perturbation.by_image(&logits), &drawn.labels, Reduction::Mean)
+        };
+        let mut outer = None;
+        let mut gradient: Option<Tensor> = None;
+        let (_, left) = unrolled(
+            network.parameters(),
+            settings.unrolling(),
+            inner,
+            |theta| {
+                let found =
+                    outer_level(network, theta, self.data.validation, settings, self.random, self.step);
+                // ⟨∂R/∂θ, θ⟩ has the gradient wanted, without the graph of R a second time.
+                let linear = found.gradient.dot(theta);
+                outer = Some(found);
+                linear
+            },
+            |theta, lambda| {
+                let part = self.mixed_passes(position, theta, lambda, &numbers);
+                gradient = Some(gradient.take().map_or_else(|| part.shallow_clone(), |sum| sum + &part));
+            },
+        );
+        let outer = outer.unwrap_or_else(|| {
+            outer_level(network, network.parameters(), self.data.validation, settings, self.random, self.step)
+        });
+        let gradient = gradient.unwrap_or_else(|| self.poison.index_select(0, &numbers).zeros_like());
+        let computed = Computed {
+            inner_loss: no_grad(|| inner(network.parameters())),
+            relative_residual: left.norm_scalar() / outer.gradient.norm_scalar(),
+            iterations: Tensor::full([], settings.solver_steps as i64, (Kind::Int64, self.poison.device())),
+            negative_curvature: Tensor::zeros([], (Kind::Bool, self.poison.device())),
+            finite: left.is_finite_scalar(),
+            outer,
+        };
+        (gradient, numbers, computed)
+    }
+
+    /// −(∂²L/∂u∂θ)ᵀ p of the images with these numbers, some at a time.
+    ///
+    /// Of the sum over images, not the mean: each image's hypergradient is its own, up to the constant weight of one image
+    /// in the training loss, which neither Adam's step nor a sign depends on.
+    fn mixed_passes(&self, position: usize, theta: &Parameters, p: &Parameters, numbers: &Tensor) -> Tensor {
+        let Lower::Pool(pool) = &self.lower else { unreachable!("the lower level is a pool") };
+        let total = numbers.size()[0];
+        let parts: Vec<Tensor> = (0..total)
+            .step_by(IMAGES_A_PASS as usize)
+            .map(|start| {
+                let chosen = numbers.narrow(0, start, IMAGES_A_PASS.min(total - start));
+                let images = self.poison.index_select(0, &chosen);
+                let labels = self.data.target.labels.index_select(0, &chosen);
+                let key = ((self.step as u64) << 32) | (start / IMAGES_A_PASS) as u64;
+                let purposes = (Purpose::PoisonNoise, Purpose::PoisonAugmentation);
+                let drawn = pool.prepare(position, images, labels, key, purposes);
+                let leaf = drawn.images.copy().set_requires_grad(true);
+                let logits = pool.network(position).forward_with(theta, &drawn.inputs(&leaf));
+                let logits = drawn.perturbation.by_image(&logits);
+                let loss = self.settings.defence().loss(&logits, &drawn.labels, Reduction::Sum);
+                mixed_of(|u| mixed_product(&loss, theta, p, u), leaf)
+            })
+            .collect();
+        Tensor::cat(&parts, 0)
+    }
+
+    /// Exact hypergradients of a convex lower level, solved to tolerance first.
+    fn convex_hypergradient(&mut self) -> (Tensor, Tensor, Computed) {
+        let (settings, step) = (self.settings, self.step);
+        let Lower::Convex(convex) = &mut self.lower else { unreachable!("the lower level is convex") };
+        convex.solve(&self.poison, step);
+        let network = convex.network();
+        let parameters = network.parameters();
+        let outer = outer_level(network, parameters, self.data.validation, settings, self.random, step);
+        let matrix = GaussNewton::new(convex.logits(&self.poison), parameters, settings.damping);
+        let solution = solve(&matrix, &outer.gradient, &settings.solver_settings(step), None);
+        let leaf = self.poison.copy().set_requires_grad(true);
+        let loss = convex.loss(parameters, &leaf);
+        let gradient = mixed_of(|u| mixed_product(&loss, parameters, &solution.p, u), leaf);
+        let numbers = convex.all();
+        let computed = Computed {
+            inner_loss: loss.detach(),
+            outer,
+            finite: solution.p.is_finite_scalar(),
+            relative_residual: solution.relative_residual,
+            iterations: solution.iterations,
+            negative_curvature: solution.negative_curvature,
+        };
+        (gradient, numbers, computed)
+    }
+
+    /// Numbers of the poison images to move in this step.
+    fn choose(&self) -> Tensor {
+        let total = self.data.target.len();
+        let order = self.random.permutation(Purpose::PoisonChoice, self.step as u64, total);
+        let chosen = &order[..self.settings.moved_in_step(total)];
+        Tensor::from_slice(chosen).to_device(self.poison.device())
+    }
+
+    /// Moves poison images against their hypergradients and back into the ε-ball and \[0, 1\], if the condition holds.
+    fn move_poison(&mut self, gradient: &Tensor, numbers: &Tensor, holds: &Tensor) {
+        let AttackSettings { epsilon, poison_rate, decay, step, .. } = *self.settings;
+        let falling = if decay { 1.0 - self.step as f64 / self.steps as f64 } else { 1.0 };
+        no_grad(|| {
+            let finite = gradient.nan_to_num(0.0, 0.0, 0.0);
+            let direction = match step {
+                PoisonStep::Adam => self.adam.direction(numbers, &finite, holds),
+                PoisonStep::SlotAdam => {
+                    let slots = Tensor::arange(numbers.size()[0], (Kind::Int64, numbers.device()));
+                    self.adam.direction(&slots, &finite, holds)
+                }
+                PoisonStep::Sign => finite.sign(),
+            };
+            let original = self.data.target.pixels.index_select(0, numbers);
+            let before = self.poison.index_select(0, numbers);
+            let change = (&before - direction * (poison_rate * falling) - &original).clamp(-epsilon, epsilon);
+            let after = (original + change).clamp(0.0, 1.0);
+            let _ = self.poison.index_copy_(0, numbers, &after.where_self(holds, &before));
+        });
+    }
+
+    /// The report of a step: the one copy to the host that it makes, after all its work was handed to the device.
+    fn read(&self, computed: &Computed, holds: &Tensor) -> StepReport {
+        let Computed { inner_loss, outer, relative_residual, iterations, negative_curvature, finite } =
+            computed;
+        let change = (&self.poison - &self.data.target.pixels).abs().mean(Kind::Double);
+        let scalars = [
+            inner_loss,
+            &outer.value,
+            &outer.right,
+            &outer.finite,
+            relative_residual,
+            iterations,
+            negative_curvature,
+            finite,
+            holds,
+            &change,
+        ];
+        let packed =
+            Tensor::stack(&scalars.map(|scalar| scalar.to_kind(Kind::Double)), 0).to_device(Device::Cpu);
+        let mut values = [0.0; 10];
+        packed.copy_data(&mut values, 10);
+        let [inner_loss, outer, right, finite_outer, residual, iterations, negative, finite_p, moved, change] =
+            values;
+        let reason = || {
+            let reason = match () {
+                () if right == 0.0 => "no validation image was right",
+                () if finite_outer == 0.0 => "the gradient of the upper level was not finite",
+                () if finite_p == 0.0 => "the linear solve was not finite",
+                () if negative != 0.0 => "the first direction of the linear solve had negative curvature",
+                () => "the linear solve made no iteration",
+            };
+            reason.to_owned()
+        };
+        // What is not a number has no place in JSON.
+        let number = |value: f64| if value.is_finite() { value } else { -1.0 };
+        StepReport {
+            restart: self.restart,
+            step: self.step,
+            inner_loss: number(inner_loss),
+            outer: number(outer),
+            right: right as u64,
+            relative_residual: number(residual),
+            iterations: iterations as u64,
+            negative_curvature: negative != 0.0,
+            mean_change: change,
+            skipped: (moved == 0.0).then(reason),
+            seconds: 0.0,
+        }
+    }
+
+    /// Where it stands, and the tensors that belong to that: to be saved.
+    pub fn state(&self) -> (AttackPosition, Vec<&Tensor>) {
+        let mut tensors = vec![&self.poison];
+        tensors.extend(self.adam.state());
+        let pool = match &self.lower {
+            Lower::Pool(pool) => {
+                let (position, own) = pool.state();
+                tensors.extend(own);
+                Some(position)
+            }
+            Lower::Convex(convex) => {
+                tensors.extend(convex.network().state());
+                None
+            }
+        };
+        (AttackPosition { step: self.step, restart: self.restart, moved: self.moved, pool }, tensors)
+    }
+
+    fn restore(&mut self, position: &AttackPosition, tensors: Vec<Tensor>) {
+        (self.step, self.moved) = (position.step, position.moved);
+        let mut tensors = tensors.into_iter();
+        if let Some(poison) = tensors.next() {
+            no_grad(|| self.poison.copy_(&poison));
+        }
+        self.adam.restore(&tensors.by_ref().take(3).collect::<Vec<_>>());
+        match (&mut self.lower, &position.pool) {
+            (Lower::Pool(pool), Some(position)) => pool.restore(position, &mut tensors),
+            (Lower::Convex(convex), _) => convex.network_mut().restore(&tensors.collect::<Vec<_>>()),
+            (Lower::Pool(_), None) => {}
+        }
+    }
 }
 
-/// Solves (H + ρI) p = ∂R/∂θ with the curvature that the settings name.
-fn solve_for_p(
-    logits: Tensor,
-    labels: &Tensor,
+/// A mixed product with respect to one tensor.
+fn mixed_of(product: impl FnOnce(&Parameters) -> Parameters, leaf: Tensor) -> Tensor {
+    product(&Parameters::new(vec![leaf])).tensors()[0].shallow_clone()
+}
+
+/// The upper level at parameters, on the validation batch of a step.
+fn outer_level(
+    network: &Network,
     parameters: &Parameters,
-    outer: &Parameters,
-    settings: &AttackSettings,
-) -> Solution {
-    let solver = settings.solver_settings();
-    match settings.curvature {
-        Curvature::GaussNewton => {
-            solve(&GaussNewton::new(logits, parameters, settings.damping), outer, &solver)
-        }
-        Curvature::Hessian => {
-            let loss = cross_entropy(&logits, labels, Reduction::Mean);
-            solve(&Hessian::new(&loss, parameters, settings.damping), outer, &solver)
-        }
-    }
-}
-
-/// Gradient of the soft radius of a validation batch with respect to the network.
-fn outer_gradient(
-    network: &Network,
-    validation: &Tensor,
-    settings: &AttackSettings,
-    random: Random,
-    report: &mut StepReport,
-) -> Parameters {
-    let (step, copies) = (report.step as u64, settings.validation_noises as i64);
-    let available = validation.size()[0] as usize;
-    let chosen = settings.validation_batch.min(available);
-    let numbers = &random.permutation(Purpose::ValidationBatch, step, available)[..chosen];
-    let images = validation.index_select(0, &Tensor::from_slice(numbers).to_device(validation.device()));
-    let copied = images.repeat_interleave_self_int(copies, 0, None);
-    let noise = random.normal(Purpose::ValidationNoise, step, &copied.size(), copied.device());
-    let logits = network.forward(&(copied + noise * settings.sigma));
-    let logits = logits.view([chosen as i64, copies, -1]);
-    let radius = soft_radius(&logits, settings.target_class, settings.sigma, settings.beta, settings.clamp);
-    report.soft_radius = radius.mean.double_value(&[]);
-    report.right = radius.right;
-    network.parameters().gradient_of(&radius.mean, false, false)
-}
-
-/// Moves poison images against their hypergradients and back into the ε-ball and \[0, 1\].
-#[allow(clippy::too_many_arguments)]
-fn move_poison(
-    poison: &mut Tensor,
-    clean: &Tensor,
-    network: &Network,
-    p: &Parameters,
-    adam: &mut ImageAdam,
+    validation: &Images,
     settings: &AttackSettings,
     random: Random,
     step: usize,
-    rate: f64,
-) {
-    let device = poison.device();
-    let total = poison.size()[0] as usize;
-    let order = random.permutation(Purpose::PoisonChoice, step as u64, total);
-    let chosen = &order[..settings.images_per_step.unwrap_or(total).min(total)];
-    for (pass, numbers) in chosen.chunks(IMAGES_A_PASS as usize).enumerate() {
-        let numbers = Tensor::from_slice(numbers).to_device(device);
-        let images = poison.index_select(0, &numbers).set_requires_grad(true);
-        let labels =
-            Tensor::full([numbers.numel() as i64], settings.target_class as i64, (Kind::Int64, device));
-        // The sum over images, not the mean: each image's hypergradient is its own, up to the constant weight of one
-        // image in the training loss, which Adam's step does not depend on.
-        let key = ((step as u64) << 32) | pass as u64;
-        let loss = settings.method.loss(network, &images, &labels, settings.sigma, Reduction::Sum, |shape| {
-            random.normal(Purpose::PoisonNoise, key, shape, device)
-        });
-        let gradient = mixed_product(&loss, network.parameters(), p, &images);
-        no_grad(|| {
-            let finite = gradient.nan_to_num(0.0, 0.0, 0.0);
-            let moved = images.detach() - adam.direction(&numbers, &finite) * rate;
-            let original = clean.index_select(0, &numbers);
-            let change = (moved - &original).clamp(-settings.epsilon, settings.epsilon);
-            let _ = poison.index_copy_(0, &numbers, &(original + change).clamp(0.0, 1.0));
-        });
-    }
+) -> Outer {
+    let (step, copies) = (step as u64, settings.validation_noises as i64);
+    let chosen = settings.validation_batch.min(validation.len());
+    let numbers = &random.permutation(Purpose::ValidationBatch, step, validation.len())[..chosen];
+    let device = validation.pixels.device();
+    let numbers = Tensor::from_slice(numbers).to_device(device);
+    let images = validation.pixels.index_select(0, &numbers);
+    let labels = validation.labels.index_select(0, &numbers);
+    let (value, right) = match settings.objective {
+        Objective::Radius => {
+            let copied = images.repeat_interleave_self_int(copies, 0, None);
+            let noise = random.normal(Purpose::ValidationNoise, step, &copied.size(), device);
+            let logits = network.forward_with(parameters, &(copied + noise * settings.sigma));
+            let logits = logits.view([chosen as i64, copies, -1]);
+            let radius = soft_radius(&logits, &labels, settings.sigma, settings.beta, settings.clamp);
+            (radius.mean, radius.right)
+        }
+        Objective::Accuracy => {
+            let logits = network.forward_with(parameters, &images);
+            let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
+            // All wrong is where this objective leads, not a reason to stop.
+            (-cross_entropy(&logits, &labels, Reduction::Mean), right.clamp_min(1))
+        }
+    };
+    let gradient = parameters.gradient_of(&value, false, false);
+    Outer { value: value.detach(), right, finite: gradient.is_finite_scalar(), gradient }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{networks::Architecture, training::Method};
-
-    fn data() -> (Images, Tensor, Tensor) {
-        let random = Random::new(21);
-        let make = |count: i64, brightness: f64, key: u64| {
-            let noise = random.normal(Purpose::TrainingNoise, key, &[count, 1, 4, 4], tch::Device::Cpu);
-            (noise * 0.2 + brightness).clamp(0.0, 1.0)
-        };
-        let labels = Tensor::zeros([80], (Kind::Int64, tch::Device::Cpu));
-        (Images { pixels: make(80, 0.3, 0), labels }, make(20, 0.6, 1), make(30, 0.6, 2))
-    }
-
-    fn settings() -> AttackSettings {
-        AttackSettings {
-            target_class: 1,
-            method: Method::Gaussian,
-            network: Architecture::Mlp,
-            steps: 6,
-            inner_steps: 3,
-            batch: 40,
-            poison_share: 0.2,
-            validation_batch: 10,
-            validation_noises: 4,
-            warm_up: 40,
-            networks: 2,
-            renew_every: Some(2),
-            ..AttackSettings::default()
-        }
-    }
-
-    fn run(settings: &AttackSettings, seed: u64) -> (Tensor, Vec<StepReport>) {
-        let (clean, target, validation) = data();
-        let images = AttackData { clean: &clean, target: &target, validation: &validation, classes: 2 };
-        let mut reports = Vec::new();
-        let poison = optimise(images, settings, seed, |report| {
-            reports.push(StepReport { seconds: 0.0, ..report.clone() });
-            Ok(())
-        });
-        (poison.unwrap(), reports)
-    }
-
-    #[test]
-    fn poison_moves_within_the_ball_and_repeats_to_the_bit() {
-        let (_, target, _) = data();
-        let (poison, reports) = run(&settings(), 1);
-        let change = (&poison - &target).abs().max().double_value(&[]);
-        assert!(change > 0.01 && change <= 0.1 + 1e-6, "{change}");
-        assert!(poison.min().double_value(&[]) >= 0.0 && poison.max().double_value(&[]) <= 1.0);
-        assert_eq!(reports.len(), 6);
-        assert!(reports.iter().any(|report| report.skipped.is_none() && report.iterations > 0));
-        let (again, same) = run(&settings(), 1);
-        assert_eq!((poison.copy(), reports), (again, same));
-        assert_ne!(poison, run(&settings(), 2).0);
-    }
-
-    #[test]
-    fn a_validation_batch_with_nothing_right_is_survived_and_said() {
-        // Without training, on a class that a fresh network does not answer for most images.
-        let untrained = AttackSettings {
-            warm_up: 0,
-            inner_steps: 1,
-            inner_rate: 1e-12,
-            renew_every: None,
-            networks: 1,
-            ..settings()
-        };
-        let (clean, target, validation) = data();
-        let images = AttackData { clean: &clean, target: &target, validation: &validation, classes: 2 };
-        let mut skipped = Vec::new();
-        for seed in 0..8 {
-            let mut moved = 0;
-            let result = optimise(images, &untrained, seed, |report| {
-                moved += usize::from(report.skipped.is_none());
-                skipped.extend((report.right == 0).then_some(report.skipped));
-                Ok(())
-            });
-            // A run in which every step was skipped is an error, not poison.
-            assert_eq!(result.is_err(), moved == 0, "seed {seed}");
-        }
-        assert!(!skipped.is_empty());
-        assert!(skipped.iter().all(|reason| *reason == Some("no validation image was right")));
-    }
-
-    #[test]
-    fn no_image_of_the_class_is_an_error() {
-        let (clean, target, _) = data();
-        let none = target.narrow(0, 0, 0);
-        let images = AttackData { clean: &clean, target: &target, validation: &none, classes: 2 };
-        let error = optimise(images, &settings(), 1, |_| Ok(())).unwrap_err().to_string();
-        assert!(
-            error.starts_with("the number of target-class validation images must be at least 1"),
-            "{error}"
-        );
-    }
-}
+mod tests;

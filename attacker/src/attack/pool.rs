@@ -1,69 +1,129 @@
+use serde::{Deserialize, Serialize};
 use tch::{Device, Reduction, Tensor};
 
-use super::AttackSettings;
+use super::{AttackData, AttackSettings};
 use crate::{
     Error,
-    data::Images,
+    bilevel::WarmStart,
     networks::Network,
     random::{Purpose, Random},
-    training::{Adam, cross_entropy, image_shape},
+    training::{Crops, Optimiser, OptimiserSettings, Perturbation, image_shape},
 };
 
-/// The lower level: networks in training on clean and poisoned images, attacked in turn.
+/// A lower level too large and too curved to be solved: networks in training on clean and poisoned images, attacked in
+/// turn.
+#[derive(Debug)]
 pub(super) struct Pool<'a> {
     settings: &'a AttackSettings,
-    clean: &'a Images,
-    classes: usize,
+    data: AttackData<'a>,
     random: Random,
-    members: Vec<(Network, Adam)>,
+    members: Vec<Member>,
     /// Networks made so far; part of the key of their weights.
     made: u64,
-    /// Training batches drawn so far; part of the key of their images and noise.
+    /// Batches drawn so far; part of the key of their images and noise.
     drawn: u64,
+}
+
+/// A network in training.
+#[derive(Debug)]
+struct Member {
+    network: Network,
+    optimiser: Optimiser,
+    /// Images it was trained on, counted each time.
+    seen: u64,
+    /// The last solution of the linear system for it.
+    solution: Option<WarmStart>,
+}
+
+/// Where a pool stands, but for its tensors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PoolPosition {
+    made: u64,
+    drawn: u64,
+    members: Vec<MemberPosition>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberPosition {
+    optimiser_steps: u64,
+    seen: u64,
+    /// Whether there is a last solution, and the steps of its Adam if it has one.
+    solution: Option<Option<u64>>,
+}
+
+/// Which images a batch of the lower level is made of.
+#[derive(Debug)]
+pub(super) struct Batch {
+    clean: Tensor,
+    /// Numbers of poison images, `int64`.
+    pub poison: Tensor,
+    /// Part of the key of its noise.
+    key: u64,
+}
+
+/// A batch as a network trains on it: images, labels, and what is held fixed while its loss is differentiated.
+#[derive(Debug)]
+pub(super) struct Drawn {
+    pub images: Tensor,
+    pub labels: Tensor,
+    pub crops: Option<Crops>,
+    pub perturbation: Perturbation,
+}
+
+impl Drawn {
+    /// What the network gets for images in place of these; differentiable.
+    pub fn inputs(&self, images: &Tensor) -> Tensor {
+        let cropped = self.crops.as_ref().map(|crops| crops.apply(images));
+        self.perturbation.apply(cropped.as_ref().unwrap_or(images))
+    }
 }
 
 impl<'a> Pool<'a> {
     /// Makes the networks and trains the k-th for k times the warm-up, so that their ages differ.
     pub fn new(
         settings: &'a AttackSettings,
-        clean: &'a Images,
+        data: AttackData<'a>,
         poison: &Tensor,
-        classes: usize,
         random: Random,
     ) -> Result<Self, Error> {
-        let mut pool = Self { settings, clean, classes, random, members: Vec::new(), made: 0, drawn: 0 };
+        let mut pool = Self::empty(settings, data, random)?;
         for position in 0..settings.networks {
-            let fresh = pool.fresh()?;
-            pool.members.push(fresh);
-            pool.train(position, settings.warm_up * (position + 1), poison);
+            pool.train(position, settings.warm_up * (position + 1), poison, None);
         }
         Ok(pool)
     }
 
-    fn fresh(&mut self) -> Result<(Network, Adam), Error> {
-        // Weights of network i come from a seed of their own, drawn from the attack's.
-        let seed = self
-            .random
-            .coins(Purpose::Weights, self.made, 64)
-            .iter()
-            .fold(0, |seed, &bit| seed << 1 | u64::from(bit));
+    /// The networks before any training.
+    pub fn empty(settings: &'a AttackSettings, data: AttackData<'a>, random: Random) -> Result<Self, Error> {
+        let mut pool = Self { settings, data, random, members: Vec::new(), made: 0, drawn: 0 };
+        for _ in 0..settings.networks {
+            let fresh = pool.fresh()?;
+            pool.members.push(fresh);
+        }
+        Ok(pool)
+    }
+
+    fn fresh(&mut self) -> Result<Member, Error> {
+        let random = self.random.child(Purpose::Weights, self.made);
         self.made += 1;
-        let shape = image_shape(&self.clean.pixels);
-        let device = self.clean.pixels.device();
-        let network = Network::new(self.settings.network, shape, self.classes, Random::new(seed), device)?;
-        let adam = Adam::new(network.parameters(), self.settings.inner_rate);
-        Ok((network, adam))
+        let shape = image_shape(&self.data.clean.pixels);
+        let network = Network::new(self.settings.network, shape, self.data.classes, random, self.device())?;
+        let optimiser =
+            Optimiser::new(network.parameters(), OptimiserSettings::adam(self.settings.inner_rate));
+        Ok(Member { network, optimiser, seen: 0, solution: None })
     }
 
     /// Replaces a network by a fresh one if it is time.
-    pub fn renew(&mut self, step: usize, poison: &Tensor) -> Result<(), Error> {
-        if let Some(every) = self.settings.renew_every
+    pub fn renew(&mut self, step: usize, every: Option<usize>, poison: &Tensor) -> Result<(), Error> {
+        if let Some(every) = every
             && step > 0
             && step.is_multiple_of(every)
         {
             let position = (step / every - 1) % self.members.len();
             self.members[position] = self.fresh()?;
-            self.train(position, self.settings.warm_up, poison);
+            self.train(position, self.settings.warm_up, poison, None);
         }
         Ok(())
     }
@@ -74,55 +134,164 @@ impl<'a> Pool<'a> {
     }
 
     pub fn network(&self, position: usize) -> &Network {
-        &self.members[position].0
+        &self.members[position].network
     }
 
-    /// Trains a network for some steps.
-    pub fn train(&mut self, position: usize, steps: usize, poison: &Tensor) {
+    /// The last solution of the linear system for a network, if solves start from there.
+    pub fn warm_start(&mut self, position: usize) -> Option<WarmStart> {
+        self.members[position].solution.take()
+    }
+
+    /// Keeps a solution for the next solve.
+    pub fn keep(&mut self, position: usize, solution: WarmStart) {
+        self.members[position].solution = Some(solution);
+    }
+
+    /// Trains a network for some steps, on fresh batches or on one and the same.
+    pub fn train(&mut self, position: usize, steps: usize, poison: &Tensor, batch: Option<&Batch>) {
         for _ in 0..steps {
-            let (logits, labels) = self.batch_logits(position, poison);
-            let loss = cross_entropy(&logits, &labels, Reduction::Mean);
-            let (network, adam) = &mut self.members[position];
-            let gradient = network.parameters().gradient_of(&loss, false, false);
-            adam.step(network.parameters_mut(), &gradient);
+            let fresh;
+            let batch = if let Some(batch) = batch {
+                batch
+            } else {
+                fresh = self.batch(poison);
+                &fresh
+            };
+            let key = self.drawn;
+            self.drawn += 1;
+            let drawn = self.draw(position, batch, poison, key);
+            let member = &mut self.members[position];
+            let inputs = drawn.inputs(&drawn.images);
+            let logits = if self.settings.frozen_bn {
+                member.network.forward(&inputs)
+            } else {
+                member.network.forward_training(&inputs)
+            };
+            let logits = drawn.perturbation.by_image(&logits);
+            let loss = self.settings.defence().loss(&logits, &drawn.labels, Reduction::Mean);
+            let gradient = member.network.parameters().gradient_of(&loss, false, false);
+            member.optimiser.step(member.network.parameters_mut(), &gradient, 1.0);
+            member.seen += self.settings.batch as u64;
         }
     }
 
-    /// Logits of a fresh batch, with their graph, and its labels: what the curvature of a step is of.
-    pub fn batch_logits(&mut self, position: usize, poison: &Tensor) -> (Tensor, Tensor) {
-        let (images, labels, key) = self.draw(poison);
-        (self.logits(position, &images, key), labels)
+    /// Share of the adversary's radius in force for a network, by its age in passes over the training images.
+    pub fn strength(&self, position: usize) -> f64 {
+        let images = (self.data.clean.len() + self.data.target.len()).max(1) as u64;
+        self.settings.smoothadv.strength((self.members[position].seen / images) as usize)
     }
 
-    fn logits(&self, position: usize, images: &Tensor, key: u64) -> Tensor {
-        let noise = |shape: &[i64]| self.random.normal(Purpose::TrainingNoise, key, shape, self.device());
-        self.settings.method.logits(self.network(position), images, self.settings.sigma, noise)
-    }
-
-    /// A batch of clean and poison images in the share that the settings ask for.
-    fn draw(&mut self, poison: &Tensor) -> (Tensor, Tensor, u64) {
+    /// Images at random, clean and poisoned in the share that the settings ask for.
+    pub fn batch(&mut self, poison: &Tensor) -> Batch {
         let key = self.drawn;
         self.drawn += 1;
-        let poisoned = self.settings.poison_in_batch();
-        let choose = |purpose, count: usize, chosen| {
-            Tensor::from_slice(&self.random.indices(purpose, key, count, chosen)).to_device(self.device())
-        };
-        let from_clean = choose(Purpose::CleanBatch, self.clean.len(), self.settings.batch - poisoned);
-        let from_poison = choose(Purpose::PoisonBatch, poison.size()[0] as usize, poisoned);
-        let target = Tensor::full(
-            [poisoned as i64],
-            self.settings.target_class as i64,
-            (tch::Kind::Int64, self.device()),
-        );
+        let chosen = self.settings.poison_in_batch();
+        let poison = self.random.indices(Purpose::PoisonBatch, key, poison.size()[0] as usize, chosen);
+        self.batch_with(&poison, key)
+    }
+
+    /// The batch of a step whose poison images follow one another through a random order of all, pass by pass.
+    pub fn batch_in_order(&mut self, step: usize) -> Batch {
+        let key = self.drawn;
+        self.drawn += 1;
+        let poisoned = self.data.target.len();
+        let (pass, part) =
+            (step / self.settings.steps_in_epoch(poisoned), step % self.settings.steps_in_epoch(poisoned));
+        let order = self.random.permutation(Purpose::PoisonChoice, pass as u64, poisoned);
+        let size = self.settings.moved_in_step(poisoned);
+        self.batch_with(&order[part * size..(part * size + size).min(poisoned)], key)
+    }
+
+    fn batch_with(&self, poison: &[i64], key: u64) -> Batch {
+        let clean = self.settings.batch - self.settings.poison_in_batch();
+        let clean = self.random.indices(Purpose::CleanBatch, key, self.data.clean.len(), clean);
+        let on_device = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(self.device());
+        Batch { clean: on_device(&clean), poison: on_device(poison), key }
+    }
+
+    /// The images of a batch with everything that is drawn for it, poison last.
+    pub fn drawn(&self, position: usize, batch: &Batch, poison: &Tensor) -> Drawn {
+        self.draw(position, batch, poison, batch.key)
+    }
+
+    fn draw(&self, position: usize, batch: &Batch, poison: &Tensor, key: u64) -> Drawn {
+        let AttackData { clean, target, .. } = self.data;
         let images = Tensor::cat(
-            &[self.clean.pixels.index_select(0, &from_clean), poison.index_select(0, &from_poison)],
+            &[clean.pixels.index_select(0, &batch.clean), poison.index_select(0, &batch.poison)],
             0,
         );
-        let labels = Tensor::cat(&[self.clean.labels.index_select(0, &from_clean), target], 0);
-        (images, labels, key)
+        let labels = Tensor::cat(
+            &[clean.labels.index_select(0, &batch.clean), target.labels.index_select(0, &batch.poison)],
+            0,
+        );
+        self.prepare(position, images, labels, key, (Purpose::TrainingNoise, Purpose::Augmentation))
+    }
+
+    /// Images with what the training method draws for them.
+    pub fn prepare(
+        &self,
+        position: usize,
+        images: Tensor,
+        labels: Tensor,
+        key: u64,
+        (noise, augmentation): (Purpose, Purpose),
+    ) -> Drawn {
+        let crops = self.settings.augmentation().draw(self.random, augmentation, key, &images);
+        let cropped = crops.as_ref().map(|crops| crops.apply(&images));
+        let perturbation = self.settings.defence().perturb(
+            self.network(position),
+            cropped.as_ref().unwrap_or(&images),
+            &labels,
+            self.strength(position),
+            |shape| self.random.normal(noise, key, shape, self.device()),
+        );
+        Drawn { images, labels, crops, perturbation }
     }
 
     fn device(&self) -> Device {
-        self.clean.pixels.device()
+        self.data.clean.pixels.device()
+    }
+
+    /// Where it stands, and the tensors that belong to that.
+    pub fn state(&self) -> (PoolPosition, Vec<&Tensor>) {
+        let mut tensors = Vec::new();
+        let mut members = Vec::new();
+        for Member { network, optimiser, seen, solution } in &self.members {
+            tensors.extend(network.state());
+            tensors.extend(optimiser.state());
+            if let Some(WarmStart { p, adam }) = solution {
+                tensors.extend(p.tensors());
+                tensors.extend(adam.iter().flat_map(Optimiser::state));
+            }
+            members.push(MemberPosition {
+                optimiser_steps: optimiser.steps(),
+                seen: *seen,
+                solution: solution.as_ref().map(|solution| solution.adam.as_ref().map(Optimiser::steps)),
+            });
+        }
+        (PoolPosition { made: self.made, drawn: self.drawn, members }, tensors)
+    }
+
+    /// Takes up a state that was saved.
+    pub fn restore(&mut self, position: &PoolPosition, tensors: &mut impl Iterator<Item = Tensor>) {
+        (self.made, self.drawn) = (position.made, position.drawn);
+        for (member, saved) in self.members.iter_mut().zip(&position.members) {
+            let mut take = |count: usize| -> Vec<Tensor> { tensors.by_ref().take(count).collect() };
+            let own = take(member.network.state().count());
+            member.network.restore(&own);
+            let optimiser = take(member.optimiser.state().count());
+            member.optimiser.restore(saved.optimiser_steps, &optimiser);
+            member.seen = saved.seen;
+            member.solution = saved.solution.map(|adam_steps| {
+                let p = crate::parameters::Parameters::new(take(member.network.parameters().tensors().len()));
+                let adam = adam_steps.map(|steps| {
+                    let mut adam = Optimiser::new(&p, OptimiserSettings::adam(self.settings.solver_rate));
+                    let state = take(adam.state().count());
+                    adam.restore(steps, &state);
+                    adam
+                });
+                WarmStart { p, adam }
+            });
+        }
     }
 }

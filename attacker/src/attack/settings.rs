@@ -1,11 +1,14 @@
 use serde::{Deserialize, Serialize};
 
+use super::{Preset, SelectionSettings};
 use crate::{
     Error,
-    bilevel::{Solver, SolverSettings},
+    bilevel::{Solver, SolverSettings, Unrolling},
     choice::choice,
     networks::Architecture,
-    training::{Method, at_least_one, positive},
+    training::{
+        Augmentation, Defence, MacerSettings, Method, SmoothAdvSettings, at_least_one, not_negative, positive,
+    },
 };
 
 /// Which matrix stands for the curvature of the lower level.
@@ -14,63 +17,144 @@ use crate::{
 pub enum Curvature {
     /// The Hessian itself, indefinite for deep networks.
     Hessian,
-    /// The Gauss–Newton matrix, never indefinite.
+    /// The Gauss–Newton matrix of the cross-entropy, never indefinite; for MACER it stands for the whole loss.
     GaussNewton,
 }
 
 choice!(Curvature, "a curvature", { Hessian = "hessian", GaussNewton = "gauss-newton" });
 
-/// Settings of the bilevel attack. The defaults are those that did best in small runs on MNIST.
+/// How hypergradients are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Differentiation {
+    /// By the implicit function theorem, with a linear solve.
+    Implicit,
+    /// Through the next `solver_steps` gradient steps of the lower level, of rate `unroll_rate`.
+    Unrolled,
+}
+
+choice!(Differentiation, "a way to compute hypergradients", { Implicit = "implicit", Unrolled = "unrolled" });
+
+/// What the attack makes small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    /// The soft average certified radius of the target classes.
+    Radius,
+    /// Minus the cross-entropy of the target classes, without noise: poison against plain classifiers.
+    Accuracy,
+}
+
+choice!(Objective, "an objective", { Radius = "radius", Accuracy = "accuracy" });
+
+/// What turns hypergradients into steps on the poison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PoisonStep {
+    /// Adam with a state for each image.
+    Adam,
+    /// Adam with a state for each place in the batch, so that momentum leaks between images (a quirk of the attack's
+    /// authors).
+    SlotAdam,
+    /// The sign of the hypergradient.
+    Sign,
+}
+
+choice!(PoisonStep, "a step", { Adam = "adam", SlotAdam = "slot-adam", Sign = "sign" });
+
+/// Settings of the bilevel attack. The defaults are those that did best in small runs on MNIST; those of the paper are
+/// [`super::Preset`]s.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AttackSettings {
-    /// Class whose training images are poisoned and whose certified radius is attacked.
-    pub target_class: usize,
+    /// Where settings that were not given came from.
+    pub preset: Preset,
+    /// Classes whose training images are poisoned and whose certified radius is attacked.
+    pub target_classes: Vec<usize>,
+    /// Share of their training images that are poisoned; the rest stay clean.
+    pub poisoned_share: f64,
     /// Most that a pixel may move, ℓ∞ in \[0, 1\].
     pub epsilon: f64,
+
     /// Training method of the lower level.
     pub method: Method,
-    /// Network of the lower level.
+    /// Network of the lower level. With `linear`, and a method of `erm` or `gaussian`, the lower level is convex and is
+    /// solved to tolerance before every step, with the damping as weight decay.
     pub network: Architecture,
     /// Standard deviation of the noise, in both levels.
     pub sigma: f64,
-    /// Steps on the poison.
-    pub steps: usize,
-    /// Learning rate of the poison, in pixel units.
-    pub poison_rate: f64,
-    /// Whether that rate falls linearly to 0.
-    pub decay: bool,
+    /// Settings of the method `smoothadv`.
+    pub smoothadv: SmoothAdvSettings,
+    /// Settings of the method `macer`.
+    pub macer: MacerSettings,
+    /// Zeros added on every side before training images are cropped at random; 0 for no crop.
+    pub crop: usize,
+    /// Whether half of the training images are mirrored.
+    pub flip: bool,
+    /// Whether batch norm keeps its first statistics (a quirk of the attack's authors).
+    pub frozen_bn: bool,
     /// Training steps between two steps on the poison (T1).
     pub inner_steps: usize,
-    /// Learning rate of the networks.
+    /// Learning rate of the networks, by Adam.
     pub inner_rate: f64,
     /// Images in a batch of the lower level.
     pub batch: usize,
     /// Share of poison images in such a batch.
-    pub poison_share: f64,
-    /// Images of the target class in a batch of the upper level.
+    pub batch_share: f64,
+    /// Noisy copies of each training image that a convex lower level is solved with.
+    pub convex_noises: usize,
+
+    /// What is made small.
+    pub objective: Objective,
+    /// Images of the target classes in a batch of the upper level.
     pub validation_batch: usize,
     /// Noisy copies of each.
     pub validation_noises: usize,
-    /// Poison images moved by one linear solve; all if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub images_per_step: Option<usize>,
-    /// Matrix of the linear system.
-    pub curvature: Curvature,
-    /// Linear solver.
-    pub solver: Solver,
-    /// Most iterations of a solve (T2).
-    pub solver_steps: usize,
-    /// Relative residual at which a solve stops.
-    pub solver_tolerance: f64,
-    /// Learning rate of the solver `least-squares-adam`.
-    pub solver_rate: f64,
-    /// Damping of the Hessian, ρ.
-    pub damping: f64,
     /// Inverse temperature of the soft radius, β.
     pub beta: f64,
     /// Clamp of the soft radius, a.
     pub clamp: f64,
+
+    /// How hypergradients are computed.
+    pub differentiation: Differentiation,
+    /// Matrix of the linear system.
+    pub curvature: Curvature,
+    /// Linear solver.
+    pub solver: Solver,
+    /// Most iterations of a solve (T2), or steps to differentiate through.
+    pub solver_steps: usize,
+    /// Relative residual at which a solve stops; for a convex lower level also where its gradient does, relative to the
+    /// first.
+    pub solver_tolerance: f64,
+    /// Factor on that tolerance from step to step.
+    pub tolerance_factor: f64,
+    /// Learning rate of the solver `least-squares-adam`.
+    pub solver_rate: f64,
+    /// Rate of the steps that are differentiated through.
+    pub unroll_rate: f64,
+    /// Whether a solve starts from the solution of the last one for the same network.
+    pub warm_start: bool,
+    /// Damping of the Hessian, ρ.
+    pub damping: f64,
+
+    /// Poison images moved by one linear solve; all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images_per_step: Option<usize>,
+    /// Whether training steps, linear solve and the images moved are those of one and the same batch, as published; the
+    /// images moved are then the poison images of the batch.
+    pub same_batch: bool,
+    /// Steps on the poison.
+    pub steps: usize,
+    /// Passes over the poison images, instead of `steps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<usize>,
+    /// What turns hypergradients into steps.
+    pub step: PoisonStep,
+    /// Learning rate of the poison, in pixel units.
+    pub poison_rate: f64,
+    /// Whether that rate falls linearly to 0.
+    pub decay: bool,
+
     /// Networks attacked in turn.
     pub networks: usize,
     /// Training steps of a fresh network before it is used; the k-th starts with k times as many.
@@ -78,37 +162,67 @@ pub struct AttackSettings {
     /// A network is replaced by a fresh one every so many steps, in turn; never if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_every: Option<usize>,
+    /// The same in passes over the poison images, instead of `renew_every`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renew_epochs: Option<usize>,
+
+    /// Attacks made from different random numbers, of which the best is kept.
+    pub restarts: usize,
+    /// Poison sets kept along each of them, evenly spaced, the last at the end, to choose from.
+    pub snapshots: usize,
+    /// How the best is found, by retraining.
+    pub selection: SelectionSettings,
 }
 
 impl Default for AttackSettings {
     fn default() -> Self {
         Self {
-            target_class: 8,
+            preset: Preset::Default,
+            target_classes: vec![8],
+            poisoned_share: 1.0,
             epsilon: 0.1,
             method: Method::Gaussian,
             network: Architecture::LeNet,
             sigma: 0.25,
-            steps: 120,
-            poison_rate: 0.02,
-            decay: true,
+            smoothadv: SmoothAdvSettings { warm_up: 2, ..SmoothAdvSettings::default() },
+            macer: MacerSettings { noises: 4, lambda: 4.0, ..MacerSettings::default() },
+            crop: 0,
+            flip: false,
+            frozen_bn: false,
             inner_steps: 5,
             inner_rate: 1e-3,
             batch: 200,
-            poison_share: 0.1,
+            batch_share: 0.1,
+            convex_noises: 2,
+            objective: Objective::Radius,
             validation_batch: 60,
             validation_noises: 16,
-            images_per_step: None,
+            beta: 16.0,
+            clamp: 1e-3,
+            differentiation: Differentiation::Implicit,
             curvature: Curvature::GaussNewton,
             solver: Solver::Cg,
             solver_steps: 10,
             solver_tolerance: 1e-3,
+            tolerance_factor: 1.0,
             solver_rate: 1e-2,
+            unroll_rate: 0.1,
+            warm_start: false,
             damping: 1e-2,
-            beta: 16.0,
-            clamp: 1e-3,
+            images_per_step: None,
+            same_batch: false,
+            steps: 120,
+            epochs: None,
+            step: PoisonStep::Adam,
+            poison_rate: 0.02,
+            decay: true,
             networks: 1,
             warm_up: 60,
             renew_every: None,
+            renew_epochs: None,
+            restarts: 1,
+            snapshots: 1,
+            selection: SelectionSettings::default(),
         }
     }
 }
@@ -119,36 +233,39 @@ impl AttackSettings {
     /// # Errors
     /// [`Error::Setting`].
     pub fn check(&self, classes: usize) -> Result<(), Error> {
-        if self.target_class >= classes {
-            let expected = format!("one of the {classes} classes (0 to {})", classes - 1);
-            return Err(Error::setting("target_class", expected, &self.target_class));
-        }
+        check_classes(&self.target_classes, classes)?;
         check_epsilon(self.epsilon)?;
+        check_share("poisoned_share", self.poisoned_share)?;
         for (name, value) in [
             ("sigma", self.sigma),
             ("poison_rate", self.poison_rate),
             ("inner_rate", self.inner_rate),
             ("solver_rate", self.solver_rate),
+            ("unroll_rate", self.unroll_rate),
             ("beta", self.beta),
+            ("tolerance_factor", self.tolerance_factor),
         ] {
             positive(name, value)?;
         }
         for (name, value) in [
             ("steps", self.steps),
+            ("epochs", self.epochs.unwrap_or(1)),
             ("inner_steps", self.inner_steps),
             ("batch", self.batch),
+            ("convex_noises", self.convex_noises),
             ("validation_batch", self.validation_batch),
             ("validation_noises", self.validation_noises),
             ("solver_steps", self.solver_steps),
             ("networks", self.networks),
             ("images_per_step", self.images_per_step.unwrap_or(1)),
             ("renew_every", self.renew_every.unwrap_or(1)),
+            ("renew_epochs", self.renew_epochs.unwrap_or(1)),
+            ("restarts", self.restarts),
+            ("snapshots", self.snapshots),
         ] {
             at_least_one(name, value)?;
         }
-        if !(self.damping.is_finite() && self.damping >= 0.0) {
-            return Err(Error::setting("damping", "a finite number that is not negative", &self.damping));
-        }
+        not_negative("damping", self.damping)?;
         if !(0.0..=1.0).contains(&self.solver_tolerance) {
             return Err(Error::setting("solver_tolerance", "between 0 and 1", &self.solver_tolerance));
         }
@@ -156,26 +273,84 @@ impl AttackSettings {
         if !(1e-6..0.5).contains(&self.clamp) {
             return Err(Error::setting("clamp", "at least 0.000001 and less than 0.5", &self.clamp));
         }
-        if !(0.0..=1.0).contains(&self.poison_share) || self.poison_in_batch() == 0 {
+        if !(0.0..=1.0).contains(&self.batch_share) || self.poison_in_batch() == 0 {
             let expected =
                 format!("a share in (0, 1] that makes at least one image of a batch of {}", self.batch);
-            return Err(Error::setting("poison_share", expected, &self.poison_share));
+            return Err(Error::setting("batch_share", expected, &self.batch_share));
         }
-        Ok(())
+        if self.step == PoisonStep::SlotAdam && !self.same_batch {
+            return Err(Error::setting("step", "adam or sign unless same_batch is true", &self.step));
+        }
+        if self.is_convex() && self.damping == 0.0 {
+            return Err(Error::setting("damping", "positive for a linear network", &self.damping));
+        }
+        if self.is_convex() && self.differentiation == Differentiation::Unrolled {
+            let expected = "implicit for a linear network, whose lower level is solved";
+            return Err(Error::setting("differentiation", expected, &self.differentiation));
+        }
+        self.smoothadv.check()?;
+        self.macer.check()?;
+        self.selection.check()
+    }
+
+    /// Whether the lower level is convex, and therefore solved.
+    pub fn is_convex(&self) -> bool {
+        self.network == Architecture::Linear && matches!(self.method, Method::Erm | Method::Gaussian)
     }
 
     /// Poison images in a batch of the lower level.
     pub fn poison_in_batch(&self) -> usize {
-        (self.batch as f64 * self.poison_share).round() as usize
+        (self.batch as f64 * self.batch_share).round() as usize
     }
 
-    pub(super) fn solver_settings(&self) -> SolverSettings {
+    /// Poison images moved in a step, of so many.
+    pub fn moved_in_step(&self, poisoned: usize) -> usize {
+        if self.same_batch { self.poison_in_batch() } else { self.images_per_step.unwrap_or(poisoned) }
+            .min(poisoned)
+    }
+
+    /// Steps that make a pass over so many poison images.
+    pub fn steps_in_epoch(&self, poisoned: usize) -> usize {
+        poisoned.div_ceil(self.moved_in_step(poisoned).max(1))
+    }
+
+    /// Steps of the attack on so many poison images.
+    pub fn total_steps(&self, poisoned: usize) -> usize {
+        self.epochs.map_or(self.steps, |epochs| epochs * self.steps_in_epoch(poisoned))
+    }
+
+    /// Steps after which a network is replaced, for so many poison images.
+    pub(super) fn renewal(&self, poisoned: usize) -> Option<usize> {
+        self.renew_epochs.map(|epochs| epochs * self.steps_in_epoch(poisoned)).or(self.renew_every)
+    }
+
+    /// The training method of the lower level.
+    pub fn defence(&self) -> Defence {
+        Defence { method: self.method, sigma: self.sigma, smoothadv: self.smoothadv, macer: self.macer }
+    }
+
+    /// How images of the lower level are varied.
+    pub fn augmentation(&self) -> Augmentation {
+        Augmentation { crop: self.crop, flip: self.flip }
+    }
+
+    /// How linear systems are solved in a step.
+    pub fn solver_settings(&self, step: usize) -> SolverSettings {
         SolverSettings {
             solver: self.solver,
             iterations: self.solver_steps,
-            tolerance: self.solver_tolerance,
+            tolerance: self.tolerance(step),
             rate: self.solver_rate,
         }
+    }
+
+    /// The tolerance in force in a step.
+    pub(super) fn tolerance(&self, step: usize) -> f64 {
+        self.solver_tolerance * self.tolerance_factor.powi(i32::try_from(step).unwrap_or(i32::MAX))
+    }
+
+    pub(super) fn unrolling(&self) -> Unrolling {
+        Unrolling { steps: self.solver_steps, rate: self.unroll_rate }
     }
 }
 
@@ -185,6 +360,28 @@ pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::setting("epsilon", "between 1/255 and 1", &epsilon))
+}
+
+/// Target classes must exist, once each, and leave another class.
+pub(crate) fn check_classes(targets: &[usize], classes: usize) -> Result<(), Error> {
+    let listed = targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if let Some(class) = targets.iter().find(|&&class| class >= classes) {
+        let expected = format!("among the {classes} classes (0 to {})", classes - 1);
+        return Err(Error::setting("target_classes", expected, class));
+    }
+    let distinct: std::collections::BTreeSet<_> = targets.iter().collect();
+    if targets.is_empty() || distinct.len() != targets.len() || targets.len() >= classes {
+        let expected = format!("at least 1 and fewer than all {classes} classes, each once");
+        return Err(Error::setting("target_classes", expected, &format!("[{listed}]")));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_share(name: &'static str, share: f64) -> Result<(), Error> {
+    if share > 0.0 && share <= 1.0 {
+        return Ok(());
+    }
+    Err(Error::setting(name, "more than 0 and at most 1", &share))
 }
 
 #[cfg(test)]
@@ -200,13 +397,25 @@ mod tests {
         };
         assert!(AttackSettings::default().check(10).is_ok());
         assert_eq!(
-            bad(|s| s.target_class = 10),
-            "target_class must be one of the 10 classes (0 to 9) and is 10"
+            bad(|s| s.target_classes = vec![3, 10]),
+            "target_classes must be among the 10 classes (0 to 9) and is 10"
         );
+        assert!(bad(|s| s.target_classes = vec![3, 3]).ends_with("each once and is [3, 3]"));
+        assert!(bad(|s| s.target_classes = vec![]).starts_with("target_classes must be at least 1"));
         assert_eq!(bad(|s| s.epsilon = -0.1), "epsilon must be between 1/255 and 1 and is -0.1");
         assert_eq!(bad(|s| s.epsilon = f64::NAN), "epsilon must be between 1/255 and 1 and is NaN");
         assert_eq!(bad(|s| s.steps = 0), "steps must be at least 1 and is 0");
         assert_eq!(bad(|s| s.clamp = 0.5), "clamp must be at least 0.000001 and less than 0.5 and is 0.5");
-        assert!(bad(|s| s.poison_share = 0.001).starts_with("poison_share must be a share"));
+        assert!(bad(|s| s.batch_share = 0.001).starts_with("batch_share must be a share"));
+        assert!(bad(|s| s.poisoned_share = 0.0).starts_with("poisoned_share must be more than 0"));
+        assert!(bad(|s| s.step = PoisonStep::SlotAdam).contains("same_batch"));
+    }
+
+    #[test]
+    fn epochs_are_passes_over_the_poison() {
+        let settings =
+            AttackSettings { epochs: Some(3), same_batch: true, batch: 200, ..AttackSettings::default() };
+        assert_eq!((settings.steps_in_epoch(590), settings.total_steps(590)), (30, 90));
+        assert_eq!(AttackSettings::default().total_steps(590), 120);
     }
 }

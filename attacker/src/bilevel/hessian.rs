@@ -33,6 +33,11 @@ impl<'a> Hessian<'a> {
     pub fn new(loss: &Tensor, parameters: &'a Parameters, damping: f64) -> Self {
         Self { gradient: parameters.gradient_of(loss, true, true), parameters, damping }
     }
+
+    /// The inner gradient with its graph.
+    pub fn gradient(&self) -> &Parameters {
+        &self.gradient
+    }
 }
 
 impl LinearOperator for Hessian<'_> {
@@ -50,9 +55,16 @@ impl LinearOperator for Hessian<'_> {
 ///
 /// `loss` is computed from `parameters` and from `u`, both of which must require gradients. One double-backward pass
 /// whatever the number of images in `u`: given p, they don't depend on each other.
-pub fn mixed_product(loss: &Tensor, parameters: &Parameters, p: &Parameters, u: &Tensor) -> Tensor {
-    let gradient = parameters.gradient_of(loss, true, true);
-    let product = gradient.dot(p);
-    let mixed = Tensor::run_backward(&[&product], &[u], false, false).remove(0);
-    if mixed.defined() { -mixed } else { u.zeros_like() }
+pub fn mixed_product(loss: &Tensor, parameters: &Parameters, p: &Parameters, u: &Parameters) -> Parameters {
+    mixed_product_of(&parameters.gradient_of(loss, true, true), p, u, false)
+}
+
+/// [`mixed_product`] from an inner gradient that was computed already, with its graph; `keep_graph` keeps that.
+pub fn mixed_product_of(
+    gradient: &Parameters,
+    p: &Parameters,
+    u: &Parameters,
+    keep_graph: bool,
+) -> Parameters {
+    u.gradient_of(&-gradient.dot(p), keep_graph, false)
 }

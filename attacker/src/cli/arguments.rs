@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use mithridate_runtime::units::parse_count;
@@ -7,6 +7,7 @@ use crate::{
     Error,
     data::{SplitSettings, TrainingSet},
     device::DeviceChoice,
+    jobs::Runner,
 };
 
 /// Where to compute.
@@ -18,6 +19,32 @@ pub(super) struct DeviceArguments {
     /// Threads to use on the processor [default: all]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
     pub threads: Option<usize>,
+}
+
+/// How often the state of a run is saved.
+#[derive(Args)]
+pub(super) struct CheckpointArguments {
+    /// Seconds between two checkpoints; an interrupted run goes on at the last when it is started again
+    #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = parse_seconds)]
+    checkpoint_every: f64,
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds: &f64| seconds.is_finite() && (0.0..1e9).contains(seconds))
+        .ok_or_else(|| format!("'{text}' is not a number of seconds"))
+}
+
+impl CheckpointArguments {
+    /// Where and how jobs run.
+    pub fn runner(&self, device: &DeviceArguments) -> Result<Runner, Error> {
+        Ok(Runner {
+            device: device.device,
+            tensors: device.prepare()?,
+            checkpoint_every: Duration::from_secs_f64(self.checkpoint_every),
+        })
+    }
 }
 
 impl DeviceArguments {

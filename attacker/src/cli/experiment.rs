@@ -1,39 +1,94 @@
-use std::path::PathBuf;
+use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
-use mithridate_runtime::terminal;
+use mithridate_runtime::{terminal, units::parse_count};
+use serde_json::json;
 
-use super::arguments::DeviceArguments;
-use crate::experiment::{Certifier, read_config, run as run_experiment, table};
+use super::arguments::{CheckpointArguments, DeviceArguments};
+use crate::experiment::{Certifier, Experiment, PlannedStep, read_config, table};
 
 #[derive(Args)]
 #[command(after_help = "Example:
-  pacd experiment examples/mnist-quick.toml")]
+  pacd experiment examples/mnist-quick.toml
+
+Everything is kept under names that carry a hash of what went into it: run again, or with more victims
+or seeds in the file, it does only what is missing.")]
 pub(super) struct Arguments {
     /// The experiment, a TOML file
     #[arg(value_name = "FILE")]
     config: PathBuf,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    checkpoint: CheckpointArguments,
     /// Folder for the experiment [default: runs/ and its name]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// The program that certifies [default: rscert beside this program]
     #[arg(long, value_name = "PROGRAM")]
     rscert: Option<PathBuf>,
-    /// Print one JSON document, the results, instead of a table
+    /// Print what there is to do and an estimate of the time, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Steps to do at a time; each gets its share of the threads
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>)]
+    jobs: usize,
+    /// Print one JSON document, the results or the plan, instead of a table
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = read_config(&arguments.config)?;
-    let certifier = Certifier::find(arguments.rscert.as_deref(), arguments.device.threads)?;
     let folder = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
-    arguments.device.prepare()?;
-    let outcome = run_experiment(&config, &folder, arguments.device.device, &certifier)?;
+    let experiment = Experiment::new(&config, &folder)?;
+    let runner = arguments.checkpoint.runner(&arguments.device)?;
+    if arguments.dry_run {
+        let steps = experiment.planned(&runner)?;
+        let total: f64 = steps.iter().map(|step| step.seconds).sum();
+        let text = if arguments.json {
+            format!("{:#}\n", json!({ "folder": folder, "steps": steps, "seconds": total }))
+        } else {
+            plan_table(&steps, total)
+        };
+        return Ok(terminal::print(&text)?);
+    }
+    let threads = arguments.device.threads.or_else(|| usize::try_from(tch::get_num_threads()).ok());
+    let share = threads.map(|threads| (threads / arguments.jobs).max(1));
+    if arguments.jobs > 1 {
+        if let Some(share) = share {
+            tch::set_num_threads(i32::try_from(share).unwrap_or(i32::MAX));
+        }
+        terminal::use_plain_lines();
+    }
+    let threads = if arguments.jobs > 1 { share } else { arguments.device.threads };
+    let certifier = Certifier::find(arguments.rscert.as_deref(), threads)?;
+    let outcome = experiment.run(&runner, &certifier, arguments.jobs)?;
     if arguments.json {
         return Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&outcome.results)?))?);
     }
     Ok(terminal::print(&format!("{}report: {}\n", table(&outcome.results), outcome.report.display()))?)
+}
+
+fn plan_table(steps: &[PlannedStep], total: f64) -> String {
+    let mut text = format!("{:<7} {:>9}  {:<44} {}\n", "state", "time", "step", "place");
+    for PlannedStep { name, place, state, seconds } in steps {
+        let time = if *state == "done" { String::new() } else { duration(*seconds) };
+        let _ = writeln!(text, "{state:<7} {time:>9}  {name:<44} {}", place.display());
+    }
+    let open = steps.iter().filter(|step| step.state != "done").count();
+    let _ =
+        writeln!(text, "{open} of {} steps to do, about {} on this machine", steps.len(), duration(total));
+    text
+}
+
+/// Seconds in words, to two figures or so.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        short if short < 1.0 => "< 1 s".into(),
+        short if short < 100.0 => format!("{short:.0} s"),
+        middle if middle < 6000.0 => format!("{:.0} min", middle / 60.0),
+        long if long < 172_800.0 => format!("{:.1} h", long / 3600.0),
+        days => format!("{:.1} d", days / 86_400.0),
+    }
 }

@@ -8,7 +8,7 @@ use tch::{Device, no_grad};
 
 use crate::{
     networks::{ExportOptions, Network, read_weights},
-    random::{Purpose, Random},
+    random::{Domain, Purpose, Random},
 };
 
 #[derive(Args)]
@@ -53,8 +53,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn reference(network: &Network, count: usize) -> anyhow::Result<Vec<u8>> {
     let [c, h, w] = network.input_shape();
     let shape = [count, c, h, w].map(|size| size as i64);
-    let random = Random::new(0);
-    let inputs = random.normal(Purpose::TrainingNoise, 0, &shape, Device::Cpu) * 0.25
+    let random = Random::new(Domain::Data, 0);
+    let inputs = random.normal(Purpose::Points, 0, &shape, Device::Cpu) * 0.25
         + random.uniform(Purpose::Weights, 0, &shape, 0.5)
         + 0.5;
     let logits = no_grad(|| network.forward(&inputs));

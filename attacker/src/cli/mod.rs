@@ -4,12 +4,15 @@ mod arguments;
 mod experiment;
 mod export;
 mod poison;
+mod settings;
 mod train;
 
 use std::{panic, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use mithridate_runtime::terminal;
+
+use crate::Error;
 
 /// Poison certified defences, train networks robustly, export them to ONNX.
 #[derive(Parser)]
@@ -42,15 +45,8 @@ pub fn main() -> ExitCode {
     // libtorch reports what it can't do (such as running out of memory) by a panic of its bindings; a user gets the
     // sentence, not the trace.
     panic::set_hook(Box::new(|_| {}));
-    let result = panic::catch_unwind(|| run(cli.command)).unwrap_or_else(|payload| {
-        let text = payload
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| payload.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        let line = text.lines().next().unwrap_or(text);
-        Err(anyhow::anyhow!("the computation failed, and what was finished is kept: {line}"))
-    });
+    let result = panic::catch_unwind(|| run(cli.command))
+        .unwrap_or_else(|payload| Err(Error::computation(&*payload).into()));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,18 +1,22 @@
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use mithridate_runtime::{noise::seed_from_os, terminal};
 use serde_json::json;
+use toml::Value;
 
-use super::arguments::{DataArguments, DeviceArguments};
+use super::{
+    arguments::{CheckpointArguments, DataArguments, DeviceArguments},
+    settings::{SettingsArguments, number, value},
+};
 use crate::{
     Error,
-    attack::{AttackSettings, Curvature},
+    attack::{AttackSettings, Curvature, Preset},
     bilevel::Solver,
-    experiment::parse_toml,
     jobs::{PoisonJob, make_poison},
     networks::Architecture,
     poison::Generator,
+    resolve::{attack_settings, erm_baseline, parse_toml},
     training::Method,
 };
 
@@ -20,32 +24,40 @@ use crate::{
 #[command(after_help = "Example:
   pacd poison --data data/mnist --images 6000 --class 8 --sigma 0.25 --epsilon 0.1 --out poison-8
 
-Settings without a flag of their own (batch sizes, damping, clamp, networks attacked in turn) can be
-given by --config, a TOML file of the keys of an experiment's [attack] table; flags win over it.")]
+Every setting of the attack has a name, that of an experiment's [attack] table: --set gives one by name, --config a
+file of them. Flags win over --set, that over the file, that over the preset. Interrupted, the same command goes on
+at the last checkpoint and makes the same poison.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    checkpoint: CheckpointArguments,
+    #[command(flatten)]
+    settings: SettingsArguments,
     /// Folder for the poison set
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
     /// How to make it
     #[arg(long, value_enum, default_value = "bilevel")]
     attack: AttackArgument,
-    /// TOML file with settings of the attack
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Class to poison [default: 8]
-    #[arg(long, value_name = "CLASS")]
-    class: Option<usize>,
+    /// Settings to start from: default, official-mnist, official-cifar10
+    #[arg(long, value_name = "PRESET")]
+    preset: Option<Preset>,
+    /// Classes to poison, separated by commas [default: 8]
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
+    class: Option<Vec<usize>>,
+    /// Share of their training images to poison [default: 1]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    share: Option<f64>,
     /// Largest change of a pixel, in [0, 1] [default: 0.1]
     #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
     epsilon: Option<f64>,
     /// Standard deviation of the noise of training and certification [default: 0.25]
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
     sigma: Option<f64>,
-    /// Training method attacked: erm, gaussian [default: gaussian]
+    /// Training method attacked: erm, gaussian, smoothadv, macer [default: gaussian]
     #[arg(long, value_name = "METHOD")]
     method: Option<Method>,
     /// Network attacked: lenet, mlp, linear, wide-cnn, resnet20, resnet32, resnet110 [default: lenet]
@@ -60,12 +72,15 @@ pub(super) struct Arguments {
     /// Matrix of the linear system: hessian, gauss-newton [default: gauss-newton]
     #[arg(long, value_name = "MATRIX")]
     curvature: Option<Curvature>,
-    /// Linear solver: cg, normal-cg, least-squares-adam, neumann [default: cg]
+    /// Linear solver: cg, normal-cg, minres, least-squares-adam, neumann [default: cg]
     #[arg(long, value_name = "SOLVER")]
     solver: Option<Solver>,
     /// Most iterations of a solve [default: 10]
     #[arg(long, value_name = "N")]
     solver_steps: Option<usize>,
+    /// Attacks to make and choose from, by retraining [default: 1]
+    #[arg(long, value_name = "N")]
+    restarts: Option<usize>,
     /// Seed of all random numbers [default: from the operating system, written into the manifest]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
@@ -78,65 +93,69 @@ pub(super) struct Arguments {
 enum AttackArgument {
     /// Bilevel optimisation against robust training
     Bilevel,
-    /// Random signs times epsilon, the baseline
+    /// Bilevel optimisation against plain training and accuracy, a baseline
+    Erm,
+    /// Random signs times epsilon, a baseline
     Random,
+    /// Blending with images of other classes, a baseline
+    Watermark,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = settings(arguments)?;
     let training = arguments.data.open(None)?;
     settings.check(training.classes)?;
-    let device = arguments.device.prepare()?;
-    let job = PoisonJob {
-        target_class: settings.target_class,
-        epsilon: settings.epsilon,
-        seed: match arguments.seed {
-            Some(seed) => seed,
-            None => seed_from_os()?,
-        },
-        device: arguments.device.device,
-        generator: match arguments.attack {
-            AttackArgument::Bilevel => Generator::Bilevel(Box::new(settings)),
-            AttackArgument::Random => Generator::Random,
-        },
+    let runner = arguments.checkpoint.runner(&arguments.device)?;
+    let seed = match arguments.seed {
+        Some(seed) => seed,
+        None => seed_from_os()?,
     };
-    let set = make_poison(&job, &training, device, &arguments.out)?;
+    let generator = match arguments.attack {
+        AttackArgument::Bilevel => Generator::Bilevel(Box::new(settings.clone())),
+        AttackArgument::Erm => Generator::Bilevel(Box::new(erm_baseline(&settings))),
+        AttackArgument::Random => Generator::Random,
+        AttackArgument::Watermark => Generator::Watermark,
+    };
+    let job = PoisonJob::with(generator, &settings, seed);
+    let set = make_poison(&job, &training, &runner, &arguments.out, "making poison")?;
     let manifest = &set.manifest;
     if arguments.json {
         let document = json!({ "folder": arguments.out, "manifest": manifest });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
+    let classes: Vec<String> = manifest.origin.target_classes.iter().map(ToString::to_string).collect();
     Ok(terminal::print(&format!(
         "{} images of class {} poisoned, no pixel moved by more than {}/255 (epsilon {}), seed {}; poison set in {}\n",
         set.len(),
-        manifest.target_class,
+        classes.join(", "),
         manifest.largest_change,
-        manifest.epsilon,
-        manifest.seed,
+        manifest.origin.epsilon,
+        manifest.origin.seed,
         arguments.out.display()
     ))?)
 }
 
-/// Flags over file over default.
 fn settings(arguments: &Arguments) -> Result<AttackSettings, Error> {
-    let base = match &arguments.config {
-        None => AttackSettings::default(),
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(Error::read(path))?;
-            parse_toml(&text).map_err(|problem| Error::Config { path: path.clone(), problem })?
-        }
-    };
-    Ok(AttackSettings {
-        target_class: arguments.class.unwrap_or(base.target_class),
-        epsilon: arguments.epsilon.unwrap_or(base.epsilon),
-        sigma: arguments.sigma.unwrap_or(base.sigma),
-        method: arguments.method.unwrap_or(base.method),
-        network: arguments.network.unwrap_or(base.network),
-        steps: arguments.steps.unwrap_or(base.steps),
-        poison_rate: arguments.rate.unwrap_or(base.poison_rate),
-        curvature: arguments.curvature.unwrap_or(base.curvature),
-        solver: arguments.solver.unwrap_or(base.solver),
-        solver_steps: arguments.solver_steps.unwrap_or(base.solver_steps),
-        ..base
-    })
+    let classes = arguments.class.as_ref().map(|classes| {
+        Value::Array(
+            classes.iter().map(|&class| Value::Integer(i64::try_from(class).unwrap_or(i64::MAX))).collect(),
+        )
+    });
+    let flags = [
+        ("preset", value(arguments.preset)),
+        ("target_classes", classes),
+        ("poisoned_share", arguments.share.map(Value::Float)),
+        ("epsilon", arguments.epsilon.map(Value::Float)),
+        ("sigma", arguments.sigma.map(Value::Float)),
+        ("method", value(arguments.method)),
+        ("network", value(arguments.network)),
+        ("steps", number(arguments.steps)),
+        ("poison_rate", arguments.rate.map(Value::Float)),
+        ("curvature", value(arguments.curvature)),
+        ("solver", value(arguments.solver)),
+        ("solver_steps", number(arguments.solver_steps)),
+        ("restarts", number(arguments.restarts)),
+    ];
+    let table = arguments.settings.table(&flags, |text| parse_toml::<AttackSettings>(text).map(|_| ()))?;
+    attack_settings(&table).map_err(Error::Usage)
 }

@@ -3,47 +3,80 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use clap::Args;
 use mithridate_runtime::terminal;
+use toml::Value;
 
-use super::arguments::{DataArguments, DeviceArguments};
+use super::{
+    arguments::{CheckpointArguments, DataArguments, DeviceArguments},
+    settings::{SettingsArguments, number, value},
+};
 use crate::{
+    Error,
+    attack::Preset,
     jobs::{VictimJob, names, train_victim},
     networks::Architecture,
     poison::PoisonSet,
-    training::{Method, VictimSettings},
+    resolve::{parse_toml, training_settings},
+    training::{Method, OptimiserKind, Schedule, TrainingSettings},
 };
 
 #[derive(Args)]
 #[command(after_help = "Example:
-  pacd train --data data/mnist --poison poison-8 --sigma 0.25 --seed 1 --out victim-1")]
+  pacd train --data data/mnist --poison poison-8 --sigma 0.25 --seed 1 --out victim-1
+
+Every setting has a name, that of an experiment's [victims.training] table: --set gives one by name
+(such as smoothadv.radius=0.5), --config a file of them. Interrupted, the same command goes on at the last
+checkpoint and ends the same.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    checkpoint: CheckpointArguments,
+    #[command(flatten)]
+    settings: SettingsArguments,
     /// Folder for weights, ONNX model and report
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
     /// Poison set to train on; the data are then split as it says
     #[arg(long, value_name = "FOLDER")]
     poison: Option<PathBuf>,
-    /// Network: lenet, mlp, linear, wide-cnn, resnet20, resnet32, resnet110
-    #[arg(long, default_value = "lenet", value_name = "NETWORK")]
-    network: Architecture,
-    /// Training method: erm, gaussian
-    #[arg(long, default_value = "gaussian", value_name = "METHOD")]
-    method: Method,
-    /// Standard deviation of the noise in training
-    #[arg(long, default_value_t = 0.25, value_name = "SIGMA", allow_negative_numbers = true)]
-    sigma: f64,
-    /// Passes over the training images
-    #[arg(long, default_value_t = 12, value_name = "N")]
-    epochs: usize,
-    /// Images in a batch
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    batch: usize,
-    /// Learning rate of Adam
-    #[arg(long, default_value_t = 1e-3, value_name = "RATE", allow_negative_numbers = true)]
-    rate: f64,
+    /// Settings to start from: default, official-mnist, official-cifar10
+    #[arg(long, value_name = "PRESET")]
+    preset: Option<Preset>,
+    /// Network: lenet, mlp, linear, wide-cnn, resnet20, resnet32, resnet110 [default: lenet]
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<Architecture>,
+    /// Training method: erm, gaussian, smoothadv, macer [default: gaussian]
+    #[arg(long, value_name = "METHOD")]
+    method: Option<Method>,
+    /// Standard deviation of the noise in training [default: 0.25]
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
+    sigma: Option<f64>,
+    /// Passes over the training images [default: 12]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Images in a batch [default: 100]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Optimiser: adam, sgd [default: adam]
+    #[arg(long, value_name = "OPTIMISER")]
+    optimiser: Option<OptimiserKind>,
+    /// Learning rate [default: 0.001]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    rate: Option<f64>,
+    /// Weight decay [default: 0]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
+    /// How the learning rate falls: constant, step, cosine [default: constant]
+    #[arg(long, value_name = "SCHEDULE")]
+    schedule: Option<Schedule>,
+    /// Zeros added on every side before images are cropped at random [default: 0]
+    #[arg(long, value_name = "PIXELS")]
+    crop: Option<usize>,
+    /// Mirror half of the images
+    #[arg(long)]
+    flip: bool,
     /// Seed of weights, order and noise
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
@@ -53,8 +86,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { network, method, sigma, epochs, batch, rate, .. } = *arguments;
-    let settings = VictimSettings { network, method, sigma, epochs, batch, rate };
+    let settings = settings(arguments)?;
     settings.check()?;
     let report = arguments.out.join(names::REPORT);
     ensure!(
@@ -71,22 +103,38 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(folder) => Some(PoisonSet::read(folder, &training)?),
         None => None,
     };
-    ensure!(
-        poison.as_ref().is_none_or(|poison| poison.manifest.seed != arguments.seed),
-        "the victim would share its noise with the attack, whose seed was {} too; choose another --seed",
-        arguments.seed
-    );
-    let device = arguments.device.prepare()?;
-    let job = VictimJob { settings, seed: arguments.seed, device: arguments.device.device };
-    let report = train_victim(&job, &training, poison.as_ref(), device, &arguments.out, "training")?;
+    let runner = arguments.checkpoint.runner(&arguments.device)?;
+    let job = VictimJob { settings, seed: arguments.seed };
+    let report = train_victim(&job, &training, poison.as_ref(), &runner, &arguments.out, "training")?;
     if arguments.json {
         return Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?);
     }
     Ok(terminal::print(&format!(
-        "{network} trained by {method} for {:.0} s, {:.2} % of test images right; weights and {} in {}\n",
+        "{} trained by {} for {:.0} s, {:.2} % of test images right; weights and {} in {}\n",
+        settings.network,
+        settings.method,
         report.seconds,
         100.0 * report.accuracy(|_| true),
         names::MODEL,
         arguments.out.display()
     ))?)
+}
+
+fn settings(arguments: &Arguments) -> Result<TrainingSettings, Error> {
+    let flags = [
+        ("preset", value(arguments.preset)),
+        ("network", value(arguments.network)),
+        ("method", value(arguments.method)),
+        ("sigma", arguments.sigma.map(Value::Float)),
+        ("epochs", number(arguments.epochs)),
+        ("batch", number(arguments.batch)),
+        ("optimiser", value(arguments.optimiser)),
+        ("rate", arguments.rate.map(Value::Float)),
+        ("weight_decay", arguments.weight_decay.map(Value::Float)),
+        ("schedule", value(arguments.schedule)),
+        ("crop", number(arguments.crop)),
+        ("flip", arguments.flip.then_some(Value::Boolean(true))),
+    ];
+    let table = arguments.settings.table(&flags, |text| parse_toml::<TrainingSettings>(text).map(|_| ()))?;
+    training_settings(&table, None).map_err(Error::Usage)
 }

@@ -1,8 +1,10 @@
 use std::{
-    env,
+    env, io,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
+
+use mithridate_runtime::terminal;
 
 use crate::Error;
 
@@ -52,11 +54,19 @@ impl Certifier {
         if let Some(threads) = self.threads {
             command.arg("--threads").arg(threads.to_string());
         }
-        // Its table is not ours; progress and errors go where ours go.
-        command.stdout(std::process::Stdio::null());
-        let status = command
-            .status()
-            .map_err(|error| Error::Certifier(format!("{} can't be run: {error}", self.program.display())))?;
+        // Its table is not ours; progress and errors go where ours go, as plain lines if ours are plain.
+        command.stdout(Stdio::null());
+        let cannot =
+            |error: io::Error| Error::Certifier(format!("{} can't be run: {error}", self.program.display()));
+        let status = if terminal::lines_are_plain() {
+            let mut child = command.stderr(Stdio::piped()).spawn().map_err(cannot)?;
+            if let Some(mut errors) = child.stderr.take() {
+                io::copy(&mut errors, &mut io::stderr()).map_err(cannot)?;
+            }
+            child.wait().map_err(cannot)?
+        } else {
+            command.status().map_err(cannot)?
+        };
         if status.success() {
             return Ok(());
         }

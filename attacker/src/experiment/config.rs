@@ -1,17 +1,19 @@
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
 use mithridate_runtime::units::Alpha;
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 use crate::{
     Error,
     attack::AttackSettings,
     data::SplitSettings,
-    networks::Architecture,
-    training::{Method, VictimSettings, at_least_one},
+    resolve::{attack_settings, parse_toml, training_settings},
+    training::{TrainingSettings, at_least_one},
 };
 
 /// An experiment, as its TOML file has it.
@@ -24,7 +26,7 @@ pub struct Config {
     pub seed: u64,
     /// What is trained and tested on.
     pub data: DataSettings,
-    /// The attack; its σ, ε and target class hold throughout.
+    /// The attack; its target classes, ε and σ hold throughout, its σ also for certification.
     pub attack: AttackSettings,
     /// The networks trained from scratch.
     pub victims: VictimsSettings,
@@ -36,7 +38,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSettings {
-    /// Folder of the data set in any format of [`Dataset::open`](mithridate_runtime::data::Dataset::open), from where the program is run.
+    /// The data set in any format of [`Dataset::open`](mithridate_runtime::data::Dataset::open), from where the
+    /// program is run.
     pub path: PathBuf,
     /// Seed of the split.
     pub split_seed: u64,
@@ -60,9 +63,13 @@ impl DataSettings {
 pub enum VictimKind {
     /// Unchanged images.
     Clean,
-    /// Images of the target class with random signs times ε added.
+    /// Images of the target classes with random signs times ε added.
     Random,
-    /// Images of the target class poisoned by the attack.
+    /// Images of the target classes blended with others, clipped to ε.
+    Watermark,
+    /// Images of the target classes poisoned against plain training and accuracy.
+    Erm,
+    /// Images of the target classes poisoned by the attack.
     Poison,
 }
 
@@ -72,6 +79,8 @@ impl VictimKind {
         match self {
             Self::Clean => "clean",
             Self::Random => "random",
+            Self::Watermark => "watermark",
+            Self::Erm => "erm",
             Self::Poison => "poison",
         }
     }
@@ -85,16 +94,9 @@ pub struct VictimsSettings {
     pub kinds: Vec<VictimKind>,
     /// Seeds of training; each kind is trained with each.
     pub seeds: Vec<u64>,
-    /// Architecture.
-    pub network: Architecture,
-    /// Training method.
-    pub method: Method,
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images in a batch.
-    pub batch: usize,
-    /// Learning rate of Adam.
-    pub rate: f64,
+    /// How they are trained; what is not said is as in the attack's lower level or the preset.
+    #[serde(default)]
+    pub training: TrainingSettings,
 }
 
 /// How victims are certified.
@@ -105,7 +107,7 @@ pub struct CertifySettings {
     pub alpha: Alpha,
     /// Samples that choose the class.
     pub n0: u64,
-    /// Test images of the target class.
+    /// Test images of the target classes.
     pub target: GroupSettings,
     /// Test images of the other classes.
     pub others: GroupSettings,
@@ -122,12 +124,6 @@ pub struct GroupSettings {
 }
 
 impl Config {
-    /// Settings of each victim.
-    pub fn victim_settings(&self) -> VictimSettings {
-        let VictimsSettings { network, method, epochs, batch, rate, .. } = self.victims;
-        VictimSettings { network, method, sigma: self.attack.sigma, epochs, batch, rate }
-    }
-
     fn check(&self) -> Result<(), Error> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
@@ -143,13 +139,9 @@ impl Config {
                 Err(Error::setting(name, "a list without repetition", &"a list with one"))
             }
         };
-        if self.victims.seeds.contains(&self.seed) {
-            let expected = "seeds other than the attack's, so that victims share no noise with it";
-            return Err(Error::setting("victims.seeds", expected, &format!("a list with {}", self.seed)));
-        }
-        let kinds: std::collections::BTreeSet<_> = self.victims.kinds.iter().collect();
+        let kinds: BTreeSet<_> = self.victims.kinds.iter().collect();
         distinct(kinds.len(), self.victims.kinds.len(), "victims.kinds")?;
-        let seeds: std::collections::BTreeSet<_> = self.victims.seeds.iter().collect();
+        let seeds: BTreeSet<_> = self.victims.seeds.iter().collect();
         distinct(seeds.len(), self.victims.seeds.len(), "victims.seeds")?;
         at_least_one("the number of victims.seeds", self.victims.seeds.len())?;
         at_least_one("certify.n0", self.certify.n0 as usize)?;
@@ -157,7 +149,7 @@ impl Config {
             at_least_one("certify inputs", group.inputs)?;
             at_least_one("certify n", group.n as usize)?;
         }
-        self.victim_settings().check()
+        self.victims.training.check()
     }
 }
 
@@ -167,33 +159,24 @@ impl Config {
 /// [`Error::Read`], [`Error::Config`].
 pub fn read_config(path: &Path) -> Result<Config, Error> {
     let text = fs::read_to_string(path).map_err(Error::read(path))?;
-    parse_toml(&text)
-        .and_then(|config: Config| config.check().map(|()| config).map_err(|error| error.to_string()))
+    parse_config(&text)
+        .and_then(|config| config.check().map(|()| config).map_err(|error| error.to_string()))
         .map_err(|problem| Error::Config { path: path.to_owned(), problem })
 }
 
-/// Reads TOML into settings, with an error that says the line and, for an unknown key, the nearest known one.
-pub(crate) fn parse_toml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
-    toml::from_str(text).map_err(|error| {
-        let line =
-            error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-        let message = error.message().lines().next().unwrap_or_default();
-        format!("line {line}: {}", suggest(message).unwrap_or_else(|| message.to_owned()))
-    })
-}
-
-/// Turns "unknown field `a`, expected one of `b`, `c`" into a sentence with the nearest of these.
-fn suggest(message: &str) -> Option<String> {
-    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let (kind, (unknown, known)) = (message.split(' ').nth(1)?, names.split_first()?);
-    if !message.starts_with("unknown ") || known.is_empty() {
-        return None;
-    }
-    let nearest = known
-        .iter()
-        .max_by(|a, b| strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b)))?;
-    let kind = if kind == "field" { "key" } else { "value" };
-    Some(format!("there is no {kind} '{unknown}'; did you mean '{nearest}'?"))
+/// Reads the text of an experiment, with what it doesn't say filled in from presets and attack.
+pub(super) fn parse_config(text: &str) -> Result<Config, String> {
+    // Once with types, for errors that name the line; once without, to know what was said.
+    let mut config: Config = parse_toml(text)?;
+    let whole: Table = parse_toml(text)?;
+    let table = |path: &[&str]| {
+        let start = Some(toml::Value::Table(whole.clone()));
+        let found = path.iter().fold(start, |value, key| value.and_then(|value| value.get(key).cloned()));
+        found.and_then(|value| value.as_table().cloned()).unwrap_or_default()
+    };
+    config.attack = attack_settings(&table(&["attack"]))?;
+    config.victims.training = training_settings(&table(&["victims", "training"]), Some(&config.attack))?;
+    Ok(config)
 }
 
 #[cfg(test)]
@@ -211,10 +194,10 @@ mod tests {
 
     #[test]
     fn the_example_is_read_and_written_back_alike() {
-        let config: Config = parse_toml(QUICK).unwrap();
+        let config = parse_config(QUICK).unwrap();
         config.check().unwrap();
         let text = toml::to_string(&config).unwrap();
-        assert_eq!(parse_toml::<Config>(&text).unwrap(), config);
+        assert_eq!(parse_config(&text).unwrap(), config);
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! A whole experiment from one TOML file: poison, victims trained from scratch, certification by `rscert`, results
-//! and report, all in one folder. Interrupted, it goes on where it stopped.
+//! and report, all in one folder. Interrupted or widened, it does only what is missing.
 
 mod certifier;
 mod config;
+mod estimate;
+mod plan;
 mod report;
 mod results;
 mod run;
+mod schedule;
 
 pub use certifier::Certifier;
-pub(crate) use config::parse_toml;
 pub use config::{
     CertifySettings, Config, DataSettings, GroupSettings, VictimKind, VictimsSettings, read_config,
 };
+pub use plan::{Group, Progress, Step, Work, plan};
 pub use results::{GroupResult, KindResult, Results, table};
-pub use run::{Outcome, run};
+pub use run::{Experiment, Outcome, PlannedStep};

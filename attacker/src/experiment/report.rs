@@ -9,7 +9,7 @@ use mithridate_runtime::{
 };
 
 use super::{Config, GroupResult, Results, VictimKind, results::Victim};
-use crate::{data::TrainingSet, poison::PoisonSet};
+use crate::{Error, data::TrainingSet, poison::PoisonSet};
 
 /// Images shown in the panel.
 const SHOWN: usize = 5;
@@ -21,9 +21,10 @@ pub(super) fn page(
     victims: &[Victim],
     training: &TrainingSet,
     poison: Option<&PoisonSet>,
-) -> String {
+) -> Result<String, Error> {
     let page = Page {
         results,
+        target: results.target_name(),
         rows: rows(results),
         headline: results.victims.get(&VictimKind::Poison).and_then(|kind| kind.target.relative_drop),
         random: results.victims.get(&VictimKind::Random).and_then(|kind| kind.target.relative_drop),
@@ -37,13 +38,14 @@ pub(super) fn page(
         config: toml::to_string(config).unwrap_or_default(),
         style: STYLE,
     };
-    page.render().unwrap_or_default()
+    page.render().map_err(|error| Error::Report(error.to_string()))
 }
 
 #[derive(Template)]
 #[template(path = "experiment.html")]
 struct Page<'a> {
     results: &'a Results,
+    target: String,
     rows: Vec<Row>,
     headline: Option<Interval>,
     random: Option<Interval>,
@@ -77,10 +79,7 @@ fn percent(interval: &Interval) -> String {
 fn rows(results: &Results) -> Vec<Row> {
     let mut rows = Vec::new();
     for (kind, result) in &results.victims {
-        let groups = [
-            (format!("class {}", results.target_class), &result.target),
-            ("other classes".into(), &result.others),
-        ];
+        let groups = [(results.target_name(), &result.target), ("other classes".into(), &result.others)];
         for (
             group,
             GroupResult {
@@ -122,7 +121,7 @@ fn curves(results: &Results, victims: &[Victim]) -> String {
         Curve { name, colour: colour(series), points: certified_accuracy_curve(&right, victim.target.len()) }
     });
     LineChart {
-        title: format!("Certified accuracy of class {} against radius", results.target_class),
+        title: format!("Certified accuracy of {} against radius", results.target_name()),
         x_label: "ℓ2 radius, images in [0, 1]".into(),
         y_label: "certified accuracy".into(),
         y_max: 1.0,
@@ -171,7 +170,7 @@ fn panel(training: &TrainingSet, poison: &PoisonSet) -> Vec<[String; 3]> {
         .take(SHOWN)
         .map(|number| {
             let (clean, poisoned) =
-                (training.data.pixels(poison.manifest.indices[number]), poison.pixels(number));
+                (training.data.pixels(poison.manifest.origin.indices[number]), poison.pixels(number));
             let difference: Vec<u8> = clean
                 .iter()
                 .zip(poisoned)

@@ -60,8 +60,8 @@ pub struct KindResult {
 pub struct Results {
     /// Name of the experiment.
     pub name: String,
-    /// Class attacked.
-    pub target_class: usize,
+    /// Classes attacked.
+    pub target_classes: Vec<usize>,
     /// Noise level.
     pub sigma: f64,
     /// Largest change of a pixel.
@@ -76,7 +76,7 @@ pub struct Results {
 type Radii = Vec<Vec<f64>>;
 
 pub(super) fn results(config: &Config, victims: &[Victim]) -> Results {
-    let target = config.attack.target_class;
+    let targets = &config.attack.target_classes;
     let mut kinds = BTreeMap::new();
     let mut clean: Option<(Radii, Radii)> = None;
     // Clean victims first: the others are compared with them.
@@ -110,12 +110,12 @@ pub(super) fn results(config: &Config, victims: &[Victim]) -> Results {
         };
         let (target_result, target_radii) = group(
             |victim| &victim.target,
-            accuracy(&|class| class == target),
+            accuracy(&|class| targets.contains(&class)),
             clean.as_ref().map(|clean| &clean.0),
         );
         let (others_result, others_radii) = group(
             |victim| &victim.others,
-            accuracy(&|class| class != target),
+            accuracy(&|class| !targets.contains(&class)),
             clean.as_ref().map(|clean| &clean.1),
         );
         if kind == VictimKind::Clean {
@@ -133,11 +133,20 @@ pub(super) fn results(config: &Config, victims: &[Victim]) -> Results {
     }
     Results {
         name: config.name.clone(),
-        target_class: target,
+        target_classes: targets.clone(),
         sigma: config.attack.sigma,
         epsilon: config.attack.epsilon,
         victims: kinds,
         machine: Machine::this(),
+    }
+}
+
+impl Results {
+    /// The classes attacked, in words: “class 8”, “classes 3, 8”.
+    pub fn target_name(&self) -> String {
+        let names: Vec<String> = self.target_classes.iter().map(ToString::to_string).collect();
+        let noun = if names.len() == 1 { "class" } else { "classes" };
+        format!("{noun} {}", names.join(", "))
     }
 }
 
@@ -157,9 +166,9 @@ fn standard_deviation(values: &[f64]) -> f64 {
 /// The results as a table for a terminal.
 pub fn table(results: &Results) -> String {
     let mut text = format!(
-        "{}: class {}, sigma {}, epsilon {}\n{:<8} {:<8} {:>6} {:>16} {:>9} {:>9} {:>9}  {}\n",
+        "{}: {}, sigma {}, epsilon {}\n{:<9} {:<10} {:>6} {:>16} {:>9} {:>9} {:>9}  {}\n",
         results.name,
-        results.target_class,
+        results.target_name(),
         results.sigma,
         results.epsilon,
         "victims",
@@ -172,14 +181,14 @@ pub fn table(results: &Results) -> String {
         "drop of ACR (95 % interval)"
     );
     for (kind, result) in &results.victims {
-        let target = format!("class {}", results.target_class);
+        let target = results.target_name();
         for (name, group) in [(target.as_str(), &result.target), ("others", &result.others)] {
             let drop = group.relative_drop.map_or_else(String::new, |Interval { value, low, high }| {
                 format!("{:.1} % ({:.1} to {:.1})", 100.0 * value, 100.0 * low, 100.0 * high)
             });
             let _ = writeln!(
                 text,
-                "{:<8} {:<8} {:>6} {:>16} {:>9.3} {:>9.1} {:>8.2}%  {}",
+                "{:<9} {:<10} {:>6} {:>16} {:>9.3} {:>9.1} {:>8.2}%  {}",
                 kind.name(),
                 name,
                 group.points,

@@ -1,27 +1,35 @@
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write,
     path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use mithridate_runtime::{
     data::{Dataset, Split},
-    evidence::{Record, read_evidence},
+    evidence::read_evidence,
     files::write_atomically,
 };
+use serde::Serialize;
 
 use super::{
     Certifier, Config, Results, VictimKind,
-    config::{GroupSettings, parse_toml},
+    config::GroupSettings,
+    estimate::Costs,
+    plan::{Group, Progress, Step, Work, plan},
     report,
     results::{Victim, results},
+    schedule::run_in_order,
 };
 use crate::{
     Error,
     data::TrainingSet,
-    device::DeviceChoice,
-    jobs::{PoisonJob, VictimJob, VictimReport, make_poison, names, train_victim},
-    poison::{Generator, PoisonSet},
+    jobs::{PoisonJob, Runner, VictimJob, VictimReport, make_poison, names, train_victim},
+    poison::PoisonSet,
 };
 
 /// What an experiment leaves.
@@ -33,100 +41,205 @@ pub struct Outcome {
     pub report: PathBuf,
 }
 
-/// Runs an experiment in a folder. What the folder holds of the same experiment is used, so that an interrupted
-/// run goes on where it stopped.
-///
-/// # Errors
-/// [`Error`]; what was finished is kept.
-pub fn run(
-    config: &Config,
-    folder: &Path,
-    device: DeviceChoice,
-    certifier: &Certifier,
-) -> Result<Outcome, Error> {
-    config.attack.check(usize::MAX)?;
-    let training = TrainingSet::open(&config.data.path, config.data.split())?;
-    config.attack.check(training.classes)?;
-    check_test_split(config, &training)?;
-    claim(config, folder)?;
-    let tensors = device.prepare()?;
-    let kinds = &config.victims.kinds;
-    let steps = 2 * kinds.len() * config.victims.seeds.len()
-        + kinds.iter().filter(|kind| **kind != VictimKind::Clean).count();
-    let mut step = 0;
-    let mut announce = |text: &str| {
-        step += 1;
-        eprintln!("[{step}/{steps}] {text}");
-    };
+/// A line of the plan that `--dry-run` prints.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedStep {
+    /// What it is.
+    pub name: String,
+    /// Where it leaves what it makes.
+    pub place: PathBuf,
+    /// Whether it is done, begun, or to do.
+    pub state: &'static str,
+    /// Estimate of the time it takes from its beginning, in seconds; 0 if it is done.
+    pub seconds: f64,
+}
 
-    let mut victims = Vec::new();
-    let mut sets = Vec::new();
-    for &kind in kinds {
-        if let Some(generator) = generator(config, kind) {
-            let place = folder.join(kind.name());
-            announce(&format!("poison set '{}'", kind.name()));
-            let job = PoisonJob {
-                generator,
-                target_class: config.attack.target_class,
-                epsilon: config.attack.epsilon,
-                seed: config.seed,
-                device,
-            };
-            let set = if PoisonSet::is_in(&place) {
-                let set = PoisonSet::read(&place, &training)?;
-                if !job.made(&set.manifest) {
-                    return Err(stale(&place, "was made with other settings"));
-                }
-                set
-            } else {
-                make_poison(&job, &training, tensors, &place)?
-            };
-            sets.push((kind, set));
-        }
+/// An experiment in its folder.
+///
+/// What is made lies under names that carry a hash of everything that goes into it, so that a second run, of the same
+/// experiment or of a widened one, does only what is missing.
+pub struct Experiment<'a> {
+    config: &'a Config,
+    folder: &'a Path,
+    training: TrainingSet,
+    steps: Vec<Step>,
+}
+
+impl<'a> Experiment<'a> {
+    /// Opens the data and makes the plan; finds what can't work before anything is begun.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], [`Error::Data`], [`Error::Network`].
+    pub fn new(config: &'a Config, folder: &'a Path) -> Result<Self, Error> {
+        config.attack.check(usize::MAX)?;
+        let training = TrainingSet::open(&config.data.path, config.data.split())?;
+        config.attack.check(training.classes)?;
+        check_test_split(config, &training)?;
+        let steps = plan(config, &training, folder)?;
+        Ok(Self { config, folder, training, steps })
     }
-    for &kind in kinds {
-        let poison = sets.iter().find(|(of, _)| *of == kind).map(|(_, set)| set);
-        for &seed in &config.victims.seeds {
-            let name = format!("{}-{seed}", kind.name());
-            let place = folder.join("models").join(&name);
-            announce(&format!("training victim {name}"));
-            let job = VictimJob { settings: config.victim_settings(), seed, device };
-            let report = if place.join(names::REPORT).is_file() {
-                let report = VictimReport::read(&place)?;
-                if !job.trained(&report, &training, poison) {
-                    return Err(stale(&place, "was trained on other data or with other settings"));
-                }
-                report
-            } else {
-                train_victim(&job, &training, poison, tensors, &place, &format!("training {name}"))?
-            };
-            announce(&format!("certifying victim {name}"));
-            let (target, others) = certify(config, folder, &name, training.classes, certifier)?;
-            victims.push(Victim { kind, seed, report, target, others });
-        }
+
+    /// The plan, with an estimate of the time from a few measurements on this machine.
+    ///
+    /// # Errors
+    /// [`Error`] if the measurements can't be made.
+    pub fn planned(&self, runner: &Runner) -> Result<Vec<PlannedStep>, Error> {
+        let open: Vec<Step> =
+            self.steps.iter().filter(|step| step.progress() != Progress::Done).cloned().collect();
+        let seconds = Costs::new(self.config, &self.training, runner).of(&open)?;
+        let known: BTreeMap<&PathBuf, f64> = open.iter().map(|step| &step.place).zip(seconds).collect();
+        Ok(self
+            .steps
+            .iter()
+            .map(|step| PlannedStep {
+                name: step.name.clone(),
+                place: step.place.clone(),
+                state: step.progress().name(),
+                seconds: known.get(&step.place).copied().unwrap_or(0.0),
+            })
+            .collect())
     }
-    let results = results(config, &victims);
-    let text = serde_json::to_string_pretty(&results).map_err(Error::write(folder))?;
-    let page = report::page(
-        config,
-        &results,
-        &victims,
-        &training,
-        sets.iter().find(|(kind, _)| *kind == VictimKind::Poison).map(|(_, set)| set),
-    );
-    let write = |name: &str, content: &str| {
-        let path = folder.join(name);
+
+    /// Does what is missing, `jobs` steps at a time, and writes results and report.
+    ///
+    /// # Errors
+    /// [`Error`]; what was finished is kept.
+    pub fn run(&self, runner: &Runner, certifier: &Certifier, jobs: usize) -> Result<Outcome, Error> {
+        fs::create_dir_all(self.folder.join("evidence")).map_err(Error::write(self.folder))?;
+        let text = toml::to_string(self.config).map_err(Error::write(self.folder))?;
+        self.write("config.toml", &text)?;
+        // Read once, whoever needs them.
+        let sets: Mutex<BTreeMap<VictimKind, PoisonSet>> = Mutex::default();
+        let needs: Vec<Vec<usize>> = self.steps.iter().map(|step| step.needs.clone()).collect();
+        let counter = AtomicUsize::new(0);
+        run_in_order(&needs, jobs, |number| {
+            let step = &self.steps[number];
+            let count = counter.fetch_add(1, Ordering::SeqCst) + 1;
+            eprintln!("[{count}/{}] {}", self.steps.len(), step.name);
+            let set_of = |kind: VictimKind| -> Option<PoisonSet> {
+                sets.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned()
+            };
+            match &step.work {
+                Work::Poison(kind, job) => {
+                    let set = self.poison(job, &step.place, &step.name, runner)?;
+                    sets.lock().unwrap_or_else(PoisonError::into_inner).insert(*kind, set);
+                    Ok(())
+                }
+                Work::Train(kind, job) => {
+                    self.train(job, set_of(*kind).as_ref(), &step.place, &step.name, runner)
+                }
+                Work::Certify(_, _, group, settings) => {
+                    let model = self.steps[step.needs[0]].place.join(names::MODEL);
+                    self.certify(&model, &step.place, *group, *settings, certifier)
+                }
+            }
+        })?;
+        let sets = sets.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let victims = self.victims()?;
+        let results = results(self.config, &victims);
+        let text = serde_json::to_string_pretty(&results).map_err(Error::write(self.folder))?;
+        let page =
+            report::page(self.config, &results, &victims, &self.training, sets.get(&VictimKind::Poison))?;
+        self.write("results.json", &text)?;
+        Ok(Outcome { results, report: self.write("report.html", &page)? })
+    }
+
+    fn write(&self, name: &str, content: &str) -> Result<PathBuf, Error> {
+        let path = self.folder.join(name);
         write_atomically(&path, |file| file.write_all(content.as_bytes())).map_err(Error::write(&path))?;
-        Ok::<PathBuf, Error>(path)
-    };
-    write("results.json", &text)?;
-    Ok(Outcome { results, report: write("report.html", &page)? })
+        Ok(path)
+    }
+
+    fn poison(
+        &self,
+        job: &PoisonJob,
+        place: &Path,
+        title: &str,
+        runner: &Runner,
+    ) -> Result<PoisonSet, Error> {
+        if !PoisonSet::is_in(place) {
+            return make_poison(job, &self.training, runner, place, title);
+        }
+        let set = PoisonSet::read(place, &self.training)?;
+        if job.made(&set.manifest) { Ok(set) } else { Err(stale(place, "was made with other settings")) }
+    }
+
+    fn train(
+        &self,
+        job: &VictimJob,
+        poison: Option<&PoisonSet>,
+        place: &Path,
+        title: &str,
+        runner: &Runner,
+    ) -> Result<(), Error> {
+        if !place.join(names::REPORT).is_file() {
+            return train_victim(job, &self.training, poison, runner, place, title).map(|_| ());
+        }
+        if job.trained(&VictimReport::read(place)?, &self.training, poison) {
+            return Ok(());
+        }
+        Err(stale(place, "was trained on other data or with other settings"))
+    }
+
+    /// Certifies a victim on a group of test images; every victim gets the same images and the same noise.
+    fn certify(
+        &self,
+        model: &Path,
+        evidence: &Path,
+        group: Group,
+        settings: GroupSettings,
+        certifier: &Certifier,
+    ) -> Result<(), Error> {
+        // Finished evidence is not even opened by the certifier; `read_evidence` has checked its hash.
+        if read_evidence(evidence).is_ok() {
+            return Ok(());
+        }
+        let (config, targets) = (self.config, &self.config.attack.target_classes);
+        let classes: Vec<String> = (0..self.training.classes)
+            .filter(|class| targets.contains(class) == (group == Group::Target))
+            .map(|class| class.to_string())
+            .collect();
+        let flags = [
+            ("--sigma", config.attack.sigma.to_string()),
+            ("--alpha", config.certify.alpha.to_string()),
+            ("--n0", config.certify.n0.to_string()),
+            ("--n", settings.n.to_string()),
+            ("--class", classes.join(",")),
+            ("--max", settings.inputs.to_string()),
+            ("--seed", config.seed.to_string()),
+        ];
+        certifier.certify(model, &config.data.path, evidence, &flags)
+    }
+
+    /// The victims with what was certified of them.
+    fn victims(&self) -> Result<Vec<Victim>, Error> {
+        let mut victims = Vec::new();
+        for (number, step) in self.steps.iter().enumerate() {
+            let Work::Train(kind, job) = &step.work else { continue };
+            let records = |wanted: Group| {
+                let evidence = self.steps.iter().find(|other| {
+                    other.needs == [number]
+                        && matches!(other.work, Work::Certify(_, _, group, _) if group == wanted)
+                });
+                evidence.map_or(Ok(Vec::new()), |step| Ok::<_, Error>(read_evidence(&step.place)?.records))
+            };
+            victims.push(Victim {
+                kind: *kind,
+                seed: job.seed,
+                report: VictimReport::read(&step.place)?,
+                target: records(Group::Target)?,
+                others: records(Group::Others)?,
+            });
+        }
+        Ok(victims)
+    }
 }
 
 /// Finds what can't work with the test images before the attack, not after it.
 fn check_test_split(config: &Config, training: &TrainingSet) -> Result<(), Error> {
     let test = Dataset::open(&config.data.path, Split::Test)?;
-    config.victims.network.layers(training.data.shape(), training.classes)?;
+    config.victims.training.network.layers(training.data.shape(), training.classes)?;
+    config.attack.network.layers(training.data.shape(), training.classes)?;
     let (found, expected) = (test.shape(), training.data.shape());
     if found != expected {
         return Err(Error::setting(
@@ -135,11 +248,11 @@ fn check_test_split(config: &Config, training: &TrainingSet) -> Result<(), Error
             &format!("{found:?}"),
         ));
     }
-    let target = config.attack.target_class;
-    let of_target = test.labels().iter().filter(|&&label| usize::from(label) == target).count();
+    let targets = &config.attack.target_classes;
+    let of_target = test.labels().iter().filter(|&&label| targets.contains(&usize::from(label))).count();
     if of_target == 0 || of_target == test.len() {
         let expected = format!("at least 1 and less than all {}", test.len());
-        return Err(Error::setting("the number of test images of the target class", expected, &of_target));
+        return Err(Error::setting("the number of test images of the target classes", expected, &of_target));
     }
     if let Some(label) = test.labels().iter().find(|&&label| usize::from(label) >= training.classes) {
         let expected = format!("one of the {} classes of the training images", training.classes);
@@ -149,66 +262,5 @@ fn check_test_split(config: &Config, training: &TrainingSet) -> Result<(), Error
 }
 
 fn stale(place: &Path, why: &str) -> Error {
-    Error::write(place)(format!(
-        "what it holds {why}; move the experiment's folder away, or give this one another name"
-    ))
-}
-
-/// Makes the folder this experiment's, or fails if it is another's.
-fn claim(config: &Config, folder: &Path) -> Result<(), Error> {
-    fs::create_dir_all(folder.join("evidence")).map_err(Error::write(folder))?;
-    let path = folder.join("config.toml");
-    if path.is_file() {
-        let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
-        let there: Config = parse_toml(&text).map_err(Error::read(&path))?;
-        if there == *config {
-            return Ok(());
-        }
-        return Err(Error::write(folder)(
-            "it holds an experiment with other settings; give this one another name, or move the folder away",
-        ));
-    }
-    let text = toml::to_string(config).map_err(Error::write(&path))?;
-    write_atomically(&path, |file| file.write_all(text.as_bytes())).map_err(Error::write(&path))
-}
-
-fn generator(config: &Config, kind: VictimKind) -> Option<Generator> {
-    match kind {
-        VictimKind::Clean => None,
-        VictimKind::Random => Some(Generator::Random),
-        VictimKind::Poison => Some(Generator::Bilevel(Box::new(config.attack.clone()))),
-    }
-}
-
-/// Certifies a victim on both groups of test images, the target class and the others; every victim gets the same images
-/// and the same noise.
-fn certify(
-    config: &Config,
-    folder: &Path,
-    name: &str,
-    classes: usize,
-    certifier: &Certifier,
-) -> Result<(Vec<Record>, Vec<Record>), Error> {
-    let target = config.attack.target_class;
-    let others: Vec<String> =
-        (0..classes).filter(|&class| class != target).map(|class| class.to_string()).collect();
-    let one = |group: &str, classes: String, settings: GroupSettings| {
-        let evidence = folder.join("evidence").join(format!("{name}-{group}.jsonl"));
-        let flags = [
-            ("--sigma", config.attack.sigma.to_string()),
-            ("--alpha", config.certify.alpha.to_string()),
-            ("--n0", config.certify.n0.to_string()),
-            ("--n", settings.n.to_string()),
-            ("--class", classes),
-            ("--max", settings.inputs.to_string()),
-            ("--seed", config.seed.to_string()),
-        ];
-        let model = folder.join("models").join(name).join(names::MODEL);
-        certifier.certify(&model, &config.data.path, &evidence, &flags)?;
-        Ok::<_, Error>(read_evidence(&evidence)?.records)
-    };
-    Ok((
-        one("target", target.to_string(), config.certify.target)?,
-        one("others", others.join(","), config.certify.others)?,
-    ))
+    Error::write(place)(format!("what it holds {why}, though its name says otherwise; move it away"))
 }

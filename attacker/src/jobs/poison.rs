@@ -1,106 +1,355 @@
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::Write,
     path::Path,
 };
 
-use super::names;
+use mithridate_runtime::{
+    data::{read_idx, write_idx},
+    files::write_atomically,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Runner, check_identity, identity, names, remove};
 use crate::{
     Error,
-    attack::{AttackData, check_epsilon, optimise, random_signs},
-    data::{Images, TrainingSet},
-    device::DeviceChoice,
-    poison::{Generator, Manifest, PoisonSet, SourceData, round_to_bytes},
+    attack::{
+        Attack, AttackData, AttackPosition, AttackSettings, StepReport, certified_acr, check_classes,
+        check_epsilon, check_share, random_signs, watermark,
+    },
+    checkpoint::{self, Clock},
+    data::{Images, TrainingSet, to_unit_range},
+    poison::{Generator, Manifest, Origin, PoisonSet, Selected, round_to_bytes},
+    random::Domain,
+    training::{Training, TrainingSettings},
 };
 
 /// One poison set to make.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PoisonJob {
     /// How.
     pub generator: Generator,
-    /// Class to poison.
-    pub target_class: usize,
+    /// Classes to poison.
+    pub target_classes: Vec<usize>,
+    /// Share of their training images to poison.
+    pub poisoned_share: f64,
     /// Largest change of a pixel, ℓ∞ in \[0, 1\].
     pub epsilon: f64,
     /// Seed of all random numbers.
     pub seed: u64,
-    /// Device.
-    pub device: DeviceChoice,
+}
+
+/// A checkpoint of an attack, but for its tensors.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    job: String,
+    attack: AttackPosition,
+}
+
+/// A candidate poison set on disk.
+struct Candidate {
+    restart: usize,
+    step: usize,
+    bytes: Vec<u8>,
 }
 
 impl PoisonJob {
+    /// A job that poisons as an attack's settings say.
+    pub fn with(generator: Generator, settings: &AttackSettings, seed: u64) -> Self {
+        let AttackSettings { target_classes, poisoned_share, epsilon, .. } = settings;
+        let (poisoned_share, epsilon) = (*poisoned_share, *epsilon);
+        Self { generator, target_classes: target_classes.clone(), poisoned_share, epsilon, seed }
+    }
+
     /// Whether a set was made by this job, on whatever device.
     pub fn made(&self, manifest: &Manifest) -> bool {
-        (&self.generator, self.target_class, self.epsilon, self.seed)
-            == (&manifest.generator, manifest.target_class, manifest.epsilon, manifest.seed)
+        let Origin { generator, target_classes, poisoned_share, epsilon, seed, .. } = &manifest.origin;
+        let (poisoned_share, epsilon, seed) = (*poisoned_share, *epsilon, *seed);
+        *self
+            == Self {
+                generator: generator.clone(),
+                target_classes: target_classes.clone(),
+                poisoned_share,
+                epsilon,
+                seed,
+            }
+    }
+
+    /// Refuses a job that can't be done on these data.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn check(&self, training: &TrainingSet) -> Result<(), Error> {
+        check_epsilon(self.epsilon)?;
+        check_share("poisoned_share", self.poisoned_share)?;
+        check_classes(&self.target_classes, training.classes)?;
+        for &class in &self.target_classes {
+            if training.of_classes(&training.training, &[class]).is_empty() {
+                let expected = "classes with training images";
+                return Err(Error::setting("target_classes", expected, &class));
+            }
+        }
+        match &self.generator {
+            Generator::Bilevel(settings) => settings.check(training.classes),
+            Generator::Random | Generator::Watermark => Ok(()),
+        }
     }
 }
 
-/// Makes a poison set in a folder, with a run log beside it if it is optimised.
+/// Makes a poison set in a folder, with a run log beside it if it is optimised. An attack that was interrupted there goes
+/// on at its last checkpoint and makes the same poison.
 ///
 /// # Errors
 /// [`Error`]; nothing is left in the folder that could be taken for a poison set.
 pub fn make_poison(
     job: &PoisonJob,
     training: &TrainingSet,
-    device: tch::Device,
+    runner: &Runner,
     folder: &Path,
+    title: &str,
 ) -> Result<PoisonSet, Error> {
-    check_epsilon(job.epsilon)?;
+    job.check(training)?;
     if PoisonSet::is_in(folder) {
         return Err(Error::write(folder)("it holds a poison set already; choose another folder"));
     }
-    let indices = training.of_class(&training.training, job.target_class);
-    if job.target_class >= training.classes || indices.is_empty() {
-        let expected = format!("a class with training images (0 to {})", training.classes - 1);
-        return Err(Error::setting("target_class", expected, &job.target_class));
-    }
     // Known before the work starts, not after it.
     fs::create_dir_all(folder).map_err(Error::write(folder))?;
+    let indices = training.to_poison(&job.target_classes, job.poisoned_share);
     let clean: Vec<u8> = indices.iter().flat_map(|&index| training.data.pixels(index)).copied().collect();
-    let bytes = match &job.generator {
-        Generator::Random => random_signs(&clean, job.epsilon, job.seed),
-        Generator::Bilevel(settings) => {
-            let path = folder.join(names::LOG);
-            let mut log = File::create(&path).map_err(Error::write(&path))?;
-            let others: Vec<usize> = training
+    let (bytes, selected) = match &job.generator {
+        Generator::Random => (random_signs(&clean, job.epsilon, job.seed), None),
+        Generator::Watermark => {
+            let others: Vec<&[u8]> = training
                 .training
                 .iter()
-                .copied()
-                .filter(|index| indices.binary_search(index).is_err())
+                .filter(|&&index| !job.target_classes.contains(&usize::from(training.data.labels()[index])))
+                .map(|&index| training.data.pixels(index))
                 .collect();
-            let validation = training.of_class(&training.validation, job.target_class);
-            let images = |indices: &[usize]| Images::select(&training.data, indices, device);
-            let (clean_images, target, validation) = (images(&others), images(&indices), images(&validation));
-            let data = AttackData {
-                clean: &clean_images,
-                target: &target.pixels,
-                validation: &validation.pixels,
-                classes: training.classes,
-            };
-            let poison = optimise(data, settings, job.seed, |report| {
-                let line = serde_json::to_string(report).map_err(Error::write(&path))?;
-                writeln!(log, "{line}").map_err(Error::write(&path))
-            })?;
-            round_to_bytes(&poison, &clean, job.epsilon)
+            if others.is_empty() {
+                return Err(Error::setting("the number of other training images", "at least 1", &0));
+            }
+            let size = training.data.shape().iter().product();
+            (watermark(&clean, &others, size, job.epsilon, job.seed), None)
+        }
+        Generator::Bilevel(settings) => {
+            let attack =
+                Bilevel { job, settings, training, runner, folder, title, indices: &indices, clean: &clean };
+            attack.run()?
         }
     };
-    let manifest = Manifest {
-        schema: String::new(),
-        tool: String::new(),
-        data: SourceData { images_sha256: String::new(), labels_sha256: String::new() },
-        split: training.split,
-        target_class: job.target_class,
+    let origin = Origin {
+        target_classes: job.target_classes.clone(),
+        poisoned_share: job.poisoned_share,
         epsilon: job.epsilon,
-        largest_change: 0,
         generator: job.generator.clone(),
+        selected,
         seed: job.seed,
-        device: job.device.to_string(),
+        device: runner.device.to_string(),
         threads: tch::get_num_threads().try_into().unwrap_or(0),
         indices,
-        images_sha256: String::new(),
     };
-    let mut set = PoisonSet::new(manifest, training, bytes)?;
-    set.write(folder)?;
+    let mut set = PoisonSet::new(origin, training, bytes)?;
+    set.write(folder, training)?;
+    remove(&folder.join(names::CHECKPOINT))?;
     Ok(set)
+}
+
+/// An attack by bilevel optimisation, in its folder.
+struct Bilevel<'a> {
+    job: &'a PoisonJob,
+    settings: &'a AttackSettings,
+    training: &'a TrainingSet,
+    runner: &'a Runner,
+    folder: &'a Path,
+    title: &'a str,
+    /// Images to poison, and their bytes.
+    indices: &'a [usize],
+    clean: &'a [u8],
+}
+
+impl Bilevel<'_> {
+    fn run(&self) -> Result<(Vec<u8>, Option<Selected>), Error> {
+        let images = |indices: &[usize]| Images::select(&self.training.data, indices, self.runner.tensors);
+        let others: Vec<usize> = self
+            .training
+            .training
+            .iter()
+            .copied()
+            .filter(|index| self.indices.binary_search(index).is_err())
+            .collect();
+        let validation = self.training.of_classes(&self.training.validation, &self.job.target_classes);
+        let (clean, target, validation) = (images(&others), images(self.indices), images(&validation));
+        let data = AttackData {
+            clean: &clean,
+            target: &target,
+            validation: &validation,
+            classes: self.training.classes,
+        };
+        let mut candidates = self.candidates(data)?;
+        if candidates.len() == 1 {
+            return Ok((candidates.remove(0).bytes, None));
+        }
+        let selected = self.select(data, &candidates)?;
+        let chosen = candidates
+            .into_iter()
+            .find(|candidate| (candidate.restart, candidate.step) == (selected.restart, selected.step));
+        Ok((chosen.map(|candidate| candidate.bytes).unwrap_or_default(), Some(selected)))
+    }
+
+    /// Makes the attacks that are not finished, and returns what they came to.
+    fn candidates(&self, data: AttackData<'_>) -> Result<Vec<Candidate>, Error> {
+        let place = self.folder.join(names::CHECKPOINT);
+        let source =
+            (&self.training.data.images_sha256, &self.training.data.labels_sha256, self.training.split);
+        let job = identity(&(self.job, source));
+        let mut saved = if place.is_file() {
+            let (saved, tensors): (Saved, _) = checkpoint::read(&place, self.runner.tensors)?;
+            check_identity(&saved.job, &job, self.folder)?;
+            Some((saved.attack, tensors))
+        } else {
+            None
+        };
+        self.cut_log(saved.as_ref().map_or((0, 0), |(position, _)| (position.restart, position.step)))?;
+        let mut clock = Clock::new(self.runner.checkpoint_every);
+        let path = self.folder.join(names::LOG);
+        let mut log =
+            OpenOptions::new().create(true).append(true).open(&path).map_err(Error::write(&path))?;
+        for restart in saved.as_ref().map_or(0, |(position, _)| position.restart)..self.settings.restarts {
+            let mut attack = match saved.take() {
+                Some((position, tensors)) => {
+                    eprintln!("{}: going on after step {}", self.title, position.step);
+                    Attack::resume(data, self.settings, self.job.seed, &position, tensors)?
+                }
+                None => Attack::new(data, self.settings, self.job.seed, restart)?,
+            };
+            let snapshots = self.snapshots(attack.steps());
+            let title = if restart == 0 {
+                self.title.to_owned()
+            } else {
+                format!("{}, restart {restart}", self.title)
+            };
+            attack.run(&title, |attack, report| {
+                let mut line = serde_json::to_string(report).map_err(Error::write(&path))?;
+                line.push('\n');
+                log.write_all(line.as_bytes()).map_err(Error::write(&path))?;
+                if snapshots.contains(&attack.steps_made()) {
+                    self.keep(attack, restart)?;
+                }
+                if clock.is_due() {
+                    let (position, tensors) = attack.state();
+                    checkpoint::write(&place, &Saved { job: job.clone(), attack: position }, &tensors)?;
+                }
+                Ok(())
+            })?;
+        }
+        let steps = self.settings.total_steps(self.indices.len());
+        let mut candidates = Vec::new();
+        for restart in 0..self.settings.restarts {
+            for step in self.snapshots(steps) {
+                let bytes = read_idx(&self.candidate(restart, step))?.bytes;
+                candidates.push(Candidate { restart, step, bytes });
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Steps after which poison is kept as a candidate.
+    fn snapshots(&self, steps: usize) -> Vec<usize> {
+        let mut after: Vec<usize> = (1..=self.settings.snapshots)
+            .map(|part| (steps * part / self.settings.snapshots).max(1))
+            .collect();
+        after.dedup();
+        after
+    }
+
+    fn candidate(&self, restart: usize, step: usize) -> std::path::PathBuf {
+        self.folder.join(names::CANDIDATES).join(format!("{restart}-{step}-images-idx4-ubyte"))
+    }
+
+    fn keep(&self, attack: &Attack<'_>, restart: usize) -> Result<(), Error> {
+        let bytes = round_to_bytes(attack.poison(), self.clean, self.job.epsilon);
+        let folder = self.folder.join(names::CANDIDATES);
+        fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
+        let [c, h, w] = self.training.data.shape();
+        write_idx(&self.candidate(restart, attack.steps_made()), &[self.indices.len(), c, h, w], &bytes)?;
+        Ok(())
+    }
+
+    /// Takes lines out of the log that the run will write again.
+    fn cut_log(&self, position: (usize, usize)) -> Result<(), Error> {
+        let path = self.folder.join(names::LOG);
+        let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
+        let kept: String = text
+            .lines()
+            .filter_map(|line| Some((line, serde_json::from_str::<StepReport>(line).ok()?)))
+            .filter(|(_, report)| (report.restart, report.step) < position)
+            .map(|(line, _)| format!("{line}\n"))
+            .collect();
+        write_atomically(&path, |file| file.write_all(kept.as_bytes())).map_err(Error::write(&path))
+    }
+
+    /// Trains networks on each candidate, certifies them on validation images, and names the best candidate.
+    fn select(&self, data: AttackData<'_>, candidates: &[Candidate]) -> Result<Selected, Error> {
+        let path = self.folder.join(names::SELECTION);
+        let before: Vec<Selected> = fs::read_to_string(&path)
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        let selection = &self.settings.selection;
+        let settings = TrainingSettings {
+            network: self.settings.network,
+            method: self.settings.method,
+            sigma: self.settings.sigma,
+            smoothadv: self.settings.smoothadv,
+            macer: self.settings.macer,
+            crop: self.settings.crop,
+            flip: self.settings.flip,
+            frozen_bn: self.settings.frozen_bn,
+            epochs: selection.epochs,
+            batch: selection.batch,
+            ..TrainingSettings::default()
+        };
+        let mut results = Vec::new();
+        for (number, candidate) in candidates.iter().enumerate() {
+            let known = before
+                .iter()
+                .find(|known| (known.restart, known.step) == (candidate.restart, candidate.step));
+            if let Some(known) = known.filter(|known| known.acr.len() == selection.victims) {
+                results.push(known.clone());
+                continue;
+            }
+            let pixels = to_unit_range(&candidate.bytes, self.indices.len(), self.training.data.shape());
+            let pixels = pixels.to_device(self.runner.tensors);
+            let images = Images {
+                pixels: tch::Tensor::cat(&[&data.clean.pixels, &pixels], 0),
+                labels: tch::Tensor::cat(&[&data.clean.labels, &data.target.labels], 0),
+            };
+            let mut acr = Vec::new();
+            for victim in 0..selection.victims {
+                let seed = self.job.seed.wrapping_add(victim as u64);
+                let title = format!("trying candidate {} of {}", number + 1, candidates.len());
+                let mut training = Training::new(&images, data.classes, settings, Domain::Selection, seed)?;
+                training.run(&title, |_| Ok(()))?;
+                acr.push(certified_acr(
+                    training.network(),
+                    data.validation,
+                    settings.sigma,
+                    selection,
+                    self.job.seed,
+                )?);
+            }
+            let result = Selected { restart: candidate.restart, step: candidate.step, acr };
+            results.push(result);
+            let lines: Result<String, serde_json::Error> =
+                results.iter().map(|result| Ok(serde_json::to_string(result)? + "\n")).collect();
+            let lines = lines.map_err(Error::write(&path))?;
+            write_atomically(&path, |file: &mut File| file.write_all(lines.as_bytes()))
+                .map_err(Error::write(&path))?;
+        }
+        results
+            .into_iter()
+            .min_by(|a, b| a.mean_acr().total_cmp(&b.mean_acr()))
+            .ok_or_else(|| Error::setting("restarts", "at least 1", &0))
+    }
 }

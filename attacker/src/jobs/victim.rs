@@ -7,25 +7,31 @@ use mithridate_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::names;
+use super::{Runner, check_identity, identity, names};
 use crate::{
     Error,
+    checkpoint::{self, Clock},
     data::{Images, TrainingSet},
-    device::DeviceChoice,
     networks::{ExportOptions, write_weights},
     poison::PoisonSet,
-    training::{Method, VictimSettings, accuracy_by_class, train},
+    random::Domain,
+    training::{Method, Training, TrainingPosition, TrainingSettings, accuracy_by_class},
 };
 
 /// One victim to train.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct VictimJob {
     /// How.
-    pub settings: VictimSettings,
+    pub settings: TrainingSettings,
     /// Seed of weights, order and noise.
     pub seed: u64,
-    /// Device.
-    pub device: DeviceChoice,
+}
+
+/// A checkpoint of a training, but for its tensors.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    job: String,
+    training: TrainingPosition,
 }
 
 impl VictimJob {
@@ -59,7 +65,7 @@ pub struct VictimReport {
     /// Program and version.
     pub tool: String,
     /// How it was trained.
-    pub settings: VictimSettings,
+    pub settings: TrainingSettings,
     /// Seed.
     pub seed: u64,
     /// Device.
@@ -97,7 +103,7 @@ impl VictimReport {
 }
 
 /// Trains a victim from scratch on clean or poisoned data, tests it, and leaves weights, ONNX model and report in a
-/// folder.
+/// folder. A training that was interrupted there goes on at its last checkpoint and ends the same.
 ///
 /// # Errors
 /// [`Error`].
@@ -105,7 +111,7 @@ pub fn train_victim(
     job: &VictimJob,
     training: &TrainingSet,
     poison: Option<&PoisonSet>,
-    device: tch::Device,
+    runner: &Runner,
     folder: &Path,
     title: &str,
 ) -> Result<VictimReport, Error> {
@@ -119,18 +125,34 @@ pub fn train_victim(
             problem: format!("it is trained on images of {:?}", training.data.shape()),
         });
     }
-    let images = Images::select(&training.data, &training.training, device);
+    let images = Images::select(&training.data, &training.training, runner.tensors);
     if let Some(poison) = poison {
         replace(&images, training, poison);
     }
     let training_data_sha256 = hash(training, poison);
     let started = Instant::now();
-    let network = train(&images, training.classes, &job.settings, job.seed, title)?;
+    let place = folder.join(names::CHECKPOINT);
+    let own = identity(&(&job.settings, job.seed, &training_data_sha256));
+    let mut progress = Training::new(&images, training.classes, job.settings, Domain::Victim, job.seed)?;
+    if place.is_file() {
+        let (saved, tensors): (Saved, Vec<tch::Tensor>) = checkpoint::read(&place, runner.tensors)?;
+        check_identity(&saved.job, &own, folder)?;
+        progress.restore(saved.training, &tensors);
+    }
+    let mut clock = Clock::new(runner.checkpoint_every);
+    progress.run(title, |training| {
+        if clock.is_due() {
+            let (position, tensors) = training.state();
+            checkpoint::write(&place, &Saved { job: own.clone(), training: position }, &tensors)?;
+        }
+        Ok(())
+    })?;
+    let network = progress.into_network();
     let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
 
     let all: Vec<usize> =
         (0..test.len()).filter(|&index| usize::from(test.labels()[index]) < training.classes).collect();
-    let counts = accuracy_by_class(&network, &Images::select(&test, &all, device));
+    let counts = accuracy_by_class(&network, &Images::select(&test, &all, runner.tensors));
     let poison_sha256 = poison.map(|poison| poison.manifest.images_sha256.clone());
     let metadata = ModelMetadata {
         training_method: Some(job.settings.method.name().into()),
@@ -147,7 +169,7 @@ pub fn train_victim(
         tool: concat!("pacd ", env!("CARGO_PKG_VERSION")).into(),
         settings: job.settings,
         seed: job.seed,
-        device: job.device.to_string(),
+        device: runner.device.to_string(),
         training_data_sha256,
         poison_sha256,
         test_accuracy: counts
@@ -160,6 +182,7 @@ pub fn train_victim(
     let path = folder.join(names::REPORT);
     let text = serde_json::to_string_pretty(&report).map_err(Error::write(&path))?;
     write_atomically(&path, |file| file.write_all(text.as_bytes())).map_err(Error::write(&path))?;
+    super::remove(&place)?;
     Ok(report)
 }
 

@@ -57,11 +57,11 @@ fn ones(shape: &[i64]) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::networks::Architecture;
+    use crate::{networks::Architecture, random::Domain};
 
     fn start(architecture: Architecture) -> (Vec<Layer>, Vec<Tensor>) {
         let layers = architecture.layers([3, 32, 32], 10).unwrap();
-        let tensors = architecture.initialization().parameters(&layers, Random::new(2));
+        let tensors = architecture.initialization().parameters(&layers, Random::new(Domain::Data, 2));
         (layers, tensors)
     }
 
@@ -89,7 +89,10 @@ mod tests {
     fn batch_norm_starts_as_the_identity() {
         let (layers, _) = start(Architecture::ResNet20);
         let norm = [Layer::BatchNorm2d { channels: 2 }];
-        assert_eq!(Initialization::HeNormal.parameters(&norm, Random::new(2)), [ones(&[2]), zeros(&[2])]);
+        assert_eq!(
+            Initialization::HeNormal.parameters(&norm, Random::new(Domain::Data, 2)),
+            [ones(&[2]), zeros(&[2])]
+        );
         assert_eq!(buffers(&norm), [zeros(&[2]), ones(&[2])]);
         assert_eq!(buffers(&layers).len(), 38);
     }
@@ -98,7 +101,9 @@ mod tests {
     #[test]
     fn lenet_starts_uniform_from_the_stream_of_each_tensor() {
         let (_, tensors) = start(Architecture::LeNet);
-        let stream = |key, shape: &[i64], bound| Random::new(2).uniform(Purpose::Weights, key, shape, bound);
+        let stream = |key, shape: &[i64], bound| {
+            Random::new(Domain::Data, 2).uniform(Purpose::Weights, key, shape, bound)
+        };
         assert_eq!(tensors.len(), 8);
         assert_eq!(tensors[0], stream(0, &[20, 3, 5, 5], 1.0 / 75_f64.sqrt()));
         assert_eq!(tensors[1], stream(1, &[20], 1.0 / 75_f64.sqrt()));

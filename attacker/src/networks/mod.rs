@@ -15,7 +15,7 @@ pub use initialization::Initialization;
 pub use layer::Layer;
 pub use weights::{read_weights, write_weights};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::{Error, parameters::Parameters, random::Random};
 
@@ -118,6 +118,17 @@ impl Network {
     /// the running ones move by a tenth. Without batch normalisation the same as [`Network::forward`].
     pub fn forward_training(&self, images: &Tensor) -> Tensor {
         self.run(&self.parameters, images, Statistics::Batch)
+    }
+
+    /// All tensors that training changes, parameters before running statistics: to be saved.
+    pub fn state(&self) -> impl Iterator<Item = &Tensor> {
+        self.parameters.tensors().iter().chain(self.buffers.tensors())
+    }
+
+    /// Takes up a state that was saved.
+    pub fn restore(&mut self, state: &[Tensor]) {
+        let own = self.parameters.tensors_mut().iter_mut().chain(self.buffers.tensors_mut());
+        no_grad(|| own.zip(state).for_each(|(own, saved)| own.copy_(saved)));
     }
 
     fn run(&self, parameters: &Parameters, images: &Tensor, statistics: Statistics) -> Tensor {

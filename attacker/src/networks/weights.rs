@@ -126,14 +126,14 @@ fn tensor(file: &SafeTensors<'_>, name: &str, shape: &[i64]) -> Result<Tensor, S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{Purpose, Random};
+    use crate::random::{Domain, Purpose, Random};
 
     fn images() -> Tensor {
-        Random::new(6).normal(Purpose::TrainingNoise, 0, &[3, 1, 6, 5], Device::Cpu)
+        Random::new(Domain::Data, 6).normal(Purpose::TrainingNoise, 0, &[3, 1, 6, 5], Device::Cpu)
     }
 
     fn network(architecture: Architecture) -> Network {
-        Network::new(architecture, [1, 6, 5], 4, Random::new(5), Device::Cpu).unwrap()
+        Network::new(architecture, [1, 6, 5], 4, Random::new(Domain::Data, 5), Device::Cpu).unwrap()
     }
 
     #[test]

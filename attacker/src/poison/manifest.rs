@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::{attack::AttackSettings, data::SplitSettings};
 
 /// Name and version of the format.
-pub(super) const SCHEMA: &str = "mithridate-poison/1";
+pub(super) const SCHEMA: &str = "mithridate-poison/2";
 
 /// What a poison set is and how it was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,15 +16,30 @@ pub struct Manifest {
     pub data: SourceData,
     /// How that was split; the poison replaces training images only.
     pub split: SplitSettings,
-    /// Class of all poisoned images; their labels are unchanged.
-    pub target_class: usize,
-    /// Largest change of a pixel that was allowed, ℓ∞ in \[0, 1\].
-    pub epsilon: f64,
     /// Largest change found in the stored bytes, in steps of 1/255; checked when the set is written and when it is
     /// read beside its data.
     pub largest_change: u8,
+    /// SHA-256 of the file of images; empty until it is written.
+    pub images_sha256: String,
+    /// How and for what it was made.
+    #[serde(flatten)]
+    pub origin: Origin,
+}
+
+/// How and for what a poison set was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Classes of the poisoned images; their labels are unchanged.
+    pub target_classes: Vec<usize>,
+    /// Share of the training images of these classes that were poisoned.
+    pub poisoned_share: f64,
+    /// Largest change of a pixel that was allowed, ℓ∞ in \[0, 1\].
+    pub epsilon: f64,
     /// How the images were made.
     pub generator: Generator,
+    /// Which of several candidates it is, if there were several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub selected: Option<Selected>,
     /// Seed of all random numbers.
     pub seed: u64,
     /// Device it was made on.
@@ -33,8 +48,6 @@ pub struct Manifest {
     pub threads: usize,
     /// Indices of the training images they replace, ascending.
     pub indices: Vec<usize>,
-    /// SHA-256 of the file of images.
-    pub images_sha256: String,
 }
 
 /// A training set, by content.
@@ -46,6 +59,24 @@ pub struct SourceData {
     pub labels_sha256: String,
 }
 
+/// A candidate among several poison sets, and what networks trained on it came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Selected {
+    /// The restart it comes from, from 0.
+    pub restart: usize,
+    /// Step after which it was taken.
+    pub step: usize,
+    /// Average certified radius of each network trained on it, on validation images.
+    pub acr: Vec<f64>,
+}
+
+impl Selected {
+    /// Mean over the networks.
+    pub fn mean_acr(&self) -> f64 {
+        self.acr.iter().sum::<f64>() / self.acr.len().max(1) as f64
+    }
+}
+
 /// How poison was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -54,4 +85,6 @@ pub enum Generator {
     Bilevel(Box<AttackSettings>),
     /// By coin flips.
     Random,
+    /// By blending with images of other classes.
+    Watermark,
 }

@@ -6,5 +6,5 @@
 mod manifest;
 mod set;
 
-pub use manifest::{Generator, Manifest, SourceData};
+pub use manifest::{Generator, Manifest, Origin, Selected, SourceData};
 pub use set::{PoisonSet, levels, round_to_bytes};

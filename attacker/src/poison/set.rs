@@ -11,7 +11,7 @@ use mithridate_runtime::{
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    Manifest,
+    Manifest, Origin,
     manifest::{SCHEMA, SourceData},
 };
 use crate::{Error, data::TrainingSet};
@@ -59,14 +59,20 @@ pub struct PoisonSet {
 }
 
 impl PoisonSet {
-    /// From poisoned bytes in the order of `manifest.indices`; fills in hash, schema and the largest change.
+    /// From poisoned bytes in the order of `origin.indices`.
     ///
     /// # Errors
     /// [`Error::Poison`] if a byte is further from the clean one than ε allows.
-    pub fn new(mut manifest: Manifest, training: &TrainingSet, bytes: Vec<u8>) -> Result<Self, Error> {
-        manifest.schema = SCHEMA.into();
-        manifest.tool = concat!("pacd ", env!("CARGO_PKG_VERSION")).into();
-        manifest.data = source_of(&training.data);
+    pub fn new(origin: Origin, training: &TrainingSet, bytes: Vec<u8>) -> Result<Self, Error> {
+        let manifest = Manifest {
+            schema: SCHEMA.into(),
+            tool: concat!("pacd ", env!("CARGO_PKG_VERSION")).into(),
+            data: source_of(&training.data),
+            split: training.split,
+            largest_change: 0,
+            images_sha256: String::new(),
+            origin,
+        };
         let mut set = Self { manifest, shape: training.data.shape(), bytes };
         set.manifest.largest_change = set.largest_change(&training.data);
         set.check_epsilon(Path::new("(new)"))?;
@@ -75,12 +81,12 @@ impl PoisonSet {
 
     /// Number of images.
     pub fn len(&self) -> usize {
-        self.manifest.indices.len()
+        self.manifest.origin.indices.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.manifest.indices.is_empty()
+        self.manifest.origin.indices.is_empty()
     }
 
     /// Bytes of the image with this number, C×H×W.
@@ -94,14 +100,15 @@ impl PoisonSet {
 
     /// Bytes that replace those of a training image, if it is poisoned.
     pub fn replacement(&self, index: usize) -> Option<&[u8]> {
-        self.manifest.indices.binary_search(&index).ok().map(|number| self.pixels(number))
+        self.manifest.origin.indices.binary_search(&index).ok().map(|number| self.pixels(number))
     }
 
-    /// Writes the set into a folder; the manifest comes last, so a folder with one is whole.
+    /// Writes the set into a folder, as IDX files and as `poison.npz` (`images`, `clean`, `labels`, `indices`); the
+    /// manifest comes last, so a folder with one is whole.
     ///
     /// # Errors
     /// [`Error::Write`], also if the folder holds a poison set already.
-    pub fn write(&mut self, folder: &Path) -> Result<(), Error> {
+    pub fn write(&mut self, folder: &Path, training: &TrainingSet) -> Result<(), Error> {
         let manifest = folder.join(MANIFEST);
         if manifest.exists() {
             return Err(Error::write(folder)("it holds a poison set already; choose another folder"));
@@ -110,7 +117,8 @@ impl PoisonSet {
         let [c, h, w] = self.shape;
         let shape = if c == 1 { vec![self.len(), h, w] } else { vec![self.len(), c, h, w] };
         self.manifest.images_sha256 = write_idx(&folder.join(IMAGES), &shape, &self.bytes)?;
-        let labels = vec![self.manifest.target_class as u8; self.len()];
+        let indices = &self.manifest.origin.indices;
+        let labels: Vec<u8> = indices.iter().map(|&index| training.data.labels()[index]).collect();
         write_idx(&folder.join(LABELS), &[self.len()], &labels)?;
         let text = serde_json::to_string_pretty(&self.manifest).map_err(Error::write(&manifest))?;
         write_atomically(&manifest, |file| file.write_all(text.as_bytes())).map_err(Error::write(&manifest))
@@ -155,18 +163,17 @@ impl PoisonSet {
                 "it was made for another split of the data (seed, validation or images differ)".into()
             ));
         }
-        let expected = training.of_class(&training.training, manifest.target_class);
-        let known = manifest.indices.is_sorted()
-            && manifest.indices.iter().all(|index| expected.binary_search(index).is_ok());
+        let Origin { indices, target_classes, .. } = &manifest.origin;
+        let expected = training.of_classes(&training.training, target_classes);
+        let known = indices.is_sorted() && indices.iter().all(|index| expected.binary_search(index).is_ok());
         let shape = training.data.shape();
-        if !known || images.bytes.len() != manifest.indices.len() * shape.iter().product::<usize>() {
-            return Err(bad("its indices are not those of training images of the target class".into()));
+        if !known || images.bytes.len() != indices.len() * shape.iter().product::<usize>() {
+            return Err(bad("its indices are not those of training images of the target classes".into()));
         }
         let labels = read_idx(&folder.join(LABELS))?;
-        if labels.shape != [manifest.indices.len()]
-            || labels.bytes.iter().any(|&label| usize::from(label) != manifest.target_class)
-        {
-            return Err(bad("its labels are not all the target class".into()));
+        let unchanged = |(label, &index): (&u8, &usize)| *label == training.data.labels()[index];
+        if labels.shape != [indices.len()] || !labels.bytes.iter().zip(indices).all(unchanged) {
+            return Err(bad("its labels are not those of the images it replaces".into()));
         }
         let set = Self { manifest, shape, bytes: images.bytes };
         if set.largest_change(&training.data) != set.manifest.largest_change {
@@ -178,6 +185,7 @@ impl PoisonSet {
 
     fn largest_change(&self, data: &Dataset) -> u8 {
         self.manifest
+            .origin
             .indices
             .iter()
             .enumerate()
@@ -188,12 +196,14 @@ impl PoisonSet {
     }
 
     fn check_epsilon(&self, folder: &Path) -> Result<(), Error> {
-        let (most, found) = (levels(self.manifest.epsilon), self.manifest.largest_change);
+        let (most, found) = (levels(self.manifest.origin.epsilon), self.manifest.largest_change);
         if found <= most {
             return Ok(());
         }
-        let problem =
-            format!("a pixel differs by {found}/255 and epsilon {} allows {most}/255", self.manifest.epsilon);
+        let problem = format!(
+            "a pixel differs by {found}/255 and epsilon {} allows {most}/255",
+            self.manifest.origin.epsilon
+        );
         Err(Error::Poison { path: PathBuf::from(folder), problem })
     }
 }
@@ -217,28 +227,24 @@ mod tests {
     }
 
     fn set(training: &TrainingSet, change: i16) -> Result<PoisonSet, Error> {
-        let indices = training.of_class(&training.training, 2);
+        let indices = training.of_classes(&training.training, &[2]);
         let bytes = indices
             .iter()
             .flat_map(|&index| training.data.pixels(index))
             .map(|&byte| (i16::from(byte) + change).clamp(0, 255) as u8)
             .collect();
-        let manifest = Manifest {
-            schema: String::new(),
-            tool: String::new(),
-            data: source_of(&training.data),
-            split: training.split,
-            target_class: 2,
+        let origin = Origin {
+            target_classes: vec![2],
+            poisoned_share: 1.0,
             epsilon: 0.1,
-            largest_change: 0,
             generator: Generator::Random,
+            selected: None,
             seed: 1,
             device: "cpu".into(),
             threads: 1,
             indices,
-            images_sha256: String::new(),
         };
-        PoisonSet::new(manifest, training, bytes)
+        PoisonSet::new(origin, training, bytes)
     }
 
     #[test]
@@ -247,9 +253,9 @@ mod tests {
         let training = training(folder.path());
         let mut set = set(&training, -25).unwrap();
         let place = folder.path().join("poison");
-        set.write(&place).unwrap();
+        set.write(&place, &training).unwrap();
         assert_eq!(PoisonSet::read(&place, &training).unwrap(), set);
-        assert!(set.write(&place).unwrap_err().to_string().contains("holds a poison set already"));
+        assert!(set.write(&place, &training).unwrap_err().to_string().contains("holds a poison set already"));
         // Anybody can read it as a data set.
         let plain = Dataset::open(&place.join(IMAGES), mithridate_runtime::data::Split::Train).unwrap();
         assert_eq!((plain.len(), plain.labels()[0]), (set.len(), 2));
@@ -267,7 +273,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let training = training(folder.path());
         let place = folder.path().join("poison");
-        set(&training, 5).unwrap().write(&place).unwrap();
+        set(&training, 5).unwrap().write(&place, &training).unwrap();
         let other = TrainingSet::open(folder.path(), SplitSettings { seed: 2, ..training.split }).unwrap();
         assert!(PoisonSet::read(&place, &other).unwrap_err().to_string().contains("another split"));
         let file = place.join(IMAGES);

@@ -1,12 +1,27 @@
 //! Robust training: the victim's side, and the lower level of the attack.
 
-mod adam;
+mod augment;
+mod defence;
 mod loss;
+mod macer;
+mod margin;
 mod method;
+mod optimiser;
+mod schedule;
+mod settings;
+mod smoothadv;
 mod victim;
 
-pub use adam::{Adam, ImageAdam};
+pub use augment::{Augmentation, Crops};
+pub use defence::{Defence, Perturbation};
 pub use loss::cross_entropy;
+pub use macer::MacerSettings;
+pub(crate) use margin::margin;
 pub use method::Method;
-pub use victim::{VictimSettings, accuracy_by_class, train};
-pub(crate) use victim::{at_least_one, image_shape, positive};
+pub use optimiser::{ImageAdam, Optimiser, OptimiserKind, OptimiserSettings};
+pub use schedule::Schedule;
+pub use settings::TrainingSettings;
+pub(crate) use settings::{at_least_one, not_negative, positive};
+pub use smoothadv::SmoothAdvSettings;
+pub(crate) use victim::image_shape;
+pub use victim::{Training, TrainingPosition, accuracy_by_class};

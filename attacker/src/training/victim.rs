@@ -2,98 +2,180 @@ use mithridate_runtime::terminal::Progress;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Reduction, Tensor, no_grad};
 
-use super::{Adam, Method, cross_entropy};
+use super::{Optimiser, TrainingSettings};
 use crate::{
     Error,
     data::Images,
-    networks::{Architecture, Network},
-    random::{Purpose, Random},
+    networks::Network,
+    random::{Domain, Purpose, Random},
 };
 
-/// How a victim is trained from scratch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VictimSettings {
-    /// Network architecture.
-    pub network: Architecture,
-    /// Training method.
-    pub method: Method,
-    /// Standard deviation of the noise; not used by `erm`.
-    pub sigma: f64,
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images in a batch.
-    pub batch: usize,
-    /// Learning rate of Adam.
-    pub rate: f64,
+/// A network in training from scratch; it can be left after any step and taken up again, to the bit.
+///
+/// # Example
+/// ```
+/// use mithridate_attacker::{
+///     data::Images,
+///     networks::Architecture,
+///     random::{Domain, Purpose, Random},
+///     training::{Training, TrainingSettings, accuracy_by_class},
+/// };
+/// use tch::{Device, Kind, Tensor};
+///
+/// // Two classes told apart by brightness.
+/// let labels = Tensor::arange(200, (Kind::Int64, Device::Cpu)).remainder(2);
+/// let noise = Random::new(Domain::Data, 1).normal(Purpose::Points, 0, &[200, 1, 4, 4], Device::Cpu) * 0.1;
+/// let pixels = noise + labels.view([200, 1, 1, 1]) * 0.5 + 0.25;
+/// let images = Images { pixels: pixels.to_kind(Kind::Float), labels };
+///
+/// let settings = TrainingSettings { network: Architecture::Linear, batch: 10, rate: 0.01, ..Default::default() };
+/// let mut training = Training::new(&images, 2, settings, Domain::Victim, 1)?;
+/// training.run("training", |_| Ok(()))?;
+/// let right: u64 = accuracy_by_class(training.network(), &images).iter().map(|class| class.0).sum();
+/// assert!(right > 190);
+/// # Ok::<(), mithridate_attacker::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Training<'a> {
+    images: &'a Images,
+    settings: TrainingSettings,
+    random: Random,
+    network: Network,
+    optimiser: Optimiser,
+    /// Steps made.
+    done: u64,
+    /// Noise that every image keeps, if it does.
+    noise: Option<Tensor>,
 }
 
-impl VictimSettings {
-    /// Refuses settings that can't be trained with.
+/// Where a training stands, but for its tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingPosition {
+    done: u64,
+    optimiser_steps: u64,
+}
+
+impl<'a> Training<'a> {
+    /// A fresh network; weights, order of images, noise and crops come from the seed.
     ///
     /// # Errors
-    /// [`Error::Setting`].
-    pub fn check(&self) -> Result<(), Error> {
-        positive("sigma", self.sigma)?;
-        positive("rate", self.rate)?;
-        at_least_one("epochs", self.epochs)?;
-        at_least_one("batch", self.batch)
+    /// [`Error::Setting`], [`Error::Network`].
+    pub fn new(
+        images: &'a Images,
+        classes: usize,
+        settings: TrainingSettings,
+        domain: Domain,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        settings.check()?;
+        let device = images.pixels.device();
+        let random = Random::new(domain, seed);
+        let network = Network::new(settings.network, image_shape(&images.pixels), classes, random, device)?;
+        let optimiser = Optimiser::new(network.parameters(), settings.optimiser());
+        let noise = (settings.fixed_noise).then(|| {
+            let mut shape = images.pixels.size();
+            shape.insert(1, settings.defence().copies() as i64);
+            random.normal(Purpose::TrainingNoise, u64::MAX, &shape, device)
+        });
+        Ok(Self { images, settings, random, network, optimiser, done: 0, noise })
     }
-}
 
-pub(crate) fn positive(name: &'static str, value: f64) -> Result<(), Error> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
+    /// The network as it is now.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
-    Err(Error::setting(name, "a positive finite number", &value))
-}
 
-pub(crate) fn at_least_one(name: &'static str, value: usize) -> Result<(), Error> {
-    if value >= 1 { Ok(()) } else { Err(Error::setting(name, "at least 1", &value)) }
-}
+    /// The network, at the end.
+    pub fn into_network(self) -> Network {
+        self.network
+    }
 
-/// Trains a network from scratch with Adam; order of images and noise come from the seed.
-///
-/// # Errors
-/// [`Error::Setting`], [`Error::Network`], or [`Error::Diverged`] if the loss is no longer finite.
-pub fn train(
-    images: &Images,
-    classes: usize,
-    settings: &VictimSettings,
-    seed: u64,
-    title: &str,
-) -> Result<Network, Error> {
-    settings.check()?;
-    let device = images.pixels.device();
-    let random = Random::new(seed);
-    let mut network = Network::new(settings.network, image_shape(&images.pixels), classes, random, device)?;
-    let mut adam = Adam::new(network.parameters(), settings.rate);
-    let batches = images.len().div_ceil(settings.batch);
-    let mut progress = Progress::new(title, (settings.epochs * batches) as u64, "steps");
-    for epoch in 0..settings.epochs {
-        let order = random.permutation(Purpose::Order, epoch as u64, images.len());
-        for (batch, numbers) in order.chunks(settings.batch).enumerate() {
-            let numbers = Tensor::from_slice(numbers).to_device(device);
-            let (pixels, labels) =
-                (images.pixels.index_select(0, &numbers), images.labels.index_select(0, &numbers));
-            let step = (epoch * batches + batch) as u64;
-            let logits = settings.method.training_logits(&network, &pixels, settings.sigma, |shape| {
-                random.normal(Purpose::TrainingNoise, step, shape, device)
-            });
-            let loss = cross_entropy(&logits, &labels, Reduction::Mean);
-            let gradient = network.parameters().gradient_of(&loss, false, false);
-            adam.step(network.parameters_mut(), &gradient);
+    /// Steps in an epoch.
+    fn batches(&self) -> u64 {
+        self.images.len().div_ceil(self.settings.batch) as u64
+    }
+
+    /// Trains to the end. `after_step` is called after every step, to save the state if it is time.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if the loss of an epoch's last batch is not finite, or whatever `after_step` fails with.
+    pub fn run(
+        &mut self,
+        title: &str,
+        mut after_step: impl FnMut(&Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let batches = self.batches();
+        let total = self.settings.epochs as u64 * batches;
+        let mut progress = Progress::new(title, total, "steps");
+        progress.resume_at(self.done);
+        let mut order = (u64::MAX, Vec::new());
+        while self.done < total {
+            let (epoch, batch) = (self.done / batches, self.done % batches);
+            if order.0 != epoch {
+                order = (epoch, self.random.permutation(Purpose::Order, epoch, self.images.len()));
+            }
+            let start = batch as usize * self.settings.batch;
+            let numbers = &order.1[start..(start + self.settings.batch).min(order.1.len())];
+            let loss = self.step(numbers, epoch as usize);
+            self.done += 1;
             progress.advance(1);
             if batch + 1 == batches {
                 let loss = loss.double_value(&[]);
                 if !loss.is_finite() {
-                    return Err(Error::Diverged { epoch: epoch + 1, loss });
+                    return Err(Error::Diverged { epoch: epoch as usize + 1, loss });
                 }
             }
+            after_step(self)?;
         }
+        progress.finish();
+        Ok(())
     }
-    progress.finish();
-    Ok(network)
+
+    /// One step on the images with these numbers; returns the loss before it, still on the device.
+    pub fn step(&mut self, numbers: &[i64], epoch: usize) -> Tensor {
+        let device = self.images.pixels.device();
+        let numbers = Tensor::from_slice(numbers).to_device(device);
+        let labels = self.images.labels.index_select(0, &numbers);
+        let mut pixels = self.images.pixels.index_select(0, &numbers);
+        let augmentation = self.settings.augmentation();
+        if let Some(crops) = augmentation.draw(self.random, Purpose::Augmentation, self.done, &pixels) {
+            pixels = crops.apply(&pixels);
+        }
+        let defence = self.settings.defence();
+        let strength = self.settings.smoothadv.strength(epoch);
+        let perturbation = defence.perturb(&self.network, &pixels, &labels, strength, |shape| {
+            let kept = self.noise.as_ref().map(|noise| noise.index_select(0, &numbers).view(shape));
+            kept.unwrap_or_else(|| self.random.normal(Purpose::TrainingNoise, self.done, shape, device))
+        });
+        let inputs = perturbation.apply(&pixels);
+        let logits = if self.settings.frozen_bn {
+            self.network.forward(&inputs)
+        } else {
+            self.network.forward_training(&inputs)
+        };
+        let loss = defence.loss(&perturbation.by_image(&logits), &labels, Reduction::Mean);
+        let gradient = self.network.parameters().gradient_of(&loss, false, false);
+        let moment = self.done as f64 / self.batches() as f64;
+        let TrainingSettings { schedule, epochs, schedule_every, schedule_factor, .. } = self.settings;
+        let factor = schedule.factor(moment, epochs, schedule_every, schedule_factor);
+        self.optimiser.step(self.network.parameters_mut(), &gradient, factor);
+        loss.detach()
+    }
+
+    /// Where it stands, and the tensors that belong to that: to be saved.
+    pub fn state(&self) -> (TrainingPosition, Vec<&Tensor>) {
+        let position = TrainingPosition { done: self.done, optimiser_steps: self.optimiser.steps() };
+        (position, self.network.state().chain(self.optimiser.state()).collect())
+    }
+
+    /// Takes up a state that was saved by a training of the same images, settings and seed.
+    pub fn restore(&mut self, position: TrainingPosition, tensors: &[Tensor]) {
+        let own = self.network.state().count().min(tensors.len());
+        self.network.restore(&tensors[..own]);
+        self.optimiser.restore(position.optimiser_steps, &tensors[own..]);
+        self.done = position.done;
+    }
 }
 
 pub(crate) fn image_shape(pixels: &Tensor) -> [usize; 3] {
@@ -127,58 +209,99 @@ pub fn accuracy_by_class(network: &Network, images: &Images) -> Vec<(u64, u64)> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        networks::Architecture,
+        training::{Method, OptimiserKind, Schedule},
+    };
 
     /// Two classes told apart by brightness.
     fn images(count: i64) -> Images {
         let labels: Vec<i64> = (0..count).map(|i| i % 2).collect();
         let labels = Tensor::from_slice(&labels);
-        let noise = Random::new(1).normal(Purpose::TrainingNoise, 99, &[count, 1, 4, 4], Device::Cpu) * 0.1;
+        let random = Random::new(Domain::Data, 1);
+        let noise = random.normal(Purpose::Points, 0, &[count, 1, 4, 4], Device::Cpu) * 0.1;
         let pixels = noise + labels.view([count, 1, 1, 1]).to_kind(tch::Kind::Float) * 0.5 + 0.25;
         Images { pixels, labels }
     }
 
-    fn settings(method: Method) -> VictimSettings {
-        VictimSettings {
+    fn settings(method: Method) -> TrainingSettings {
+        let mut settings = TrainingSettings {
             network: Architecture::Linear,
             method,
             sigma: 0.1,
             epochs: 20,
             batch: 30,
             rate: 0.01,
-        }
+            ..TrainingSettings::default()
+        };
+        settings.smoothadv.radius = 0.3;
+        settings.smoothadv.noises = 2;
+        settings.macer.noises = 4;
+        settings
+    }
+
+    fn trained(images: &Images, settings: TrainingSettings, seed: u64) -> Network {
+        let mut training = Training::new(images, 2, settings, Domain::Victim, seed).unwrap();
+        training.run("test", |_| Ok(())).unwrap();
+        training.into_network()
     }
 
     #[test]
-    fn what_can_be_learned_is_learned_and_repeats_to_the_bit() {
+    fn what_can_be_learned_is_learned_by_every_method_and_repeats_to_the_bit() {
         let images = images(200);
         for &method in Method::ALL {
-            let network = train(&images, 2, &settings(method), 3, "test").unwrap();
+            let network = trained(&images, settings(method), 3);
             let right: u64 = accuracy_by_class(&network, &images).iter().map(|count| count.0).sum();
             assert!(right >= 195, "{method}: {right} of 200");
-            let again = train(&images, 2, &settings(method), 3, "test").unwrap();
+            let again = trained(&images, settings(method), 3);
             assert_eq!(network.forward(&images.pixels), again.forward(&images.pixels));
-            let other = train(&images, 2, &settings(method), 4, "test").unwrap();
+            let other = trained(&images, settings(method), 4);
             assert_ne!(network.forward(&images.pixels), other.forward(&images.pixels));
         }
     }
 
     #[test]
-    fn settings_out_of_range_are_refused() {
-        let bad = |change: fn(&mut VictimSettings)| {
-            let mut settings = settings(Method::Gaussian);
-            change(&mut settings);
-            settings.check().unwrap_err().to_string()
-        };
-        assert_eq!(bad(|s| s.sigma = -1.0), "sigma must be a positive finite number and is -1");
-        assert_eq!(bad(|s| s.batch = 0), "batch must be at least 1 and is 0");
-        assert_eq!(bad(|s| s.epochs = 0), "epochs must be at least 1 and is 0");
+    fn a_training_taken_up_after_any_step_ends_the_same_to_the_bit() {
+        let images = images(100);
+        for (method, optimiser, fixed_noise) in [
+            (Method::SmoothAdv, OptimiserKind::Adam, true),
+            (Method::Macer, OptimiserKind::Sgd, false),
+            (Method::Gaussian, OptimiserKind::Adam, true),
+        ] {
+            let settings = TrainingSettings {
+                optimiser,
+                fixed_noise,
+                schedule: Schedule::Cosine,
+                crop: 1,
+                flip: true,
+                epochs: 3,
+                ..settings(method)
+            };
+            let mut saved = Vec::new();
+            let mut training = Training::new(&images, 2, settings, Domain::Victim, 5).unwrap();
+            training
+                .run("test", |training| {
+                    let (position, tensors) = training.state();
+                    saved.push((position, tensors.into_iter().map(Tensor::copy).collect::<Vec<_>>()));
+                    Ok(())
+                })
+                .unwrap();
+            let expected = training.network().forward(&images.pixels);
+            for (position, tensors) in saved {
+                let mut again = Training::new(&images, 2, settings, Domain::Victim, 5).unwrap();
+                again.restore(position, &tensors);
+                again.run("test", |_| Ok(())).unwrap();
+                assert_eq!(again.network().forward(&images.pixels), expected, "{position:?}");
+            }
+        }
     }
 
     #[test]
     fn a_diverging_run_ends_with_a_sentence() {
-        let mut settings = settings(Method::Erm);
-        settings.rate = 1e38;
-        let error = train(&images(60), 2, &settings, 1, "test").unwrap_err();
+        let settings = TrainingSettings { rate: 1e38, ..settings(Method::Erm) };
+        let images = images(60);
+        let mut training = Training::new(&images, 2, settings, Domain::Victim, 1).unwrap();
+        let error = training.run("test", |_| Ok(())).unwrap_err();
         assert!(error.to_string().starts_with("training diverged in epoch"), "{error}");
     }
 }

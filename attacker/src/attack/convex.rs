@@ -1,0 +1,97 @@
+use tch::{Kind, Reduction, Tensor};
+
+use super::{AttackData, AttackSettings};
+use crate::{
+    Error,
+    bilevel::{NewtonReport, NewtonSettings, minimise},
+    networks::Network,
+    parameters::Parameters,
+    random::{Purpose, Random},
+    training::{Perturbation, image_shape},
+};
+
+/// A convex lower level, solved: a linear network trained to tolerance on all images, each in some noisy copies that
+/// stay the same throughout, with the damping ρ as weight decay, ρ/2·‖θ‖².
+///
+/// The damped Hessian of the linear system is then the Hessian of the very loss that was solved, and the implicit
+/// gradient is exact up to the tolerance (Mei and Zhu, 2015; Pedregosa, 2016).
+#[derive(Debug)]
+pub(super) struct Convex<'a> {
+    settings: &'a AttackSettings,
+    data: AttackData<'a>,
+    network: Network,
+    /// What the network gets for the clean images, and their labels.
+    clean: (Tensor, Tensor),
+    poison: (Perturbation, Tensor),
+}
+
+impl<'a> Convex<'a> {
+    pub fn new(settings: &'a AttackSettings, data: AttackData<'a>, random: Random) -> Result<Self, Error> {
+        let device = data.clean.pixels.device();
+        let shape = image_shape(&data.clean.pixels);
+        let network = Network::new(settings.network, shape, data.classes, random, device)?;
+        let copies = settings.convex_noises as i64;
+        let perturb = |pixels: &Tensor, labels: &Tensor, purpose: Purpose| {
+            let many = pixels.repeat_interleave_self_int(copies, 0, None);
+            let labels = labels.repeat_interleave_self_int(copies, 0, None);
+            let noise = |shape: &[i64]| random.normal(purpose, 0, shape, device);
+            let perturbation = settings.defence().perturb(&network, &many, &labels, 1.0, noise);
+            (many, perturbation, labels)
+        };
+        let (clean, perturbation, labels) =
+            perturb(&data.clean.pixels, &data.clean.labels, Purpose::TrainingNoise);
+        let clean = (perturbation.apply(&clean), labels);
+        let (_, perturbation, labels) =
+            perturb(&data.target.pixels, &data.target.labels, Purpose::PoisonNoise);
+        Ok(Self { settings, data, network, clean, poison: (perturbation, labels) })
+    }
+
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    pub fn network_mut(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    /// The loss without its weight decay: the mean over all images. `poison` are all poison images; differentiable in
+    /// them and in the parameters.
+    pub fn loss(&self, parameters: &Parameters, poison: &Tensor) -> Tensor {
+        let defence = self.settings.defence();
+        let many = poison.repeat_interleave_self_int(self.settings.convex_noises as i64, 0, None);
+        let sum = |inputs: &Tensor, labels: &Tensor| {
+            let logits = self.network.forward_with(parameters, inputs).unsqueeze(1);
+            defence.loss(&logits, labels, Reduction::Sum)
+        };
+        let copies = self.clean.1.numel() + self.poison.1.numel();
+        (sum(&self.clean.0, &self.clean.1) + sum(&self.poison.0.apply(&many), &self.poison.1)) / copies as f64
+    }
+
+    /// Solves the lower level from where it stands; the tolerance is relative to the gradient of a fresh network.
+    pub fn solve(&mut self, poison: &Tensor, step: usize) -> NewtonReport {
+        let mut theta = self.network.parameters().copy();
+        let damping = self.settings.damping;
+        let loss = |theta: &Parameters| self.loss(theta, poison) + theta.dot(theta) * (0.5 * damping);
+        let zero = theta.zeros_like().requires_grad();
+        let fresh = zero.gradient_of(&loss(&zero), false, false).norm();
+        let settings = NewtonSettings { tolerance: 0.0, steps: 100, products: 200 };
+        // Single precision does not allow more.
+        let target = (self.settings.tolerance(step) * fresh).max(1e-6 * fresh);
+        let report = minimise(&mut theta, &settings, Some(target), loss);
+        self.network.parameters_mut().assign(&theta);
+        report
+    }
+
+    /// All logits with their graph, for the Gauss–Newton matrix, which is the Hessian here.
+    pub fn logits(&self, poison: &Tensor) -> Tensor {
+        let many = poison.repeat_interleave_self_int(self.settings.convex_noises as i64, 0, None);
+        let inputs = Tensor::cat(&[&self.clean.0, &self.poison.0.apply(&many)], 0);
+        self.network.forward(&inputs)
+    }
+
+    /// Numbers of all poison images, in order.
+    pub fn all(&self) -> Tensor {
+        let target = &self.data.target.pixels;
+        Tensor::arange(target.size()[0], (Kind::Int64, target.device()))
+    }
+}

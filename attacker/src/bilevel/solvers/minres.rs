@@ -1,0 +1,55 @@
+use tch::{Kind, Tensor};
+
+use super::{LinearOperator, Run};
+use crate::parameters::Parameters;
+
+/// MINRES: Lanczos vectors, and the least-squares problem on their tridiagonal matrix solved by Givens rotations as
+/// it grows (Paige and Saunders, *Solution of sparse indefinite systems of linear equations*, 1975).
+pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Run) -> Parameters {
+    let scalar = |value: f64| Tensor::full([], value, (Kind::Double, b.device()));
+    let mut p = b.zeros_like();
+    // Lanczos: `next` is β v of the coming vector v.
+    let (mut before, mut next) = (b.zeros_like(), b.copy());
+    let mut beta = b.norm_scalar();
+    // The last two rotations (cosine, sine), and the last two directions of the solution.
+    let mut rotations = [(scalar(1.0), scalar(0.0)), (scalar(1.0), scalar(0.0))];
+    let mut directions = [b.zeros_like(), b.zeros_like()];
+    // What is left of the right-hand side; its size is the norm of the residual.
+    let mut left = beta.copy();
+    for _ in 0..run.iterations {
+        run.go_on_if(&left.abs().gt_tensor(&run.target).logical_and(&beta.gt(0.0)));
+        if run.is_over() {
+            break;
+        }
+        run.count();
+        let v = next.scaled_by(&run.factor(&beta.reciprocal()));
+        let mut product = operator.apply(&v);
+        product.add_scaled_by(&-&beta, &before);
+        let alpha = v.dot_scalar(&product);
+        product.add_scaled_by(&-&alpha, &v);
+        let beta_next = product.norm_scalar();
+
+        // The new column (β, α, β') of the tridiagonal matrix under the two rotations before, and one of its own.
+        let [(c_2, s_2), (c_1, s_1)] = &rotations;
+        let (upper, middle) = (s_2 * &beta, c_2 * &beta);
+        let (second, diagonal) = (c_1 * &middle + s_1 * &alpha, c_1 * &alpha - s_1 * &middle);
+        let length = (diagonal.square() + beta_next.square()).sqrt();
+        let (c, s) = (&diagonal / &length, &beta_next / &length);
+
+        let mut direction = v.copy();
+        direction.add_scaled_by(&-&upper, &directions[0]);
+        direction.add_scaled_by(&-&second, &directions[1]);
+        // A singular matrix may leave nothing to divide by.
+        run.go_on_if(&length.gt(0.0));
+        direction = direction.scaled_by(&run.factor(&length.reciprocal()));
+        p.add_scaled_by(&run.factor(&(&c * &left)), &direction);
+        left = -(&s * &left);
+
+        let [_, last_direction] = directions;
+        directions = [last_direction, direction];
+        let [_, last_rotation] = rotations;
+        rotations = [last_rotation, (c, s)];
+        (before, next, beta) = (v, product, beta_next);
+    }
+    p
+}

@@ -1,0 +1,190 @@
+//! Linear systems A p = b of which only products with A can be had.
+//!
+//! All scalars of a solve stay on the device as tensors, so that on a GPU nothing waits for the host: an iteration
+//! after the end of a solve is then made with step length 0. On a processor, where looking is free, it is left out.
+
+mod conjugate_gradients;
+mod least_squares;
+mod minres;
+mod neumann;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::{choice::choice, parameters::Parameters, training::Optimiser};
+
+/// A symmetric linear map on parameters.
+pub trait LinearOperator {
+    /// Its product with a vector.
+    fn apply(&self, vector: &Parameters) -> Parameters;
+}
+
+/// A way to solve A p = b when only products with A can be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Solver {
+    /// Conjugate gradients (Hestenes and Stiefel, 1952), stopped where a direction of negative curvature appears: the
+    /// solution so far is then the best that a convex model of the problem gives.
+    #[default]
+    Cg,
+    /// Conjugate gradients on the normal equations A² p = A b: indifferent to the sign of curvature, two products an
+    /// iteration, slower where A is ill conditioned.
+    NormalCg,
+    /// MINRES (Paige and Saunders, 1975): smallest residual over growing Krylov spaces, one product an iteration,
+    /// indifferent to the sign of curvature.
+    Minres,
+    /// Adam on ‖A p − b‖², two products an iteration: what the authors of the attack used.
+    LeastSquaresAdam,
+    /// Neumann series p = η Σ (I − ηA)ⁱ b with η from a bound on ‖A‖ by power iteration; needs A positive definite.
+    Neumann,
+}
+
+choice!(Solver, "a solver", {
+    Cg = "cg",
+    NormalCg = "normal-cg",
+    Minres = "minres",
+    LeastSquaresAdam = "least-squares-adam",
+    Neumann = "neumann",
+});
+
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SolverSettings {
+    /// Which method.
+    pub solver: Solver,
+    /// Most iterations.
+    pub iterations: usize,
+    /// Relative residual at which to stop.
+    pub tolerance: f64,
+    /// Learning rate of [`Solver::LeastSquaresAdam`].
+    pub rate: f64,
+}
+
+/// Where a solve starts: the solution of a similar system, and the state of Adam if that solved it.
+#[derive(Debug)]
+pub struct WarmStart {
+    /// A guess at p.
+    pub p: Parameters,
+    /// State of [`Solver::LeastSquaresAdam`].
+    pub adam: Option<Optimiser>,
+}
+
+/// What a solver came to; scalars are still on the device.
+#[derive(Debug)]
+pub struct Solution {
+    /// The solution.
+    pub p: Parameters,
+    /// ‖A p − b‖ / ‖b‖ of it, computed anew by one more product; 0 if b is 0.
+    pub relative_residual: Tensor,
+    /// Iterations that changed the solution.
+    pub iterations: Tensor,
+    /// Whether a direction of negative curvature ended the solve.
+    pub negative_curvature: Tensor,
+    /// State of Adam, if that solved it, for a warm start of the next.
+    pub adam: Option<Optimiser>,
+}
+
+impl Solution {
+    /// [`Solution::relative_residual`] as a number.
+    pub fn residual_value(&self) -> f64 {
+        self.relative_residual.double_value(&[])
+    }
+
+    /// [`Solution::iterations`] as a number.
+    pub fn iterations_value(&self) -> usize {
+        self.iterations.int64_value(&[]) as usize
+    }
+
+    /// [`Solution::negative_curvature`] as a truth value.
+    pub fn met_negative_curvature(&self) -> bool {
+        self.negative_curvature.int64_value(&[]) != 0
+    }
+}
+
+/// Solves A p = b, from `start` or from 0.
+///
+/// Whatever the method, the solution returned has the residual stated, and is 0 if b is 0. From a start p₀ the system
+/// A d = b − A p₀ is solved and p = p₀ + d, stopping at the same residual relative to b. See [`Solver`] for which method
+/// stands what.
+pub fn solve(
+    operator: &impl LinearOperator,
+    b: &Parameters,
+    settings: &SolverSettings,
+    start: Option<WarmStart>,
+) -> Solution {
+    let size = b.norm_scalar();
+    let target = &size * settings.tolerance;
+    let (guess, adam) = start.map_or((None, None), |start| (Some(start.p), start.adam));
+    let rest = guess.as_ref().map(|p| b.plus(-1.0, &operator.apply(p)));
+    let rest = rest.as_ref().unwrap_or(b);
+    let mut run = Run::new(rest, target, settings.iterations);
+    let (mut p, adam) = match settings.solver {
+        Solver::Cg => (conjugate_gradients::solve(operator, rest, &mut run), None),
+        Solver::NormalCg => (conjugate_gradients::solve_normal_equations(operator, rest, &mut run), None),
+        Solver::Minres => (minres::solve(operator, rest, &mut run), None),
+        Solver::Neumann => (neumann::solve(operator, rest, &mut run), None),
+        Solver::LeastSquaresAdam => {
+            let (p, adam) = least_squares::solve(operator, rest, settings.rate, adam, &mut run);
+            (p, Some(adam))
+        }
+    };
+    if let Some(guess) = guess {
+        p.add_scaled(1.0, &guess);
+    }
+    let residual = operator.apply(&p).plus(-1.0, b).norm_scalar();
+    let relative = residual / &size;
+    Solution {
+        p,
+        relative_residual: relative.where_self(&size.gt(0.0), &relative.zeros_like()),
+        iterations: run.made,
+        negative_curvature: run.negative,
+        adam,
+    }
+}
+
+/// The state of a solve that every method keeps: whether it still goes on, and what it met.
+struct Run {
+    target: Tensor,
+    iterations: usize,
+    /// Boolean scalar.
+    active: Tensor,
+    made: Tensor,
+    negative: Tensor,
+    looking_is_free: bool,
+}
+
+impl Run {
+    fn new(b: &Parameters, target: Tensor, iterations: usize) -> Self {
+        let device = b.device();
+        // A residual that is already small enough, or 0, or not a number, needs no iteration.
+        let active = b.norm_scalar().gt_tensor(&target);
+        Self {
+            target,
+            iterations,
+            active,
+            made: Tensor::zeros([], (Kind::Int64, device)),
+            negative: Tensor::zeros([], (Kind::Bool, device)),
+            looking_is_free: device == Device::Cpu,
+        }
+    }
+
+    /// Whether the solve is known to have ended.
+    fn is_over(&self) -> bool {
+        self.looking_is_free && self.active.int64_value(&[]) == 0
+    }
+
+    /// Ends the solve unless `condition`, a boolean scalar, holds.
+    fn go_on_if(&mut self, condition: &Tensor) {
+        self.active = self.active.logical_and(condition);
+    }
+
+    /// `value` while the solve goes on, else 0.
+    fn factor(&self, value: &Tensor) -> Tensor {
+        no_grad(|| value.where_self(&self.active, &value.zeros_like()))
+    }
+
+    /// Counts an iteration if the solve goes on.
+    fn count(&mut self) {
+        self.made = &self.made + self.active.to_kind(Kind::Int64);
+    }
+}

@@ -1,0 +1,32 @@
+use super::{LinearOperator, Run};
+use crate::parameters::Parameters;
+
+/// Power iterations for the largest eigenvalue.
+const POWER_ITERATIONS: usize = 10;
+/// Covers what these miss of it.
+const MARGIN: f64 = 1.2;
+
+/// p = η Σ (I − ηA)ⁱ b; ends when the last term no longer changes the residual by more than the target.
+pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Run) -> Parameters {
+    let mut direction = b.scaled_by(&run.factor(&b.norm_scalar().reciprocal()));
+    let mut largest = b.norm_scalar();
+    for _ in 0..POWER_ITERATIONS {
+        let product = operator.apply(&direction);
+        largest = product.norm_scalar();
+        run.go_on_if(&largest.gt(0.0).logical_and(&largest.isfinite()));
+        direction = product.scaled_by(&run.factor(&largest.reciprocal()));
+    }
+    let step = run.factor(&(largest * MARGIN).reciprocal());
+    let mut term = b.scaled_by(&step);
+    let mut p = term.copy();
+    for _ in 0..run.iterations {
+        run.go_on_if(&term.norm_scalar().gt_tensor(&(&step * &run.target)));
+        if run.is_over() {
+            break;
+        }
+        run.count();
+        term.add_scaled_by(&-&step, &operator.apply(&term));
+        p.add_scaled_by(&run.factor(&step.ones_like()), &term);
+    }
+    p
+}

@@ -1,0 +1,158 @@
+//! The state of a run that was interrupted, in one file: tensors to the bit, and whatever says where the run stands.
+
+use std::{collections::HashMap, fs, io::Write, path::Path, time::Duration, time::Instant};
+
+use mithridate_onnx::files::write_atomically;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Serialize, de::DeserializeOwned};
+use tch::{Device, Kind, Tensor};
+
+use crate::Error;
+
+/// Key of the position in the file's metadata.
+const POSITION: &str = "mithridate.position";
+
+/// Elements of a tensor as bytes, little endian, with their type.
+///
+/// # Errors
+/// If tensors of its kind are not stored.
+pub(crate) fn to_bytes(tensor: &Tensor) -> Result<(Dtype, Vec<usize>, Vec<u8>), String> {
+    let host = tensor.detach().to_device(Device::Cpu).contiguous();
+    let shape = host.size().iter().map(|&size| size as usize).collect();
+    let count = host.numel();
+    let (dtype, bytes) = match host.kind() {
+        Kind::Float => {
+            let mut values = vec![0_f32; count];
+            host.copy_data(&mut values, count);
+            (Dtype::F32, values.into_iter().flat_map(f32::to_le_bytes).collect())
+        }
+        Kind::Double => {
+            let mut values = vec![0_f64; count];
+            host.copy_data(&mut values, count);
+            (Dtype::F64, values.into_iter().flat_map(f64::to_le_bytes).collect())
+        }
+        kind => return Err(format!("tensors of kind {kind:?} are not stored")),
+    };
+    Ok((dtype, shape, bytes))
+}
+
+/// The tensor that bytes stand for.
+///
+/// # Errors
+/// If they are of another type than [`to_bytes`] writes.
+pub(crate) fn from_bytes(view: &TensorView<'_>) -> Result<Tensor, String> {
+    let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+    let bytes = view.data();
+    let flat = match view.dtype() {
+        Dtype::F32 => Tensor::from_slice(
+            &bytes
+                .chunks_exact(4)
+                .filter_map(|four| Some(f32::from_le_bytes(four.try_into().ok()?)))
+                .collect::<Vec<_>>(),
+        ),
+        Dtype::F64 => Tensor::from_slice(
+            &bytes
+                .chunks_exact(8)
+                .filter_map(|eight| Some(f64::from_le_bytes(eight.try_into().ok()?)))
+                .collect::<Vec<_>>(),
+        ),
+        other => return Err(format!("it holds elements of type {other:?}, not F32 or F64")),
+    };
+    Ok(flat.view(&shape[..]))
+}
+
+/// Writes a checkpoint; the one that was there stays until the new one is whole.
+///
+/// # Errors
+/// [`Error::Write`].
+pub fn write<T: Serialize>(path: &Path, position: &T, tensors: &[&Tensor]) -> Result<(), Error> {
+    let stored = tensors
+        .iter()
+        .map(|tensor| to_bytes(tensor))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Error::write(path))?;
+    let views = stored
+        .iter()
+        .enumerate()
+        .map(|(number, (dtype, shape, bytes))| {
+            Ok((format!("{number:05}"), TensorView::new(*dtype, shape.clone(), bytes)?))
+        })
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(Error::write(path))?;
+    let text = serde_json::to_string(position).map_err(Error::write(path))?;
+    let bytes = safetensors::serialize(views, Some(HashMap::from([(POSITION.to_owned(), text)])))
+        .map_err(Error::write(path))?;
+    write_atomically(path, |file| file.write_all(&bytes)).map_err(Error::write(path))
+}
+
+/// Reads a checkpoint back: the position, and the tensors in the order they were written.
+///
+/// # Errors
+/// [`Error::Read`] if it is no checkpoint, or one of something else.
+pub fn read<T: DeserializeOwned>(path: &Path, device: Device) -> Result<(T, Vec<Tensor>), Error> {
+    let bytes = fs::read(path).map_err(Error::read(path))?;
+    let broken = |problem: String| {
+        Error::read(path)(format!("it is no whole checkpoint ({problem}); remove it to start again"))
+    };
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
+    let text = header.metadata().as_ref().and_then(|metadata| metadata.get(POSITION));
+    let text = text.ok_or_else(|| broken("it does not say where the run stands".into()))?;
+    let position = serde_json::from_str(text).map_err(|error| broken(error.to_string()))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
+    let mut views = file.tensors();
+    views.sort_by(|a, b| a.0.cmp(&b.0));
+    let tensors = views
+        .iter()
+        .map(|(_, view)| from_bytes(view).map(|tensor| tensor.to_device(device)))
+        .collect::<Result<_, _>>()
+        .map_err(broken)?;
+    Ok((position, tensors))
+}
+
+/// Says when it is time for the next checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    every: Duration,
+    last: Instant,
+}
+
+impl Clock {
+    /// One checkpoint in so much time.
+    pub fn new(every: Duration) -> Self {
+        Self { every, last: Instant::now() }
+    }
+
+    /// Whether it is time; then the time starts anew.
+    pub fn is_due(&mut self) -> bool {
+        let due = self.last.elapsed() >= self.every;
+        if due {
+            self.last = Instant::now();
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_comes_back_to_the_bit_and_a_broken_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let tensors = [
+            Tensor::from_slice(&[1.0_f32 / 3.0, f32::MIN_POSITIVE, -0.0]),
+            Tensor::from_slice(&[1.0_f64 / 3.0; 4]).view([2, 2]),
+            Tensor::from_slice(&[2.5_f32]).view([]),
+        ];
+        write(&path, &(7_u64, "here"), &tensors.each_ref()).unwrap();
+        let (position, read_back): ((u64, String), Vec<Tensor>) = read(&path, Device::Cpu).unwrap();
+        assert_eq!((position, &read_back[..]), ((7, "here".to_owned()), &tensors[..]));
+        let bytes = fs::read(&path).unwrap();
+        for cut in [0, 5, 40, bytes.len() - 1] {
+            fs::write(&path, &bytes[..cut]).unwrap();
+            let error = read::<(u64, String)>(&path, Device::Cpu).unwrap_err().to_string();
+            assert!(error.contains("no whole checkpoint"), "{error}");
+        }
+    }
+}

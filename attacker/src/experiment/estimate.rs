@@ -1,0 +1,146 @@
+use std::time::Instant;
+
+use tch::{Tensor, no_grad};
+
+use super::{Config, Step, plan::Work};
+use crate::{
+    Error,
+    attack::{Attack, AttackData, AttackSettings},
+    data::{Images, TrainingSet},
+    jobs::Runner,
+    networks::Network,
+    poison::Generator,
+    random::{Domain, Purpose, Random},
+    training::{Training, TrainingSettings, image_shape},
+};
+
+/// What single operations of an experiment cost on this machine, measured on a few of them, in seconds.
+pub(super) struct Costs<'a> {
+    config: &'a Config,
+    training: &'a TrainingSet,
+    /// Images by class and use, as many as the measurements need.
+    images: Images,
+    runner: &'a Runner,
+}
+
+impl<'a> Costs<'a> {
+    pub fn new(config: &'a Config, training: &'a TrainingSet, runner: &'a Runner) -> Self {
+        let images = Images::select(&training.data, &training.training, runner.tensors);
+        Self { config, training, images, runner }
+    }
+
+    /// Seconds that each step will take from its beginning; equal work is measured once.
+    ///
+    /// # Errors
+    /// [`Error`] if a step can't even be begun.
+    pub fn of(&self, steps: &[Step]) -> Result<Vec<f64>, Error> {
+        let mut train = None;
+        let mut sample = None;
+        steps
+            .iter()
+            .map(|step| {
+                Ok(match &step.work {
+                    Work::Poison(_, job) => match &job.generator {
+                        Generator::Bilevel(settings) => self.attack(settings)?,
+                        Generator::Random | Generator::Watermark => 0.1,
+                    },
+                    Work::Train(_, job) => {
+                        let step = match train {
+                            Some(step) => step,
+                            None => *train.insert(self.training_step(&job.settings)?),
+                        };
+                        step * (job.settings.epochs * self.images.len().div_ceil(job.settings.batch)) as f64
+                    }
+                    Work::Certify(_, _, _, group) => {
+                        let sample = match sample {
+                            Some(sample) => sample,
+                            None => *sample.insert(self.sample(&self.config.victims.training)?),
+                        };
+                        sample * (group.inputs as u64 * (group.n + self.config.certify.n0)) as f64
+                    }
+                })
+            })
+            .collect()
+    }
+
+    fn training_step(&self, settings: &TrainingSettings) -> Result<f64, Error> {
+        let numbers: Vec<i64> = (0..settings.batch.min(self.images.len()) as i64).collect();
+        let mut training = Training::new(&self.images, self.training.classes, *settings, Domain::Victim, 0)?;
+        Ok(median_seconds(3, || {
+            self.finish(&training.step(&numbers, usize::MAX / 2));
+        }))
+    }
+
+    /// An attack with all its restarts, warm-ups and the retraining that selects.
+    fn attack(&self, settings: &AttackSettings) -> Result<f64, Error> {
+        let of = |indices: &[usize]| Images::select(&self.training.data, indices, self.runner.tensors);
+        let indices = self.training.to_poison(&settings.target_classes, settings.poisoned_share);
+        let validation = self.training.of_classes(&self.training.validation, &settings.target_classes);
+        let (target, validation) = (of(&indices), of(&validation));
+        let clean = &self.images;
+        let data =
+            AttackData { clean, target: &target, validation: &validation, classes: self.training.classes };
+        let short = AttackSettings { warm_up: 0, networks: 1, ..settings.clone() };
+        let mut attack = Attack::new(data, &short, 0, 0)?;
+        attack.step()?;
+        let step = attack.step()?.seconds;
+        let of_network = TrainingSettings {
+            network: settings.network,
+            method: settings.method,
+            sigma: settings.sigma,
+            smoothadv: settings.smoothadv,
+            macer: settings.macer,
+            batch: settings.batch,
+            epochs: settings.selection.epochs,
+            ..TrainingSettings::default()
+        };
+        let inner = self.training_step(&of_network)?;
+        let warm_ups = settings.warm_up * settings.networks * (settings.networks + 1) / 2;
+        let one = step * attack.steps() as f64 + inner * warm_ups as f64;
+        let candidates = settings.restarts * settings.snapshots;
+        let chosen = if candidates > 1 { candidates * settings.selection.victims } else { 0 };
+        let retraining =
+            inner * (settings.selection.epochs * self.images.len().div_ceil(settings.batch)) as f64;
+        let samples = settings.selection.images as u64 * (settings.selection.samples + 100);
+        let certification = if chosen > 0 { self.sample(&of_network)? * samples as f64 } else { 0.0 };
+        Ok(one * settings.restarts as f64 + (retraining + certification) * chosen as f64)
+    }
+
+    /// A noisy sample through the network, in a batch.
+    fn sample(&self, settings: &TrainingSettings) -> Result<f64, Error> {
+        const BATCH: i64 = 64;
+        let random = Random::new(Domain::Victim, 0);
+        let device = self.images.pixels.device();
+        let shape = image_shape(&self.images.pixels);
+        let network = Network::new(settings.network, shape, self.training.classes, random, device)?;
+        let image = self.images.pixels.narrow(0, 0, 1);
+        let mut size = image.size();
+        size[0] = BATCH;
+        let mut key = 0;
+        let seconds = median_seconds(5, || {
+            key += 1;
+            let noise = random.normal(Purpose::ValidationNoise, key, &size, device);
+            self.finish(&no_grad(|| network.forward(&(&image + noise))));
+        });
+        Ok(seconds / BATCH as f64)
+    }
+
+    /// Waits until a result is there.
+    fn finish(&self, tensor: &Tensor) {
+        let _ = tensor.sum(tch::Kind::Double).double_value(&[]);
+    }
+}
+
+/// The median of some runs, after one that does not count.
+fn median_seconds(runs: usize, mut work: impl FnMut()) -> f64 {
+    work();
+    let mut seconds: Vec<f64> = (0..runs)
+        .map(|_| {
+            let started = Instant::now();
+            work();
+            started.elapsed().as_secs_f64()
+        })
+        .collect();
+    seconds.sort_unstable_by(f64::total_cmp);
+    seconds[runs / 2]
+}

@@ -1,0 +1,157 @@
+use std::path::{Path, PathBuf};
+
+use super::{Config, VictimKind, config::GroupSettings};
+use crate::{
+    Error,
+    attack::AttackSettings,
+    data::TrainingSet,
+    jobs::{PoisonJob, VictimJob, identity, names},
+    poison::{Generator, PoisonSet},
+    resolve::erm_baseline,
+};
+
+/// One piece of an experiment that leaves something on disk, at a place named by the hash of all that goes into it: the
+/// settings, the seed, the data, and the pieces before it.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What it is, in words.
+    pub name: String,
+    /// Where it leaves what it makes.
+    pub place: PathBuf,
+    /// Numbers of the steps it needs, all before it.
+    pub needs: Vec<usize>,
+    /// What there is to do.
+    pub work: Work,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Makes a poison set.
+    Poison(VictimKind, Box<PoisonJob>),
+    /// Trains a victim.
+    Train(VictimKind, VictimJob),
+    /// Certifies one.
+    Certify(VictimKind, u64, Group, GroupSettings),
+}
+
+/// Which test images are certified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Those of the target classes.
+    Target,
+    /// Those of the other classes.
+    Others,
+}
+
+impl Group {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Others => "others",
+        }
+    }
+}
+
+/// How far a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is there.
+    ToDo,
+    /// It was interrupted, and goes on there.
+    Begun,
+    /// It is finished.
+    Done,
+}
+
+impl Progress {
+    /// Its name in the plan.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ToDo => "to do",
+            Self::Begun => "begun",
+            Self::Done => "done",
+        }
+    }
+}
+
+impl Step {
+    /// How far it is, by what lies at its place.
+    pub fn progress(&self) -> Progress {
+        let (done, begun) = match self.work {
+            Work::Poison(..) => (PoisonSet::is_in(&self.place), self.place.join(names::CHECKPOINT)),
+            Work::Train(..) => (self.place.join(names::REPORT).is_file(), self.place.join(names::CHECKPOINT)),
+            Work::Certify(..) => {
+                (mithridate_runtime::evidence::read_evidence(&self.place).is_ok(), self.place.clone())
+            }
+        };
+        match (done, begun.is_file()) {
+            (true, _) => Progress::Done,
+            (false, true) => Progress::Begun,
+            (false, false) => Progress::ToDo,
+        }
+    }
+}
+
+/// The steps of an experiment in a folder, each after those it needs.
+///
+/// # Errors
+/// [`Error::Setting`] if a job can't be done on these data.
+pub fn plan(config: &Config, training: &TrainingSet, folder: &Path) -> Result<Vec<Step>, Error> {
+    let source = (&training.data.images_sha256, &training.data.labels_sha256, training.split);
+    let mut steps: Vec<Step> = Vec::new();
+    for &kind in &config.victims.kinds {
+        let poison = generator(&config.attack, kind)
+            .map(|generator| {
+                let job = PoisonJob::with(generator, &config.attack, config.seed);
+                job.check(training)?;
+                let key = identity(&(&job, source));
+                steps.push(Step {
+                    name: format!("poison set '{}'", kind.name()),
+                    place: folder.join("poison").join(format!("{}-{}", kind.name(), &key[..8])),
+                    needs: Vec::new(),
+                    work: Work::Poison(kind, Box::new(job)),
+                });
+                Ok::<_, Error>((steps.len() - 1, key))
+            })
+            .transpose()?;
+        for &seed in &config.victims.seeds {
+            let job = VictimJob { settings: config.victims.training, seed };
+            let key = identity(&(&job, source, poison.as_ref().map(|(_, key)| key)));
+            let name = format!("{}-{seed}", kind.name());
+            steps.push(Step {
+                name: format!("training victim {name}"),
+                place: folder.join("models").join(format!("{name}-{}", &key[..8])),
+                needs: poison.iter().map(|(number, _)| *number).collect(),
+                work: Work::Train(kind, job),
+            });
+            let trained = steps.len() - 1;
+            for (group, settings) in
+                [(Group::Target, config.certify.target), (Group::Others, config.certify.others)]
+            {
+                let certify = &config.certify;
+                let rule = (config.attack.sigma, certify.alpha, certify.n0, settings, config.seed);
+                let key = identity(&(&key, &config.attack.target_classes, group.name(), rule));
+                let file = format!("{name}-{}-{}.jsonl", group.name(), &key[..8]);
+                steps.push(Step {
+                    name: format!("certifying victim {name}, {}", group.name()),
+                    place: folder.join("evidence").join(file),
+                    needs: vec![trained],
+                    work: Work::Certify(kind, seed, group, settings),
+                });
+            }
+        }
+    }
+    Ok(steps)
+}
+
+fn generator(attack: &AttackSettings, kind: VictimKind) -> Option<Generator> {
+    match kind {
+        VictimKind::Clean => None,
+        VictimKind::Random => Some(Generator::Random),
+        VictimKind::Watermark => Some(Generator::Watermark),
+        VictimKind::Erm => Some(Generator::Bilevel(Box::new(erm_baseline(attack)))),
+        VictimKind::Poison => Some(Generator::Bilevel(Box::new(attack.clone()))),
+    }
+}

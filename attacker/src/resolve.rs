@@ -1,0 +1,193 @@
+//! Settings from a preset, a TOML file and flags: flag over file over preset.
+
+use serde::{Serialize, de::DeserializeOwned};
+use toml::{Table, Value};
+
+use crate::{
+    attack::{AttackSettings, Preset},
+    training::{Method, TrainingSettings},
+};
+
+/// Reads TOML into settings, with an error that says the line and, for an unknown key, the nearest known one.
+///
+/// # Errors
+/// What is wrong, and in which line.
+pub fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| {
+        let line =
+            error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+        format!("line {line}: {}", sentence(error.message()))
+    })
+}
+
+/// The settings of an attack that a table of some of them stands for; the rest come from the preset it names, for the
+/// training method it names.
+///
+/// # Errors
+/// What is wrong.
+pub fn attack_settings(table: &Table) -> Result<AttackSettings, String> {
+    let given: AttackSettings = read(table.clone())?;
+    overlay(&given.preset.attack(given.method), table)
+}
+
+/// The settings of a training likewise. Method, σ and network are those of the attack, if there is one, unless the
+/// table says otherwise.
+///
+/// # Errors
+/// What is wrong.
+pub fn training_settings(table: &Table, attack: Option<&AttackSettings>) -> Result<TrainingSettings, String> {
+    let given: TrainingSettings = read(table.clone())?;
+    let of_table = |key: &str| table.contains_key(key);
+    let method = match attack {
+        Some(attack) if !of_table("method") => attack.method,
+        _ => given.method,
+    };
+    let sigma = match attack {
+        Some(attack) if !of_table("sigma") => attack.sigma,
+        _ => given.sigma,
+    };
+    let preset = match attack {
+        Some(attack) if !of_table("preset") => attack.preset,
+        _ => given.preset,
+    };
+    let mut base = preset.training(method, sigma);
+    if let Some(attack) = attack {
+        base.network = attack.network;
+    }
+    overlay(&base, table)
+}
+
+/// Adds a setting to a table, from text as `--set` takes it: `key=value`, with dots into tables within.
+///
+/// # Errors
+/// If it is no such text.
+pub fn set(table: &mut Table, text: &str) -> Result<(), String> {
+    let (key, value) = text
+        .split_once('=')
+        .map(|(key, value)| (key.trim(), value.trim()))
+        .filter(|(key, value)| !key.is_empty() && !value.is_empty())
+        .ok_or_else(|| format!("'{text}' is no setting; write it as key=value, such as damping=0.01"))?;
+    // What is no number, truth value or list is a name.
+    let fragment = toml::from_str::<Table>(&format!("value = {value}"));
+    let value = fragment.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| value.into());
+    let mut place = table;
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            place.insert(part.to_owned(), value);
+            return Ok(());
+        }
+        let inner = place.entry(part.to_owned()).or_insert_with(|| Value::Table(Table::new()));
+        place = inner.as_table_mut().ok_or_else(|| format!("'{text}': {part} is a setting, not a table"))?;
+    }
+    Ok(())
+}
+
+/// Adds settings of one table to another, over those already there.
+pub fn merge(into: &mut Table, from: &Table) {
+    for (key, value) in from {
+        match (into.get_mut(key), value) {
+            (Some(Value::Table(inner)), Value::Table(more)) => merge(inner, more),
+            _ => {
+                into.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(table: Table) -> Result<T, String> {
+    Value::Table(table).try_into().map_err(|error: toml::de::Error| sentence(error.message()))
+}
+
+fn overlay<T: Serialize + DeserializeOwned>(base: &T, table: &Table) -> Result<T, String> {
+    let mut whole = Table::try_from(base).map_err(|error| error.to_string())?;
+    merge(&mut whole, table);
+    read(whole)
+}
+
+/// The first line of an error; an unknown key or value gets the nearest that exists.
+fn sentence(message: &str) -> String {
+    let message = message.lines().next().unwrap_or_default();
+    suggest(message).unwrap_or_else(|| message.to_owned())
+}
+
+/// Turns "unknown field `a`, expected one of `b`, `c`" into a sentence with the nearest of these.
+fn suggest(message: &str) -> Option<String> {
+    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let (kind, (unknown, known)) = (message.split(' ').nth(1)?, names.split_first()?);
+    if !message.starts_with("unknown ") || known.is_empty() {
+        return None;
+    }
+    let nearest = known
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b)))?;
+    let kind = if kind == "field" { "key" } else { "value" };
+    Some(format!("there is no {kind} '{unknown}'; did you mean '{nearest}'?"))
+}
+
+/// The settings of the attack that is the baseline `erm`: the same solver against plain training and accuracy.
+#[must_use]
+pub fn erm_baseline(attack: &AttackSettings) -> AttackSettings {
+    let preset = attack.preset.attack(Method::Erm);
+    AttackSettings {
+        method: Method::Erm,
+        objective: crate::attack::Objective::Accuracy,
+        solver_rate: if attack.preset == Preset::Default { attack.solver_rate } else { preset.solver_rate },
+        ..attack.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{bilevel::Solver, networks::Architecture};
+
+    fn table(text: &str) -> Table {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_preset_is_the_base_and_what_is_given_wins() {
+        let settings = attack_settings(&table(
+            "preset = \"official-mnist\"\nmethod = \"macer\"\nsolver_steps = 3\nmacer = { noises = 7 }",
+        ))
+        .unwrap();
+        let official = Preset::OfficialMnist.attack(Method::Macer);
+        assert_eq!((settings.solver, settings.solver_rate), (Solver::LeastSquaresAdam, 1e-4));
+        assert_eq!((settings.solver_steps, settings.macer.noises), (3, 7));
+        assert_eq!(settings.macer.clamp, official.macer.clamp);
+        assert_eq!(attack_settings(&Table::new()).unwrap(), AttackSettings::default());
+        // Written out in full and read again, nothing changes.
+        let text = toml::to_string(&settings).unwrap();
+        assert_eq!(attack_settings(&table(&text)).unwrap(), settings);
+    }
+
+    #[test]
+    fn victims_follow_the_attack_where_they_are_silent() {
+        let attack = attack_settings(&table("method = \"macer\"\nsigma = 0.5\nnetwork = \"mlp\"")).unwrap();
+        let settings = training_settings(&table("epochs = 3"), Some(&attack)).unwrap();
+        assert_eq!((settings.method, settings.sigma), (Method::Macer, 0.5));
+        assert_eq!((settings.network, settings.epochs), (Architecture::Mlp, 3));
+        let settings = training_settings(&table("method = \"erm\"\nsigma = 1.0"), Some(&attack)).unwrap();
+        assert_eq!((settings.method, settings.sigma), (Method::Erm, 1.0));
+    }
+
+    #[test]
+    fn settings_are_set_by_name() {
+        let mut found = Table::new();
+        for text in ["damping=0.5", "method = macer", "macer.noises=2", "target_classes=[1, 2]", "flip=true"]
+        {
+            set(&mut found, text).unwrap();
+        }
+        let settings = attack_settings(&found).unwrap();
+        assert_eq!((settings.damping, settings.method, settings.macer.noises), (0.5, Method::Macer, 2));
+        assert_eq!((settings.target_classes, settings.flip), (vec![1, 2], true));
+        for bad in ["damping", "=1", "damping="] {
+            assert!(set(&mut Table::new(), bad).unwrap_err().contains("is no setting"), "{bad}");
+        }
+        assert!(set(&mut found, "damping.x=1").unwrap_err().contains("not a table"));
+        let mut wrong = Table::new();
+        set(&mut wrong, "dampin=1").unwrap();
+        assert_eq!(attack_settings(&wrong).unwrap_err(), "there is no key 'dampin'; did you mean 'damping'?");
+    }
+}

@@ -1,0 +1,257 @@
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, no_grad};
+
+use crate::{choice::choice, parameters::Parameters};
+
+const BETA_1: f64 = 0.9;
+const BETA_2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+/// Which rule turns gradients into steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimiserKind {
+    /// Adam (Kingma and Ba, 2015) with the usual β₁ = 0.9, β₂ = 0.999.
+    #[default]
+    Adam,
+    /// Gradient descent with momentum: v ← μ v + g, θ ← θ − rate · v.
+    Sgd,
+}
+
+choice!(OptimiserKind, "an optimiser", { Adam = "adam", Sgd = "sgd" });
+
+/// An optimiser as settings describe it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimiserSettings {
+    /// Which rule.
+    pub kind: OptimiserKind,
+    /// Learning rate.
+    pub rate: f64,
+    /// Momentum μ of [`OptimiserKind::Sgd`].
+    pub momentum: f64,
+    /// Weight decay λ: λ θ is added to the gradient.
+    pub weight_decay: f64,
+}
+
+impl OptimiserSettings {
+    /// Adam without weight decay.
+    pub fn adam(rate: f64) -> Self {
+        Self { kind: OptimiserKind::Adam, rate, momentum: 0.0, weight_decay: 0.0 }
+    }
+}
+
+/// An optimiser with its state.
+///
+/// ```
+/// use mithridate_attacker::{parameters::Parameters, training::{Optimiser, OptimiserSettings}};
+/// use tch::Tensor;
+///
+/// let mut point = Parameters::new(vec![Tensor::from_slice(&[3.0_f64, -2.0])]);
+/// let mut adam = Optimiser::new(&point, OptimiserSettings::adam(0.1));
+/// for _ in 0..500 {
+///     let gradient = point.scaled(2.0); // of the squared norm
+///     adam.step(&mut point, &gradient, 1.0);
+/// }
+/// assert!(point.norm() < 1e-3);
+/// ```
+#[derive(Debug)]
+pub struct Optimiser {
+    settings: OptimiserSettings,
+    /// Running mean and mean square of the gradient (Adam), or the velocity (SGD).
+    state: Vec<Parameters>,
+    steps: u64,
+}
+
+impl Optimiser {
+    /// For parameters of these shapes.
+    pub fn new(parameters: &Parameters, settings: OptimiserSettings) -> Self {
+        let vectors = match settings.kind {
+            OptimiserKind::Adam => 2,
+            OptimiserKind::Sgd => 1,
+        };
+        Self { settings, state: (0..vectors).map(|_| parameters.zeros_like()).collect(), steps: 0 }
+    }
+
+    /// Takes one step against the gradient, at `factor` times the learning rate.
+    pub fn step(&mut self, parameters: &mut Parameters, gradient: &Parameters, factor: f64) {
+        self.steps += 1;
+        let OptimiserSettings { kind, rate, momentum, weight_decay } = self.settings;
+        let (rate, steps) = (rate * factor, self.steps as f64);
+        no_grad(|| {
+            for (layer, (parameter, gradient)) in
+                parameters.tensors_mut().iter_mut().zip(gradient.tensors()).enumerate()
+            {
+                let decayed = (weight_decay > 0.0).then(|| gradient + &*parameter * weight_decay);
+                let gradient = decayed.as_ref().unwrap_or(gradient);
+                match (kind, &mut self.state[..]) {
+                    (OptimiserKind::Adam, [mean, square]) => {
+                        let (mean, square) =
+                            (&mut mean.tensors_mut()[layer], &mut square.tensors_mut()[layer]);
+                        update_moments(mean, square, gradient);
+                        let scale = (&*square / (1.0 - BETA_2.powf(steps))).sqrt() + EPSILON;
+                        let _ = parameter.g_sub_(&(&*mean / scale * (rate / (1.0 - BETA_1.powf(steps)))));
+                    }
+                    (_, [velocity, ..]) => {
+                        let velocity = &mut velocity.tensors_mut()[layer];
+                        let _ = velocity.g_mul_scalar_(momentum);
+                        let _ = velocity.g_add_(gradient);
+                        let _ = parameter.g_sub_(&(&*velocity * rate));
+                    }
+                    (_, []) => unreachable!("every rule keeps a state"),
+                }
+            }
+        });
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The tensors of the state, to be saved and restored with [`Optimiser::steps`].
+    pub fn state(&self) -> impl Iterator<Item = &Tensor> {
+        self.state.iter().flat_map(Parameters::tensors)
+    }
+
+    /// Takes up a state that was saved.
+    pub fn restore(&mut self, steps: u64, state: &[Tensor]) {
+        self.steps = steps;
+        let own = self.state.iter_mut().flat_map(Parameters::tensors_mut);
+        no_grad(|| own.zip(state).for_each(|(own, saved)| own.copy_(saved)));
+    }
+}
+
+/// Moves the running mean and mean square of a gradient on by one step.
+fn update_moments(mean: &mut Tensor, square: &mut Tensor, gradient: &Tensor) {
+    let _ = mean.g_mul_scalar_(BETA_1);
+    let _ = mean.g_add_(&(gradient * (1.0 - BETA_1)));
+    let _ = square.g_mul_scalar_(BETA_2);
+    let _ = square.g_add_(&(gradient.square() * (1.0 - BETA_2)));
+}
+
+/// Adam for many images at once, each with a state and a count of steps of its own, so that an image's momentum is
+/// made of its own gradients only.
+#[derive(Debug)]
+pub struct ImageAdam {
+    mean: Tensor,
+    square: Tensor,
+    steps: Tensor,
+}
+
+/// Small enough not to matter beside the mixed derivatives of single pixels.
+const IMAGE_EPSILON: f64 = 1e-12;
+
+impl ImageAdam {
+    /// For images N×C×H×W.
+    pub fn new(images: &Tensor) -> Self {
+        let steps = Tensor::zeros([images.size()[0], 1, 1, 1], (images.kind(), images.device()));
+        Self { mean: images.zeros_like(), square: images.zeros_like(), steps }
+    }
+
+    /// The step for the images with these numbers (`int64`, M), given their gradients M×C×H×W, before the learning
+    /// rate. Where `moved`, a boolean scalar, does not hold, the state stays as it was.
+    pub fn direction(&mut self, numbers: &Tensor, gradient: &Tensor, moved: &Tensor) -> Tensor {
+        no_grad(|| {
+            let old = [&self.mean, &self.square, &self.steps].map(|state| state.index_select(0, numbers));
+            let [mut mean, mut square, steps] = old.each_ref().map(Tensor::copy);
+            let steps = steps + 1.0;
+            update_moments(&mut mean, &mut square, gradient);
+            let states = [&mut self.mean, &mut self.square, &mut self.steps];
+            for ((state, new), old) in states.into_iter().zip([&mean, &square, &steps]).zip(&old) {
+                let _ = state.index_copy_(0, numbers, &new.where_self(moved, old));
+            }
+            let remaining = |beta: f64| -((&steps * beta.ln()).exp() - 1.0);
+            let scale = (square / remaining(BETA_2)).sqrt() + IMAGE_EPSILON;
+            mean / remaining(BETA_1) / scale
+        })
+    }
+
+    /// Tensors of the state, to be saved and restored.
+    pub fn state(&self) -> [&Tensor; 3] {
+        [&self.mean, &self.square, &self.steps]
+    }
+
+    /// Takes up a state that was saved.
+    pub fn restore(&mut self, state: &[Tensor]) {
+        let own = [&mut self.mean, &mut self.square, &mut self.steps];
+        no_grad(|| own.into_iter().zip(state).for_each(|(own, saved)| own.copy_(saved)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn number(value: f64) -> Parameters {
+        Parameters::new(vec![Tensor::from_slice(&[value])])
+    }
+
+    /// Adam on one number with constant gradient 2: mean and square are 2 and 4 after correction at every step, so
+    /// each step is the learning rate.
+    #[test]
+    fn a_constant_gradient_moves_adam_by_the_rate() {
+        let mut point = number(1.0);
+        let mut adam = Optimiser::new(&point, OptimiserSettings::adam(0.01));
+        for step in 1..=20 {
+            adam.step(&mut point, &number(2.0), 1.0);
+            let value = point.tensors()[0].double_value(&[0]);
+            assert!((value - (1.0 - 0.01 * f64::from(step))).abs() < 1e-8, "{step}: {value}");
+        }
+    }
+
+    /// With constant gradient g the velocity after k steps is g (1 − μᵏ)/(1 − μ).
+    #[test]
+    fn momentum_adds_up_geometrically_and_decay_pulls_to_zero() {
+        let settings =
+            OptimiserSettings { kind: OptimiserKind::Sgd, rate: 0.1, momentum: 0.9, weight_decay: 0.0 };
+        let mut point = number(0.0);
+        let mut sgd = Optimiser::new(&point, settings);
+        let mut expected = 0.0;
+        for step in 1..=10 {
+            sgd.step(&mut point, &number(2.0), 0.5);
+            expected -= 0.05 * 2.0 * (1.0 - 0.9_f64.powi(step)) / 0.1;
+            assert!((point.tensors()[0].double_value(&[0]) - expected).abs() < 1e-12);
+        }
+        let mut point = number(3.0);
+        let decaying = OptimiserSettings { momentum: 0.0, weight_decay: 0.5, ..settings };
+        Optimiser::new(&point, decaying).step(&mut point, &number(0.0), 1.0);
+        assert!((point.tensors()[0].double_value(&[0]) - 3.0 * (1.0 - 0.1 * 0.5)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_restored_optimiser_goes_on_to_the_bit() {
+        for &kind in OptimiserKind::ALL {
+            let settings = OptimiserSettings { kind, rate: 0.1, momentum: 0.9, weight_decay: 0.01 };
+            let gradient = |step: i32| number(f64::from(step).sin());
+            let mut point = number(1.0);
+            let mut first = Optimiser::new(&point, settings);
+            (0..5).for_each(|step| first.step(&mut point, &gradient(step), 1.0));
+            let mut again = point.copy();
+            let mut second = Optimiser::new(&again, settings);
+            second.restore(first.steps(), &first.state().map(Tensor::copy).collect::<Vec<_>>());
+            for step in 5..9 {
+                first.step(&mut point, &gradient(step), 1.0);
+                second.step(&mut again, &gradient(step), 1.0);
+            }
+            assert_eq!(point.tensors(), again.tensors(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn images_keep_states_of_their_own() {
+        let images = Tensor::zeros([3, 1, 1, 1], (Kind::Double, Device::Cpu));
+        let mut adam = ImageAdam::new(&images);
+        let of = |numbers: &[i64]| Tensor::from_slice(numbers);
+        let gradient = |values: &[f64]| Tensor::from_slice(values).view([-1, 1, 1, 1]);
+        let yes = Tensor::ones([], (Kind::Bool, Device::Cpu));
+        // The first step of every image has length 1 whatever the scale of its gradient.
+        let first = adam.direction(&of(&[0, 2]), &gradient(&[5.0, -0.1]), &yes);
+        assert!((first.double_value(&[0, 0, 0, 0]) - 1.0).abs() < 1e-9);
+        assert!((first.double_value(&[1, 0, 0, 0]) + 1.0).abs() < 1e-9);
+        let _ = adam.direction(&of(&[1]), &gradient(&[-7.0]), &yes.logical_not());
+        let later = adam.direction(&of(&[1]), &gradient(&[3.0]), &yes);
+        assert!((later.double_value(&[0, 0, 0, 0]) - 1.0).abs() < 1e-9, "what was not moved left no trace");
+    }
+}
