@@ -2,12 +2,17 @@
 
 mod bars;
 mod curves;
+mod document;
 mod image;
+mod label;
+mod plane;
 mod scale;
 
 pub use bars::{BarChart, BarGroup};
 pub use curves::{Curve, LineChart, certified_accuracy_curve};
+pub use document::document;
 pub use image::{Pixels, png_data_uri};
+pub use plane::{PanelGrid, Plane, PlanePoint, contour};
 
 /// Style sheet of all pages.
 pub const STYLE: &str = include_str!("../../templates/style.css");
