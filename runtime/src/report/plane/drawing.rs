@@ -7,7 +7,7 @@ use crate::{
     data::sha256,
     report::{
         Pixels,
-        label::{INK, Label, paragraph, tenth, wrap},
+        label::{BOLD, INK, Label, paragraph, tenth, wrap},
         png_data_uri,
         scale::Scale,
     },
@@ -20,7 +20,7 @@ const NUMBERS: f64 = 10.5;
 /// Room for numbers left of a plane and below it.
 const AXES: (f64, f64) = (28.0, 18.0);
 /// Share of the class's colour where the classifier is sure.
-const DEPTH: f64 = 0.38;
+const DEPTH: f64 = 0.27;
 
 /// Where a panel goes and what its parts take. Panels in a row have the same.
 #[derive(Clone, Copy, Debug)]
@@ -41,10 +41,18 @@ impl Place {
 
     /// What a plane takes of a given width.
     pub fn space(plane: &Plane, width: f64) -> Self {
-        let lines = |text: &str| wrap(text, width, TEXT).len() as f64 * TEXT * 1.3;
+        let lines =
+            |text: &str, stretch: f64| wrap(text, (width - AXES.0) / stretch, TEXT).len() as f64 * TEXT * 1.3;
         let (dx, dy) = extent(plane);
         let plot = ((width - AXES.0) * dy / dx).min(1.2 * (width - AXES.0));
-        Self { left: 0.0, top: 0.0, width, title: lines(&plane.title), plot, caption: lines(&plane.caption) }
+        Self {
+            left: 0.0,
+            top: 0.0,
+            width,
+            title: lines(&plane.title, BOLD),
+            plot,
+            caption: lines(&plane.caption, 1.0),
+        }
     }
 
     pub fn larger(self, other: Self) -> Self {
@@ -57,7 +65,7 @@ impl Place {
     }
 
     pub fn height(&self) -> f64 {
-        self.title + 8.0 + self.plot + AXES.1 + self.caption + 4.0
+        self.title + 8.0 + self.plot + AXES.1 + self.caption + 8.0
     }
 }
 
@@ -78,7 +86,7 @@ impl Drawing {
         let unit = ((place.width - AXES.0) / dx).min(place.plot / dy);
         let (width, height) = (unit * dx, unit * dy);
         let left = place.left + AXES.0 + (place.width - AXES.0 - width) / 2.0;
-        let top = place.top + place.title + 8.0 + (place.plot - height) / 2.0;
+        let top = place.top + place.title + 8.0;
         let x = Scale { from: plane.x_range.0, to: plane.x_range.1, start: left, end: left + width };
         let y = Scale { from: plane.y_range.0, to: plane.y_range.1, start: top + height, end: top };
 
@@ -95,10 +103,11 @@ impl Drawing {
              <rect {frame} fill=\"none\" stroke=\"#8a9099\"/>\n"
         );
         let mut labels = Vec::new();
-        for text in paragraph(&plane.title, place.left + AXES.0, place.top + TEXT, place.width, TEXT) {
+        let room = place.width - AXES.0;
+        for text in paragraph(&plane.title, place.left + AXES.0, place.top + TEXT, room / BOLD, TEXT) {
             labels.push(text.bold());
         }
-        let most = (width / 45.0).clamp(2.0, 10.0) as usize;
+        let most = (width / 34.0).clamp(2.0, 10.0) as usize;
         for tick in x.ticks_at_most(most) {
             let at = tenth(tick.at);
             let _ = write!(marks, "<path d=\"M{at} {}v4\" stroke=\"#8a9099\"/>", tenth(top + height));
@@ -109,8 +118,8 @@ impl Drawing {
             let _ = write!(marks, "<path d=\"M{left} {at}h-4\" stroke=\"#8a9099\"/>");
             labels.push(Label::new(left - 7.0, at + 3.8, "end", NUMBERS, &tick.label).soft());
         }
-        let below = place.top + place.title + 8.0 + place.plot + AXES.1 + TEXT + 2.0;
-        for text in paragraph(&plane.caption, place.left + AXES.0, below, place.width, TEXT) {
+        let below = top + height + AXES.1 + TEXT + 6.0;
+        for text in paragraph(&plane.caption, place.left + AXES.0, below, room, TEXT) {
             labels.push(text.soft());
         }
         Ok(Self { marks, labels })

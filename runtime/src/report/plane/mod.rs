@@ -8,7 +8,7 @@ use drawing::{Drawing, Place};
 use legend::legend;
 use ndarray::Array2;
 
-use super::label::{Label, paragraph};
+use super::label::{BOLD, Label, paragraph};
 
 /// Colours of the two classes.
 const CLASS_COLOURS: [&str; 2] = [super::COLOURS[0], super::COLOURS[2]];
@@ -76,7 +76,8 @@ impl Plane {
     /// # Errors
     /// If the field has no value.
     pub fn to_svg(&self) -> Result<String, png::EncodingError> {
-        figure("", 600.0, 1, std::slice::from_ref(self), "")
+        let panel = Self { title: String::new(), ..self.clone() };
+        figure(&self.title, 600.0, 1, &[panel], "")
     }
 }
 
@@ -112,7 +113,7 @@ fn figure(
 ) -> Result<String, png::EncodingError> {
     let inner = width - 2.0 * MARGIN;
     let mut labels: Vec<Label> =
-        paragraph(title, MARGIN, MARGIN + 14.0, inner, 17.0).into_iter().map(Label::bold).collect();
+        paragraph(title, MARGIN, MARGIN + 14.0, inner / BOLD, 17.0).into_iter().map(Label::bold).collect();
     let mut marks = String::new();
     let mut y = MARGIN + 22.0 * labels.len() as f64;
     let (legend_marks, legend_labels, legend_height) = legend(panels, MARGIN, y, inner);
@@ -137,8 +138,6 @@ fn figure(
         (y - gap + 4.0 + MARGIN + if caption.is_empty() { 0.0 } else { 17.0 * caption.len() as f64 + 6.0 })
             .ceil();
     labels.extend(caption.into_iter().map(Label::soft));
-    let title =
-        if title.is_empty() { panels.first().map_or("", |plane| plane.title.as_str()) } else { title };
     Ok(Svg { title, width, height, marks, labels }.render().unwrap_or_default())
 }
 
