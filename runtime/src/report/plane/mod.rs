@@ -2,13 +2,15 @@ mod contour;
 mod drawing;
 mod legend;
 
-use askama::Template;
 pub use contour::contour;
 use drawing::{Drawing, Place};
 use legend::legend;
 use ndarray::Array2;
 
-use super::label::{BOLD, Label, paragraph};
+use super::{
+    figure,
+    label::{BOLD, Label, paragraph},
+};
 
 /// Colours of the two classes.
 const CLASS_COLOURS: [&str; 2] = [super::COLOURS[0], super::COLOURS[2]];
@@ -77,7 +79,7 @@ impl Plane {
     /// If the field has no value.
     pub fn to_svg(&self) -> Result<String, png::EncodingError> {
         let panel = Self { title: String::new(), ..self.clone() };
-        figure(&self.title, 600.0, 1, &[panel], "")
+        draw(&self.title, 600.0, 1, &[panel], "")
     }
 }
 
@@ -100,11 +102,11 @@ impl PanelGrid {
     /// # Errors
     /// If the field of a plane has no value.
     pub fn to_svg(&self) -> Result<String, png::EncodingError> {
-        figure(&self.title, 900.0, self.columns.clamp(1, 6), &self.panels, &self.caption)
+        draw(&self.title, 900.0, self.columns.clamp(1, 6), &self.panels, &self.caption)
     }
 }
 
-fn figure(
+fn draw(
     title: &str,
     width: f64,
     columns: usize,
@@ -138,18 +140,7 @@ fn figure(
         (y - gap + 4.0 + MARGIN + if caption.is_empty() { 0.0 } else { 17.0 * caption.len() as f64 + 6.0 })
             .ceil();
     labels.extend(caption.into_iter().map(Label::soft));
-    Ok(Svg { title, width, height, marks, labels }.render().unwrap_or_default())
-}
-
-#[derive(Template)]
-#[template(path = "figure.svg")]
-struct Svg<'a> {
-    title: &'a str,
-    width: f64,
-    height: f64,
-    /// Everything but text, made of numbers and colours only.
-    marks: String,
-    labels: Vec<Label>,
+    Ok(figure(title, width, height, &marks, &labels))
 }
 
 #[cfg(test)]
