@@ -52,8 +52,11 @@ pub fn poison_in_words(folder: &Path, manifest: &Manifest, summary: &PoisonSumma
         ),
     );
     line(
-        "largest:",
-        &format!("{largest_change}/255, epsilon {} allows {epsilon_steps}/255", summary.epsilon),
+        "epsilon:",
+        &format!(
+            "{}, which is {epsilon_steps}/255 a pixel value; the largest change found is {largest_change}/255",
+            summary.epsilon
+        ),
     );
     line(
         "change:",
@@ -103,7 +106,7 @@ pub fn victim_in_words(folder: &Path, report: &VictimReport) -> String {
         "made by:",
         &format!("{}, device {}, seed {}, {} s", report.tool, report.device, report.seed, report.seconds),
     );
-    line("settings:", &settings(&report.settings, |_| true));
+    line("settings:", &settings(&report.settings, None));
     line("trained on:", &format!("images with SHA-256 {}", report.training_data_sha256));
     match &report.poison_sha256 {
         Some(hash) => line("poison:", &format!("images with SHA-256 {hash}")),
@@ -126,17 +129,19 @@ fn count(number: usize, what: &str) -> String {
 fn generator(manifest: &Manifest) -> String {
     let value = serde_json::to_value(&manifest.generator).unwrap_or_default();
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or("unknown").to_owned();
-    let settings = settings(&value, |key| MAIN_SETTINGS.contains(&key));
+    let settings = settings(&value, Some(&MAIN_SETTINGS));
     if settings.is_empty() { kind } else { format!("{kind}: {settings}") }
 }
 
-/// Settings as `name value`, in the order of their names.
-fn settings(settings: &impl Serialize, wanted: impl Fn(&str) -> bool) -> String {
+/// Settings as `name value`: all by name, or those wanted, in that order, as far as there are such.
+fn settings(settings: &impl Serialize, wanted: Option<&[&str]>) -> String {
     let value = serde_json::to_value(settings).unwrap_or_default();
     let Value::Object(settings) = value else { return String::new() };
-    settings
+    let all = settings.keys().map(String::as_str).collect::<Vec<_>>();
+    wanted
+        .unwrap_or(&all)
         .iter()
-        .filter(|(key, _)| wanted(key))
+        .filter_map(|key| Some((key, settings.get(*key)?)))
         .map(|(key, value)| match value {
             Value::String(text) => format!("{key} {text}"),
             other => format!("{key} {other}"),

@@ -11,7 +11,7 @@ const WIDTH: f64 = 900.0;
 /// Space around it.
 const MARGIN: f64 = 14.0;
 /// Room for the names of rows.
-const NAMES: f64 = 96.0;
+const NAMES: f64 = 112.0;
 /// Space between pictures.
 const GAP: f64 = 8.0;
 /// Most pictures side by side.
