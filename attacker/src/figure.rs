@@ -38,7 +38,7 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
 
 /// A figure as the bytes of a PNG file, `scale` pixels for one of the figure, on white.
 ///
-/// `svg` is a chart of [`mithridate_runtime::report`] or any SVG document. Text is set in the bundled DejaVu Sans
+/// `svg` is a chart of [`mithridate_runtime::report`] or any SVG document. Text is set in the bundled font
 /// (Latin, Greek, mathematical signs) in the place of every family; pictures must lie within the document.
 ///
 /// ```
@@ -64,7 +64,7 @@ pub fn to_png(svg: &str, scale: f64) -> Result<Vec<u8>, Error> {
     let tree = Tree::from_str(&document(svg), &options).map_err(|error| problem(&error))?;
     let [width, height] = [tree.size().width(), tree.size().height()].map(|side| f64::from(side) * scale);
     let pixels = width.ceil() * height.ceil();
-    if !(pixels >= 1.0 && pixels <= MOST_PIXELS && scale > 0.0) {
+    if !(1.0..=MOST_PIXELS).contains(&pixels) || scale < 0.0 {
         return Err(problem(&format!("it would be {width} × {height} pixels at scale {scale}")));
     }
     let mut picture = Pixmap::new(width.ceil() as u32, height.ceil() as u32)
@@ -108,6 +108,9 @@ pub fn write(path: &Path, svg: &str) -> Result<(), Error> {
         Format::Png => to_png(svg, FILE_SCALE)?,
     };
     if let Some(folder) = path.parent() {
+        if folder.is_file() {
+            return Err(Error::write(path)(format!("{} is a file, not a folder", folder.display())));
+        }
         fs::create_dir_all(folder).map_err(Error::write(path))?;
     }
     write_atomically(path, |file| file.write_all(&bytes)).map_err(Error::write(path))

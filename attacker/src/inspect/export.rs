@@ -15,6 +15,9 @@ pub fn export_images(
     images: usize,
     folder: &Path,
 ) -> Result<usize, Error> {
+    if folder.is_file() {
+        return Err(Error::write(folder)("it is a file, not a folder"));
+    }
     fs::create_dir_all(folder).map_err(Error::write(folder))?;
     if fs::read_dir(folder).map_err(Error::write(folder))?.next().is_some() {
         return Err(Error::write(folder)("it is not empty; choose another folder"));

@@ -22,7 +22,7 @@ pub fn panel(
             let index = set.manifest.indices[number];
             let (clean, poisoned) = (training.data.pixels(index), set.pixels(number));
             let difference = difference_picture(clean, poisoned, factor);
-            (format!("image {index}"), vec![clean.to_vec(), poisoned.to_vec(), difference])
+            (index.to_string(), vec![clean.to_vec(), poisoned.to_vec(), difference])
         })
         .collect();
     let total = summary.values().max(1) as f64;
@@ -30,6 +30,7 @@ pub fn panel(
         summary.histogram.iter().map(|change| (i64::from(change.steps), change.values as f64 / total));
     PictureTable {
         title: format!("Poison for class {}: {} training images", summary.target_class, summary.images),
+        heading: "training image".into(),
         rows: vec!["clean".into(), "poisoned".into(), format!("difference × {factor}")],
         shape: summary.shape,
         columns,

@@ -24,6 +24,8 @@ const LARGEST: f64 = 132.0;
 pub struct PictureTable {
     /// What the figure shows.
     pub title: String,
+    /// What the names of the columns are.
+    pub heading: String,
     /// Names of the rows.
     pub rows: Vec<String>,
     /// Channels (1 grey or 3 RGB), height and width of every picture.
@@ -57,6 +59,7 @@ impl PictureTable {
         let rendering = if factor >= 1.0 { "pixelated" } else { "auto" };
         let (tile_width, tile_height) = (tenth(factor * width), tenth(factor * height));
         for band in self.columns.chunks(MOST) {
+            labels.push(Label::new(MARGIN, y + 11.0, "start", 11.0, &self.heading).soft());
             for (number, (name, _)) in band.iter().enumerate() {
                 let x = MARGIN + NAMES + number as f64 * (tile_width + GAP) + tile_width / 2.0;
                 labels.push(Label::new(x, y + 11.0, "middle", 11.0, name).soft());
@@ -106,11 +109,11 @@ mod tests {
 
     #[test]
     fn every_picture_stands_in_its_row_and_column() {
-        let columns =
-            (0..12_u8).map(|i| (format!("image {i}"), vec![vec![i; 4], vec![255 - i; 4]])).collect();
+        let columns = (0..12_u8).map(|i| (i.to_string(), vec![vec![i; 4], vec![255 - i; 4]])).collect();
         let histogram = Histogram { x_label: "x".into(), y_label: "y".into(), shares: vec![(0, 1.0)] };
         let table = PictureTable {
             title: "<b>".into(),
+            heading: "image".into(),
             rows: vec!["before".into(), "after".into()],
             shape: [1, 2, 2],
             columns,

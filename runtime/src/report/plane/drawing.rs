@@ -132,13 +132,13 @@ fn field_image(
     [left, top, width, height]: [f64; 4],
 ) -> Result<String, png::EncodingError> {
     let (rows, columns) = field.dim();
-    let colours = CLASS_COLOURS.map(rgb);
+    let [low, high] = CLASS_COLOURS.map(rgb);
     let mut bytes = Vec::with_capacity(3 * rows * columns);
-    for channel in 0..3 {
+    for (low, high) in low.into_iter().zip(high) {
         for row in (0..rows).rev() {
             for column in 0..columns {
                 let lean = (2.0 * field[(row, column)] - 1.0).clamp(-1.0, 1.0);
-                let colour = colours[usize::from(lean > 0.0)][channel];
+                let colour = if lean > 0.0 { high } else { low };
                 bytes.push((255.0 + DEPTH * lean.abs() * (colour - 255.0)).round() as u8);
             }
         }
@@ -182,10 +182,10 @@ fn circles(plane: &Plane, x: Scale, y: Scale, unit: f64) -> String {
     for point in &plane.points {
         let Some(radius) = point.circle else { continue };
         let (at, colour) = ([x.place(point.x), y.place(point.y)].map(tenth), colour(point.class));
-        let _ = write!(
+        let _ = writeln!(
             marks,
             "<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"{colour}\" fill-opacity=\"0.08\" stroke=\"{colour}\" \
-             stroke-opacity=\"0.85\"/>\n",
+             stroke-opacity=\"0.85\"/>",
             at[0],
             at[1],
             tenth(radius * unit)
@@ -201,9 +201,9 @@ fn points(plane: &Plane, x: Scale, y: Scale, size: f64) -> String {
         if let Some((from_x, from_y)) = poisoned_from {
             let [from_x, to_x] = [from_x, to_x].map(|&at| tenth(x.place(at)));
             let [from_y, to_y] = [from_y, to_y].map(|&at| tenth(y.place(at)));
-            let _ = write!(
+            let _ = writeln!(
                 marks,
-                "<path d=\"M{from_x} {from_y}L{to_x} {to_y}\" stroke=\"{INK}\" stroke-width=\"0.9\"/>\n"
+                "<path d=\"M{from_x} {from_y}L{to_x} {to_y}\" stroke=\"{INK}\" stroke-width=\"0.9\"/>"
             );
         }
     }
@@ -213,7 +213,7 @@ fn points(plane: &Plane, x: Scale, y: Scale, size: f64) -> String {
             marks.push_str(&cross(at_x, at_y, size, point.class));
         } else if point.circle.is_some() {
             let (x, y, colour) = (tenth(at_x), tenth(at_y), colour(point.class));
-            let _ = write!(marks, "<circle cx=\"{x}\" cy=\"{y}\" r=\"1.6\" fill=\"{colour}\"/>\n");
+            let _ = writeln!(marks, "<circle cx=\"{x}\" cy=\"{y}\" r=\"1.6\" fill=\"{colour}\"/>");
         } else {
             marks.push_str(&marker(at_x, at_y, size, point.class, point.poisoned_from.is_some()));
         }

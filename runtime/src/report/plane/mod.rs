@@ -47,7 +47,7 @@ pub struct Plane {
     pub y_range: (f64, f64),
     /// Probability of class 1 under the smoothed classifier, rows × columns, at the nodes of a regular grid: the first
     /// row at the lower end of `y_range`, the last at the upper end, columns likewise. The decision boundary is drawn
-    /// where it is ½.
+    /// where it is ½; what is no number is black.
     pub field: Array2<f64>,
     /// Points, drawn in this order.
     pub points: Vec<PlanePoint>,
