@@ -91,6 +91,9 @@ pub enum Error {
         /// What doesn't fit.
         problem: String,
     },
+    /// A figure can't be drawn.
+    #[error("the figure can't be drawn: {0}")]
+    Figure(String),
     /// An experiment file is wrong.
     #[error("{}: {problem}", path.display())]
     Config {

@@ -16,6 +16,8 @@
 //! | [`resolve`] | settings from preset, file and flags |
 //! | [`jobs`] | what the commands do, files in, files out |
 //! | [`experiment`] | poison, victims, certification and report from one file |
+//! | [`figure`] | figures as SVG and PNG files |
+//! | [`inspect`] | how far poison is from clean images, in numbers and as a picture |
 //! | [`cli`] | the program `pacd` |
 
 pub mod attack;
@@ -27,6 +29,8 @@ pub mod data;
 pub mod device;
 mod error;
 pub mod experiment;
+pub mod figure;
+pub mod inspect;
 pub mod jobs;
 pub mod networks;
 pub mod parameters;

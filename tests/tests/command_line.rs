@@ -214,6 +214,13 @@ fn pacd_says_what_is_wrong() {
         let defaults = [("--data", "data"), ("--out", "victim"), ("--network", "mlp")];
         with_defaults(&["train", "--validation", "20"], &defaults, changes)
     };
+    let inspect = |changes: &[&'static str]| [&["inspect"], changes, &["--data", "data"]].concat();
+    let mut set = command("pacd");
+    set.current_dir(folder).args(poison(&["--attack", "random", "--out", "set"])).assert().success();
+    fs::create_dir(folder.join("torn")).unwrap();
+    fs::write(folder.join("torn/manifest.json"), "this is no manifest").unwrap();
+    fs::create_dir(folder.join("little")).unwrap();
+    bars(&folder.join("little"), 16, 4, 20, 20);
     let export = |weights| vec!["export", "--weights", weights, "--out", "again.onnx"];
     let cases = [
         ("data that do not exist", train(&["--data", "none"]), vec![]),
@@ -251,10 +258,25 @@ fn pacd_says_what_is_wrong() {
         ("an experiment that is no TOML", vec!["experiment", "syntax.toml"], vec![]),
         ("an experiment with too little data", vec!["experiment", "images.toml"], vec![]),
         ("an experiment without a certifier", vec!["experiment", "images.toml", "--rscert", "none"], vec![]),
+        ("inspecting a folder that does not exist", inspect(&["none"]), vec![]),
+        ("inspecting a folder that is nothing", inspect(&["data"]), vec![]),
+        ("inspecting a file", inspect(&["model.onnx"]), vec![]),
+        ("inspecting a manifest that is text", inspect(&["torn"]), vec![]),
+        ("inspecting a poison set without its data", vec!["inspect", "set"], vec![]),
+        ("inspecting with data that do not exist", vec!["inspect", "set", "--data", "none"], vec![]),
+        ("inspecting with data of another size", vec!["inspect", "set", "--data", "small"], vec![]),
+        ("inspecting with too few data", vec!["inspect", "set", "--data", "little"], vec![]),
+        ("a picture with an unknown ending", inspect(&["set", "--picture", "p.jpg"]), vec![]),
+        ("a picture without an ending", inspect(&["set", "--picture", "p"]), vec![]),
+        ("a picture that can't be written", inspect(&["set", "--picture", "file/p.svg"]), vec![]),
+        ("a picture of no images", inspect(&["set", "--picture", "p.svg", "--images", "0"]), vec![]),
+        ("images into a folder that is not empty", inspect(&["set", "--export", "data"]), vec![]),
+        ("images into a file", inspect(&["set", "--export", "file"]), vec![]),
+        ("a picture of a network", inspect(&["linear", "--picture", "p.svg"]), vec![]),
         ("no command", vec![], vec![]),
     ];
     insta::assert_snapshot!("pacd_sentences", sentences("pacd", folder, &cases));
-    for name in ["poison/manifest.json", "victim/train.json", "again.onnx", "runs"] {
+    for name in ["poison/manifest.json", "victim/train.json", "again.onnx", "runs", "p", "p.jpg", "p.svg"] {
         assert!(!folder.join(name).exists(), "an error leaves no {name}");
     }
 }
@@ -263,7 +285,7 @@ fn pacd_says_what_is_wrong() {
 fn help_shows_every_command_with_an_example() {
     for (program, commands) in [
         ("rscert", vec!["certify", "audit", "inspect", "bench"]),
-        ("pacd", vec!["poison", "train", "export", "experiment"]),
+        ("pacd", vec!["poison", "train", "export", "experiment", "inspect"]),
     ] {
         let general = command(program).arg("--help").output().unwrap();
         let general = String::from_utf8(general.stdout).unwrap();

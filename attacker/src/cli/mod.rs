@@ -3,6 +3,7 @@
 mod arguments;
 mod experiment;
 mod export;
+mod inspect;
 mod poison;
 mod settings;
 mod train;
@@ -32,6 +33,8 @@ enum Command {
     Export(export::Arguments),
     /// Run a whole experiment from a TOML file: poison, train, certify, report
     Experiment(experiment::Arguments),
+    /// Say what a poison set or a trained network is, in words, numbers and pictures
+    Inspect(inspect::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -62,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Train(arguments) => train::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Experiment(arguments) => experiment::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "pacd", &mut script);

@@ -15,7 +15,7 @@ use crate::{
     bilevel::Solver,
     jobs::{PoisonJob, make_poison},
     networks::Architecture,
-    poison::Generator,
+    poison::{Generator, classes_in_words},
     resolve::{attack_settings, erm_baseline, parse_toml},
     training::Method,
 };
@@ -123,11 +123,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let document = json!({ "folder": arguments.out, "manifest": manifest });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
-    let classes: Vec<String> = manifest.origin.target_classes.iter().map(ToString::to_string).collect();
     Ok(terminal::print(&format!(
-        "{} images of class {} poisoned, no pixel moved by more than {}/255 (epsilon {}), seed {}; poison set in {}\n",
+        "{} images of {} poisoned, no pixel moved by more than {}/255 (epsilon {}), seed {}; poison set in {}\n",
         set.len(),
-        classes.join(", "),
+        classes_in_words(&manifest.origin.target_classes),
         manifest.largest_change,
         manifest.origin.epsilon,
         manifest.origin.seed,

@@ -9,7 +9,12 @@ use mithridate_runtime::{
 };
 
 use super::{Config, GroupResult, Results, VictimKind, results::Victim};
-use crate::{Error, data::TrainingSet, poison::PoisonSet};
+use crate::{
+    Error,
+    data::TrainingSet,
+    inspect::{difference_picture, spread},
+    poison::PoisonSet,
+};
 
 /// Images shown in the panel.
 const SHOWN: usize = 5;
@@ -164,21 +169,12 @@ fn bars(results: &Results, victims: &[Victim]) -> String {
 fn panel(training: &TrainingSet, poison: &PoisonSet) -> Vec<[String; 3]> {
     let shape = training.data.shape();
     let picture = |bytes: &[u8]| png_data_uri(Pixels { shape, bytes }).unwrap_or_default();
-    let step = (poison.len() / SHOWN).max(1);
-    (0..poison.len())
-        .step_by(step)
-        .take(SHOWN)
+    spread(poison.len(), SHOWN)
+        .into_iter()
         .map(|number| {
             let (clean, poisoned) =
                 (training.data.pixels(poison.manifest.origin.indices[number]), poison.pixels(number));
-            let difference: Vec<u8> = clean
-                .iter()
-                .zip(poisoned)
-                .map(|(&before, &after)| {
-                    (128 + 2 * (i32::from(after) - i32::from(before))).clamp(0, 255) as u8
-                })
-                .collect();
-            [picture(clean), picture(poisoned), picture(&difference)]
+            [picture(clean), picture(poisoned), picture(&difference_picture(clean, poisoned, 2))]
         })
         .collect()
 }

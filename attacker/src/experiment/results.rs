@@ -7,7 +7,7 @@ use mithridate_runtime::{
 use serde::{Deserialize, Serialize};
 
 use super::{Config, VictimKind};
-use crate::jobs::VictimReport;
+use crate::{jobs::VictimReport, poison::classes_in_words};
 
 /// A trained and certified victim.
 #[derive(Clone, Debug)]
@@ -144,9 +144,7 @@ pub(super) fn results(config: &Config, victims: &[Victim]) -> Results {
 impl Results {
     /// The classes attacked, in words: “class 8”, “classes 3, 8”.
     pub fn target_name(&self) -> String {
-        let names: Vec<String> = self.target_classes.iter().map(ToString::to_string).collect();
-        let noun = if names.len() == 1 { "class" } else { "classes" };
-        format!("{noun} {}", names.join(", "))
+        classes_in_words(&self.target_classes)
     }
 }
 

@@ -50,6 +50,13 @@ pub struct Origin {
     pub indices: Vec<usize>,
 }
 
+/// Classes in words: “class 8”, “classes 3, 8”.
+pub fn classes_in_words(classes: &[usize]) -> String {
+    let names: Vec<String> = classes.iter().map(ToString::to_string).collect();
+    let noun = if names.len() == 1 { "class" } else { "classes" };
+    format!("{noun} {}", names.join(", "))
+}
+
 /// A training set, by content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceData {

@@ -6,5 +6,5 @@
 mod manifest;
 mod set;
 
-pub use manifest::{Generator, Manifest, Origin, Selected, SourceData};
+pub use manifest::{Generator, Manifest, Origin, Selected, SourceData, classes_in_words};
 pub use set::{PoisonSet, levels, round_to_bytes};

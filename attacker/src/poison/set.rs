@@ -5,9 +5,10 @@ use std::{
 };
 
 use mithridate_runtime::{
-    data::{Dataset, read_idx, write_idx},
+    data::{Dataset, NpzArray, read_idx, write_idx, write_npz},
     files::write_atomically,
 };
+use ndarray::{ArrayView, IxDyn};
 use tch::{Device, Kind, Tensor};
 
 use super::{
@@ -18,6 +19,7 @@ use crate::{Error, data::TrainingSet};
 
 const IMAGES: &str = "images-idx3-ubyte";
 const LABELS: &str = "labels-idx1-ubyte";
+const ARRAYS: &str = "poison.npz";
 const MANIFEST: &str = "manifest.json";
 
 /// Steps of 1/255 that fit into ε.
@@ -120,8 +122,26 @@ impl PoisonSet {
         let indices = &self.manifest.origin.indices;
         let labels: Vec<u8> = indices.iter().map(|&index| training.data.labels()[index]).collect();
         write_idx(&folder.join(LABELS), &[self.len()], &labels)?;
+        self.write_npz(&folder.join(ARRAYS), training, &labels)?;
         let text = serde_json::to_string_pretty(&self.manifest).map_err(Error::write(&manifest))?;
         write_atomically(&manifest, |file| file.write_all(text.as_bytes())).map_err(Error::write(&manifest))
+    }
+
+    /// The set as arrays for NumPy, with the clean images beside the poisoned.
+    fn write_npz(&self, path: &Path, training: &TrainingSet, labels: &[u8]) -> Result<(), Error> {
+        let [c, h, w] = self.shape;
+        let indices = &self.manifest.origin.indices;
+        let clean: Vec<u8> = indices.iter().flat_map(|&index| training.data.pixels(index)).copied().collect();
+        let numbers: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+        let images =
+            |bytes| ArrayView::from_shape(IxDyn(&[self.len(), c, h, w]), bytes).map_err(Error::write(path));
+        let arrays = [
+            ("images", NpzArray::Bytes(images(&self.bytes)?)),
+            ("clean", NpzArray::Bytes(images(&clean)?)),
+            ("labels", NpzArray::Bytes(ArrayView::from(labels).into_dyn())),
+            ("indices", NpzArray::Integers(ArrayView::from(&numbers).into_dyn())),
+        ];
+        Ok(write_npz(path, &arrays)?)
     }
 
     /// Whether a folder holds a poison set.

@@ -9,11 +9,11 @@ pub struct Pixels<'a> {
     pub bytes: &'a [u8],
 }
 
-/// A picture as a PNG in a `data:` address, to put into a page.
+/// A picture as a PNG file.
 ///
 /// # Errors
 /// If there are neither 1 nor 3 channels, or the bytes don't fit the shape.
-pub fn png_data_uri(pixels: Pixels<'_>) -> Result<String, png::EncodingError> {
+pub fn picture_to_png(pixels: Pixels<'_>) -> Result<Vec<u8>, png::EncodingError> {
     let [channels, height, width] = pixels.shape;
     let colour = if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb };
     let area = height * width;
@@ -26,7 +26,15 @@ pub fn png_data_uri(pixels: Pixels<'_>) -> Result<String, png::EncodingError> {
     encoder.set_color(colour);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.write_header()?.write_image_data(&interleaved)?;
-    Ok(format!("data:image/png;base64,{}", STANDARD.encode(&file)))
+    Ok(file)
+}
+
+/// A picture as a PNG in a `data:` address, to put into a page.
+///
+/// # Errors
+/// As [`picture_to_png`].
+pub fn png_data_uri(pixels: Pixels<'_>) -> Result<String, png::EncodingError> {
+    Ok(format!("data:image/png;base64,{}", STANDARD.encode(picture_to_png(pixels)?)))
 }
 
 #[cfg(test)]

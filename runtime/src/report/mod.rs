@@ -2,12 +2,23 @@
 
 mod bars;
 mod curves;
+mod document;
+mod figure;
+mod histogram;
 mod image;
+mod label;
+mod pictures;
+mod plane;
 mod scale;
 
 pub use bars::{BarChart, BarGroup};
 pub use curves::{Curve, LineChart, certified_accuracy_curve};
-pub use image::{Pixels, png_data_uri};
+pub use document::document;
+use figure::figure;
+pub use histogram::Histogram;
+pub use image::{Pixels, picture_to_png, png_data_uri};
+pub use pictures::PictureTable;
+pub use plane::{PanelGrid, Plane, PlanePoint, contour};
 
 /// Style sheet of all pages.
 pub const STYLE: &str = include_str!("../../templates/style.css");

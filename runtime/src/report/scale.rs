@@ -19,14 +19,19 @@ impl Scale {
 
     /// Round numbers along the scale with their positions and labels, some five to ten of them.
     pub fn ticks(&self) -> Vec<Tick> {
-        let step = round_step(self.to - self.from);
+        self.ticks_at_most(10)
+    }
+
+    /// Round numbers along the scale with their positions and labels, at most so many steps apart.
+    pub fn ticks_at_most(&self, steps: usize) -> Vec<Tick> {
+        let step = round_step(self.to - self.from, steps);
         let decimals = (-step.log10().floor()).max(0.0) as usize;
         let first = (self.from / step).ceil() as i64;
         let last = (self.to / step + 1e-9).floor() as i64;
         (first..=last)
             .map(|i| {
                 let value = i as f64 * step;
-                Tick { at: self.place(value), label: format!("{value:.decimals$}") }
+                Tick { at: self.place(value), label: format!("{value:.decimals$}").replace('-', "−") }
             })
             .collect()
     }
@@ -39,9 +44,9 @@ pub(super) struct Tick {
     pub label: String,
 }
 
-/// The next of 1, 2, 5 × 10^k that divides a range into at most ten steps.
-fn round_step(range: f64) -> f64 {
-    let raw = (range / 10.0).max(f64::MIN_POSITIVE);
+/// The next of 1, 2, 5 × 10^k that divides a range into at most so many steps.
+fn round_step(range: f64, steps: usize) -> f64 {
+    let raw = (range / steps.max(1) as f64).max(f64::MIN_POSITIVE);
     let power = 10_f64.powf(raw.log10().floor());
     [1.0, 2.0, 5.0, 10.0]
         .into_iter()
@@ -55,7 +60,7 @@ pub(super) fn round_up(value: f64) -> f64 {
     if value.is_nan() || value <= 0.0 {
         return 1.0;
     }
-    let step = round_step(value);
+    let step = round_step(value, 10);
     (value / step - 1e-9).ceil() * step
 }
 
@@ -68,6 +73,9 @@ mod tests {
         let scale = Scale { from: 0.0, to: 1.0, start: 0.0, end: 100.0 };
         let labels: Vec<String> = scale.ticks().into_iter().map(|tick| tick.label).collect();
         assert_eq!(labels, ["0.0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "1.0"]);
+        let scale_about_0 = Scale { from: -1.3, to: 2.1, start: 0.0, end: 100.0 };
+        let labels: Vec<String> = scale_about_0.ticks_at_most(4).into_iter().map(|tick| tick.label).collect();
+        assert_eq!(labels, ["−1", "0", "1", "2"]);
         assert_eq!(scale.place(0.25), 25.0);
         assert!((round_up(0.87) - 0.9).abs() < 1e-12);
         assert!((round_up(3.81) - 4.0).abs() < 1e-12);

@@ -1,7 +1,10 @@
-use tch::{Kind, Tensor};
+use tch::{Kind, Tensor, no_grad};
 
 use super::{LinearOperator, Run};
 use crate::parameters::Parameters;
+
+/// An entry of the tridiagonal matrix, as a share of the largest, that counts as 0: what is left of it is rounding.
+const FLAT: f64 = 1e-13;
 
 /// MINRES: Lanczos vectors, and the least-squares problem on their tridiagonal matrix solved by Givens rotations as
 /// it grows (Paige and Saunders, *Solution of sparse indefinite systems of linear equations*, 1975).
@@ -16,8 +19,9 @@ pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Ru
     let mut directions = [b.zeros_like(), b.zeros_like()];
     // What is left of the right-hand side; its size is the norm of the residual.
     let mut left = beta.copy();
+    let mut largest = scalar(0.0);
     for _ in 0..run.iterations {
-        run.go_on_if(&left.abs().gt_tensor(&run.target).logical_and(&beta.gt(0.0)));
+        run.go_on_if(&left.abs().gt_tensor(&run.target).logical_and(&beta.gt_tensor(&(&largest * FLAT))));
         if run.is_over() {
             break;
         }
@@ -28,6 +32,7 @@ pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Ru
         let alpha = v.dot_scalar(&product);
         product.add_scaled_by(&-&alpha, &v);
         let beta_next = product.norm_scalar();
+        largest = no_grad(|| largest.maximum(&alpha.abs()).maximum(&beta_next));
 
         // The new column (β, α, β') of the tridiagonal matrix under the two rotations before, and one of its own.
         let [(c_2, s_2), (c_1, s_1)] = &rotations;
@@ -40,7 +45,7 @@ pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Ru
         direction.add_scaled_by(&-&upper, &directions[0]);
         direction.add_scaled_by(&-&second, &directions[1]);
         // A singular matrix may leave nothing to divide by.
-        run.go_on_if(&length.gt(0.0));
+        run.go_on_if(&length.gt_tensor(&(&largest * FLAT)));
         direction = direction.scaled_by(&run.factor(&length.reciprocal()));
         p.add_scaled_by(&run.factor(&(&c * &left)), &direction);
         left = -(&s * &left);

@@ -1,0 +1,198 @@
+//! Figures as files: SVG as it is drawn, or PNG with the fonts that come with the program, so that a figure looks the
+//! same on every machine.
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use mithridate_runtime::{files::write_atomically, report::document};
+use resvg::{
+    tiny_skia::{Pixmap, Transform},
+    usvg::{ImageHrefResolver, Options, Tree, fontdb},
+};
+
+use crate::Error;
+
+/// Name of the family of bundled fonts.
+const FAMILY: &str = "DejaVu Sans";
+/// Most pixels of a picture; more is a mistake, not a figure.
+const MOST_PIXELS: f64 = 2e8;
+/// Pixels of a PNG file for one of the figure.
+const FILE_SCALE: f64 = 2.0;
+
+/// The bundled fonts, whatever family is asked for.
+static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
+    let mut fonts = fontdb::Database::new();
+    fonts.load_font_data(include_bytes!("../fonts/DejaVuSans.ttf").to_vec());
+    fonts.load_font_data(include_bytes!("../fonts/DejaVuSans-Bold.ttf").to_vec());
+    fonts.set_serif_family(FAMILY);
+    fonts.set_sans_serif_family(FAMILY);
+    fonts.set_monospace_family(FAMILY);
+    fonts.set_cursive_family(FAMILY);
+    fonts.set_fantasy_family(FAMILY);
+    Arc::new(fonts)
+});
+
+/// A figure as the bytes of a PNG file, `scale` pixels for one of the figure, on white.
+///
+/// `svg` is a chart of [`mithridate_runtime::report`] or any SVG document. Text is set in the bundled font
+/// (Latin, Greek, mathematical signs) in the place of every family; pictures must lie within the document.
+///
+/// ```
+/// let svg = "<svg viewBox=\"0 0 40 20\"><circle cx=\"20\" cy=\"10\" r=\"5\"/></svg>";
+/// let png = mithridate_attacker::figure::to_png(svg, 2.0)?;
+/// assert!(png.starts_with(b"\x89PNG"));
+/// # Ok::<(), mithridate_attacker::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Figure`] if it is no SVG, or is empty or too large at this scale.
+pub fn to_png(svg: &str, scale: f64) -> Result<Vec<u8>, Error> {
+    let problem = |problem: &dyn ToString| Error::Figure(problem.to_string());
+    let options = Options {
+        font_family: FAMILY.into(),
+        fontdb: Arc::clone(&FONTS),
+        image_href_resolver: ImageHrefResolver {
+            resolve_string: Box::new(|_, _| None),
+            ..ImageHrefResolver::default()
+        },
+        ..Options::default()
+    };
+    let tree = Tree::from_str(&document(svg), &options).map_err(|error| problem(&error))?;
+    let [width, height] = [tree.size().width(), tree.size().height()].map(|side| f64::from(side) * scale);
+    let pixels = width.ceil() * height.ceil();
+    if !(1.0..=MOST_PIXELS).contains(&pixels) || scale < 0.0 {
+        return Err(problem(&format!("it would be {width} × {height} pixels at scale {scale}")));
+    }
+    let mut picture = Pixmap::new(width.ceil() as u32, height.ceil() as u32)
+        .ok_or_else(|| problem(&"there is no memory for it"))?;
+    picture.fill(resvg::tiny_skia::Color::WHITE);
+    resvg::render(&tree, Transform::from_scale(scale as f32, scale as f32), &mut picture.as_mut());
+    picture.encode_png().map_err(|error| problem(&error))
+}
+
+/// Format of a file with a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Scalable.
+    Svg,
+    /// Pixels, two for one of the figure.
+    Png,
+}
+
+impl Format {
+    /// By the ending of a file's name.
+    ///
+    /// # Errors
+    /// [`Error::Write`] if it is neither `.svg` nor `.png`.
+    pub fn of(path: &Path) -> Result<Self, Error> {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        match ending.as_deref() {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            _ => Err(Error::write(path)("a figure is written as SVG or PNG; end its name with .svg or .png")),
+        }
+    }
+}
+
+/// Writes a figure as its name ends, `.svg` or `.png`; a folder that does not exist is made.
+///
+/// # Errors
+/// [`Error::Write`], [`Error::Figure`].
+pub fn write(path: &Path, svg: &str) -> Result<(), Error> {
+    let bytes = match Format::of(path)? {
+        Format::Svg => document(svg).into_bytes(),
+        Format::Png => to_png(svg, FILE_SCALE)?,
+    };
+    if let Some(folder) = path.parent() {
+        if folder.is_file() {
+            return Err(Error::write(path)(format!("{} is a file, not a folder", folder.display())));
+        }
+        fs::create_dir_all(folder).map_err(Error::write(path))?;
+    }
+    write_atomically(path, |file| file.write_all(&bytes)).map_err(Error::write(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// Width, height and the red values of the picture, row by row.
+    fn decode(file: &[u8]) -> (usize, usize, Vec<u8>) {
+        let mut reader = png::Decoder::new(Cursor::new(file)).read_info().unwrap();
+        let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut bytes).unwrap();
+        let red = bytes.chunks_exact(info.color_type.samples()).map(|pixel| pixel[0]).collect();
+        (info.width as usize, info.height as usize, red)
+    }
+
+    fn dark(svg: &str) -> usize {
+        decode(&to_png(svg, 2.0).unwrap()).2.iter().filter(|&&red| red < 128).count()
+    }
+
+    #[test]
+    fn shapes_stand_where_the_document_says() {
+        let svg = "<svg viewBox=\"0 0 30 20\"><rect x=\"10\" y=\"5\" width=\"10\" height=\"10\" fill=\"#000\"/></svg>";
+        let (width, height, red) = decode(&to_png(svg, 3.0).unwrap());
+        assert_eq!((width, height), (90, 60));
+        for (at, red) in red.into_iter().enumerate() {
+            let (x, y) = (at % width, at / width);
+            let inside = (30..60).contains(&x) && (15..45).contains(&y);
+            assert_eq!(red, if inside { 0 } else { 255 }, "({x}, {y})");
+        }
+    }
+
+    #[test]
+    fn every_sign_used_in_figures_has_ink_of_its_own() {
+        let ink = |text: &str| {
+            let svg = format!("<svg viewBox=\"0 0 60 30\"><text x=\"20\" y=\"20\">{text}</text></svg>");
+            decode(&to_png(&svg, 2.0).unwrap()).2
+        };
+        let blank = ink(" ");
+        assert!(blank.iter().all(|&red| red == 255));
+        // What a font shows for a letter it lacks; this one is Cyrillic.
+        let missing = ink("Ж");
+        for sign in "Aaz09.,:;%()[]/|·…'‘’“”äéßσεαβλδθρμℓ₀₁₂∞±−×÷≤≥≈≠Φ∂∇∑∫√∈–—→½²°".chars()
+        {
+            let picture = ink(&sign.to_string());
+            assert!(picture != blank && picture != missing, "{sign}");
+        }
+    }
+
+    #[test]
+    fn any_family_becomes_the_bundled_one() {
+        let with = |family: &str, weight: u32| {
+            dark(&format!(
+                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 120 30\"><style>text {{ font-family: \
+                 {family}; font-size: 14px; font-weight: {weight} }}</style><text x=\"5\" y=\"20\">certified \
+                 ℓ₂</text></svg>"
+            ))
+        };
+        let bundled = with("'DejaVu Sans'", 400);
+        assert!(bundled > 100, "{bundled}");
+        for family in
+            ["system-ui, -apple-system, Roboto", "Helvetica", "serif", "monospace", "'No Such Font'"]
+        {
+            assert_eq!(with(family, 400), bundled, "{family}");
+        }
+        assert!(with("'DejaVu Sans'", 600) > bundled * 5 / 4, "bold is bolder");
+    }
+
+    #[test]
+    fn what_is_no_figure_is_an_error() {
+        assert!(
+            to_png("this is text", 1.0).unwrap_err().to_string().starts_with("the figure can't be drawn: ")
+        );
+        let svg = "<svg viewBox=\"0 0 10 10\"></svg>";
+        for scale in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e6] {
+            assert!(to_png(svg, scale).is_err(), "{scale}");
+        }
+        assert!(Format::of(Path::new("a.jpg")).is_err() && Format::of(Path::new("png")).is_err());
+        assert_eq!(Format::of(Path::new("a.PNG")).unwrap(), Format::Png);
+    }
+}

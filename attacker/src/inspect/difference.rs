@@ -1,0 +1,27 @@
+/// The difference of two images as a picture: grey is none, brighter is more, `factor` times as large as it is.
+///
+/// ```
+/// use mithridate_attacker::inspect::difference_picture;
+///
+/// assert_eq!(difference_picture(&[10, 10, 10, 0], &[10, 12, 0, 255], 5), [128, 138, 78, 255]);
+/// ```
+pub fn difference_picture(clean: &[u8], poisoned: &[u8], factor: u8) -> Vec<u8> {
+    let magnified = |(&before, &after): (&u8, &u8)| {
+        let change = i32::from(after) - i32::from(before);
+        (128 + i32::from(factor) * change).clamp(0, 255) as u8
+    };
+    clean.iter().zip(poisoned).map(magnified).collect()
+}
+
+/// Numbers below `count`, at most `wanted` of them, evenly spread.
+///
+/// ```
+/// use mithridate_attacker::inspect::spread;
+///
+/// assert_eq!(spread(10, 4), [0, 2, 5, 7]);
+/// assert_eq!(spread(2, 6), [0, 1]);
+/// ```
+pub fn spread(count: usize, wanted: usize) -> Vec<usize> {
+    let shown = wanted.min(count);
+    (0..shown).map(|number| number * count / shown).collect()
+}

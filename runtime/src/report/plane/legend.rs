@@ -1,0 +1,61 @@
+use std::fmt::Write;
+
+use super::{
+    CLASS_COLOURS, Plane, PlanePoint,
+    drawing::{cross, marker},
+};
+use crate::report::label::{INK, Label, tenth, text_width};
+
+/// Size of text.
+const SIZE: f64 = 13.0;
+/// Room for a symbol.
+const SYMBOL: f64 = 22.0;
+/// Height of a line.
+const HEIGHT: f64 = 24.0;
+
+/// What the marks that occur in any of the panels mean: marks, labels, and the height they take.
+pub(super) fn legend(panels: &[Plane], left: f64, top: f64, width: f64) -> (String, Vec<Label>, f64) {
+    let first = |shows: fn(&PlanePoint) -> bool| {
+        let mut points = panels.iter().flat_map(|plane| &plane.points);
+        points.find(|point| shows(point)).map(|point| point.class)
+    };
+    // The class whose colour a symbol has, if there is such a mark at all.
+    let entries: [(Option<usize>, &str, Symbol); 6] = [
+        (Some(0), "class 0", |x, y, class| marker(x, y, 4.5, class, false)),
+        (Some(1), "class 1", |x, y, class| marker(x, y, 4.5, class, false)),
+        (Some(0), "decision boundary", |x, y, _| {
+            let (x, y) = (tenth(x), tenth(y));
+            format!("<path d=\"M{} {y}h18\" stroke=\"{INK}\" stroke-width=\"2.4\"/>", x - 9.0)
+        }),
+        (first(|point| point.poisoned_from.is_some()), "moved by the attacker", |x, y, class| {
+            let (from, to) = (tenth(x - 9.0), tenth(x + 5.0));
+            let line =
+                format!("<path d=\"M{from} {}L{to} {}\" stroke=\"{INK}\"/>", tenth(y + 4.0), tenth(y - 2.0));
+            line + &marker(x + 5.0, y - 2.0, 4.0, class, true)
+        }),
+        (first(|point| point.circle.is_some()), "certified radius", |x, y, class| {
+            let (x, y, colour) = (tenth(x), tenth(y), CLASS_COLOURS[class.min(1)]);
+            format!(
+                "<circle cx=\"{x}\" cy=\"{y}\" r=\"8\" fill=\"{colour}\" fill-opacity=\"0.1\" stroke=\"{colour}\"/>\
+                 <circle cx=\"{x}\" cy=\"{y}\" r=\"1.6\" fill=\"{colour}\"/>"
+            )
+        }),
+        (first(|point| point.wrong), "wrong or no answer", |x, y, class| cross(x, y, 4.5, class)),
+    ];
+    let (mut marks, mut labels) = (String::new(), Vec::new());
+    let (mut x, mut y) = (left, top + 10.0);
+    for (class, name, symbol) in entries {
+        let Some(class) = class else { continue };
+        let room = SYMBOL + text_width(name, SIZE) + 16.0;
+        if x + room > left + width + 16.0 && x > left {
+            (x, y) = (left, y + HEIGHT);
+        }
+        let _ = write!(marks, "{}", symbol(x + 9.0, y, class));
+        labels.push(Label::new(x + SYMBOL + 2.0, y + 4.5, "start", SIZE, name));
+        x += room;
+    }
+    (marks, labels, y + HEIGHT - top)
+}
+
+/// Draws a symbol about a point, in the colour of a class.
+type Symbol = fn(f64, f64, usize) -> String;
