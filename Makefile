@@ -29,4 +29,4 @@ lint: setup
 
 # Removes what was built, downloaded and run.
 clean:
-	rm -rf target third_party data/mnist data/cifar10 runs
+	rm -rf target third_party data/mnist data/fashion-mnist data/cifar10 runs
