@@ -98,6 +98,25 @@ impl Format {
     }
 }
 
+/// Makes sure that a figure can be written: that its name ends as it must, and the folder, which is made if it does not
+/// exist.
+///
+/// # Errors
+/// [`Error::Write`].
+pub fn prepare(path: &Path) -> Result<(), Error> {
+    Format::of(path)?;
+    if path.is_dir() {
+        return Err(Error::write(path)("it is a folder; name a file"));
+    }
+    if let Some(folder) = path.parent() {
+        if folder.is_file() {
+            return Err(Error::write(path)(format!("{} is a file, not a folder", folder.display())));
+        }
+        fs::create_dir_all(folder).map_err(Error::write(path))?;
+    }
+    Ok(())
+}
+
 /// Writes a figure as its name ends, `.svg` or `.png`; a folder that does not exist is made.
 ///
 /// # Errors
@@ -107,12 +126,7 @@ pub fn write(path: &Path, svg: &str) -> Result<(), Error> {
         Format::Svg => document(svg).into_bytes(),
         Format::Png => to_png(svg, FILE_SCALE)?,
     };
-    if let Some(folder) = path.parent() {
-        if folder.is_file() {
-            return Err(Error::write(path)(format!("{} is a file, not a folder", folder.display())));
-        }
-        fs::create_dir_all(folder).map_err(Error::write(path))?;
-    }
+    prepare(path)?;
     write_atomically(path, |file| file.write_all(&bytes)).map_err(Error::write(path))
 }
 

@@ -17,11 +17,13 @@
 //! | [`jobs`] | what the commands do, files in, files out |
 //! | [`experiment`] | poison, victims, certification and report from one file |
 //! | [`figure`] | figures as SVG and PNG files |
+//! | [`boundary`] | the attack in two dimensions, as a picture |
 //! | [`inspect`] | how far poison is from clean images, in numbers and as a picture |
 //! | [`cli`] | the program `pacd` |
 
 pub mod attack;
 pub mod bilevel;
+pub mod boundary;
 pub mod checkpoint;
 mod choice;
 pub mod cli;

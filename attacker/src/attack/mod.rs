@@ -13,7 +13,7 @@ mod soft_radius;
 pub use baselines::{random_signs, watermark};
 pub use optimise::{Attack, AttackData, AttackPosition, StepReport};
 pub use preset::Preset;
-pub use selection::{SelectionSettings, certified_acr};
+pub use selection::{SelectionSettings, certified_acr, certified_radii};
 pub use settings::{AttackSettings, Curvature, Differentiation, Objective, PoisonStep};
 pub(crate) use settings::{check_classes, check_epsilon, check_share};
 pub use soft_radius::{SoftRadius, soft_radius};

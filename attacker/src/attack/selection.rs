@@ -60,7 +60,7 @@ const BATCH: u64 = 1000;
 /// Samples that choose the class.
 const N0: u64 = 100;
 
-/// Average certified radius of a network on the first images of a set, by Cohen's procedure with α 0.001, computed here
+/// Average certified radius of a network on the first images of a set, as [`certified_radii`] finds them, computed here
 /// to choose between poison sets; what is reported is certified by `rscert`.
 ///
 /// # Errors
@@ -72,28 +72,45 @@ pub fn certified_acr(
     settings: &SelectionSettings,
     seed: u64,
 ) -> Result<f64, Error> {
-    let bad_sigma = |error: mithridate_runtime::units::UnitError| Error::Setting {
-        name: "sigma",
-        expected: error.to_string(),
-        value: sigma.to_string(),
-    };
-    let unit = Sigma::new(sigma).map_err(bad_sigma)?;
-    let rule = Settings { n0: N0, n: settings.samples, ..Settings::new(unit, seed) };
-    let random = Random::new(Domain::Selection, seed);
     let count = settings.images.min(images.len());
-    let mut total = 0.0;
-    for index in 0..count {
-        let image = images.pixels.narrow(0, index as i64, 1);
-        let selection = votes(network, &image, sigma, N0, random, 2 * index as u64);
-        let estimation = votes(network, &image, sigma, settings.samples, random, 2 * index as u64 + 1);
-        let (class, _, radius) = decide(&selection, &estimation, &rule)
-            .map_err(|error| Error::setting("selection.samples", error.to_string(), &settings.samples))?;
-        let label = images.labels.int64_value(&[index as i64]);
-        if class.is_some_and(|class| class as i64 == label) {
-            total += radius.unwrap_or(0.0);
-        }
-    }
+    let pixels = images.pixels.narrow(0, 0, count as i64);
+    let radii = certified_radii(network, &pixels, sigma, settings.samples, seed)?;
+    let total: f64 = radii
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, found)| {
+            let label = images.labels.int64_value(&[index as i64]);
+            found.filter(|(class, _)| *class as i64 == label).map(|(_, radius)| radius)
+        })
+        .sum();
     Ok(if count == 0 { 0.0 } else { total / count as f64 })
+}
+
+/// Class and certified ℓ2 radius of each of the images N×C×H×W, by Cohen's procedure with α 0.001 and so many samples
+/// behind each bound; `None` where it abstains.
+///
+/// # Errors
+/// [`Error::Setting`] if σ or the number of samples is out of range.
+pub fn certified_radii(
+    network: &Network,
+    pixels: &Tensor,
+    sigma: f64,
+    samples: u64,
+    seed: u64,
+) -> Result<Vec<Option<(usize, f64)>>, Error> {
+    let unit = Sigma::new(sigma).map_err(|error| Error::setting("sigma", error.to_string(), &sigma))?;
+    let rule = Settings { n0: N0, n: samples, ..Settings::new(unit, seed) };
+    let random = Random::new(Domain::Selection, seed);
+    (0..pixels.size()[0])
+        .map(|index| {
+            let image = pixels.narrow(0, index, 1);
+            let selection = votes(network, &image, sigma, N0, random, 2 * index as u64);
+            let estimation = votes(network, &image, sigma, samples, random, 2 * index as u64 + 1);
+            let (class, _, radius) = decide(&selection, &estimation, &rule)
+                .map_err(|error| Error::setting("selection.samples", error.to_string(), &samples))?;
+            Ok(class.zip(radius))
+        })
+        .collect()
 }
 
 /// Votes of noisy copies of an image 1×C×H×W.

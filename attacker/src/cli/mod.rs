@@ -1,6 +1,7 @@
 //! The command line of `pacd`: flags in, calls to the library, results out.
 
 mod arguments;
+mod boundary;
 mod experiment;
 mod export;
 mod inspect;
@@ -35,6 +36,8 @@ enum Command {
     Experiment(experiment::Arguments),
     /// Say what a poison set or a trained network is, in words, numbers and pictures
     Inspect(inspect::Arguments),
+    /// Draw the attack in two dimensions: decision boundary and certified radii, without poison and with it
+    Boundary(boundary::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -66,6 +69,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Experiment(arguments) => experiment::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Boundary(arguments) => boundary::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "pacd", &mut script);

@@ -92,7 +92,12 @@ impl Drawing {
 
         let mut inside = field_image(&plane.field, [left, top, width, height])?;
         inside.push_str(&circles(plane, x, y, unit));
-        inside.push_str(&boundary(plane, x, y, width));
+        let stroke = (width / 110.0).clamp(1.8, 2.8);
+        if let Some(field) = &plane.clean_field {
+            let dashes = format!("stroke-width=\"{:.1}\" stroke-dasharray=\"5 3\"", 0.75 * stroke);
+            inside.push_str(&boundary(field, x, y, &dashes));
+        }
+        inside.push_str(&boundary(&plane.field, x, y, &format!("stroke-width=\"{stroke:.1}\"")));
         inside.push_str(&points(plane, x, y, (width / 85.0).clamp(2.2, 4.5)));
         // Figures of one page share their names.
         let name = &sha256(inside.as_bytes())[..12];
@@ -156,13 +161,13 @@ fn field_image(
     ))
 }
 
-fn boundary(plane: &Plane, x: Scale, y: Scale, width: f64) -> String {
-    let (rows, columns) = plane.field.dim();
+fn boundary(field: &Array2<f64>, x: Scale, y: Scale, stroke: &str) -> String {
+    let (rows, columns) = field.dim();
     let on = |scale: Scale, at: f64, count: usize| {
         scale.start + (scale.end - scale.start) * at / (count - 1) as f64
     };
     let mut path = String::new();
-    for line in contour(&plane.field, 0.5) {
+    for line in contour(field, 0.5) {
         for (number, &(column, row)) in line.iter().enumerate() {
             let (x, y) = (on(x, column, columns), on(y, row, rows));
             let _ = write!(path, "{}{x:.1} {y:.1}", if number == 0 { 'M' } else { 'L' });
@@ -171,10 +176,7 @@ fn boundary(plane: &Plane, x: Scale, y: Scale, width: f64) -> String {
             path.push('Z');
         }
     }
-    let stroke = (width / 110.0).clamp(1.8, 2.8);
-    format!(
-        "<path d=\"{path}\" fill=\"none\" stroke=\"{INK}\" stroke-width=\"{stroke:.1}\" stroke-linejoin=\"round\"/>\n"
-    )
+    format!("<path d=\"{path}\" fill=\"none\" stroke=\"{INK}\" {stroke} stroke-linejoin=\"round\"/>\n")
 }
 
 fn circles(plane: &Plane, x: Scale, y: Scale, unit: f64) -> String {

@@ -20,12 +20,19 @@ pub(super) fn legend(panels: &[Plane], left: f64, top: f64, width: f64) -> (Stri
         points.find(|point| shows(point)).map(|point| point.class)
     };
     // The class whose colour a symbol has, if there is such a mark at all.
-    let entries: [(Option<usize>, &str, Symbol); 6] = [
+    let entries: [(Option<usize>, &str, Symbol); 7] = [
         (Some(0), "class 0", |x, y, class| marker(x, y, 4.5, class, false)),
         (Some(1), "class 1", |x, y, class| marker(x, y, 4.5, class, false)),
         (Some(0), "decision boundary", |x, y, _| {
             let (x, y) = (tenth(x), tenth(y));
             format!("<path d=\"M{} {y}h18\" stroke=\"{INK}\" stroke-width=\"2.4\"/>", x - 9.0)
+        }),
+        (panels.iter().any(|plane| plane.clean_field.is_some()).then_some(0), "without poison", |x, y, _| {
+            let (x, y) = (tenth(x), tenth(y));
+            format!(
+                "<path d=\"M{} {y}h18\" stroke=\"{INK}\" stroke-width=\"1.8\" stroke-dasharray=\"5 3\"/>",
+                x - 9.0
+            )
         }),
         (first(|point| point.poisoned_from.is_some()), "moved by the attacker", |x, y, class| {
             let (from, to) = (tenth(x - 9.0), tenth(x + 5.0));

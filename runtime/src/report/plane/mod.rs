@@ -49,6 +49,8 @@ pub struct Plane {
     /// row at the lower end of `y_range`, the last at the upper end, columns likewise. The decision boundary is drawn
     /// where it is ½; what is no number is black.
     pub field: Array2<f64>,
+    /// The same of the classifier trained without poison, if that is another one; its boundary is drawn dashed.
+    pub clean_field: Option<Array2<f64>>,
     /// Points, drawn in this order.
     pub points: Vec<PlanePoint>,
 }

@@ -10,6 +10,7 @@ fn plane(points: Vec<PlanePoint>) -> Plane {
         x_range: (0.0, 2.0),
         y_range: (0.0, 1.0),
         field,
+        clean_field: None,
         points,
     }
 }

@@ -1,0 +1,148 @@
+use ndarray::Array2;
+use tch::Tensor;
+
+use super::{BoundarySettings, Distribution, Part, SmoothedClassifier, TARGET};
+use crate::{
+    Error,
+    attack::{Attack, AttackData, certified_radii},
+    data::Images,
+    networks::{Architecture, Network},
+    random::Domain,
+    training::Training,
+};
+
+/// Samples behind each certified radius.
+const SAMPLES: u64 = 2000;
+/// Nodes of the field along each axis.
+const FIELD: usize = 121;
+
+/// What became of a network trained from scratch.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Class and certified radius of each test point; `None` where it abstains.
+    pub radii: Vec<Option<(usize, f64)>>,
+    /// Probability of class 1 under the smoothed classifier on a regular grid over the unit square, the first row at the
+    /// lower end.
+    pub field: Array2<f64>,
+}
+
+impl Outcome {
+    /// The certified radius of a test point if it is certified right.
+    pub fn right(&self, point: usize) -> Option<f64> {
+        self.radii[point].filter(|(class, _)| *class == TARGET).map(|(_, radius)| radius)
+    }
+
+    /// Average certified radius over the test points.
+    pub fn acr(&self) -> f64 {
+        let total: f64 = (0..self.radii.len()).filter_map(|point| self.right(point)).sum();
+        total / self.radii.len().max(1) as f64
+    }
+
+    /// Share of the test points that are certified right.
+    pub fn certified(&self) -> f64 {
+        let right = (0..self.radii.len()).filter(|&point| self.right(point).is_some()).count();
+        right as f64 / self.radii.len().max(1) as f64
+    }
+}
+
+/// One network on one distribution, without poison and with it. Points are (x, y).
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Where the points come from.
+    pub distribution: Distribution,
+    /// Network of attack and victims.
+    pub network: Architecture,
+    /// Training points of the other class, which stay.
+    pub others: Vec<(f64, f64)>,
+    /// Training points of the target class as they were drawn.
+    pub target: Vec<(f64, f64)>,
+    /// The same, moved by the attacker.
+    pub poison: Vec<(f64, f64)>,
+    /// Test points of the target class.
+    pub test: Vec<(f64, f64)>,
+    /// A network trained on the points as they were drawn.
+    pub clean: Outcome,
+    /// One trained on the poisoned points, from the same first weights.
+    pub poisoned: Outcome,
+}
+
+impl Case {
+    /// Share of the average certified radius that the poison takes.
+    pub fn drop(&self) -> f64 {
+        1.0 - self.poisoned.acr() / self.clean.acr()
+    }
+
+    /// Largest change of a coordinate.
+    pub fn largest_change(&self) -> f64 {
+        let moves = self.target.iter().zip(&self.poison);
+        moves.map(|(from, to)| (from.0 - to.0).abs().max((from.1 - to.1).abs())).fold(0.0, f64::max)
+    }
+}
+
+/// Both distributions with a linear network and an MLP each: poison for the points of class 1, and victims trained from
+/// scratch, which never see the attack's networks.
+///
+/// # Errors
+/// [`Error::Setting`]; [`Error::Ineffective`] if an attack moved nothing; [`Error::Diverged`].
+pub fn study(settings: &BoundarySettings) -> Result<Vec<Case>, Error> {
+    settings.check()?;
+    let mut cases = Vec::new();
+    for distribution in Distribution::ALL {
+        for network in [Architecture::Linear, Architecture::Mlp] {
+            cases.push(case(distribution, network, settings)?);
+        }
+    }
+    Ok(cases)
+}
+
+fn case(
+    distribution: Distribution,
+    network: Architecture,
+    settings: &BoundarySettings,
+) -> Result<Case, Error> {
+    let draw = |class, part| distribution.draw(class, settings.points, part, settings.seed);
+    let (others, target) = (draw(1 - TARGET, Part::Training), draw(TARGET, Part::Training));
+    let (validation, test) = (draw(TARGET, Part::Validation), draw(TARGET, Part::Test));
+    let title = format!("{}, {network}", distribution.title());
+
+    let attack = settings.attack(network);
+    let data = AttackData { clean: &others, target: &target, validation: &validation, classes: 2 };
+    let mut attack = Attack::new(data, &attack, settings.seed, 0)?;
+    attack.run(&format!("{title}: poison"), |_, _| Ok(()))?;
+    let poison = attack.poison();
+
+    let outcome = |points: &Tensor| -> Result<Outcome, Error> {
+        let images = Images {
+            pixels: Tensor::cat(&[&others.pixels, points], 0),
+            labels: Tensor::cat(&[&others.labels, &target.labels], 0),
+        };
+        let mut training =
+            Training::new(&images, 2, settings.training(network), Domain::Victim, settings.seed)?;
+        training.run(&format!("{title}: victim"), |_| Ok(()))?;
+        outcome(training.network(), &test, settings)
+    };
+    Ok(Case {
+        distribution,
+        network,
+        clean: outcome(&target.pixels)?,
+        poisoned: outcome(poison)?,
+        poison: coordinates(poison),
+        others: coordinates(&others.pixels),
+        target: coordinates(&target.pixels),
+        test: coordinates(&test.pixels),
+    })
+}
+
+fn outcome(network: &Network, test: &Images, settings: &BoundarySettings) -> Result<Outcome, Error> {
+    Ok(Outcome {
+        radii: certified_radii(network, &test.pixels, settings.sigma, SAMPLES, settings.seed)?,
+        field: SmoothedClassifier::new(network, settings.sigma).field(FIELD),
+    })
+}
+
+/// Points (x, y) of images N×2×1×1.
+fn coordinates(pixels: &Tensor) -> Vec<(f64, f64)> {
+    (0..pixels.size()[0])
+        .map(|point| (pixels.double_value(&[point, 0, 0, 0]), pixels.double_value(&[point, 1, 0, 0])))
+        .collect()
+}
