@@ -1,6 +1,8 @@
 //! Figures as files: SVG as it is drawn, or PNG with the fonts that come with the program, so that a figure looks the
 //! same on every machine.
 
+mod palette;
+
 use std::{
     fs,
     io::Write,
@@ -15,6 +17,7 @@ use resvg::{
 };
 
 use crate::Error;
+use palette::Palette;
 
 /// Name of the family of bundled fonts.
 const FAMILY: &str = "DejaVu Sans";
@@ -71,7 +74,28 @@ pub fn to_png(svg: &str, scale: f64) -> Result<Vec<u8>, Error> {
         .ok_or_else(|| problem(&"there is no memory for it"))?;
     picture.fill(resvg::tiny_skia::Color::WHITE);
     resvg::render(&tree, Transform::from_scale(scale as f32, scale as f32), &mut picture.as_mut());
-    picture.encode_png().map_err(|error| problem(&error))
+    encode(&picture).map_err(|error| problem(&error))
+}
+
+/// The file of a picture on white: with a palette if it has few colours, as charts do, else in true colour.
+fn encode(picture: &Pixmap) -> Result<Vec<u8>, png::EncodingError> {
+    // Nothing is seen through white.
+    let rgb: Vec<u8> = picture.data().chunks_exact(4).flat_map(|pixel| &pixel[..3]).copied().collect();
+    let palette = Palette::new(&rgb);
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, picture.width(), picture.height());
+    encoder.set_compression(png::Compression::High);
+    encoder.set_color(png::ColorType::Rgb);
+    if let Some(palette) = &palette {
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_palette(palette.colours.concat());
+        // Numbers of colours have no slope that a filter could use.
+        encoder.set_filter(png::Filter::NoFilter);
+    }
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(palette.as_ref().map_or(&rgb, |palette| &palette.entries))?;
+    writer.finish()?;
+    Ok(file)
 }
 
 /// Format of a file with a figure.
@@ -138,7 +162,9 @@ mod tests {
 
     /// Width, height and the red values of the picture, row by row.
     fn decode(file: &[u8]) -> (usize, usize, Vec<u8>) {
-        let mut reader = png::Decoder::new(Cursor::new(file)).read_info().unwrap();
+        let mut decoder = png::Decoder::new(Cursor::new(file));
+        decoder.set_transformations(png::Transformations::EXPAND);
+        let mut reader = decoder.read_info().unwrap();
         let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut bytes).unwrap();
         let red = bytes.chunks_exact(info.color_type.samples()).map(|pixel| pixel[0]).collect();

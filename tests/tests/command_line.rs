@@ -221,6 +221,8 @@ fn pacd_says_what_is_wrong() {
     fs::write(folder.join("torn/manifest.json"), "this is no manifest").unwrap();
     fs::create_dir(folder.join("little")).unwrap();
     bars(&folder.join("little"), 16, 4, 20, 20);
+    fs::create_dir(folder.join("dir.svg")).unwrap();
+    let boundary = |changes: &[&'static str]| with_defaults(&["boundary"], &[("--out", "p.svg")], changes);
     let export = |weights| vec!["export", "--weights", weights, "--out", "again.onnx"];
     let cases = [
         ("data that do not exist", train(&["--data", "none"]), vec![]),
@@ -273,6 +275,17 @@ fn pacd_says_what_is_wrong() {
         ("images into a folder that is not empty", inspect(&["set", "--export", "data"]), vec![]),
         ("images into a file", inspect(&["set", "--export", "file"]), vec![]),
         ("a picture of a network", inspect(&["linear", "--picture", "p.svg"]), vec![]),
+        ("a plane with an unknown ending", boundary(&["--out", "p.jpg"]), vec![]),
+        ("a plane into a folder that can't be made", boundary(&["--out", "file/p.svg"]), vec![]),
+        ("a plane in the place of a folder", boundary(&["--out", "dir.svg"]), vec![]),
+        ("a plane with sigma 0", boundary(&["--sigma", "0"]), vec![]),
+        ("a plane with sigma NaN", boundary(&["--sigma", "NaN"]), vec![]),
+        ("a plane with too large a sigma", boundary(&["--sigma", "1.5"]), vec![]),
+        ("a plane with a negative epsilon", boundary(&["--epsilon", "-0.1"]), vec![]),
+        ("a plane with too large an epsilon", boundary(&["--epsilon", "1.5"]), vec![]),
+        ("a plane without points", boundary(&["--points", "0"]), vec![]),
+        ("a plane of too many points", boundary(&["--points", "1000000"]), vec![]),
+        ("a plane by a method that does not exist", boundary(&["--method", "magic"]), vec![]),
         ("no command", vec![], vec![]),
     ];
     insta::assert_snapshot!("pacd_sentences", sentences("pacd", folder, &cases));
@@ -285,7 +298,7 @@ fn pacd_says_what_is_wrong() {
 fn help_shows_every_command_with_an_example() {
     for (program, commands) in [
         ("rscert", vec!["certify", "audit", "inspect", "bench"]),
-        ("pacd", vec!["poison", "train", "export", "experiment", "inspect"]),
+        ("pacd", vec!["poison", "train", "export", "experiment", "inspect", "boundary"]),
     ] {
         let general = command(program).arg("--help").output().unwrap();
         let general = String::from_utf8(general.stdout).unwrap();

@@ -142,8 +142,7 @@ mod tests {
 
     /// A linear network on two pixels whose smoothed classifier is known: class 1 iff x₁ − x₀ > 0, so that the true
     /// radius is |x₁ − x₀| / √2 and no certificate may exceed it by more than chance allows.
-    #[test]
-    fn radii_of_a_linear_network_come_near_the_true_ones_from_below() {
+    fn diagonal() -> Network {
         let random = Random::new(Domain::Data, 1);
         let mut network = Network::new(Architecture::Linear, [2, 1, 1], 2, random, Device::Cpu).unwrap();
         let weights = [
@@ -155,6 +154,12 @@ mod tests {
                 own.copy_(wanted);
             }
         });
+        network
+    }
+
+    #[test]
+    fn radii_of_a_linear_network_come_near_the_true_ones_from_below() {
+        let network = diagonal();
         let pixels = Tensor::from_slice(&[0.2_f32, 0.7, 0.9, 0.1]).view([2, 2, 1, 1]);
         let images = Images { pixels, labels: Tensor::from_slice(&[1_i64, 1]) };
         let settings = SelectionSettings { images: 2, samples: 20_000, ..SelectionSettings::default() };
@@ -171,5 +176,30 @@ mod tests {
             certified_acr(&network, &far, 0.25, &SelectionSettings { samples: 1000, ..settings }, 7).unwrap();
         let expected = certified_radius(0.001_f64.powf(1.0 / 1000.0), Sigma::new(0.25).unwrap()).unwrap();
         assert!((all - expected).abs() < 1e-6 * expected, "{all} {expected}");
+    }
+
+    #[test]
+    fn no_radius_reaches_beyond_the_boundary_but_by_chance() {
+        let (sigma, count) = (0.1, 200);
+        let pixels = Random::new(Domain::Data, 4).uniform(Purpose::Points, 0, &[count, 2, 1, 1], 0.5) + 0.5;
+        let radii = certified_radii(&diagonal(), &pixels, sigma, 4000, 2).unwrap();
+        assert_eq!(radii.len(), 200);
+        let (mut beyond, mut certified) = (0, 0);
+        for (point, found) in radii.into_iter().enumerate() {
+            let at = |pixel: i64| pixels.double_value(&[point as i64, pixel, 0, 0]);
+            let distance = (at(1) - at(0)) / 2.0_f64.sqrt();
+            let Some((class, radius)) = found else {
+                assert!(distance.abs() < 0.15 * sigma, "{distance}: an abstention far from the boundary");
+                continue;
+            };
+            certified += 1;
+            beyond += i32::from(radius > distance.abs());
+            assert_eq!(class == 1, distance > 0.0, "{distance}");
+            if (sigma..2.0 * sigma).contains(&distance.abs()) {
+                assert!(radius > 0.88 * distance.abs(), "{distance} {radius}");
+            }
+        }
+        // At α 0.001 a fifth of one is expected.
+        assert!(certified > 170 && beyond <= 2, "{beyond} of {certified}");
     }
 }

@@ -4,7 +4,7 @@ use super::{BoundarySettings, Case, Outcome, TARGET};
 use crate::{Error, networks::Architecture};
 
 /// Test points whose certified radii are drawn.
-const CIRCLES: usize = 7;
+const CIRCLES: usize = 5;
 
 /// All cases side by side, clean above poisoned: an SVG element.
 ///
@@ -18,8 +18,7 @@ pub fn picture(cases: &[Case], settings: &BoundarySettings) -> Result<String, Er
         columns: cases.len(),
         panels,
         caption: format!(
-            "Networks trained by the method {method} with σ = {sigma} on {points} points of each class. The attacker \
-             moves the training points of class {TARGET}, no coordinate by more than ε = {epsilon}, and no label; each \
+            "Training method {method}, σ = {sigma}, {points} points of each class. The attacker moves the training points of class {TARGET}, no coordinate by more than ε = {epsilon}, and no label; each \
              network below is trained from scratch on what results. Colour: the smoothed classifier's probability. \
              Circles: certified ℓ₂ radii of {CIRCLES} of {points} test points, which are not moved, by Cohen's \
              procedure with α = 0.001. ACR: average certified radius of all of them. Seed {seed}."
@@ -31,7 +30,7 @@ pub fn picture(cases: &[Case], settings: &BoundarySettings) -> Result<String, Er
 
 fn clean(case: &Case) -> Plane {
     let training = case.target.iter().map(|&at| point(at, TARGET));
-    let caption = format!("ACR {:.3}", case.clean.acr());
+    let caption = format!("ACR {:.2}", case.clean.acr());
     panel(case, "clean", &case.clean, training.collect(), caption)
 }
 
@@ -42,7 +41,7 @@ fn poisoned(case: &Case) -> Plane {
         .zip(&case.poison)
         .map(|(&from, &to)| PlanePoint { poisoned_from: (from != to).then_some(from), ..point(to, TARGET) });
     let change = 100.0 * -case.drop();
-    let caption = format!("ACR {:.3} → {:.3} ({change:+.0} %)", case.clean.acr(), case.poisoned.acr());
+    let caption = format!("ACR {:.2} → {:.2} ({change:+.0} %)", case.clean.acr(), case.poisoned.acr());
     let caption = caption.replace('-', "−");
     let plane = panel(case, "poisoned", &case.poisoned, training.collect(), caption);
     Plane { clean_field: Some(case.clean.field.clone()), ..plane }

@@ -16,7 +16,7 @@ const ARC: f64 = 0.3;
 /// Standard deviation of the points about their arc.
 const ARC_SPREAD: f64 = 0.025;
 /// Means of the two blobs.
-const MEANS: [[f64; 2]; 2] = [[0.3, 0.66], [0.7, 0.34]];
+const MEANS: [[f64; 2]; 2] = [[0.34, 0.62], [0.66, 0.38]];
 /// Standard deviation of a blob in each direction.
 const BLOB_SPREAD: f64 = 0.09;
 
@@ -49,7 +49,7 @@ impl Distribution {
     pub fn title(self) -> &'static str {
         match self {
             Self::Blobs => "blobs",
-            Self::Moons => "two moons",
+            Self::Moons => "moons",
         }
     }
 

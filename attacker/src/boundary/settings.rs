@@ -25,12 +25,14 @@ pub struct BoundarySettings {
 
 impl Default for BoundarySettings {
     fn default() -> Self {
-        Self { seed: 0, sigma: 0.1, epsilon: 0.1, points: 100, method: Method::Gaussian }
+        Self { seed: 0, sigma: 0.1, epsilon: 0.1, points: 60, method: Method::Gaussian }
     }
 }
 
-/// Images in a batch of training.
-const BATCH: usize = 100;
+/// Points in a batch of training.
+const BATCH: usize = 60;
+/// Training steps of a victim.
+const STEPS: usize = 800;
 
 impl BoundarySettings {
     /// Refuses settings that make no picture.
@@ -81,8 +83,7 @@ impl BoundarySettings {
             network,
             method: self.method,
             sigma: self.sigma,
-            // The same number of steps for any number of points.
-            epochs: 800_usize.div_ceil((2 * self.points).div_ceil(BATCH)),
+            epochs: STEPS.div_ceil((2 * self.points).div_ceil(BATCH)),
             batch: BATCH,
             rate: rate(network),
             smoothadv: self.smoothadv(),

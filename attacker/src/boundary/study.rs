@@ -1,3 +1,5 @@
+use std::thread;
+
 use ndarray::Array2;
 use tch::Tensor;
 
@@ -86,13 +88,21 @@ impl Case {
 /// [`Error::Setting`]; [`Error::Ineffective`] if an attack moved nothing; [`Error::Diverged`].
 pub fn study(settings: &BoundarySettings) -> Result<Vec<Case>, Error> {
     settings.check()?;
-    let mut cases = Vec::new();
-    for distribution in Distribution::ALL {
-        for network in [Architecture::Linear, Architecture::Mlp] {
-            cases.push(case(distribution, network, settings)?);
-        }
-    }
-    Ok(cases)
+    let both = |distribution| {
+        // Operations as small as these take longer when they are divided.
+        tch::set_num_threads(1);
+        [Architecture::Linear, Architecture::Mlp].map(|network| case(distribution, network, settings))
+    };
+    thread::scope(|scope| {
+        let running = Distribution::ALL.map(|distribution| scope.spawn(move || both(distribution)));
+        running
+            .into_iter()
+            .flat_map(|thread| match thread.join() {
+                Ok(cases) => cases.into_iter().collect::<Vec<_>>(),
+                Err(payload) => vec![Err(Error::computation(&*payload))],
+            })
+            .collect()
+    })
 }
 
 fn case(

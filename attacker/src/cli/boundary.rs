@@ -5,7 +5,6 @@ use mithridate_runtime::terminal;
 use serde_json::json;
 
 use crate::{
-    Error,
     boundary::{BoundarySettings, Case, Outcome, picture, study},
     figure,
     training::Method,
@@ -27,7 +26,7 @@ pub(super) struct Arguments {
     /// Largest change of a coordinate of a training point [default: 0.1]
     #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
     epsilon: Option<f64>,
-    /// Training points of each class; as many of class 1 validate and test [default: 100]
+    /// Training points of each class; as many of class 1 validate and test [default: 60]
     #[arg(long, value_name = "N")]
     points: Option<usize>,
     /// Training method: erm, gaussian, smoothadv, macer [default: gaussian]
@@ -59,6 +58,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for file in &files {
         figure::prepare(file)?;
     }
+    // Two of the cases are worked on at a time.
+    terminal::use_plain_lines();
     let cases = study(&settings)?;
     let svg = picture(&cases, &settings)?;
     for file in &files {

@@ -21,6 +21,8 @@ const NUMBERS: f64 = 10.5;
 const AXES: (f64, f64) = (28.0, 18.0);
 /// Share of the class's colour where the classifier is sure.
 const DEPTH: f64 = 0.27;
+/// Steps from white to there, too small to be seen; a smooth slope would make files twice as large.
+const STEPS: f64 = 16.0;
 
 /// Where a panel goes and what its parts take. Panels in a row have the same.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +145,7 @@ fn field_image(
         for row in (0..rows).rev() {
             for column in 0..columns {
                 let lean = (2.0 * field[(row, column)] - 1.0).clamp(-1.0, 1.0);
+                let lean = (STEPS * lean).round() / STEPS;
                 let colour = if lean > 0.0 { high } else { low };
                 bytes.push((255.0 + DEPTH * lean.abs() * (colour - 255.0)).round() as u8);
             }
@@ -205,7 +208,7 @@ fn points(plane: &Plane, x: Scale, y: Scale, size: f64) -> String {
             let [from_y, to_y] = [from_y, to_y].map(|&at| tenth(y.place(at)));
             let _ = writeln!(
                 marks,
-                "<path d=\"M{from_x} {from_y}L{to_x} {to_y}\" stroke=\"{INK}\" stroke-width=\"0.9\"/>"
+                "<path d=\"M{from_x} {from_y}L{to_x} {to_y}\" stroke=\"{INK}\" stroke-width=\"0.9\" stroke-opacity=\"0.5\"/>"
             );
         }
     }
@@ -225,7 +228,7 @@ fn points(plane: &Plane, x: Scale, y: Scale, size: f64) -> String {
 
 /// A disc for class 0, a square for class 1; outlined dark if it was moved.
 pub(super) fn marker(x: f64, y: f64, size: f64, class: usize, moved: bool) -> String {
-    let (stroke, width) = if moved { (INK, 1.1) } else { ("#fff", 0.7) };
+    let (stroke, width) = if moved { (INK, (0.3 * size).min(1.1)) } else { ("#fff", 0.7) };
     let style = format!("fill=\"{}\" stroke=\"{stroke}\" stroke-width=\"{width}\"", colour(class));
     if class == 0 {
         return format!("<circle cx=\"{}\" cy=\"{}\" r=\"{size:.1}\" {style}/>\n", tenth(x), tenth(y));

@@ -10,6 +10,8 @@ use crate::report::label::{INK, Label, tenth, text_width};
 const SIZE: f64 = 13.0;
 /// Room for a symbol.
 const SYMBOL: f64 = 22.0;
+/// Room after a name.
+const GAP: f64 = 16.0;
 /// Height of a line.
 const HEIGHT: f64 = 24.0;
 
@@ -49,12 +51,17 @@ pub(super) fn legend(panels: &[Plane], left: f64, top: f64, width: f64) -> (Stri
         }),
         (first(|point| point.wrong), "wrong or no answer", |x, y, class| cross(x, y, 4.5, class)),
     ];
+    let entries: Vec<(usize, &str, Symbol)> =
+        entries.into_iter().filter_map(|(class, name, symbol)| Some((class?, name, symbol))).collect();
+    let room = |name: &str| SYMBOL + text_width(name, SIZE) + GAP;
+    let total: f64 = entries.iter().map(|(_, name, _)| room(name)).sum();
+    // Lines of about one length, not a full one and a rest.
+    let fair = total / (total / (width + GAP)).ceil();
     let (mut marks, mut labels) = (String::new(), Vec::new());
     let (mut x, mut y) = (left, top + 10.0);
     for (class, name, symbol) in entries {
-        let Some(class) = class else { continue };
-        let room = SYMBOL + text_width(name, SIZE) + 16.0;
-        if x + room > left + width + 16.0 && x > left {
+        let room = room(name);
+        if x > left && (x + room > left + width + GAP || x + 0.5 * room > left + fair) {
             (x, y) = (left, y + HEIGHT);
         }
         let _ = write!(marks, "{}", symbol(x + 9.0, y, class));

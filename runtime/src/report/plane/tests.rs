@@ -64,6 +64,25 @@ fn only_marks_that_occur_are_explained_and_names_cannot_break_out() {
 }
 
 #[test]
+fn the_boundary_without_poison_is_dashed_at_its_own_place() {
+    // Without poison the boundary is at a quarter of the height.
+    let nodes = Plane::nodes((0.0, 2.0), (0.0, 1.0), 21, 11);
+    let field = Array2::from_shape_vec((11, 21), nodes.iter().map(|node| node.1 + 0.25).collect()).unwrap();
+    let svg = Plane { clean_field: Some(field), ..plane(vec![POINT]) }.to_svg().unwrap();
+    let [top, height] = ["y", "height"].map(|name| number(&svg, "<clipPath", name));
+    let paths: Vec<&str> = svg.split("<path d=\"M").filter(|path| path.contains("stroke-linejoin")).collect();
+    assert_eq!(paths.len(), 2);
+    for (path, dashed, at) in [(paths[0], true, 0.75), (paths[1], false, 0.5)] {
+        assert_eq!(path.split_once("/>").unwrap().0.contains("stroke-dasharray"), dashed);
+        let start = path.split_once('L').unwrap().0.split_once(' ').unwrap().1;
+        assert!((start.parse::<f64>().unwrap() - (top + at * height)).abs() < 0.2, "{start}");
+    }
+    assert!(
+        svg.contains("without poison") && !plane(vec![POINT]).to_svg().unwrap().contains("without poison")
+    );
+}
+
+#[test]
 fn panels_of_a_grid_stand_in_rows() {
     let panels = vec![plane(vec![POINT]), plane(vec![]), plane(vec![])];
     let grid = PanelGrid { title: "Grid".into(), columns: 2, panels, caption: "Below.".into() };

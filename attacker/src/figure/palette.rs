@@ -1,0 +1,95 @@
+use std::collections::HashMap;
+
+/// Most colours of a palette whose entries are bytes.
+const MOST: usize = 256;
+/// How far a channel may be from the true colour, tried in this order: nothing that can be seen in a chart.
+const TOLERANCES: [u8; 5] = [0, 2, 4, 6, 8];
+
+/// A picture of few colours: the palette, and the entry of each pixel.
+pub(super) struct Palette {
+    /// Red, green and blue of each entry.
+    pub colours: Vec<[u8; 3]>,
+    /// Entries, one a pixel.
+    pub entries: Vec<u8>,
+}
+
+impl Palette {
+    /// The most faithful palette that no pixel of RGB is farther from than the largest tolerance; `None` if there is
+    /// none. Of near colours the most frequent is kept, so that grounds and lines stay exact.
+    pub fn new(rgb: &[u8]) -> Option<Self> {
+        let mut counts: HashMap<[u8; 3], usize> = HashMap::new();
+        for pixel in rgb.chunks_exact(3) {
+            *counts.entry([pixel[0], pixel[1], pixel[2]]).or_default() += 1;
+        }
+        let mut order: Vec<([u8; 3], usize)> = counts.into_iter().collect();
+        order.sort_unstable_by_key(|&(colour, count)| (std::cmp::Reverse(count), colour));
+        TOLERANCES.into_iter().find_map(|tolerance| {
+            let (colours, entry) = merged(&order, tolerance)?;
+            let entries = rgb.chunks_exact(3).map(|pixel| entry[&[pixel[0], pixel[1], pixel[2]]]).collect();
+            Some(Self { colours, entries })
+        })
+    }
+}
+
+/// A palette of colours in the order given, and the entry of each; `None` if it would be too large.
+#[allow(clippy::type_complexity)]
+fn merged(order: &[([u8; 3], usize)], tolerance: u8) -> Option<(Vec<[u8; 3]>, HashMap<[u8; 3], u8>)> {
+    let mut palette: Vec<[u8; 3]> = Vec::new();
+    let mut entry = HashMap::with_capacity(order.len());
+    for &(colour, _) in order {
+        let nearest =
+            palette.iter().map(|known| distance(*known, colour)).enumerate().min_by_key(|near| near.1);
+        let number = match nearest {
+            Some((number, distance)) if distance <= tolerance => number,
+            _ if palette.len() == MOST => return None,
+            _ => {
+                palette.push(colour);
+                palette.len() - 1
+            }
+        };
+        entry.insert(colour, number as u8);
+    }
+    Some((palette, entry))
+}
+
+/// Largest difference of a channel.
+fn distance(a: [u8; 3], b: [u8; 3]) -> u8 {
+    a.into_iter().zip(b).map(|(a, b)| a.abs_diff(b)).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restored(palette: &Palette) -> Vec<u8> {
+        palette.entries.iter().flat_map(|&entry| palette.colours[usize::from(entry)]).collect()
+    }
+
+    #[test]
+    fn few_colours_are_kept_as_they_are() {
+        let rgb: Vec<u8> = (0..=255).flat_map(|grey| [grey, grey, 255 - grey]).collect();
+        let palette = Palette::new(&rgb).unwrap();
+        assert_eq!(palette.colours.len(), 256);
+        assert_eq!(restored(&palette), rgb);
+    }
+
+    #[test]
+    fn many_are_merged_within_the_tolerance_and_frequent_ones_stay() {
+        // 300 greys and near greys, and white a thousand times.
+        let mut rgb: Vec<u8> = (0..150_u8).flat_map(|i| [i, i, i, i, i + 1, i]).collect();
+        rgb.extend([255; 3000]);
+        let palette = Palette::new(&rgb).unwrap();
+        let found = restored(&palette);
+        assert!(found.iter().zip(&rgb).all(|(a, b)| a.abs_diff(*b) <= 2));
+        assert_eq!(found[900..], rgb[900..]);
+    }
+
+    #[test]
+    fn too_many_for_any_tolerance_have_no_palette() {
+        let rgb: Vec<u8> = (0..10_000_u32)
+            .flat_map(|i| [i % 22 * 11, i / 22 % 22 * 11, i / 484 * 11])
+            .map(|c| c as u8)
+            .collect();
+        assert!(Palette::new(&rgb).is_none());
+    }
+}
