@@ -18,10 +18,11 @@ pub fn picture(cases: &[Case], settings: &BoundarySettings) -> Result<String, Er
         columns: cases.len(),
         panels,
         caption: format!(
-            "Training method {method}, σ = {sigma}, {points} points of each class. The attacker moves the training points of class {TARGET}, no coordinate by more than ε = {epsilon}, and no label; each \
-             network below is trained from scratch on what results. Colour: the smoothed classifier's probability. \
-             Circles: certified ℓ₂ radii of {CIRCLES} of {points} test points, which are not moved, by Cohen's \
-             procedure with α = 0.001. ACR: average certified radius of all of them. Seed {seed}."
+            "Training method {method}, σ = {sigma}, {points} points of each class. The attacker moves the training \
+             points of class {TARGET}, no coordinate by more than ε = {epsilon}, and no label; the networks of the \
+             lower row are trained on them from scratch. Colour: probability under the smoothed classifier. Circles: \
+             certified ℓ₂ radii of {CIRCLES} of {points} test points, which are not moved, by Cohen's procedure with \
+             α = 0.001. ACR: average certified radius of all of them. Seed {seed}."
         ),
     }
     .to_svg()

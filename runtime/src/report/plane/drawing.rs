@@ -21,8 +21,6 @@ const NUMBERS: f64 = 10.5;
 const AXES: (f64, f64) = (28.0, 18.0);
 /// Share of the class's colour where the classifier is sure.
 const DEPTH: f64 = 0.27;
-/// Steps from white to there, too small to be seen; a smooth slope would make files twice as large.
-const STEPS: f64 = 16.0;
 
 /// Where a panel goes and what its parts take. Panels in a row have the same.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +143,6 @@ fn field_image(
         for row in (0..rows).rev() {
             for column in 0..columns {
                 let lean = (2.0 * field[(row, column)] - 1.0).clamp(-1.0, 1.0);
-                let lean = (STEPS * lean).round() / STEPS;
                 let colour = if lean > 0.0 { high } else { low };
                 bytes.push((255.0 + DEPTH * lean.abs() * (colour - 255.0)).round() as u8);
             }
