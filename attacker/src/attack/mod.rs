@@ -2,6 +2,7 @@
 //! what optimising it is worth.
 
 mod baselines;
+mod check;
 mod convex;
 mod optimise;
 mod pool;
@@ -11,6 +12,7 @@ mod settings;
 mod soft_radius;
 
 pub use baselines::{random_signs, watermark};
+pub use check::{Agreement, CheckReport, SolveCheck, check};
 pub use optimise::{Attack, AttackData, AttackPosition, StepReport};
 pub use preset::Preset;
 pub use selection::{SelectionSettings, certified_acr};
