@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = parse_count::<usize>)]
     check_images: usize,
     /// Most iterations of the reference solution
-    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = parse_count::<usize>)]
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = parse_count::<usize>)]
     products: usize,
     /// Seed of all random numbers
     #[arg(long, default_value_t = 0, value_name = "SEED")]
