@@ -13,7 +13,7 @@ use crate::{
     Error,
     attack::{AttackSettings, Curvature, Preset},
     bilevel::Solver,
-    jobs::{PoisonJob, make_poison},
+    jobs::{Interrupted, PoisonJob, interrupted, make_poison},
     networks::Architecture,
     poison::{Generator, classes_in_words},
     resolve::{attack_settings, erm_baseline, parse_toml},
@@ -106,9 +106,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let training = arguments.data.open(None)?;
     settings.check(training.classes)?;
     let runner = arguments.checkpoint.runner(&arguments.device)?;
-    let seed = match arguments.seed {
-        Some(seed) => seed,
-        None => seed_from_os()?,
+    // Without a flag the same command has to find the seed that an interrupted attack drew.
+    let seed = match (arguments.seed, interrupted(&arguments.out)?) {
+        (Some(seed), _) | (None, Some(Interrupted::Attack { seed, .. })) => seed,
+        (None, _) => seed_from_os()?,
     };
     let generator = match arguments.attack {
         AttackArgument::Bilevel => Generator::Bilevel(Box::new(settings.clone())),
