@@ -9,7 +9,7 @@ use super::{
     settings::{AttackFlags, SettingsArguments},
 };
 use crate::{
-    jobs::{PoisonJob, make_poison},
+    jobs::{Interrupted, PoisonJob, interrupted, make_poison},
     poison::{Generator, classes_in_words},
     resolve::erm_baseline,
 };
@@ -63,9 +63,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let training = arguments.data.open(None)?;
     settings.check(training.classes)?;
     let runner = arguments.checkpoint.runner(&arguments.device)?;
-    let seed = match arguments.seed {
-        Some(seed) => seed,
-        None => seed_from_os()?,
+    // Without a flag the same command has to find the seed that an interrupted attack drew.
+    let seed = match (arguments.seed, interrupted(&arguments.out)?) {
+        (Some(seed), _) | (None, Some(Interrupted::Attack { seed, .. })) => seed,
+        (None, _) => seed_from_os()?,
     };
     let generator = match arguments.attack {
         AttackArgument::Bilevel => Generator::Bilevel(Box::new(settings.clone())),
