@@ -4,6 +4,7 @@
 mod baselines;
 mod check;
 mod convex;
+mod data;
 mod optimise;
 mod pool;
 mod preset;
@@ -13,6 +14,7 @@ mod soft_radius;
 
 pub use baselines::{random_signs, watermark};
 pub use check::{Agreement, CheckReport, SolveCheck, check};
+pub use data::AttackImages;
 pub use optimise::{Attack, AttackData, AttackPosition, StepReport};
 pub use preset::Preset;
 pub use selection::{SelectionSettings, certified_acr};

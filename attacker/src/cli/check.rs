@@ -8,10 +8,7 @@ use super::{
     arguments::{DataArguments, DeviceArguments},
     settings::{AttackFlags, SettingsArguments},
 };
-use crate::{
-    attack::{Agreement, AttackData, AttackSettings, CheckReport, check},
-    data::Images,
-};
+use crate::attack::{Agreement, AttackImages, AttackSettings, CheckReport, check};
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -46,15 +43,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let training = arguments.data.open(None)?;
     settings.check(training.classes)?;
     let device = arguments.device.prepare()?;
-    let images = |indices: &[usize]| Images::select(&training.data, indices, device);
-    let poison = training.to_poison(&settings.target_classes, settings.poisoned_share);
-    let others: Vec<usize> =
-        training.training.iter().copied().filter(|index| poison.binary_search(index).is_err()).collect();
-    let validation = training.of_classes(&training.validation, &settings.target_classes);
-    let (clean, target, validation) = (images(&others), images(&poison), images(&validation));
-    let data =
-        AttackData { clean: &clean, target: &target, validation: &validation, classes: training.classes };
-    let report = check(data, &settings, arguments.check_images, arguments.products, arguments.seed)?;
+    let images = AttackImages::select(&training, &settings, device);
+    let report = check(images.data(), &settings, arguments.check_images, arguments.products, arguments.seed)?;
     let text = if arguments.json {
         format!(
             "{:#}\n",

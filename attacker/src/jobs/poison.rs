@@ -15,8 +15,8 @@ use super::{Runner, identity, names, remove, resume};
 use crate::{
     Error,
     attack::{
-        Attack, AttackData, AttackPosition, AttackSettings, StepReport, certified_acr, check_classes,
-        check_epsilon, check_share, random_signs, watermark,
+        Attack, AttackData, AttackImages, AttackPosition, AttackSettings, StepReport, certified_acr,
+        check_classes, check_epsilon, check_share, random_signs, watermark,
     },
     checkpoint::{self, Clock},
     data::{Images, TrainingSet, to_unit_range},
@@ -187,22 +187,8 @@ struct Bilevel<'a> {
 
 impl Bilevel<'_> {
     fn run(&self, saved: Option<(Saved, Vec<Tensor>)>) -> Result<(Vec<u8>, Option<Selected>), Error> {
-        let images = |indices: &[usize]| Images::select(&self.training.data, indices, self.runner.tensors);
-        let others: Vec<usize> = self
-            .training
-            .training
-            .iter()
-            .copied()
-            .filter(|index| self.indices.binary_search(index).is_err())
-            .collect();
-        let validation = self.training.of_classes(&self.training.validation, &self.job.target_classes);
-        let (clean, target, validation) = (images(&others), images(self.indices), images(&validation));
-        let data = AttackData {
-            clean: &clean,
-            target: &target,
-            validation: &validation,
-            classes: self.training.classes,
-        };
+        let images = AttackImages::select(self.training, self.settings, self.runner.tensors);
+        let data = images.data();
         let mut candidates = self.candidates(data, saved)?;
         if candidates.len() == 1 {
             return Ok((candidates.remove(0).bytes, None));
