@@ -91,22 +91,39 @@ pub fn write<T: Serialize>(path: &Path, position: &T, tensors: &[&Tensor]) -> Re
 /// [`Error::Read`] if it is no checkpoint, or one of something else.
 pub fn read<T: DeserializeOwned>(path: &Path, device: Device) -> Result<(T, Vec<Tensor>), Error> {
     let bytes = fs::read(path).map_err(Error::read(path))?;
-    let broken = |problem: String| {
-        Error::read(path)(format!("it is no whole checkpoint ({problem}); remove it to start again"))
-    };
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
-    let text = header.metadata().as_ref().and_then(|metadata| metadata.get(POSITION));
-    let text = text.ok_or_else(|| broken("it does not say where the run stands".into()))?;
-    let position = serde_json::from_str(text).map_err(|error| broken(error.to_string()))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
+    let (position, file) = open(path, &bytes)?;
     let mut views = file.tensors();
     views.sort_by(|a, b| a.0.cmp(&b.0));
     let tensors = views
         .iter()
         .map(|(_, view)| from_bytes(view).map(|tensor| tensor.to_device(device)))
         .collect::<Result<_, _>>()
-        .map_err(broken)?;
+        .map_err(|problem: String| broken(path, &problem))?;
     Ok((position, tensors))
+}
+
+/// Reads the position alone.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_position<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let bytes = fs::read(path).map_err(Error::read(path))?;
+    open(path, &bytes).map(|(position, _)| position)
+}
+
+fn open<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<(T, SafeTensors<'a>), Error> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| broken(path, &error))?;
+    let text = header.metadata().as_ref().and_then(|metadata| metadata.get(POSITION));
+    let text = text.ok_or_else(|| broken(path, &"it does not say where the run stands"))?;
+    let position = serde_json::from_str(text).map_err(|error| broken(path, &error))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| broken(path, &error))?;
+    Ok((position, file))
+}
+
+/// The error that a file is no checkpoint, or not all of one.
+pub(crate) fn broken(path: &Path, problem: &impl ToString) -> Error {
+    let problem = problem.to_string();
+    Error::read(path)(format!("it is no whole checkpoint ({problem}); remove it to start again"))
 }
 
 /// Says when it is time for the next checkpoint.

@@ -2,7 +2,9 @@
 //! what optimising it is worth.
 
 mod baselines;
+mod check;
 mod convex;
+mod data;
 mod optimise;
 mod pool;
 mod preset;
@@ -11,6 +13,8 @@ mod settings;
 mod soft_radius;
 
 pub use baselines::{random_signs, watermark};
+pub use check::{Agreement, CheckReport, SolveCheck, check};
+pub use data::AttackImages;
 pub use optimise::{Attack, AttackData, AttackPosition, StepReport};
 pub use preset::Preset;
 pub use selection::{SelectionSettings, certified_acr, certified_radii};

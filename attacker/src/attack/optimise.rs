@@ -116,10 +116,10 @@ struct Computed {
 }
 
 /// The upper level and its gradient.
-struct Outer {
-    value: Tensor,
+pub(super) struct Outer {
+    pub value: Tensor,
     right: Tensor,
-    gradient: Parameters,
+    pub gradient: Parameters,
     /// Whether the gradient is finite.
     finite: Tensor,
 }
@@ -556,7 +556,7 @@ fn mixed_of(product: impl FnOnce(&Parameters) -> Parameters, leaf: Tensor) -> Te
 }
 
 /// The upper level at parameters, on the validation batch of a step.
-fn outer_level(
+pub(super) fn outer_level(
     network: &Network,
     parameters: &Parameters,
     validation: &Images,
@@ -592,4 +592,4 @@ fn outer_level(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

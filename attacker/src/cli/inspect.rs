@@ -9,8 +9,8 @@ use crate::{
     Error,
     data::TrainingSet,
     figure,
-    inspect::{export_images, panel, poison_in_words, summarize, victim_in_words},
-    jobs::{VictimReport, names},
+    inspect::{export_images, interrupted_in_words, panel, poison_in_words, summarize, victim_in_words},
+    jobs::{Interrupted, VictimReport, interrupted, names},
     poison::PoisonSet,
 };
 
@@ -21,7 +21,7 @@ const SHOWN: usize = 6;
 #[command(after_help = "Example:
   pacd inspect poison-8 --data data/mnist --picture poison-8.svg")]
 pub(super) struct Arguments {
-    /// A poison set, as `pacd poison` makes it, or a trained network, as `pacd train` does
+    /// A poison set, as `pacd poison` makes it, or a trained network, as `pacd train` does; finished or interrupted
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
     /// The data set that a poison set was made from
@@ -58,11 +58,28 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if folder.join(names::REPORT).is_file() {
         return inspect_victim(arguments);
     }
+    if let Some(run) = interrupted(folder)? {
+        return inspect_interrupted(arguments, &run);
+    }
     bail!(
-        "{} holds neither a poison set (manifest.json) nor a trained network ({})",
+        "{} holds neither a poison set (manifest.json) nor a trained network ({}), finished or interrupted",
         folder.display(),
         names::REPORT
     )
+}
+
+fn inspect_interrupted(arguments: &Arguments, run: &Interrupted) -> anyhow::Result<()> {
+    let folder = &arguments.folder;
+    ensure!(
+        arguments.picture.is_none() && arguments.export.is_none(),
+        "{} is not finished; --picture and --export are for poison sets that are",
+        folder.display()
+    );
+    if arguments.json {
+        let document = json!({ "kind": "interrupted", "folder": folder, "run": run });
+        return Ok(terminal::print(&format!("{document:#}\n"))?);
+    }
+    Ok(terminal::print(&interrupted_in_words(folder, run))?)
 }
 
 fn inspect_poison(arguments: &Arguments) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod boundary;
+mod check;
 mod experiment;
 mod export;
 mod inspect;
@@ -27,9 +28,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Make poison for the training images of one class
-    Poison(poison::Arguments),
+    Poison(Box<poison::Arguments>),
     /// Train one network from scratch on clean or poisoned data; writes weights and ONNX model
-    Train(train::Arguments),
+    Train(Box<train::Arguments>),
+    /// Check the hypergradients of a configuration against central differences and exact solutions
+    Check(Box<check::Arguments>),
     /// Write a trained network as an ONNX model
     Export(export::Arguments),
     /// Run a whole experiment from a TOML file: poison, train, certify, report
@@ -45,7 +48,7 @@ enum Command {
     },
 }
 
-/// Runs the program: exit status 0 done, 1 an error, 2 wrong usage.
+/// Runs the program: exit status 0 done, 1 an error, 2 wrong usage, 3 a check that failed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // libtorch reports what it can't do (such as running out of memory) by a panic of its bindings; a user gets the
@@ -54,7 +57,7 @@ pub fn main() -> ExitCode {
     let result = panic::catch_unwind(|| run(cli.command))
         .unwrap_or_else(|payload| Err(Error::computation(&*payload).into()));
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("pacd: {error:#}");
             ExitCode::FAILURE
@@ -62,8 +65,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Check(arguments) => return check::run(&arguments),
         Command::Poison(arguments) => poison::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
@@ -75,7 +79,8 @@ fn run(command: Command) -> anyhow::Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "pacd", &mut script);
             Ok(terminal::print(&String::from_utf8_lossy(&script))?)
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -3,21 +3,15 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use mithridate_runtime::{noise::seed_from_os, terminal};
 use serde_json::json;
-use toml::Value;
 
 use super::{
     arguments::{CheckpointArguments, DataArguments, DeviceArguments},
-    settings::{SettingsArguments, number, value},
+    settings::{AttackFlags, SettingsArguments},
 };
 use crate::{
-    Error,
-    attack::{AttackSettings, Curvature, Preset},
-    bilevel::Solver,
-    jobs::{PoisonJob, make_poison},
-    networks::Architecture,
+    jobs::{Interrupted, PoisonJob, interrupted, make_poison},
     poison::{Generator, classes_in_words},
-    resolve::{attack_settings, erm_baseline, parse_toml},
-    training::Method,
+    resolve::erm_baseline,
 };
 
 #[derive(Args)]
@@ -42,45 +36,8 @@ pub(super) struct Arguments {
     /// How to make it
     #[arg(long, value_enum, default_value = "bilevel")]
     attack: AttackArgument,
-    /// Settings to start from: default, official-mnist, official-cifar10
-    #[arg(long, value_name = "PRESET")]
-    preset: Option<Preset>,
-    /// Classes to poison, separated by commas [default: 8]
-    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
-    class: Option<Vec<usize>>,
-    /// Share of their training images to poison [default: 1]
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    share: Option<f64>,
-    /// Largest change of a pixel, in [0, 1] [default: 0.1]
-    #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
-    epsilon: Option<f64>,
-    /// Standard deviation of the noise of training and certification [default: 0.25]
-    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
-    sigma: Option<f64>,
-    /// Training method attacked: erm, gaussian, smoothadv, macer [default: gaussian]
-    #[arg(long, value_name = "METHOD")]
-    method: Option<Method>,
-    /// Network attacked: lenet, mlp, linear, wide-cnn, resnet20, resnet32, resnet110 [default: lenet]
-    #[arg(long, value_name = "NETWORK")]
-    network: Option<Architecture>,
-    /// Steps on the poison [default: 120]
-    #[arg(long, value_name = "N")]
-    steps: Option<usize>,
-    /// Learning rate of the poison [default: 0.02]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
-    rate: Option<f64>,
-    /// Matrix of the linear system: hessian, gauss-newton [default: gauss-newton]
-    #[arg(long, value_name = "MATRIX")]
-    curvature: Option<Curvature>,
-    /// Linear solver: cg, normal-cg, minres, least-squares-adam, neumann [default: cg]
-    #[arg(long, value_name = "SOLVER")]
-    solver: Option<Solver>,
-    /// Most iterations of a solve [default: 10]
-    #[arg(long, value_name = "N")]
-    solver_steps: Option<usize>,
-    /// Attacks to make and choose from, by retraining [default: 1]
-    #[arg(long, value_name = "N")]
-    restarts: Option<usize>,
+    #[command(flatten)]
+    flags: AttackFlags,
     /// Seed of all random numbers [default: from the operating system, written into the manifest]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
@@ -102,13 +59,14 @@ enum AttackArgument {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let settings = settings(arguments)?;
+    let settings = arguments.flags.settings(&arguments.settings)?;
     let training = arguments.data.open(None)?;
     settings.check(training.classes)?;
     let runner = arguments.checkpoint.runner(&arguments.device)?;
-    let seed = match arguments.seed {
-        Some(seed) => seed,
-        None => seed_from_os()?,
+    // Without a flag the same command has to find the seed that an interrupted attack drew.
+    let seed = match (arguments.seed, interrupted(&arguments.out)?) {
+        (Some(seed), _) | (None, Some(Interrupted::Attack { seed, .. })) => seed,
+        (None, _) => seed_from_os()?,
     };
     let generator = match arguments.attack {
         AttackArgument::Bilevel => Generator::Bilevel(Box::new(settings.clone())),
@@ -132,29 +90,4 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         manifest.origin.seed,
         arguments.out.display()
     ))?)
-}
-
-fn settings(arguments: &Arguments) -> Result<AttackSettings, Error> {
-    let classes = arguments.class.as_ref().map(|classes| {
-        Value::Array(
-            classes.iter().map(|&class| Value::Integer(i64::try_from(class).unwrap_or(i64::MAX))).collect(),
-        )
-    });
-    let flags = [
-        ("preset", value(arguments.preset)),
-        ("target_classes", classes),
-        ("poisoned_share", arguments.share.map(Value::Float)),
-        ("epsilon", arguments.epsilon.map(Value::Float)),
-        ("sigma", arguments.sigma.map(Value::Float)),
-        ("method", value(arguments.method)),
-        ("network", value(arguments.network)),
-        ("steps", number(arguments.steps)),
-        ("poison_rate", arguments.rate.map(Value::Float)),
-        ("curvature", value(arguments.curvature)),
-        ("solver", value(arguments.solver)),
-        ("solver_steps", number(arguments.solver_steps)),
-        ("restarts", number(arguments.restarts)),
-    ];
-    let table = arguments.settings.table(&flags, |text| parse_toml::<AttackSettings>(text).map(|_| ()))?;
-    attack_settings(&table).map_err(Error::Usage)
 }

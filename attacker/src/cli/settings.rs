@@ -1,11 +1,15 @@
 use std::{fs, path::PathBuf};
 
 use clap::Args;
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::{
     Error,
-    resolve::{merge, parse_toml, set},
+    attack::{AttackSettings, Curvature, Preset},
+    bilevel::Solver,
+    networks::Architecture,
+    resolve::{attack_settings, merge, parse_toml, set},
+    training::Method,
 };
 
 /// Settings by file and by name, beside those that have flags of their own.
@@ -24,7 +28,7 @@ impl SettingsArguments {
     /// values that don't exist, to say the line.
     pub fn table(
         &self,
-        flags: &[(&str, Option<toml::Value>)],
+        flags: &[(&str, Option<Value>)],
         check: impl Fn(&str) -> Result<(), String>,
     ) -> Result<Table, Error> {
         let mut table = Table::new();
@@ -47,11 +51,86 @@ impl SettingsArguments {
 }
 
 /// A flag's value as TOML.
-pub(super) fn value<T: ToString>(flag: Option<T>) -> Option<toml::Value> {
-    flag.map(|flag| toml::Value::String(flag.to_string()))
+pub(super) fn value<T: ToString>(flag: Option<T>) -> Option<Value> {
+    flag.map(|flag| Value::String(flag.to_string()))
 }
 
 /// A number's as TOML.
-pub(super) fn number(flag: Option<usize>) -> Option<toml::Value> {
-    flag.map(|flag| toml::Value::Integer(i64::try_from(flag).unwrap_or(i64::MAX)))
+pub(super) fn number(flag: Option<usize>) -> Option<Value> {
+    flag.map(|flag| Value::Integer(i64::try_from(flag).unwrap_or(i64::MAX)))
+}
+
+/// Settings of the attack that have flags of their own.
+#[derive(Args)]
+pub(super) struct AttackFlags {
+    /// Settings to start from: default, official-mnist, official-cifar10
+    #[arg(long, value_name = "PRESET")]
+    preset: Option<Preset>,
+    /// Classes to poison, separated by commas [default: 8]
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
+    class: Option<Vec<usize>>,
+    /// Share of their training images to poison [default: 1]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    share: Option<f64>,
+    /// Largest change of a pixel, in [0, 1] [default: 0.1]
+    #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
+    epsilon: Option<f64>,
+    /// Standard deviation of the noise of training and certification [default: 0.25]
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
+    sigma: Option<f64>,
+    /// Training method attacked: erm, gaussian, smoothadv, macer [default: gaussian]
+    #[arg(long, value_name = "METHOD")]
+    method: Option<Method>,
+    /// Network attacked: lenet, mlp, linear, wide-cnn, resnet20, resnet32, resnet110 [default: lenet]
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<Architecture>,
+    /// Steps on the poison [default: 120]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// Learning rate of the poison [default: 0.02]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    rate: Option<f64>,
+    /// Matrix of the linear system: hessian, gauss-newton [default: gauss-newton]
+    #[arg(long, value_name = "MATRIX")]
+    curvature: Option<Curvature>,
+    /// Linear solver: cg, normal-cg, minres, least-squares-adam, neumann [default: cg]
+    #[arg(long, value_name = "SOLVER")]
+    solver: Option<Solver>,
+    /// Most iterations of a solve [default: 10]
+    #[arg(long, value_name = "N")]
+    solver_steps: Option<usize>,
+    /// Attacks to make and choose from, by retraining [default: 1]
+    #[arg(long, value_name = "N")]
+    restarts: Option<usize>,
+}
+
+impl AttackFlags {
+    /// The settings of the attack: flags over names over file over preset.
+    pub fn settings(&self, settings: &SettingsArguments) -> Result<AttackSettings, Error> {
+        let classes = self.class.as_ref().map(|classes| {
+            Value::Array(
+                classes
+                    .iter()
+                    .map(|&class| Value::Integer(i64::try_from(class).unwrap_or(i64::MAX)))
+                    .collect(),
+            )
+        });
+        let flags = [
+            ("preset", value(self.preset)),
+            ("target_classes", classes),
+            ("poisoned_share", self.share.map(Value::Float)),
+            ("epsilon", self.epsilon.map(Value::Float)),
+            ("sigma", self.sigma.map(Value::Float)),
+            ("method", value(self.method)),
+            ("network", value(self.network)),
+            ("steps", number(self.steps)),
+            ("poison_rate", self.rate.map(Value::Float)),
+            ("curvature", value(self.curvature)),
+            ("solver", value(self.solver)),
+            ("solver_steps", number(self.solver_steps)),
+            ("restarts", number(self.restarts)),
+        ];
+        let table = settings.table(&flags, |text| parse_toml::<AttackSettings>(text).map(|_| ()))?;
+        attack_settings(&table).map_err(Error::Usage)
+    }
 }

@@ -5,7 +5,7 @@ use tch::{Tensor, no_grad};
 use super::{Config, Step, plan::Work};
 use crate::{
     Error,
-    attack::{Attack, AttackData, AttackSettings},
+    attack::{Attack, AttackImages, AttackSettings},
     data::{Images, TrainingSet},
     jobs::Runner,
     networks::Network,
@@ -73,15 +73,9 @@ impl<'a> Costs<'a> {
 
     /// An attack with all its restarts, warm-ups and the retraining that selects.
     fn attack(&self, settings: &AttackSettings) -> Result<f64, Error> {
-        let of = |indices: &[usize]| Images::select(&self.training.data, indices, self.runner.tensors);
-        let indices = self.training.to_poison(&settings.target_classes, settings.poisoned_share);
-        let validation = self.training.of_classes(&self.training.validation, &settings.target_classes);
-        let (target, validation) = (of(&indices), of(&validation));
-        let clean = &self.images;
-        let data =
-            AttackData { clean, target: &target, validation: &validation, classes: self.training.classes };
+        let images = AttackImages::select(self.training, settings, self.runner.tensors);
         let short = AttackSettings { warm_up: 0, networks: 1, ..settings.clone() };
-        let mut attack = Attack::new(data, &short, 0, 0)?;
+        let mut attack = Attack::new(images.data(), &short, 0, 0)?;
         attack.step()?;
         let step = attack.step()?.seconds;
         let of_network = TrainingSettings {

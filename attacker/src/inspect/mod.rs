@@ -1,5 +1,5 @@
 //! How far poison is from the clean images it was made from: in numbers, as a picture, and image by image as files.
-//! And what a trained network's report says.
+//! And what a trained network's report says, and where an interrupted run stands.
 
 mod difference;
 mod export;
@@ -15,4 +15,4 @@ pub use metrics::{l2_distance, psnr};
 pub use panel::panel;
 pub use ssim::ssim;
 pub use summary::{Change, PoisonSummary, Range, Similarity, summarize};
-pub use words::{poison_in_words, victim_in_words};
+pub use words::{interrupted_in_words, poison_in_words, victim_in_words};

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Change, PoisonSummary};
 use crate::{
-    jobs::VictimReport,
+    jobs::{Interrupted, VictimReport},
     poison::{Manifest, classes_in_words},
 };
 
@@ -120,6 +120,51 @@ pub fn victim_in_words(folder: &Path, report: &VictimReport) -> String {
         let share = 100.0 * accuracy.right as f64 / accuracy.images.max(1) as f64;
         let name = format!("  class {}", accuracy.class);
         line(&name, &format!("{share:6.2} %  {} of {}", accuracy.right, accuracy.images));
+    }
+    text
+}
+
+/// What an interrupted attack or training is and where it stands, a line a fact.
+pub fn interrupted_in_words(folder: &Path, run: &Interrupted) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<13} {value}");
+    };
+    let (what, command, seed) = match run {
+        Interrupted::Attack { seed, .. } => ("an attack", "pacd poison", seed),
+        Interrupted::Training { seed, .. } => ("a training", "pacd train", seed),
+    };
+    line(
+        "interrupted:",
+        &format!("{}, {what} that is not finished; the same `{command}` goes on", folder.display()),
+    );
+    line("seed:", &seed.to_string());
+    match run {
+        Interrupted::Training { step, steps, .. } => line("made:", &format!("{step} of {steps} steps")),
+        Interrupted::Attack { restart, restarts, step, steps, tried, candidates, last, .. } => {
+            let of = if *restarts > 1 {
+                format!(" of attack {} of {restarts}", restart + 1)
+            } else {
+                String::new()
+            };
+            line("made:", &format!("{step} of {steps} steps{of}"));
+            if *candidates > 1 && step == steps && restart + 1 == *restarts {
+                line("selection:", &format!("{tried} of {candidates} candidates tried"));
+            }
+            if let Some(report) = last {
+                let skipped = report.skipped.as_ref().map(|why| format!("; not moved: {why}"));
+                line(
+                    "last step:",
+                    &format!(
+                        "step {}: upper level {:.4}, mean change {:.2}/255{}",
+                        report.step + 1,
+                        report.outer,
+                        255.0 * report.mean_change,
+                        skipped.unwrap_or_default()
+                    ),
+                );
+            }
+        }
     }
     text
 }

@@ -1,18 +1,22 @@
 //! What the commands and experiments do, from files to files: make poison, train a victim. Both save their state as
 //! they go, and the same job on the same folder goes on where it stopped.
 
+mod interrupted;
 mod poison;
 mod victim;
 
 use std::{fs, io, path::Path, time::Duration};
 
 use mithridate_runtime::data::sha256;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tch::Tensor;
 
+pub use interrupted::{Interrupted, interrupted};
 pub use poison::{PoisonJob, make_poison};
 pub use victim::{ClassAccuracy, VictimJob, VictimReport, train_victim};
 
-use crate::{Error, device::DeviceChoice};
+use crate::{Error, checkpoint, device::DeviceChoice};
 
 /// Names of the files that jobs leave in their folders.
 pub mod names {
@@ -49,15 +53,29 @@ pub(crate) fn identity(job: &impl Serialize) -> String {
     sha256(serde_json::to_string(job).unwrap_or_default().as_bytes())
 }
 
-/// Fails if a checkpoint found in a folder belongs to another job.
-fn check_identity(found: &str, expected: &str, folder: &Path) -> Result<(), Error> {
-    if found == expected {
-        return Ok(());
+/// Where an interrupted run in a folder stands, with its tensors; none if there is no checkpoint.
+///
+/// # Errors
+/// [`Error::Write`] if the run belongs to another job, [`Error::Read`] if its checkpoint is not whole.
+fn resume<T: DeserializeOwned>(
+    folder: &Path,
+    job: &str,
+    device: tch::Device,
+) -> Result<Option<(T, Vec<Tensor>)>, Error> {
+    let place = folder.join(names::CHECKPOINT);
+    if !place.is_file() {
+        return Ok(None);
     }
-    Err(Error::write(folder)(
-        "it holds an interrupted run with other settings, seed or data; finish that one, remove its \
-         checkpoint.safetensors, or choose another folder",
-    ))
+    // Whose it is comes first: another kind of job says where it stands in other words.
+    let (position, tensors): (Value, _) = checkpoint::read(&place, device)?;
+    if position.get("job").and_then(Value::as_str) != Some(job) {
+        return Err(Error::write(folder)(
+            "it holds an interrupted run with other settings, seed or data; finish that one, remove its \
+             checkpoint.safetensors, or choose another folder",
+        ));
+    }
+    let position = serde_json::from_value(position).map_err(|error| checkpoint::broken(&place, &error))?;
+    Ok(Some((position, tensors)))
 }
 
 /// Removes a file that may be there.

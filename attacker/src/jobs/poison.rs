@@ -9,13 +9,14 @@ use mithridate_runtime::{
     files::write_atomically,
 };
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 
-use super::{Runner, check_identity, identity, names, remove};
+use super::{Runner, identity, names, remove, resume};
 use crate::{
     Error,
     attack::{
-        Attack, AttackData, AttackPosition, AttackSettings, StepReport, certified_acr, check_classes,
-        check_epsilon, check_share, random_signs, watermark,
+        Attack, AttackData, AttackImages, AttackPosition, AttackSettings, StepReport, certified_acr,
+        check_classes, check_epsilon, check_share, random_signs, watermark,
     },
     checkpoint::{self, Clock},
     data::{Images, TrainingSet, to_unit_range},
@@ -41,9 +42,16 @@ pub struct PoisonJob {
 
 /// A checkpoint of an attack, but for its tensors.
 #[derive(Serialize, Deserialize)]
-struct Saved {
+pub(super) struct Saved {
+    /// Whose it is.
     job: String,
-    attack: AttackPosition,
+    pub seed: u64,
+    pub restarts: usize,
+    /// Steps of a restart.
+    pub steps: usize,
+    /// Poison sets to choose from in the end.
+    pub candidates: usize,
+    pub attack: AttackPosition,
 }
 
 /// A candidate poison set on disk.
@@ -114,6 +122,9 @@ pub fn make_poison(
     }
     // Known before the work starts, not after it.
     fs::create_dir_all(folder).map_err(Error::write(folder))?;
+    let source = (&training.data.images_sha256, &training.data.labels_sha256, training.split);
+    let own = identity(&(job, source));
+    let saved = resume(folder, &own, runner.tensors)?;
     let indices = training.to_poison(&job.target_classes, job.poisoned_share);
     let clean: Vec<u8> = indices.iter().flat_map(|&index| training.data.pixels(index)).copied().collect();
     let (bytes, selected) = match &job.generator {
@@ -132,9 +143,14 @@ pub fn make_poison(
             (watermark(&clean, &others, size, job.epsilon, job.seed), None)
         }
         Generator::Bilevel(settings) => {
-            let attack =
-                Bilevel { job, settings, training, runner, folder, title, indices: &indices, clean: &clean };
-            attack.run()?
+            let (indices, clean) = (&indices[..], &clean[..]);
+            let attack = Bilevel { job, own, settings, training, runner, folder, title, indices, clean };
+            attack.run(saved).inspect_err(|error| {
+                // What is left of an attack that came to nothing would only be in the way of other settings.
+                if matches!(error, Error::Ineffective) {
+                    let _ = remove(&folder.join(names::CHECKPOINT));
+                }
+            })?
         }
     };
     let origin = Origin {
@@ -157,6 +173,8 @@ pub fn make_poison(
 /// An attack by bilevel optimisation, in its folder.
 struct Bilevel<'a> {
     job: &'a PoisonJob,
+    /// The job's identity.
+    own: String,
     settings: &'a AttackSettings,
     training: &'a TrainingSet,
     runner: &'a Runner,
@@ -168,24 +186,10 @@ struct Bilevel<'a> {
 }
 
 impl Bilevel<'_> {
-    fn run(&self) -> Result<(Vec<u8>, Option<Selected>), Error> {
-        let images = |indices: &[usize]| Images::select(&self.training.data, indices, self.runner.tensors);
-        let others: Vec<usize> = self
-            .training
-            .training
-            .iter()
-            .copied()
-            .filter(|index| self.indices.binary_search(index).is_err())
-            .collect();
-        let validation = self.training.of_classes(&self.training.validation, &self.job.target_classes);
-        let (clean, target, validation) = (images(&others), images(self.indices), images(&validation));
-        let data = AttackData {
-            clean: &clean,
-            target: &target,
-            validation: &validation,
-            classes: self.training.classes,
-        };
-        let mut candidates = self.candidates(data)?;
+    fn run(&self, saved: Option<(Saved, Vec<Tensor>)>) -> Result<(Vec<u8>, Option<Selected>), Error> {
+        let images = AttackImages::select(self.training, self.settings, self.runner.tensors);
+        let data = images.data();
+        let mut candidates = self.candidates(data, saved)?;
         if candidates.len() == 1 {
             return Ok((candidates.remove(0).bytes, None));
         }
@@ -197,18 +201,17 @@ impl Bilevel<'_> {
     }
 
     /// Makes the attacks that are not finished, and returns what they came to.
-    fn candidates(&self, data: AttackData<'_>) -> Result<Vec<Candidate>, Error> {
+    fn candidates(
+        &self,
+        data: AttackData<'_>,
+        saved: Option<(Saved, Vec<Tensor>)>,
+    ) -> Result<Vec<Candidate>, Error> {
         let place = self.folder.join(names::CHECKPOINT);
-        let source =
-            (&self.training.data.images_sha256, &self.training.data.labels_sha256, self.training.split);
-        let job = identity(&(self.job, source));
-        let mut saved = if place.is_file() {
-            let (saved, tensors): (Saved, _) = checkpoint::read(&place, self.runner.tensors)?;
-            check_identity(&saved.job, &job, self.folder)?;
-            Some((saved.attack, tensors))
-        } else {
-            None
-        };
+        let mut saved = saved.map(|(saved, tensors)| (saved.attack, tensors));
+        if saved.is_none() {
+            // What other candidates came to, in a run that left no checkpoint, says nothing of these.
+            remove(&self.folder.join(names::SELECTION))?;
+        }
         self.cut_log(saved.as_ref().map_or((0, 0), |(position, _)| (position.restart, position.step)))?;
         let mut clock = Clock::new(self.runner.checkpoint_every);
         let path = self.folder.join(names::LOG);
@@ -235,9 +238,10 @@ impl Bilevel<'_> {
                 if snapshots.contains(&attack.steps_made()) {
                     self.keep(attack, restart)?;
                 }
-                if clock.is_due() {
+                // Also at the end: what follows, the selection above all, may take long and be interrupted.
+                if clock.is_due() || attack.steps_made() == attack.steps() {
                     let (position, tensors) = attack.state();
-                    checkpoint::write(&place, &Saved { job: job.clone(), attack: position }, &tensors)?;
+                    checkpoint::write(&place, &self.saved(attack.steps(), position), &tensors)?;
                 }
                 Ok(())
             })?;
@@ -253,13 +257,16 @@ impl Bilevel<'_> {
         Ok(candidates)
     }
 
+    fn saved(&self, steps: usize, attack: AttackPosition) -> Saved {
+        let restarts = self.settings.restarts;
+        let candidates = restarts * self.snapshots(steps).len();
+        Saved { job: self.own.clone(), seed: self.job.seed, restarts, steps, candidates, attack }
+    }
+
     /// Steps after which poison is kept as a candidate.
     fn snapshots(&self, steps: usize) -> Vec<usize> {
-        let mut after: Vec<usize> = (1..=self.settings.snapshots)
-            .map(|part| (steps * part / self.settings.snapshots).max(1))
-            .collect();
-        after.dedup();
-        after
+        let count = self.settings.snapshots.min(steps);
+        (1..=count).map(|part| steps * part / count).collect()
     }
 
     fn candidate(&self, restart: usize, step: usize) -> std::path::PathBuf {
@@ -322,8 +329,8 @@ impl Bilevel<'_> {
             let pixels = to_unit_range(&candidate.bytes, self.indices.len(), self.training.data.shape());
             let pixels = pixels.to_device(self.runner.tensors);
             let images = Images {
-                pixels: tch::Tensor::cat(&[&data.clean.pixels, &pixels], 0),
-                labels: tch::Tensor::cat(&[&data.clean.labels, &data.target.labels], 0),
+                pixels: Tensor::cat(&[&data.clean.pixels, &pixels], 0),
+                labels: Tensor::cat(&[&data.clean.labels, &data.target.labels], 0),
             };
             let mut acr = Vec::new();
             for victim in 0..selection.victims {

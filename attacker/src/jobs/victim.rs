@@ -7,7 +7,7 @@ use mithridate_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Runner, check_identity, identity, names};
+use super::{Runner, identity, names, remove, resume};
 use crate::{
     Error,
     checkpoint::{self, Clock},
@@ -29,9 +29,15 @@ pub struct VictimJob {
 
 /// A checkpoint of a training, but for its tensors.
 #[derive(Serialize, Deserialize)]
-struct Saved {
+pub(super) struct Saved {
+    /// Whose it is.
     job: String,
-    training: TrainingPosition,
+    pub seed: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Time spent so far, in seconds.
+    seconds: f64,
+    pub training: TrainingPosition,
 }
 
 impl VictimJob {
@@ -76,7 +82,7 @@ pub struct VictimReport {
     pub poison_sha256: Option<String>,
     /// Test images right, by class.
     pub test_accuracy: Vec<ClassAccuracy>,
-    /// Time of training, in seconds.
+    /// Time of training, in seconds, that before an interruption included.
     pub seconds: f64,
 }
 
@@ -98,7 +104,9 @@ impl VictimReport {
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(names::REPORT);
         let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
-        serde_json::from_str(&text).map_err(Error::read(&path))
+        serde_json::from_str(&text).map_err(|error| {
+            Error::read(&path)(format!("it is no whole report of a training by this version ({error})"))
+        })
     }
 }
 
@@ -134,21 +142,31 @@ pub fn train_victim(
     let place = folder.join(names::CHECKPOINT);
     let own = identity(&(&job.settings, job.seed, &training_data_sha256));
     let mut progress = Training::new(&images, training.classes, job.settings, Domain::Victim, job.seed)?;
-    if place.is_file() {
-        let (saved, tensors): (Saved, Vec<tch::Tensor>) = checkpoint::read(&place, runner.tensors)?;
-        check_identity(&saved.job, &own, folder)?;
+    let mut before = 0.0;
+    if let Some((saved, tensors)) = resume::<Saved>(folder, &own, runner.tensors)? {
+        before = saved.seconds;
         progress.restore(saved.training, &tensors);
     }
+    let elapsed = || before + started.elapsed().as_secs_f64();
     let mut clock = Clock::new(runner.checkpoint_every);
-    progress.run(title, |training| {
+    let ran = progress.run(title, |training| {
         if clock.is_due() {
             let (position, tensors) = training.state();
-            checkpoint::write(&place, &Saved { job: own.clone(), training: position }, &tensors)?;
+            let (own, steps, seconds) = (own.clone(), training.steps(), elapsed());
+            let saved = Saved { job: own, seed: job.seed, steps, seconds, training: position };
+            checkpoint::write(&place, &saved, &tensors)?;
         }
         Ok(())
-    })?;
+    });
+    if let Err(error) = ran {
+        // What is left of a training that diverged would only be in the way of other settings.
+        if matches!(error, Error::Diverged { .. }) {
+            remove(&place)?;
+        }
+        return Err(error);
+    }
     let network = progress.into_network();
-    let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+    let seconds = (elapsed() * 10.0).round() / 10.0;
 
     let all: Vec<usize> =
         (0..test.len()).filter(|&index| usize::from(test.labels()[index]) < training.classes).collect();
@@ -182,7 +200,7 @@ pub fn train_victim(
     let path = folder.join(names::REPORT);
     let text = serde_json::to_string_pretty(&report).map_err(Error::write(&path))?;
     write_atomically(&path, |file| file.write_all(text.as_bytes())).map_err(Error::write(&path))?;
-    super::remove(&place)?;
+    remove(&place)?;
     Ok(report)
 }
 

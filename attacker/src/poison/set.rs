@@ -156,12 +156,18 @@ impl PoisonSet {
     pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
         let path = folder.join(MANIFEST);
         let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
-        let manifest: Manifest = serde_json::from_str(&text).map_err(Error::read(&path))?;
-        if manifest.schema != SCHEMA {
-            let problem = format!("its schema is '{}'; this program reads '{SCHEMA}'", manifest.schema);
+        let broken = |error: serde_json::Error| {
+            Error::read(&path)(format!("it is no whole manifest of a poison set ({error})"))
+        };
+        // Another schema may lack what this one has.
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(broken)?;
+        if let Some(schema) = value.get("schema").and_then(serde_json::Value::as_str)
+            && schema != SCHEMA
+        {
+            let problem = format!("its schema is '{schema}'; this program reads '{SCHEMA}'");
             return Err(Error::read(&path)(problem));
         }
-        Ok(manifest)
+        serde_json::from_value(value).map_err(broken)
     }
 
     /// Reads a set and checks it against the training set it is for: hashes, indices, labels and ε.

@@ -52,7 +52,8 @@ pub struct Training<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingPosition {
-    done: u64,
+    /// Steps made.
+    pub done: u64,
     optimiser_steps: u64,
 }
 
@@ -96,6 +97,11 @@ impl<'a> Training<'a> {
         self.images.len().div_ceil(self.settings.batch) as u64
     }
 
+    /// Steps in all.
+    pub fn steps(&self) -> u64 {
+        (self.settings.epochs as u64).saturating_mul(self.batches())
+    }
+
     /// Trains to the end. `after_step` is called after every step, to save the state if it is time.
     ///
     /// # Errors
@@ -106,7 +112,7 @@ impl<'a> Training<'a> {
         mut after_step: impl FnMut(&Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let batches = self.batches();
-        let total = self.settings.epochs as u64 * batches;
+        let total = self.steps();
         let mut progress = Progress::new(title, total, "steps");
         progress.resume_at(self.done);
         let mut order = (u64::MAX, Vec::new());

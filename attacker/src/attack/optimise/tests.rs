@@ -1,7 +1,7 @@
 use super::*;
 use crate::{networks::Architecture, training::Method};
 
-fn data() -> [Images; 3] {
+pub(in crate::attack) fn data() -> [Images; 3] {
     let random = Random::new(Domain::Data, 21);
     let make = |count: i64, brightness: f64, label: i64, key: u64| {
         let noise = random.normal(Purpose::Points, key, &[count, 1, 4, 4], Device::Cpu);
@@ -13,7 +13,7 @@ fn data() -> [Images; 3] {
     [make(80, 0.3, 0, 0), make(20, 0.6, 1, 1), make(30, 0.6, 1, 2)]
 }
 
-fn images(data: &[Images; 3]) -> AttackData<'_> {
+pub(in crate::attack) fn images(data: &[Images; 3]) -> AttackData<'_> {
     let [clean, target, validation] = data;
     AttackData { clean, target, validation, classes: 3 }
 }
@@ -39,7 +39,7 @@ fn settings() -> AttackSettings {
 }
 
 /// Every way to run the attack that differs in what it computes.
-fn variants() -> Vec<(&'static str, AttackSettings)> {
+pub(in crate::attack) fn variants() -> Vec<(&'static str, AttackSettings)> {
     let base = settings();
     let official = AttackSettings {
         same_batch: true,

@@ -1,0 +1,72 @@
+use std::{fs, path::Path};
+
+use serde::Serialize;
+
+use super::{names, poison, victim};
+use crate::{Error, attack::StepReport, checkpoint};
+
+/// An attack or a training that was interrupted, as its checkpoint says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "job")]
+pub enum Interrupted {
+    /// Poison in the making.
+    Attack {
+        /// Seed of all random numbers.
+        seed: u64,
+        /// The restart under way, from 0.
+        restart: usize,
+        /// Restarts in all.
+        restarts: usize,
+        /// Steps of it that were made.
+        step: usize,
+        /// Steps of a restart.
+        steps: usize,
+        /// Candidates that networks were trained on already, to choose the best.
+        tried: usize,
+        /// Candidates in all.
+        candidates: usize,
+        /// Last line of the run log, which may be ahead of the checkpoint.
+        last: Option<Box<StepReport>>,
+    },
+    /// A network in training.
+    Training {
+        /// Seed of weights, order and noise.
+        seed: u64,
+        /// Steps made.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+    },
+}
+
+/// What was interrupted in a folder; none if it has no checkpoint.
+///
+/// # Errors
+/// [`Error::Read`] if the checkpoint is not whole.
+pub fn interrupted(folder: &Path) -> Result<Option<Interrupted>, Error> {
+    let place = folder.join(names::CHECKPOINT);
+    if !place.is_file() {
+        return Ok(None);
+    }
+    let value: serde_json::Value = checkpoint::read_position(&place)?;
+    let broken = |error: serde_json::Error| checkpoint::broken(&place, &error);
+    if value.get("training").is_some() {
+        let saved: victim::Saved = serde_json::from_value(value).map_err(broken)?;
+        let (step, steps) = (saved.training.done, saved.steps);
+        return Ok(Some(Interrupted::Training { seed: saved.seed, step, steps }));
+    }
+    let saved: poison::Saved = serde_json::from_value(value).map_err(broken)?;
+    let lines = |name| fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let log = lines(names::LOG);
+    Ok(Some(Interrupted::Attack {
+        seed: saved.seed,
+        restart: saved.attack.restart,
+        restarts: saved.restarts,
+        step: saved.attack.step,
+        steps: saved.steps,
+        tried: lines(names::SELECTION).lines().count(),
+        candidates: saved.candidates,
+        // A line that was being written when the run ended is none.
+        last: log.lines().rev().find_map(|line| serde_json::from_str(line).ok()).map(Box::new),
+    }))
+}
