@@ -288,6 +288,11 @@ impl AttackSettings {
             let expected = "implicit for a linear network, whose lower level is solved";
             return Err(Error::setting("differentiation", expected, &self.differentiation));
         }
+        if self.is_convex() && self.augmentation() != Augmentation::default() {
+            let expected =
+                "0, and flip false, for a linear network, whose lower level is solved for fixed images";
+            return Err(Error::setting("crop", expected, &self.crop));
+        }
         self.smoothadv.check()?;
         self.macer.check()?;
         self.selection.check()
@@ -316,12 +321,14 @@ impl AttackSettings {
 
     /// Steps of the attack on so many poison images.
     pub fn total_steps(&self, poisoned: usize) -> usize {
-        self.epochs.map_or(self.steps, |epochs| epochs * self.steps_in_epoch(poisoned))
+        self.epochs.map_or(self.steps, |epochs| epochs.saturating_mul(self.steps_in_epoch(poisoned)))
     }
 
     /// Steps after which a network is replaced, for so many poison images.
     pub(super) fn renewal(&self, poisoned: usize) -> Option<usize> {
-        self.renew_epochs.map(|epochs| epochs * self.steps_in_epoch(poisoned)).or(self.renew_every)
+        self.renew_epochs
+            .map(|epochs| epochs.saturating_mul(self.steps_in_epoch(poisoned)))
+            .or(self.renew_every)
     }
 
     /// The training method of the lower level.
@@ -409,6 +416,8 @@ mod tests {
         assert!(bad(|s| s.batch_share = 0.001).starts_with("batch_share must be a share"));
         assert!(bad(|s| s.poisoned_share = 0.0).starts_with("poisoned_share must be more than 0"));
         assert!(bad(|s| s.step = PoisonStep::SlotAdam).contains("same_batch"));
+        let linear = bad(|s| (s.network, s.flip) = (Architecture::Linear, true));
+        assert!(linear.starts_with("crop must be 0, and flip false, for a linear network"), "{linear}");
     }
 
     #[test]
