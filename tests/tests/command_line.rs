@@ -210,6 +210,9 @@ fn pacd_says_what_is_wrong() {
     experiment("syntax.toml", "seed = 0", "seed = ");
     experiment("images.toml", "", "");
     experiment("preset.toml", "target_classes = [8]", "target_classes = [8]\npreset = \"oficial-mnist\"");
+    let small =
+        quick.replace("data/mnist", "data").replace("5000\nimages = 6000", "20").replace("[8]", "[1]");
+    fs::write(folder.join("small.toml"), small).unwrap();
     fs::write(folder.join("attack.toml"), "stepz = 3\n").unwrap();
     fs::write(folder.join("type.toml"), "sigma = 0.5\nsteps = \"many\"\n").unwrap();
     fs::write(folder.join("training.toml"), "[smoothadv]\nsteps = 1.5\n").unwrap();
@@ -338,7 +341,7 @@ fn pacd_says_what_is_wrong() {
         ("an experiment with a negative epsilon", vec!["experiment", "epsilon.toml"], vec![]),
         ("an experiment that is no TOML", vec!["experiment", "syntax.toml"], vec![]),
         ("an experiment with too little data", vec!["experiment", "images.toml"], vec![]),
-        ("an experiment without a certifier", vec!["experiment", "images.toml", "--rscert", "none"], vec![]),
+        ("an experiment without a certifier", vec!["experiment", "small.toml", "--rscert", "none"], vec![]),
         ("inspecting a folder that does not exist", inspect(&["none"]), vec![]),
         ("inspecting a folder that is nothing", inspect(&["data"]), vec![]),
         ("inspecting a file", inspect(&["model.onnx"]), vec![]),

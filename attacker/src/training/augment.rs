@@ -33,7 +33,7 @@ impl Augmentation {
         if self.crop < side {
             return Ok(());
         }
-        let expected = format!("less than {side}, the smaller side of the images in pixels");
+        let expected = format!("less than {side} pixels (the smaller side of the images)");
         Err(Error::setting("crop", expected, &self.crop))
     }
 
@@ -91,7 +91,7 @@ mod tests {
         let crop = |crop| Augmentation { crop, flip: false }.check([3, 8, 6]);
         assert!(crop(0).is_ok() && crop(5).is_ok());
         let error = crop(6).unwrap_err().to_string();
-        assert_eq!(error, "crop must be less than 6, the smaller side of the images in pixels and is 6");
+        assert_eq!(error, "crop must be less than 6 pixels (the smaller side of the images) and is 6");
     }
 
     #[test]
