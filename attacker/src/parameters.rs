@@ -50,6 +50,12 @@ impl Parameters {
         Self(self.0.iter().map(|tensor| tensor.detach().copy()).collect())
     }
 
+    /// The same tensors, not copied.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        Self(self.0.iter().map(Tensor::shallow_clone).collect())
+    }
+
     /// Overwrites the elements with those of another vector.
     pub fn assign(&mut self, other: &Self) {
         no_grad(|| {

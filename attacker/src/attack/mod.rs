@@ -2,6 +2,7 @@
 //! what optimising it is worth.
 
 mod baselines;
+mod clock;
 mod convex;
 mod optimise;
 mod pool;
@@ -11,7 +12,10 @@ mod settings;
 mod soft_radius;
 
 pub use baselines::{random_signs, watermark};
+pub use clock::Part;
+pub(crate) use clock::now;
 pub use optimise::{Attack, AttackData, AttackPosition, StepReport};
+pub(crate) use optimise::{Bench, Found};
 pub use preset::Preset;
 pub use selection::{SelectionSettings, certified_acr};
 pub use settings::{AttackSettings, Curvature, Differentiation, Objective, PoisonStep};

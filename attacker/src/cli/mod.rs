@@ -1,6 +1,7 @@
 //! The command line of `pacd`: flags in, calls to the library, results out.
 
 mod arguments;
+mod bench;
 mod experiment;
 mod export;
 mod inspect;
@@ -35,6 +36,8 @@ enum Command {
     Experiment(experiment::Arguments),
     /// Say what a poison set or a trained network is, in words, numbers and pictures
     Inspect(inspect::Arguments),
+    /// Measure the speed of training steps and hypergradients, part by part
+    Bench(bench::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -66,6 +69,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Experiment(arguments) => experiment::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "pacd", &mut script);
@@ -81,7 +85,7 @@ mod tests {
 
     #[test]
     fn help_lists_every_network() {
-        for name in ["train", "poison"] {
+        for name in ["train", "poison", "bench"] {
             let command = Cli::command();
             let command = command.find_subcommand(name).unwrap();
             let network = command.get_arguments().find(|argument| argument.get_id() == "network").unwrap();
