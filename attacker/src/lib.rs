@@ -34,6 +34,7 @@ pub mod experiment;
 pub mod figure;
 pub mod inspect;
 pub mod jobs;
+mod memory;
 pub mod networks;
 pub mod parameters;
 pub mod poison;

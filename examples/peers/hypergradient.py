@@ -190,7 +190,7 @@ class Problem:
         repeats = 2000 // len(self.inputs) + 1
         self.clean, self.clean_labels = self.inputs.repeat(repeats, 1, 1, 1), self.labels.repeat(repeats)
         self.start_training()
-        return tensors["hypergradient"]
+        return tensors
 
     def start_training(self):
         self.adam = torch.optim.Adam(self.parameters, lr=self.options.inner_rate, fused=self.options.fused_adam)
@@ -376,9 +376,17 @@ def main():
     problem = Problem(options, torch.device(options.device))
     document = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": options.device}
     if options.reference:
-        reference = problem.read(options.reference)
-        gradient, _, _, made, residual = problem.hypergradient(Clock(problem.device, running=False), fresh=False)
-        document["relative_difference"] = difference(gradient, reference)
+        stored = problem.read(options.reference)
+        still = Clock(problem.device, running=False)
+        gradient, _, b, made, residual = problem.hypergradient(still, fresh=False)
+        document["relative_difference"] = difference(gradient, stored["hypergradient"])
+        document["relative_difference_of_outer_gradient"] = max(
+            difference(x, stored[f"outer_gradient.{n}"]) for n, x in enumerate(b)
+        )
+        # The same from the stored p: what is left is rounding of the mixed product alone.
+        p = [stored[f"p.{n}"] for n in range(len(b))]
+        given = mixed_products(problem.parameters, p, problem.poison, problem.poison_labels)
+        document["relative_difference_given_p"] = difference(given, stored["hypergradient"])
         document["relative_residual"] = residual
         document["iterations"] = made
     else:

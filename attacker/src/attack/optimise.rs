@@ -620,21 +620,18 @@ fn outer_level(
     step: usize,
 ) -> Outer {
     let Validation { images, labels, noise } = Validation::draw(validation, settings, random, step);
-    let (value, right) = match noise {
-        Some(noise) => {
-            let copies = settings.validation_noises as i64;
-            let copied = images.repeat_interleave_self_int(copies, 0, None);
-            let logits = network.forward_with(parameters, &(copied + noise * settings.sigma));
-            let logits = logits.view([labels.numel() as i64, copies, -1]);
-            let radius = soft_radius(&logits, &labels, settings.sigma, settings.beta, settings.clamp);
-            (radius.mean, radius.right)
-        }
-        None => {
-            let logits = network.forward_with(parameters, &images);
-            let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
-            // All wrong is where this objective leads, not a reason to stop.
-            (-cross_entropy(&logits, &labels, Reduction::Mean), right.clamp_min(1))
-        }
+    let (value, right) = if let Some(noise) = noise {
+        let copies = settings.validation_noises as i64;
+        let copied = images.repeat_interleave_self_int(copies, 0, None);
+        let logits = network.forward_with(parameters, &(copied + noise * settings.sigma));
+        let logits = logits.view([labels.numel() as i64, copies, -1]);
+        let radius = soft_radius(&logits, &labels, settings.sigma, settings.beta, settings.clamp);
+        (radius.mean, radius.right)
+    } else {
+        let logits = network.forward_with(parameters, &images);
+        let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
+        // All wrong is where this objective leads, not a reason to stop.
+        (-cross_entropy(&logits, &labels, Reduction::Mean), right.clamp_min(1))
     };
     let gradient = parameters.gradient_of(&value, false, false);
     Outer { value: value.detach(), right, finite: gradient.is_finite_scalar(), gradient }

@@ -143,10 +143,10 @@ pub fn measure(
     let mut bench = Bench::new(Attack::new(data, &attack, SEED, 0)?)?;
 
     let (found, _) = bench.hypergradient(false);
-    // Written so that it also holds for what is not a number.
-    if !(found.outer_gradient.norm() > 0.0) {
+    let size = found.outer_gradient.norm();
+    if size == 0.0 || !size.is_finite() {
         return Err(Error::Usage(format!(
-            "there is no hypergradient to measure: the upper level has no gradient, with {} of {} made-up validation \
+            "there is no hypergradient to measure: the gradient of the upper level is {size}, with {} of {} made-up validation \
              images right; use another warm_up or sigma, or a larger validation batch",
             found.right, attack.validation_batch
         )));

@@ -14,7 +14,7 @@ use std::{panic, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 use mithridate_runtime::terminal;
 
-use crate::Error;
+use crate::{Error, memory::keep_freed_memory};
 
 /// Poison certified defences, train networks robustly, export them to ONNX.
 #[derive(Parser)]
@@ -48,6 +48,7 @@ enum Command {
 /// Runs the program: exit status 0 done, 1 an error, 2 wrong usage.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    keep_freed_memory();
     // libtorch reports what it can't do (such as running out of memory) by a panic of its bindings; a user gets the
     // sentence, not the trace.
     panic::set_hook(Box::new(|_| {}));
