@@ -256,6 +256,9 @@ fn pacd_says_what_is_wrong() {
     bars(&folder.join("little"), 16, 4, 20, 20);
     fs::create_dir(folder.join("dir.svg")).unwrap();
     let boundary = |changes: &[&'static str]| with_defaults(&["boundary"], &[("--out", "p.svg")], changes);
+    let small = ["bench", "--network", "mlp", "--batch", "20", "--images", "5", "--repeats", "1"];
+    let hopeless = [&small[..], &["--validation-batch", "5", "--set", "sigma=1000"]].concat();
+    let unwritable = [&small[..], &["--reference", "file/r"]].concat();
     let export = |weights| vec!["export", "--weights", weights, "--out", "again.onnx"];
     let cases = [
         ("data that do not exist", train(&["--data", "none"]), vec![]),
@@ -374,6 +377,18 @@ fn pacd_says_what_is_wrong() {
         ("a plane without points", boundary(&["--points", "0"]), vec![]),
         ("a plane of too many points", boundary(&["--points", "1000000"]), vec![]),
         ("a plane by a method that does not exist", boundary(&["--method", "magic"]), vec![]),
+        ("measuring a network that does not exist", vec!["bench", "--network", "vgg"], vec![]),
+        ("measuring a network that is solved", vec!["bench", "--network", "linear"], vec![]),
+        ("measuring nothing", vec!["bench", "--repeats", "0"], vec![]),
+        ("measuring no images", vec!["bench", "--images", "0"], vec![]),
+        ("measuring an empty batch", vec!["bench", "--batch", "0"], vec![]),
+        ("measuring a batch without poison", vec!["bench", "--batch", "4"], vec![]),
+        ("measuring no noises", vec!["bench", "--validation-noises", "0"], vec![]),
+        ("measuring with a setting that does not exist", vec!["bench", "--set", "dampin=1"], vec![]),
+        ("measuring on a device this machine lacks", vec!["bench", "--device", "cuda:7"], vec![]),
+        ("measuring with too much noise", hopeless, vec![]),
+        ("a reference others can't compute", vec!["bench", "--method", "macer", "--reference", "r"], vec![]),
+        ("a reference that can't be written", unwritable, vec![]),
         ("no command", vec![], vec![]),
     ];
     insta::assert_snapshot!("pacd_sentences", sentences("pacd", folder, &cases));
@@ -386,7 +401,7 @@ fn pacd_says_what_is_wrong() {
 fn help_shows_every_command_with_an_example() {
     for (program, commands) in [
         ("rscert", vec!["certify", "audit", "inspect", "bench"]),
-        ("pacd", vec!["poison", "train", "export", "experiment", "inspect", "boundary"]),
+        ("pacd", vec!["poison", "train", "check", "export", "experiment", "inspect", "boundary", "bench"]),
     ] {
         let general = command(program).arg("--help").output().unwrap();
         let general = String::from_utf8(general.stdout).unwrap();
