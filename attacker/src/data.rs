@@ -49,7 +49,10 @@ impl Images {
 
 /// Bytes N×C×H×W as floats in \[0, 1\].
 pub fn to_unit_range(bytes: &[u8], count: usize, [c, h, w]: [usize; 3]) -> Tensor {
-    Tensor::from_slice(bytes).view([count as i64, c as i64, h as i64, w as i64]).to_kind(Kind::Float) / 255.0
+    let shape = [count as i64, c as i64, h as i64, w as i64];
+    let mut pixels = Tensor::from_slice(bytes).view(shape).to_kind(Kind::Float);
+    // In place: a whole data set may be in it.
+    pixels.g_div_scalar_(255.0)
 }
 
 /// How training images are divided: a random permutation, of which the first `validation` images are held out and

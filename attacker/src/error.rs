@@ -64,8 +64,8 @@ pub enum Error {
     },
     /// An attack that changed nothing.
     #[error(
-        "the poison was not moved in any step, as the run log says; use a longer warm_up, a larger validation_batch, \
-         or another sigma"
+        "the poison was not moved in any step, as the run log says; use another warm_up, a larger validation_batch, \
+         a smaller beta, or another sigma"
     )]
     Ineffective,
     /// The lower level of a bilevel problem could not be solved.

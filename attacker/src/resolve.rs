@@ -96,7 +96,16 @@ pub fn merge(into: &mut Table, from: &Table) {
 }
 
 fn read<T: DeserializeOwned>(table: Table) -> Result<T, String> {
-    Value::Table(table).try_into().map_err(|error: toml::de::Error| sentence(error.message()))
+    Value::Table(table).try_into().map_err(|error: toml::de::Error| {
+        let text = error.to_string();
+        let place = text.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+        match place {
+            Some(key) if !error.message().starts_with("unknown field") => {
+                format!("{key}: {}", sentence(error.message()))
+            }
+            _ => sentence(error.message()),
+        }
+    })
 }
 
 fn overlay<T: Serialize + DeserializeOwned>(base: &T, table: &Table) -> Result<T, String> {
@@ -108,8 +117,42 @@ fn overlay<T: Serialize + DeserializeOwned>(base: &T, table: &Table) -> Result<T
 /// The first line of an error; an unknown key or value gets the nearest that exists.
 fn sentence(message: &str) -> String {
     let message = message.lines().next().unwrap_or_default();
-    suggest(message).unwrap_or_else(|| message.to_owned())
+    suggest(message).or_else(|| wrong_type(message)).unwrap_or_else(|| message.to_owned())
 }
+
+/// Says in words what "invalid type: string "many", expected usize" and its like say in Rust's.
+fn wrong_type(message: &str) -> Option<String> {
+    if message.starts_with("string values must be quoted") {
+        return Some("a value is missing, or is a word that must stand in quotes".into());
+    }
+    let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
+    let (found, expected) = rest.split_once(", expected ")?;
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list such as [1, 2]",
+        "a string" => "a word in quotes",
+        other => other,
+    };
+    let kinds = [
+        ("string ", "the word "),
+        ("integer ", ""),
+        ("floating point ", ""),
+        ("boolean ", ""),
+        ("map", "a table"),
+        ("sequence", "a list"),
+    ];
+    let found = kinds
+        .iter()
+        .find_map(|(kind, word)| Some(format!("{word}{}", found.strip_prefix(kind)?)))
+        .unwrap_or_else(|| found.to_owned());
+    Some(format!("it must be {expected} and is {}", found.replace('`', "").replace('"', "'")))
+}
+
+/// How like a name must be to one that was meant to be suggested, by Jaro and Winkler.
+const ALIKE: f64 = 0.8;
 
 /// Turns "unknown field `a`, expected one of `b`, `c`" into a sentence with the nearest of these.
 fn suggest(message: &str) -> Option<String> {
@@ -121,8 +164,12 @@ fn suggest(message: &str) -> Option<String> {
     let nearest = known
         .iter()
         .max_by(|a, b| strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b)))?;
-    let kind = if kind == "field" { "key" } else { "value" };
-    Some(format!("there is no {kind} '{unknown}'; did you mean '{nearest}'?"))
+    Some(match (kind == "field", strsim::jaro_winkler(unknown, nearest) >= ALIKE) {
+        (true, true) => format!("there is no key '{unknown}'; did you mean '{nearest}'?"),
+        (true, false) => format!("there is no key '{unknown}' here"),
+        (false, true) => format!("there is no value '{unknown}'; did you mean '{nearest}'?"),
+        (false, false) => format!("there is no value '{unknown}'; use one of {}", known.join(", ")),
+    })
 }
 
 /// The settings of the attack that is the baseline `erm`: the same solver against plain training and accuracy.
@@ -189,5 +236,30 @@ mod tests {
         let mut wrong = Table::new();
         set(&mut wrong, "dampin=1").unwrap();
         assert_eq!(attack_settings(&wrong).unwrap_err(), "there is no key 'dampin'; did you mean 'damping'?");
+    }
+
+    #[test]
+    fn values_of_the_wrong_type_are_refused_by_name_and_in_words() {
+        for (text, expected) in [
+            ("damping=much", "damping: it must be a number and is the word 'much'"),
+            ("steps=-3", "steps: it must be a whole number that is not negative and is -3"),
+            ("steps=1.5", "steps: it must be a whole number that is not negative and is 1.5"),
+            ("flip=1", "flip: it must be true or false and is 1"),
+            (
+                "macer.noises=few",
+                "macer.noises: it must be a whole number that is not negative and is the word 'few'",
+            ),
+            ("damping.x=1", "damping: it must be a number and is a table"),
+            (
+                "solver=gauss",
+                "solver: there is no value 'gauss'; use one of cg, normal-cg, minres, \
+              least-squares-adam, neumann",
+            ),
+            ("xyz=1", "there is no key 'xyz' here"),
+        ] {
+            let mut table = Table::new();
+            set(&mut table, text).unwrap();
+            assert_eq!(attack_settings(&table).unwrap_err(), expected);
+        }
     }
 }

@@ -285,3 +285,72 @@ fn a_checkpoint_of_another_job_and_a_torn_one_are_refused() {
         }
     }
 }
+
+#[test]
+fn an_interrupted_run_says_where_it_stands_and_finds_its_seed_again() {
+    let place = Place::new();
+    let inspect = |out: &str, flags: &[&str]| {
+        let mut run = Command::new(program("pacd"));
+        let output =
+            run.current_dir(place.folder.path()).args(["inspect", out]).args(flags).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let document = |out: &str| -> Value { serde_json::from_str(&inspect(out, &["--json"])).unwrap() };
+    // Without --seed the operating system gives one.
+    let start = ["poison", "--class", "1", "--epsilon", "0.15", "--network", "mlp", "--steps", "40"];
+    let attack = [&start[..], &["--set", "restarts=2"], &SMALL].concat();
+    assert!(place.kill(&attack, "attack", (3, Duration::ZERO, false)));
+    let (run, text) = (document("attack"), inspect("attack", &[]));
+    assert_eq!(run["kind"], "interrupted");
+    let run = &run["run"];
+    let step = run["step"].as_u64().unwrap();
+    assert!((3..40).contains(&step), "{run}");
+    assert_eq!((&run["job"], &run["steps"]), (&"attack".into(), &40.into()));
+    assert_eq!((&run["restart"], &run["restarts"], &run["candidates"]), (&0.into(), &2.into(), &2.into()));
+    // The log is at the checkpoint or one line ahead.
+    let log = lines(&place.path("attack/log.jsonl"));
+    let last = log.last().unwrap();
+    assert!(last["step"] == step || last["step"] == step - 1, "{last}");
+    for key in ["step", "outer", "mean_change"] {
+        assert_eq!(run["last"][key], last[key], "{key}");
+    }
+    let change = 255.0 * last["mean_change"].as_f64().unwrap();
+    let outer = last["outer"].as_f64().unwrap();
+    for part in [
+        "attack, an attack that is not finished".to_owned(),
+        format!("{step} of 40 steps of attack 1 of 2"),
+        format!("upper level {outer:.4}, mean change {change:.2}/255"),
+    ] {
+        assert!(text.contains(&part), "{part} in\n{text}");
+    }
+    place.finish(&attack, "attack");
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(place.path("attack/manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["seed"], run["seed"]);
+
+    let training = ["train", "--network", "mlp", "--epochs", "40", "--batch", "20", "--seed", "9"];
+    assert!(place.kill(&training, "training", (3, Duration::ZERO, false)));
+    let (run, text) = (document("training"), inspect("training", &[]));
+    let run = &run["run"];
+    assert_eq!((&run["job"], &run["seed"], &run["steps"]), (&"training".into(), &9.into(), &200.into()));
+    let step = run["step"].as_u64().unwrap();
+    assert!((3..200).contains(&step));
+    assert!(text.contains(&format!("{step} of 200 steps")) && text.contains("pacd train"), "{text}");
+}
+
+/// What networks trained on other candidates came to must not choose among these.
+#[test]
+fn a_selection_left_by_another_attack_is_not_believed() {
+    let place = Place::new();
+    let start =
+        ["poison", "--class", "1", "--network", "mlp", "--steps", "4", "--seed", "5", "--set", "snapshots=2"];
+    let selection = ["--set", "selection.epochs=2", "--set", "selection.samples=100"];
+    let arguments = [&start[..], &selection, &SMALL].concat();
+    place.finish(&arguments, "alone");
+    fs::create_dir(place.path("after")).unwrap();
+    let foreign = "{\"restart\":0,\"step\":2,\"acr\":[-1.0]}\n{\"restart\":0,\"step\":4,\"acr\":[9.0]}\n";
+    fs::write(place.path("after/selection.jsonl"), foreign).unwrap();
+    place.finish(&arguments, "after");
+    place.assert_same(&["selection.jsonl", "manifest.json"], "alone", "after");
+}

@@ -4,10 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{fmt::Write, fs, path::Path};
+use std::{fmt::Write, fs, path::Path, process::Stdio, thread::sleep, time::Duration};
 
 use mithridate_runtime::data::write_idx;
-use mithridate_tests::{bars, command, trained, workspace};
+use mithridate_tests::{bars, command, program, trained, workspace};
 
 /// A case: what is wrong, the arguments, variables of the environment.
 type Case<'a> = (&'a str, Vec<&'a str>, Vec<(&'a str, &'a str)>);
@@ -179,6 +179,21 @@ fn rscert_says_what_is_wrong() {
     assert_eq!(fs::read_to_string(folder.join("old.jsonl")).unwrap(), "what was here before\n");
 }
 
+/// Starts a run and kills it when its checkpoint is there.
+fn interrupted(folder: &Path, arguments: &[&str]) {
+    let mut run = std::process::Command::new(program("pacd"));
+    run.current_dir(folder).args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = run.spawn().unwrap();
+    let out = arguments.iter().position(|flag| *flag == "--out").unwrap() + 1;
+    let checkpoint = folder.join(arguments[out]).join("checkpoint.safetensors");
+    while !checkpoint.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended without a checkpoint");
+        sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn pacd_says_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
@@ -194,7 +209,13 @@ fn pacd_says_what_is_wrong() {
     experiment("epsilon.toml", "epsilon = 0.1", "epsilon = -0.1");
     experiment("syntax.toml", "seed = 0", "seed = ");
     experiment("images.toml", "", "");
+    experiment("preset.toml", "target_classes = [8]", "target_classes = [8]\npreset = \"oficial-mnist\"");
+    let small =
+        quick.replace("data/mnist", "data").replace("5000\nimages = 6000", "20").replace("[8]", "[1]");
+    fs::write(folder.join("small.toml"), small).unwrap();
     fs::write(folder.join("attack.toml"), "stepz = 3\n").unwrap();
+    fs::write(folder.join("type.toml"), "sigma = 0.5\nsteps = \"many\"\n").unwrap();
+    fs::write(folder.join("training.toml"), "[smoothadv]\nsteps = 1.5\n").unwrap();
     let with_defaults =
         |start: &[&'static str], defaults: &[(&'static str, &'static str)], changes: &[&'static str]| {
             let mut arguments = start.to_vec();
@@ -219,6 +240,18 @@ fn pacd_says_what_is_wrong() {
     set.current_dir(folder).args(poison(&["--attack", "random", "--out", "set"])).assert().success();
     fs::create_dir(folder.join("torn")).unwrap();
     fs::write(folder.join("torn/manifest.json"), "this is no manifest").unwrap();
+    for (name, file, content) in [
+        ("torn-network", "train.json", "{\"tool\": \"pacd"),
+        ("torn-attack", "checkpoint.safetensors", "PK"),
+        ("new", "manifest.json", "{\"schema\": \"mithridate-poison/9\"}"),
+    ] {
+        fs::create_dir(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join(file), content).unwrap();
+    }
+    interrupted(
+        folder,
+        &poison(&["--out", "begun", "--steps", "1000", "--checkpoint-every", "0", "--seed", "1"]),
+    );
     fs::create_dir(folder.join("little")).unwrap();
     bars(&folder.join("little"), 16, 4, 20, 20);
     let export = |weights| vec!["export", "--weights", weights, "--out", "again.onnx"];
@@ -246,7 +279,58 @@ fn pacd_says_what_is_wrong() {
         ("no steps", poison(&["--steps", "0"]), vec![]),
         ("a poison rate of 0", poison(&["--rate", "0"]), vec![]),
         ("settings with a key that does not exist", poison(&["--config", "attack.toml"]), vec![]),
+        ("settings of the wrong type", poison(&["--config", "type.toml"]), vec![]),
+        ("settings within settings of the wrong type", train(&["--config", "training.toml"]), vec![]),
+        ("settings of another command", train(&["--config", "attack.toml"]), vec![]),
         ("settings that do not exist", poison(&["--config", "none.toml"]), vec![]),
+        ("a preset that does not exist", poison(&["--preset", "official"]), vec![]),
+        ("a preset that does not exist, by name", poison(&["--set", "preset=oficial-mnist"]), vec![]),
+        ("a preset for training that does not exist", train(&["--preset", "paper"]), vec![]),
+        ("an experiment with a preset that does not exist", vec!["experiment", "preset.toml"], vec![]),
+        ("a class twice", poison(&["--class", "1,1"]), vec![]),
+        ("class 9 of 4", poison(&["--class", "9"]), vec![]),
+        ("a class that is no number", poison(&["--class", "a"]), vec![]),
+        ("no class", poison(&["--class", ""]), vec![]),
+        ("all classes", poison(&["--class", "0,1,2,3"]), vec![]),
+        ("a share of 0", poison(&["--share", "0"]), vec![]),
+        ("a share of 2", poison(&["--share", "2"]), vec![]),
+        ("a share that is no number", poison(&["--share", "half"]), vec![]),
+        ("a setting without a value", poison(&["--set", "damping"]), vec![]),
+        ("a setting that does not exist", poison(&["--set", "dampin=1"]), vec![]),
+        ("a setting of the wrong type", poison(&["--set", "damping=much"]), vec![]),
+        ("a negative number where none can be", poison(&["--set", "steps=-3"]), vec![]),
+        ("a setting within a setting", poison(&["--set", "damping.x=1"]), vec![]),
+        ("a setting within a table that does not exist", poison(&["--set", "macer.noise=3"]), vec![]),
+        ("a setting of training that does not exist", train(&["--set", "epoch=3"]), vec![]),
+        ("an optimiser that does not exist", train(&["--optimiser", "adamw"]), vec![]),
+        ("a schedule that does not exist", train(&["--schedule", "linear"]), vec![]),
+        ("a schedule that does not exist, by name", train(&["--set", "schedule=cosin"]), vec![]),
+        ("a negative weight decay", train(&["--weight-decay", "-1"]), vec![]),
+        ("a momentum of 1", train(&["--set", "momentum=1"]), vec![]),
+        ("a crop wider than the images", train(&["--crop", "16"]), vec![]),
+        ("a crop wider than attacked images", poison(&["--set", "crop=20"]), vec![]),
+        ("an adversary without steps", train(&["--set", "smoothadv.steps=0"]), vec![]),
+        ("a clamp that leaves nothing", train(&["--set", "macer.clamp=0.5"]), vec![]),
+        ("no restarts", poison(&["--restarts", "0"]), vec![]),
+        ("no snapshots", poison(&["--set", "snapshots=0"]), vec![]),
+        ("Adam by slot without slots", poison(&["--set", "step=slot-adam"]), vec![]),
+        (
+            "unrolling what is solved",
+            poison(&["--network", "linear", "--set", "differentiation=unrolled"]),
+            vec![],
+        ),
+        ("cropping what is solved", poison(&["--network", "linear", "--set", "crop=2"]), vec![]),
+        ("a training that diverges", train(&["--rate", "1e38", "--epochs", "1", "--method", "erm"]), vec![]),
+        ("checkpoints every x", poison(&["--checkpoint-every", "x"]), vec![]),
+        ("checkpoints every -1", train(&["--checkpoint-every=-1"]), vec![]),
+        ("no jobs", vec!["experiment", "images.toml", "--jobs", "0"], vec![]),
+        ("poison where another attack was interrupted", poison(&["--out", "begun", "--seed", "2"]), vec![]),
+        ("random poison there", poison(&["--out", "begun", "--attack", "random"]), vec![]),
+        ("training there", train(&["--out", "begun"]), vec![]),
+        ("poison where a checkpoint is torn", poison(&["--out", "torn-attack"]), vec![]),
+        ("training where a checkpoint is torn", train(&["--out", "torn-attack"]), vec![]),
+        ("poison where there is some", poison(&["--out", "set"]), vec![]),
+        ("training on poison whose manifest is torn", train(&["--poison", "torn"]), vec![]),
         ("an output folder that can't be made", poison(&["--out", "file/x"]), vec![]),
         ("weights that do not exist", export("none"), vec![]),
         ("weights cut short", export("cut.safetensors"), vec![]),
@@ -257,11 +341,15 @@ fn pacd_says_what_is_wrong() {
         ("an experiment with a negative epsilon", vec!["experiment", "epsilon.toml"], vec![]),
         ("an experiment that is no TOML", vec!["experiment", "syntax.toml"], vec![]),
         ("an experiment with too little data", vec!["experiment", "images.toml"], vec![]),
-        ("an experiment without a certifier", vec!["experiment", "images.toml", "--rscert", "none"], vec![]),
+        ("an experiment without a certifier", vec!["experiment", "small.toml", "--rscert", "none"], vec![]),
         ("inspecting a folder that does not exist", inspect(&["none"]), vec![]),
         ("inspecting a folder that is nothing", inspect(&["data"]), vec![]),
         ("inspecting a file", inspect(&["model.onnx"]), vec![]),
         ("inspecting a manifest that is text", inspect(&["torn"]), vec![]),
+        ("inspecting a manifest of another schema", inspect(&["new"]), vec![]),
+        ("inspecting a report cut short", inspect(&["torn-network"]), vec![]),
+        ("inspecting a torn checkpoint", inspect(&["torn-attack"]), vec![]),
+        ("a picture of an interrupted attack", inspect(&["begun", "--picture", "p.svg"]), vec![]),
         ("inspecting a poison set without its data", vec!["inspect", "set"], vec![]),
         ("inspecting with data that do not exist", vec!["inspect", "set", "--data", "none"], vec![]),
         ("inspecting with data of another size", vec!["inspect", "set", "--data", "small"], vec![]),

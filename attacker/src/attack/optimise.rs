@@ -17,7 +17,7 @@ use crate::{
     networks::Network,
     parameters::Parameters,
     random::{Domain, Purpose, Random},
-    training::{ImageAdam, cross_entropy},
+    training::{ImageAdam, cross_entropy, image_shape},
 };
 
 /// Poison images in one double-backward pass; bounds memory.
@@ -113,6 +113,8 @@ struct Computed {
     negative_curvature: Tensor,
     /// Whether p is finite.
     finite: Tensor,
+    /// Whether p is not 0, so that there is a hypergradient.
+    found: Tensor,
 }
 
 /// The upper level and its gradient.
@@ -122,12 +124,14 @@ pub(super) struct Outer {
     pub gradient: Parameters,
     /// Whether the gradient is finite.
     finite: Tensor,
+    /// Whether it is not 0.
+    slopes: Tensor,
 }
 
 impl Outer {
     /// Whether there is a gradient to follow.
     fn holds(&self) -> Tensor {
-        self.right.gt(0).logical_and(&self.finite)
+        self.finite.logical_and(&self.slopes)
     }
 }
 
@@ -167,6 +171,7 @@ impl<'a> Attack<'a> {
         saved: Option<(&AttackPosition, Vec<Tensor>)>,
     ) -> Result<Self, Error> {
         settings.check(data.classes)?;
+        settings.augmentation().check(image_shape(&data.target.pixels))?;
         for (name, count) in [
             ("the number of target-class training images", data.target.len()),
             ("the number of other training images", data.clean.len()),
@@ -251,8 +256,7 @@ impl<'a> Attack<'a> {
             true => self.convex_hypergradient(),
             false => self.pool_hypergradient()?,
         };
-        let holds =
-            computed.outer.holds().logical_and(&computed.finite).logical_and(&computed.iterations.gt(0));
+        let holds = computed.outer.holds().logical_and(&computed.finite).logical_and(&computed.found);
         self.move_poison(&gradient, &numbers, &holds);
         let mut report = self.read(&computed, &holds);
         self.moved += usize::from(report.skipped.is_none());
@@ -330,12 +334,17 @@ impl<'a> Attack<'a> {
             iterations,
             negative_curvature,
             finite: p.is_finite_scalar(),
+            found: p.norm_scalar().gt(0.0),
         };
         if settings.warm_start
             && let Lower::Pool(pool) = &mut self.lower
         {
             // What is not finite must not poison the solves to come.
             let p = p.zeros_like().or(&computed.finite, &p);
+            let adam = adam.map(|mut adam| {
+                adam.reset_unless(&computed.finite);
+                adam
+            });
             pool.keep(position, WarmStart { p, adam });
         }
         (gradient, numbers, computed)
@@ -381,6 +390,7 @@ impl<'a> Attack<'a> {
             iterations: Tensor::full([], settings.solver_steps as i64, (Kind::Int64, self.poison.device())),
             negative_curvature: Tensor::zeros([], (Kind::Bool, self.poison.device())),
             finite: left.is_finite_scalar(),
+            found: Tensor::ones([], (Kind::Bool, self.poison.device())),
             outer,
         };
         (gradient, numbers, computed)
@@ -430,6 +440,7 @@ impl<'a> Attack<'a> {
             inner_loss: loss.detach(),
             outer,
             finite: solution.p.is_finite_scalar(),
+            found: solution.p.norm_scalar().gt(0.0),
             relative_residual: solution.relative_residual,
             iterations: solution.iterations,
             negative_curvature: solution.negative_curvature,
@@ -469,7 +480,7 @@ impl<'a> Attack<'a> {
 
     /// The report of a step: the one copy to the host that it makes, after all its work was handed to the device.
     fn read(&self, computed: &Computed, holds: &Tensor) -> StepReport {
-        let Computed { inner_loss, outer, relative_residual, iterations, negative_curvature, finite } =
+        let Computed { inner_loss, outer, relative_residual, iterations, negative_curvature, finite, .. } =
             computed;
         let change = (&self.poison - &self.data.target.pixels).abs().mean(Kind::Double);
         let scalars = [
@@ -477,6 +488,7 @@ impl<'a> Attack<'a> {
             &outer.value,
             &outer.right,
             &outer.finite,
+            &outer.slopes,
             relative_residual,
             iterations,
             negative_curvature,
@@ -486,17 +498,31 @@ impl<'a> Attack<'a> {
         ];
         let packed =
             Tensor::stack(&scalars.map(|scalar| scalar.to_kind(Kind::Double)), 0).to_device(Device::Cpu);
-        let mut values = [0.0; 10];
-        packed.copy_data(&mut values, 10);
-        let [inner_loss, outer, right, finite_outer, residual, iterations, negative, finite_p, moved, change] =
-            values;
+        let mut values = [0.0; 11];
+        packed.copy_data(&mut values, 11);
+        let [
+            inner_loss,
+            outer,
+            right,
+            finite_outer,
+            slopes,
+            residual,
+            iterations,
+            negative,
+            finite_p,
+            moved,
+            change,
+        ] = values;
         let reason = || {
             let reason = match () {
-                () if right == 0.0 => "no validation image was right",
+                () if right == 0.0 && self.settings.objective == Objective::Radius => {
+                    "no validation image was right"
+                }
                 () if finite_outer == 0.0 => "the gradient of the upper level was not finite",
+                () if slopes == 0.0 => "the gradient of the upper level was 0, its softmax saturated",
                 () if finite_p == 0.0 => "the linear solve was not finite",
                 () if negative != 0.0 => "the first direction of the linear solve had negative curvature",
-                () => "the linear solve made no iteration",
+                () => "the linear solve came to nothing",
             };
             reason.to_owned()
         };
@@ -583,12 +609,12 @@ pub(super) fn outer_level(
         Objective::Accuracy => {
             let logits = network.forward_with(parameters, &images);
             let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
-            // All wrong is where this objective leads, not a reason to stop.
-            (-cross_entropy(&logits, &labels, Reduction::Mean), right.clamp_min(1))
+            (-cross_entropy(&logits, &labels, Reduction::Mean), right)
         }
     };
     let gradient = parameters.gradient_of(&value, false, false);
-    Outer { value: value.detach(), right, finite: gradient.is_finite_scalar(), gradient }
+    let (finite, slopes) = (gradient.is_finite_scalar(), gradient.norm_scalar().gt(0.0));
+    Outer { value: value.detach(), right, finite, slopes, gradient }
 }
 
 #[cfg(test)]

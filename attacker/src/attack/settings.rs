@@ -279,14 +279,23 @@ impl AttackSettings {
             return Err(Error::setting("batch_share", expected, &self.batch_share));
         }
         if self.step == PoisonStep::SlotAdam && !self.same_batch {
-            return Err(Error::setting("step", "adam or sign unless same_batch is true", &self.step));
+            return Err(Error::setting("step", "adam or sign (unless same_batch is true)", &self.step));
         }
         if self.is_convex() && self.damping == 0.0 {
             return Err(Error::setting("damping", "positive for a linear network", &self.damping));
         }
         if self.is_convex() && self.differentiation == Differentiation::Unrolled {
-            let expected = "implicit for a linear network, whose lower level is solved";
+            let expected = "implicit for a linear network (its lower level is solved)";
             return Err(Error::setting("differentiation", expected, &self.differentiation));
+        }
+        for (name, varied, plain) in
+            [("crop", self.crop.to_string(), "0"), ("flip", self.flip.to_string(), "false")]
+        {
+            if self.is_convex() && varied != plain {
+                let expected =
+                    format!("{plain} for a linear network (its lower level is solved for fixed images)");
+                return Err(Error::setting(name, expected, &varied));
+            }
         }
         self.smoothadv.check()?;
         self.macer.check()?;
@@ -316,12 +325,14 @@ impl AttackSettings {
 
     /// Steps of the attack on so many poison images.
     pub fn total_steps(&self, poisoned: usize) -> usize {
-        self.epochs.map_or(self.steps, |epochs| epochs * self.steps_in_epoch(poisoned))
+        self.epochs.map_or(self.steps, |epochs| epochs.saturating_mul(self.steps_in_epoch(poisoned)))
     }
 
     /// Steps after which a network is replaced, for so many poison images.
     pub(super) fn renewal(&self, poisoned: usize) -> Option<usize> {
-        self.renew_epochs.map(|epochs| epochs * self.steps_in_epoch(poisoned)).or(self.renew_every)
+        self.renew_epochs
+            .map(|epochs| epochs.saturating_mul(self.steps_in_epoch(poisoned)))
+            .or(self.renew_every)
     }
 
     /// The training method of the lower level.
@@ -409,6 +420,8 @@ mod tests {
         assert!(bad(|s| s.batch_share = 0.001).starts_with("batch_share must be a share"));
         assert!(bad(|s| s.poisoned_share = 0.0).starts_with("poisoned_share must be more than 0"));
         assert!(bad(|s| s.step = PoisonStep::SlotAdam).contains("same_batch"));
+        let linear = bad(|s| (s.network, s.flip) = (Architecture::Linear, true));
+        assert!(linear.starts_with("flip must be false for a linear network"), "{linear}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use mithridate_runtime::units::parse_count;
@@ -29,11 +29,21 @@ pub(super) struct CheckpointArguments {
     checkpoint_every: f64,
 }
 
+/// A whole number, in range or not: what a setting may be, it says itself.
+pub(super) fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("'{text}' is not a whole number that is not negative"))
+}
+
+/// A number.
+pub(super) fn decimal(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| format!("'{text}' is not a number"))
+}
+
 fn parse_seconds(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|seconds: &f64| seconds.is_finite() && (0.0..1e9).contains(seconds))
-        .ok_or_else(|| format!("'{text}' is not a number of seconds"))
+        .ok_or_else(|| format!("'{text}' is not a number of seconds from 0"))
 }
 
 impl CheckpointArguments {
@@ -65,13 +75,13 @@ pub(super) struct DataArguments {
     #[arg(long, value_name = "FOLDER")]
     pub data: PathBuf,
     /// Images to train on, chosen at random [default: all that are not held out]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub images: Option<usize>,
     /// Training images held out for validation [default: 5000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub validation: Option<usize>,
     /// Seed of the choice of both [default: 0]
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = whole::<u64>)]
     pub split_seed: Option<u64>,
 }
 

@@ -5,7 +5,7 @@ use mithridate_runtime::{noise::seed_from_os, terminal};
 use serde_json::json;
 
 use super::{
-    arguments::{CheckpointArguments, DataArguments, DeviceArguments},
+    arguments::{CheckpointArguments, DataArguments, DeviceArguments, whole},
     settings::{AttackFlags, SettingsArguments},
 };
 use crate::{
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     flags: AttackFlags,
     /// Seed of all random numbers [default: from the operating system, written into the manifest]
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = whole::<u64>)]
     seed: Option<u64>,
     /// Print one JSON document instead of a sentence
     #[arg(long)]

@@ -3,6 +3,7 @@ use std::{fs, path::PathBuf};
 use clap::Args;
 use toml::{Table, Value};
 
+use super::arguments::{decimal, whole};
 use crate::{
     Error,
     attack::{AttackSettings, Curvature, Preset},
@@ -67,16 +68,16 @@ pub(super) struct AttackFlags {
     #[arg(long, value_name = "PRESET")]
     preset: Option<Preset>,
     /// Classes to poison, separated by commas [default: 8]
-    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',', value_parser = whole::<usize>)]
     class: Option<Vec<usize>>,
     /// Share of their training images to poison [default: 1]
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = decimal)]
     share: Option<f64>,
     /// Largest change of a pixel, in [0, 1] [default: 0.1]
-    #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
+    #[arg(long, value_name = "EPSILON", allow_negative_numbers = true, value_parser = decimal)]
     epsilon: Option<f64>,
     /// Standard deviation of the noise of training and certification [default: 0.25]
-    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = decimal)]
     sigma: Option<f64>,
     /// Training method attacked: erm, gaussian, smoothadv, macer [default: gaussian]
     #[arg(long, value_name = "METHOD")]
@@ -85,10 +86,10 @@ pub(super) struct AttackFlags {
     #[arg(long, value_name = "NETWORK")]
     network: Option<Architecture>,
     /// Steps on the poison [default: 120]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     steps: Option<usize>,
     /// Learning rate of the poison [default: 0.02]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = decimal)]
     rate: Option<f64>,
     /// Matrix of the linear system: hessian, gauss-newton [default: gauss-newton]
     #[arg(long, value_name = "MATRIX")]
@@ -97,10 +98,10 @@ pub(super) struct AttackFlags {
     #[arg(long, value_name = "SOLVER")]
     solver: Option<Solver>,
     /// Most iterations of a solve [default: 10]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     solver_steps: Option<usize>,
     /// Attacks to make and choose from, by retraining [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     restarts: Option<usize>,
 }
 

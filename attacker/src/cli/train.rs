@@ -6,7 +6,7 @@ use mithridate_runtime::terminal;
 use toml::Value;
 
 use super::{
-    arguments::{CheckpointArguments, DataArguments, DeviceArguments},
+    arguments::{CheckpointArguments, DataArguments, DeviceArguments, decimal, whole},
     settings::{SettingsArguments, number, value},
 };
 use crate::{
@@ -51,34 +51,34 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "METHOD")]
     method: Option<Method>,
     /// Standard deviation of the noise in training [default: 0.25]
-    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = decimal)]
     sigma: Option<f64>,
     /// Passes over the training images [default: 12]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     epochs: Option<usize>,
     /// Images in a batch [default: 100]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     batch: Option<usize>,
     /// Optimiser: adam, sgd [default: adam]
     #[arg(long, value_name = "OPTIMISER")]
     optimiser: Option<OptimiserKind>,
     /// Learning rate [default: 0.001]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = decimal)]
     rate: Option<f64>,
     /// Weight decay [default: 0]
-    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true, value_parser = decimal)]
     weight_decay: Option<f64>,
     /// How the learning rate falls: constant, step, cosine [default: constant]
     #[arg(long, value_name = "SCHEDULE")]
     schedule: Option<Schedule>,
     /// Zeros added on every side before images are cropped at random [default: 0]
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", value_parser = whole::<usize>)]
     crop: Option<usize>,
     /// Mirror half of the images
     #[arg(long)]
     flip: bool,
     /// Seed of weights, order and noise
-    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    #[arg(long, default_value_t = 0, value_name = "SEED", value_parser = whole::<u64>)]
     seed: u64,
     /// Print one JSON document instead of a sentence
     #[arg(long)]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use mithridate_runtime::{
-    data::{Dataset, Split},
+    data::{Dataset, Split, sha256},
     evidence::read_evidence,
     files::write_atomically,
 };
@@ -191,8 +191,11 @@ impl<'a> Experiment<'a> {
         certifier: &Certifier,
     ) -> Result<(), Error> {
         // Finished evidence is not even opened by the certifier; `read_evidence` has checked its hash.
-        if read_evidence(evidence).is_ok() {
-            return Ok(());
+        if let Ok(finished) = read_evidence(evidence) {
+            let bytes = fs::read(model).map_err(Error::read(model))?;
+            // The same settings may have come to another model, as on another device.
+            let same = finished.header.model.sha256 == sha256(&bytes);
+            return if same { Ok(()) } else { Err(stale(evidence, "is of another model than its victim's")) };
         }
         let (config, targets) = (self.config, &self.config.attack.target_classes);
         let classes: Vec<String> = (0..self.training.classes)

@@ -1,6 +1,9 @@
 use tch::{Device, Kind, Tensor};
 
-use crate::random::{Purpose, Random};
+use crate::{
+    Error,
+    random::{Purpose, Random},
+};
 
 /// How training images are varied: the usual crop and flip for small colour images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,19 @@ pub struct Crops {
 }
 
 impl Augmentation {
+    /// Refuses crops that could leave nothing of images C×H×W.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn check(self, [_, height, width]: [usize; 3]) -> Result<(), Error> {
+        let side = height.min(width);
+        if self.crop < side {
+            return Ok(());
+        }
+        let expected = format!("less than {side} pixels (the smaller side of the images)");
+        Err(Error::setting("crop", expected, &self.crop))
+    }
+
     /// Draws crops for images N×C×H×W; none if nothing is to be varied.
     pub fn draw(self, random: Random, purpose: Purpose, step: u64, images: &Tensor) -> Option<Crops> {
         if self == Self::default() {
@@ -69,6 +85,14 @@ impl Crops {
 mod tests {
     use super::*;
     use crate::random::Domain;
+
+    #[test]
+    fn a_crop_that_could_leave_nothing_is_refused() {
+        let crop = |crop| Augmentation { crop, flip: false }.check([3, 8, 6]);
+        assert!(crop(0).is_ok() && crop(5).is_ok());
+        let error = crop(6).unwrap_err().to_string();
+        assert_eq!(error, "crop must be less than 6 pixels (the smaller side of the images) and is 6");
+    }
 
     #[test]
     fn every_image_is_a_shifted_perhaps_mirrored_copy_of_itself() {

@@ -113,6 +113,16 @@ impl Optimiser {
         self.state.iter().flat_map(Parameters::tensors)
     }
 
+    /// Sets the state to 0 unless `condition`, a boolean scalar on the same device, holds.
+    pub fn reset_unless(&mut self, condition: &Tensor) {
+        no_grad(|| {
+            for tensor in self.state.iter_mut().flat_map(Parameters::tensors_mut) {
+                let kept = tensor.where_self(condition, &tensor.zeros_like());
+                tensor.copy_(&kept);
+            }
+        });
+    }
+
     /// Takes up a state that was saved.
     pub fn restore(&mut self, steps: u64, state: &[Tensor]) {
         self.steps = steps;

@@ -71,6 +71,7 @@ impl<'a> Training<'a> {
     ) -> Result<Self, Error> {
         settings.check()?;
         let device = images.pixels.device();
+        settings.augmentation().check(image_shape(&images.pixels))?;
         let random = Random::new(domain, seed);
         let network = Network::new(settings.network, image_shape(&images.pixels), classes, random, device)?;
         let optimiser = Optimiser::new(network.parameters(), settings.optimiser());
@@ -105,7 +106,7 @@ impl<'a> Training<'a> {
     /// Trains to the end. `after_step` is called after every step, to save the state if it is time.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if the loss of an epoch's last batch is not finite, or whatever `after_step` fails with.
+    /// [`Error::Diverged`] if the loss of an epoch's last batch or the last weights are not finite, or whatever `after_step` fails with.
     pub fn run(
         &mut self,
         title: &str,
@@ -133,6 +134,10 @@ impl<'a> Training<'a> {
                 }
             }
             after_step(self)?;
+        }
+        // The last step comes after the last loss.
+        if !self.network.parameters().is_finite() {
+            return Err(Error::Diverged { epoch: self.settings.epochs, loss: f64::NAN });
         }
         progress.finish();
         Ok(())
@@ -309,5 +314,9 @@ mod tests {
         let mut training = Training::new(&images, 2, settings, Domain::Victim, 1).unwrap();
         let error = training.run("test", |_| Ok(())).unwrap_err();
         assert!(error.to_string().starts_with("training diverged in epoch"), "{error}");
+        // Also by the very last step, whose loss nobody sees.
+        let once = TrainingSettings { epochs: 1, batch: 60, ..settings };
+        let mut training = Training::new(&images, 2, once, Domain::Victim, 1).unwrap();
+        assert!(matches!(training.run("test", |_| Ok(())), Err(Error::Diverged { epoch: 1, .. })));
     }
 }

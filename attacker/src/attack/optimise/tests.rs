@@ -212,3 +212,55 @@ fn no_image_of_the_class_is_an_error() {
     let error = Attack::new(images(&data), &settings(), 1, 0).unwrap_err().to_string();
     assert!(error.starts_with("the number of target-class validation images must be at least 1"), "{error}");
 }
+
+#[test]
+fn a_step_moves_the_poison_unless_the_report_says_why_not() {
+    let data = data();
+    for (name, settings) in variants() {
+        // Adam's solver overshoots at this rate: what it comes to is used all the same, as published.
+        let settings = AttackSettings { solver_rate: 1.0, ..settings };
+        let mut attack = Attack::new(images(&data), &settings, 2, 0).unwrap();
+        let mut before = data[1].pixels.copy();
+        attack
+            .run("test", |attack, report| {
+                let moved = before != *attack.poison();
+                assert_eq!(moved, report.skipped.is_none(), "{name}: {report:?}");
+                before = attack.poison().copy();
+                Ok(())
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_saturated_upper_level_is_survived_and_said() {
+    // Every softmax is one-hot at such a temperature, so that nothing has a slope.
+    let cold = AttackSettings { beta: 1e9, ..settings() };
+    let data = data();
+    let mut right = 0;
+    let mut attack = Attack::new(images(&data), &cold, 1, 0).unwrap();
+    let result = attack.run("test", |_, report| {
+        right += report.right;
+        let expected = if report.right == 0 { "no validation image was right" } else { "was 0" };
+        assert!(report.skipped.as_ref().unwrap().contains(expected), "{report:?}");
+        Ok(())
+    });
+    assert!(matches!(result, Err(Error::Ineffective)));
+    assert!(right > 0);
+}
+
+#[test]
+fn a_warm_start_that_is_good_enough_needs_no_iteration_to_move_the_poison() {
+    let settings = AttackSettings {
+        warm_start: true,
+        solver_tolerance: 0.99,
+        networks: 1,
+        renew_every: None,
+        steps: 12,
+        ..settings()
+    };
+    let (_, reports) = run(&settings, 1);
+    let free = reports.iter().filter(|report| report.iterations == 0 && report.right > 0);
+    let free: Vec<_> = free.map(|report| report.skipped.clone()).collect();
+    assert!(free.contains(&None), "{reports:?}");
+}
