@@ -254,8 +254,6 @@ fn pacd_says_what_is_wrong() {
     );
     fs::create_dir(folder.join("little")).unwrap();
     bars(&folder.join("little"), 16, 4, 20, 20);
-    fs::create_dir(folder.join("dir.svg")).unwrap();
-    let boundary = |changes: &[&'static str]| with_defaults(&["boundary"], &[("--out", "p.svg")], changes);
     let small = ["bench", "--network", "mlp", "--batch", "20", "--images", "5", "--repeats", "1"];
     let hopeless = [&small[..], &["--validation-batch", "5", "--set", "sigma=1000"]].concat();
     let unwritable = [&small[..], &["--reference", "file/r"]].concat();
@@ -366,17 +364,6 @@ fn pacd_says_what_is_wrong() {
         ("images into a folder that is not empty", inspect(&["set", "--export", "data"]), vec![]),
         ("images into a file", inspect(&["set", "--export", "file"]), vec![]),
         ("a picture of a network", inspect(&["linear", "--picture", "p.svg"]), vec![]),
-        ("a plane with an unknown ending", boundary(&["--out", "p.jpg"]), vec![]),
-        ("a plane into a folder that can't be made", boundary(&["--out", "file/p.svg"]), vec![]),
-        ("a plane in the place of a folder", boundary(&["--out", "dir.svg"]), vec![]),
-        ("a plane with sigma 0", boundary(&["--sigma", "0"]), vec![]),
-        ("a plane with sigma NaN", boundary(&["--sigma", "NaN"]), vec![]),
-        ("a plane with too large a sigma", boundary(&["--sigma", "1.5"]), vec![]),
-        ("a plane with a negative epsilon", boundary(&["--epsilon", "-0.1"]), vec![]),
-        ("a plane with too large an epsilon", boundary(&["--epsilon", "1.5"]), vec![]),
-        ("a plane without points", boundary(&["--points", "0"]), vec![]),
-        ("a plane of too many points", boundary(&["--points", "1000000"]), vec![]),
-        ("a plane by a method that does not exist", boundary(&["--method", "magic"]), vec![]),
         ("measuring a network that does not exist", vec!["bench", "--network", "vgg"], vec![]),
         ("measuring a network that is solved", vec!["bench", "--network", "linear"], vec![]),
         ("measuring nothing", vec!["bench", "--repeats", "0"], vec![]),
@@ -395,6 +382,32 @@ fn pacd_says_what_is_wrong() {
     for name in ["poison/manifest.json", "victim/train.json", "again.onnx", "runs", "p", "p.jpg", "p.svg"] {
         assert!(!folder.join(name).exists(), "an error leaves no {name}");
     }
+}
+
+#[test]
+fn pacd_boundary_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("file"), "").unwrap();
+    fs::create_dir(folder.join("folder.svg")).unwrap();
+    let cases = [
+        ("no file", vec![]),
+        ("an unknown ending", vec!["--out", "p.jpg"]),
+        ("a folder that can't be made", vec!["--out", "file/p.svg"]),
+        ("a folder in the place of the file", vec!["--out", "folder.svg"]),
+        ("sigma 0", vec!["--out", "p.svg", "--sigma", "0"]),
+        ("sigma NaN", vec!["--out", "p.svg", "--sigma", "NaN"]),
+        ("too large a sigma", vec!["--out", "p.svg", "--sigma", "1.5"]),
+        ("a negative epsilon", vec!["--out", "p.svg", "--epsilon", "-0.1"]),
+        ("too large an epsilon", vec!["--out", "p.svg", "--epsilon", "1.5"]),
+        ("no points", vec!["--out", "p.svg", "--points", "0"]),
+        ("too many points", vec!["--out", "p.svg", "--points", "1000000"]),
+        ("a method that does not exist", vec!["--out", "p.svg", "--method", "magic"]),
+        ("a seed that is no number", vec!["--out", "p.svg", "--seed", "x"]),
+    ]
+    .map(|(what, arguments)| (what, [vec!["boundary"], arguments].concat(), vec![]));
+    insta::assert_snapshot!("boundary_sentences", sentences("pacd", folder, &cases));
+    assert!(!folder.join("p.svg").exists() && !folder.join("p.jpg").exists());
 }
 
 #[test]
