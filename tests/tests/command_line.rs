@@ -254,9 +254,6 @@ fn pacd_says_what_is_wrong() {
     );
     fs::create_dir(folder.join("little")).unwrap();
     bars(&folder.join("little"), 16, 4, 20, 20);
-    let small = ["bench", "--network", "mlp", "--batch", "20", "--images", "5", "--repeats", "1"];
-    let hopeless = [&small[..], &["--validation-batch", "5", "--set", "sigma=1000"]].concat();
-    let unwritable = [&small[..], &["--reference", "file/r"]].concat();
     let export = |weights| vec!["export", "--weights", weights, "--out", "again.onnx"];
     let cases = [
         ("data that do not exist", train(&["--data", "none"]), vec![]),
@@ -364,6 +361,23 @@ fn pacd_says_what_is_wrong() {
         ("images into a folder that is not empty", inspect(&["set", "--export", "data"]), vec![]),
         ("images into a file", inspect(&["set", "--export", "file"]), vec![]),
         ("a picture of a network", inspect(&["linear", "--picture", "p.svg"]), vec![]),
+        ("no command", vec![], vec![]),
+    ];
+    insta::assert_snapshot!("pacd_sentences", sentences("pacd", folder, &cases));
+    for name in ["poison/manifest.json", "victim/train.json", "again.onnx", "runs", "p", "p.jpg", "p.svg"] {
+        assert!(!folder.join(name).exists(), "an error leaves no {name}");
+    }
+}
+
+#[test]
+fn pacd_bench_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("file"), "").unwrap();
+    let small = ["bench", "--network", "mlp", "--batch", "20", "--images", "5", "--repeats", "1"];
+    let hopeless = [&small[..], &["--validation-batch", "5", "--set", "sigma=1000"]].concat();
+    let unwritable = [&small[..], &["--reference", "file/r"]].concat();
+    let cases = [
         ("measuring a network that does not exist", vec!["bench", "--network", "vgg"], vec![]),
         ("measuring a network that is solved", vec!["bench", "--network", "linear"], vec![]),
         ("measuring nothing", vec!["bench", "--repeats", "0"], vec![]),
@@ -376,12 +390,8 @@ fn pacd_says_what_is_wrong() {
         ("measuring with too much noise", hopeless, vec![]),
         ("a reference others can't compute", vec!["bench", "--method", "macer", "--reference", "r"], vec![]),
         ("a reference that can't be written", unwritable, vec![]),
-        ("no command", vec![], vec![]),
     ];
-    insta::assert_snapshot!("pacd_sentences", sentences("pacd", folder, &cases));
-    for name in ["poison/manifest.json", "victim/train.json", "again.onnx", "runs", "p", "p.jpg", "p.svg"] {
-        assert!(!folder.join(name).exists(), "an error leaves no {name}");
-    }
+    insta::assert_snapshot!("bench_sentences", sentences("pacd", folder, &cases));
 }
 
 #[test]

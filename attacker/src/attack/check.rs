@@ -3,8 +3,8 @@ use tch::{Kind, Reduction, Tensor};
 
 use super::{
     AttackData, AttackSettings, Curvature,
-    optimise::outer_level,
     pool::{Drawn, Pool},
+    upper_level::outer_level,
 };
 use crate::{
     Error,

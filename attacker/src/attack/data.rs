@@ -1,7 +1,20 @@
 use tch::Device;
 
-use super::{AttackData, AttackSettings};
+use super::AttackSettings;
 use crate::data::{Images, TrainingSet};
+
+/// The images an attack works on.
+#[derive(Clone, Copy, Debug)]
+pub struct AttackData<'a> {
+    /// Training images that stay as they are.
+    pub clean: &'a Images,
+    /// Training images to poison, unchanged, with their labels.
+    pub target: &'a Images,
+    /// Validation images of the target classes.
+    pub validation: &'a Images,
+    /// Number of classes.
+    pub classes: usize,
+}
 
 /// The images an attack on a training set works on, on a device.
 #[derive(Debug)]

@@ -12,13 +12,14 @@ mod preset;
 mod selection;
 mod settings;
 mod soft_radius;
+mod upper_level;
 
 pub use baselines::{random_signs, watermark};
 pub use check::{Agreement, CheckReport, SolveCheck, check};
 pub use clock::Part;
 pub(crate) use clock::now;
-pub use data::AttackImages;
-pub use optimise::{Attack, AttackData, AttackPosition, StepReport};
+pub use data::{AttackData, AttackImages};
+pub use optimise::{Attack, AttackPosition, StepReport};
 pub(crate) use optimise::{Bench, Found};
 pub use preset::Preset;
 pub use selection::{SelectionSettings, certified_acr, certified_radii};

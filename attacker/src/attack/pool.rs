@@ -49,8 +49,10 @@ pub(super) struct PoolPosition {
 struct MemberPosition {
     optimiser_steps: u64,
     seen: u64,
-    /// Whether there is a last solution, and the steps of its Adam if it has one.
-    solution: Option<Option<u64>>,
+    /// Whether there is a last solution.
+    solved: bool,
+    /// Steps of its Adam, if Adam found it.
+    solution_steps: Option<u64>,
 }
 
 /// Which images a batch of the lower level is made of.
@@ -266,7 +268,10 @@ impl<'a> Pool<'a> {
             members.push(MemberPosition {
                 optimiser_steps: optimiser.steps(),
                 seen: *seen,
-                solution: solution.as_ref().map(|solution| solution.adam.as_ref().map(Optimiser::steps)),
+                solved: solution.is_some(),
+                solution_steps: solution
+                    .as_ref()
+                    .and_then(|solution| solution.adam.as_ref().map(Optimiser::steps)),
             });
         }
         (PoolPosition { made: self.made, drawn: self.drawn, members }, tensors)
@@ -282,9 +287,9 @@ impl<'a> Pool<'a> {
             let optimiser = take(member.optimiser.state().count());
             member.optimiser.restore(saved.optimiser_steps, &optimiser);
             member.seen = saved.seen;
-            member.solution = saved.solution.map(|adam_steps| {
+            member.solution = saved.solved.then(|| {
                 let p = crate::parameters::Parameters::new(take(member.network.parameters().tensors().len()));
-                let adam = adam_steps.map(|steps| {
+                let adam = saved.solution_steps.map(|steps| {
                     let mut adam = Optimiser::new(&p, OptimiserSettings::adam(self.settings.solver_rate));
                     let state = take(adam.state().count());
                     adam.restore(steps, &state);

@@ -66,6 +66,7 @@ choice!(PoisonStep, "a step", { Adam = "adam", SlotAdam = "slot-adam", Sign = "s
 /// [`super::Preset`]s.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools)]
 pub struct AttackSettings {
     /// Where settings that were not given came from.
     pub preset: Preset,

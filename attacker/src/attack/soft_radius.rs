@@ -36,7 +36,7 @@ pub struct SoftRadius {
 /// ```
 pub fn soft_radius(logits: &Tensor, labels: &Tensor, sigma: f64, beta: f64, clamp: f64) -> SoftRadius {
     let margin = margin(logits, labels, beta, clamp);
-    let radius = margin.margin * (0.5 * sigma);
+    let radius = margin.value * (0.5 * sigma);
     SoftRadius { mean: radius.mean(radius.kind()), right: margin.right.sum(Kind::Int64) }
 }
 

@@ -13,8 +13,8 @@ pub struct Unrolling {
 
 /// Hypergradient by differentiating through the last K steps of the lower level instead of through its solution.
 ///
-/// From θ₀ = `parameters`, θₖ₊₁ = θₖ − η ∇L(θₖ). With λ = ∂R/∂θ at θ_K, for k from K−1 down to 0 the hypergradient
-/// gains −η (∂²L/∂u∂θ)ᵀ λ at θₖ, which is what `mixed(θₖ, η λ)` is called for, and λ loses η H(θₖ) λ. Returns θ_K and
+/// From θ₀ = `parameters`, θₖ₊₁ = θₖ − η ∇L(θₖ). With λ = ∂R/∂θ at θᴷ, for k from K−1 down to 0 the hypergradient
+/// gains −η (∂²L/∂u∂θ)ᵀ λ at θₖ, which is what `mixed(θₖ, η λ)` is called for, and λ loses η H(θₖ) λ. Returns θᴷ and
 /// what is left of λ, the part of ∂R/∂θ that reaches back beyond the K steps.
 ///
 /// At a minimum of L, where θ does not move, this is K terms of the Neumann series with step η.

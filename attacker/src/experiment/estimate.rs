@@ -67,7 +67,7 @@ impl<'a> Costs<'a> {
         let numbers: Vec<i64> = (0..settings.batch.min(self.images.len()) as i64).collect();
         let mut training = Training::new(&self.images, self.training.classes, *settings, Domain::Victim, 0)?;
         Ok(median_seconds(3, || {
-            self.finish(&training.step(&numbers, usize::MAX / 2));
+            finish(&training.step(&numbers, usize::MAX / 2));
         }))
     }
 
@@ -114,15 +114,15 @@ impl<'a> Costs<'a> {
         let seconds = median_seconds(5, || {
             key += 1;
             let noise = random.normal(Purpose::ValidationNoise, key, &size, device);
-            self.finish(&no_grad(|| network.forward(&(&image + noise))));
+            finish(&no_grad(|| network.forward(&(&image + noise))));
         });
         Ok(seconds / BATCH as f64)
     }
+}
 
-    /// Waits until a result is there.
-    fn finish(&self, tensor: &Tensor) {
-        let _ = tensor.sum(tch::Kind::Double).double_value(&[]);
-    }
+/// Waits until a result is there.
+fn finish(tensor: &Tensor) {
+    let _ = tensor.sum(tch::Kind::Double).double_value(&[]);
 }
 
 /// The median of some runs, after one that does not count.

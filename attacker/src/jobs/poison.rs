@@ -287,10 +287,10 @@ impl Bilevel<'_> {
         let path = self.folder.join(names::LOG);
         let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
         let kept: String = text
-            .lines()
+            .split_inclusive('\n')
             .filter_map(|line| Some((line, serde_json::from_str::<StepReport>(line).ok()?)))
-            .filter(|(_, report)| (report.restart, report.step) < position)
-            .map(|(line, _)| format!("{line}\n"))
+            .filter(|(line, report)| line.ends_with('\n') && (report.restart, report.step) < position)
+            .map(|(line, _)| line)
             .collect();
         write_atomically(&path, |file| file.write_all(kept.as_bytes())).map_err(Error::write(&path))
     }

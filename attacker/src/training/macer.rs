@@ -58,7 +58,7 @@ pub(super) fn loss(
 ) -> Tensor {
     let classification = smoothed_cross_entropy(logits, labels);
     let margin = margin(logits, labels, settings.beta, settings.clamp);
-    let hinge = (-margin.margin + settings.gamma).clamp_min(0.0);
+    let hinge = (-margin.value + settings.gamma).clamp_min(0.0);
     let robustness = hinge.where_self(&margin.usable, &hinge.zeros_like());
     let loss = classification + robustness * (0.5 * settings.lambda * sigma);
     if matches!(reduction, Reduction::Sum) { loss.sum(loss.kind()) } else { loss.mean(loss.kind()) }

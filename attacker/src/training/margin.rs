@@ -5,7 +5,7 @@ use tch::Tensor;
 #[derive(Debug)]
 pub(crate) struct Margin {
     /// Φ⁻¹(p₁) − Φ⁻¹(p₂) of each image, N; 0 where it is not `usable`.
-    pub margin: Tensor,
+    pub value: Tensor,
     /// Images that the soft smoothed classifier gets right, N, boolean.
     pub right: Tensor,
     /// Right, with a margin that is finite.
@@ -26,5 +26,5 @@ pub(crate) fn margin(logits: &Tensor, labels: &Tensor, beta: f64, clamp: f64) ->
     // Elsewhere both probabilities are replaced by ½, whose margin is 0 and whose gradient is finite, so that no
     // infinity leaks through.
     let quantile = |p: &Tensor| p.where_self(&usable, &p.full_like(0.5)).special_ndtri();
-    Margin { margin: quantile(&first) - quantile(&second), right, usable }
+    Margin { value: quantile(&first) - quantile(&second), right, usable }
 }

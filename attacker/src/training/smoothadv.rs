@@ -14,7 +14,7 @@ pub struct SmoothAdvSettings {
     pub steps: usize,
     /// Noises m that stand for the smoothed classifier; 1 is the single-noise form.
     pub noises: usize,
-    /// Epochs over which the radius rises from radius/warm_up to its full size; 0 for none.
+    /// Epochs over which the radius rises from `radius/warm_up` to its full size; 0 for none.
     pub warm_up: usize,
 }
 

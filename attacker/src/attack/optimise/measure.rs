@@ -1,12 +1,13 @@
 use tch::{Device, Tensor};
 
-use super::{Attack, IMAGES_A_PASS, Lower, Validation};
+use super::{Attack, IMAGES_A_PASS, Lower};
 use crate::{
     Error,
     attack::{
         Objective,
         clock::{Clock, Part},
         pool::Batch,
+        upper_level::Validation,
     },
     networks::Network,
     parameters::Parameters,

@@ -1,5 +1,12 @@
+use tch::Device;
+
 use super::*;
-use crate::{networks::Architecture, training::Method};
+use crate::{
+    attack::{Curvature, Differentiation, Objective},
+    data::Images,
+    networks::Architecture,
+    training::Method,
+};
 
 pub(in crate::attack) fn data() -> [Images; 3] {
     let random = Random::new(Domain::Data, 21);

@@ -1,0 +1,100 @@
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::{Attack, Computed};
+use crate::attack::Objective;
+
+/// What happened in one step of the attack: a line of the run log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Number of the restart, from 0.
+    pub restart: usize,
+    /// Number of the step, from 0.
+    pub step: usize,
+    /// Loss of the lower level, on the batch of the linear system.
+    pub inner_loss: f64,
+    /// Upper level: the soft average certified radius of the validation batch, or minus its cross-entropy.
+    pub outer: f64,
+    /// Validation images that the soft smoothed classifier got right.
+    pub right: u64,
+    /// Relative residual of the linear solve; share of the upper level's gradient left after an unrolled one.
+    pub relative_residual: f64,
+    /// Iterations of the solve.
+    pub iterations: u64,
+    /// Whether negative curvature ended the solve.
+    pub negative_curvature: bool,
+    /// Mean size of the poison so far, in pixel units.
+    pub mean_change: f64,
+    /// Why the poison was not moved in this step, if it wasn't.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub skipped: Option<String>,
+    /// Time of the step, in seconds.
+    pub seconds: f64,
+}
+
+impl Attack<'_> {
+    /// The report of a step: the one copy to the host that it makes, after all its work was handed to the device.
+    pub(super) fn read(&self, computed: &Computed, holds: &Tensor) -> StepReport {
+        let Computed { inner_loss, outer, relative_residual, iterations, negative_curvature, finite, .. } =
+            computed;
+        let change = (&self.poison - &self.data.target.pixels).abs().mean(Kind::Double);
+        let scalars = [
+            inner_loss,
+            &outer.value,
+            &outer.right,
+            &outer.finite,
+            &outer.slopes,
+            relative_residual,
+            iterations,
+            negative_curvature,
+            finite,
+            holds,
+            &change,
+        ];
+        let packed =
+            Tensor::stack(&scalars.map(|scalar| scalar.to_kind(Kind::Double)), 0).to_device(Device::Cpu);
+        let mut values = [0.0; 11];
+        packed.copy_data(&mut values, 11);
+        let [
+            inner_loss,
+            outer,
+            right,
+            finite_outer,
+            slopes,
+            residual,
+            iterations,
+            negative,
+            finite_p,
+            moved,
+            change,
+        ] = values;
+        let reason = || {
+            let reason = match () {
+                () if right == 0.0 && self.settings.objective == Objective::Radius => {
+                    "no validation image was right"
+                }
+                () if finite_outer == 0.0 => "the gradient of the upper level was not finite",
+                () if slopes == 0.0 => "the gradient of the upper level was 0, its softmax saturated",
+                () if finite_p == 0.0 => "the linear solve was not finite",
+                () if negative != 0.0 => "the first direction of the linear solve had negative curvature",
+                () => "the linear solve came to nothing",
+            };
+            reason.to_owned()
+        };
+        // What is not a number has no place in JSON.
+        let number = |value: f64| if value.is_finite() { value } else { -1.0 };
+        StepReport {
+            restart: self.restart,
+            step: self.step,
+            inner_loss: number(inner_loss),
+            outer: number(outer),
+            right: right as u64,
+            relative_residual: number(residual),
+            iterations: iterations as u64,
+            negative_curvature: negative != 0.0,
+            mean_change: change,
+            skipped: (moved == 0.0).then(reason),
+            seconds: 0.0,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+use tch::{Kind, Reduction, Tensor};
+
+use super::{AttackSettings, Objective, soft_radius};
+use crate::{
+    data::Images,
+    networks::Network,
+    parameters::Parameters,
+    random::{Purpose, Random},
+    training::cross_entropy,
+};
+
+/// The upper level and its gradient.
+pub(super) struct Outer {
+    pub value: Tensor,
+    pub right: Tensor,
+    pub gradient: Parameters,
+    /// Whether the gradient is finite.
+    pub finite: Tensor,
+    /// Whether it is not 0.
+    pub slopes: Tensor,
+}
+
+impl Outer {
+    /// Whether there is a gradient to follow.
+    pub fn holds(&self) -> Tensor {
+        self.finite.logical_and(&self.slopes)
+    }
+}
+
+/// The validation batch of a step.
+pub(super) struct Validation {
+    pub images: Tensor,
+    pub labels: Tensor,
+    /// Standard normal, B·k×C×H×W; none where the objective has none.
+    pub noise: Option<Tensor>,
+}
+
+impl Validation {
+    pub fn draw(validation: &Images, settings: &AttackSettings, random: Random, step: usize) -> Self {
+        let (step, device) = (step as u64, validation.pixels.device());
+        let chosen = settings.validation_batch.min(validation.len());
+        let numbers = &random.permutation(Purpose::ValidationBatch, step, validation.len())[..chosen];
+        let numbers = Tensor::from_slice(numbers).to_device(device);
+        let images = validation.pixels.index_select(0, &numbers);
+        let labels = validation.labels.index_select(0, &numbers);
+        let noise = (settings.objective == Objective::Radius).then(|| {
+            let mut shape = images.size();
+            shape[0] *= settings.validation_noises as i64;
+            random.normal(Purpose::ValidationNoise, step, &shape, device)
+        });
+        Self { images, labels, noise }
+    }
+}
+
+/// The upper level at parameters, on the validation batch of a step.
+pub(super) fn outer_level(
+    network: &Network,
+    parameters: &Parameters,
+    validation: &Images,
+    settings: &AttackSettings,
+    random: Random,
+    step: usize,
+) -> Outer {
+    let Validation { images, labels, noise } = Validation::draw(validation, settings, random, step);
+    let (value, right) = if let Some(noise) = noise {
+        let copies = settings.validation_noises as i64;
+        let copied = images.repeat_interleave_self_int(copies, 0, None);
+        let logits = network.forward_with(parameters, &(copied + noise * settings.sigma));
+        let logits = logits.view([labels.numel() as i64, copies, -1]);
+        let radius = soft_radius(&logits, &labels, settings.sigma, settings.beta, settings.clamp);
+        (radius.mean, radius.right)
+    } else {
+        let logits = network.forward_with(parameters, &images);
+        let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
+        (-cross_entropy(&logits, &labels, Reduction::Mean), right)
+    };
+    let gradient = parameters.gradient_of(&value, false, false);
+    let (finite, slopes) = (gradient.is_finite_scalar(), gradient.norm_scalar().gt(0.0));
+    Outer { value: value.detach(), right, finite, slopes, gradient }
+}
