@@ -31,6 +31,11 @@ pub(crate) fn to_bytes(tensor: &Tensor) -> Result<(Dtype, Vec<usize>, Vec<u8>), 
             host.copy_data(&mut values, count);
             (Dtype::F64, values.into_iter().flat_map(f64::to_le_bytes).collect())
         }
+        Kind::Int64 => {
+            let mut values = vec![0_i64; count];
+            host.copy_data(&mut values, count);
+            (Dtype::I64, values.into_iter().flat_map(i64::to_le_bytes).collect())
+        }
         kind => return Err(format!("tensors of kind {kind:?} are not stored")),
     };
     Ok((dtype, shape, bytes))
@@ -56,7 +61,13 @@ pub(crate) fn from_bytes(view: &TensorView<'_>) -> Result<Tensor, String> {
                 .filter_map(|eight| Some(f64::from_le_bytes(eight.try_into().ok()?)))
                 .collect::<Vec<_>>(),
         ),
-        other => return Err(format!("it holds elements of type {other:?}, not F32 or F64")),
+        Dtype::I64 => Tensor::from_slice(
+            &bytes
+                .chunks_exact(8)
+                .filter_map(|eight| Some(i64::from_le_bytes(eight.try_into().ok()?)))
+                .collect::<Vec<_>>(),
+        ),
+        other => return Err(format!("it holds elements of type {other:?}, not F32, F64 or I64")),
     };
     Ok(flat.view(&shape[..]))
 }

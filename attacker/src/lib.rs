@@ -16,12 +16,14 @@
 //! | [`resolve`] | settings from preset, file and flags |
 //! | [`jobs`] | what the commands do, files in, files out |
 //! | [`experiment`] | poison, victims, certification and report from one file |
+//! | [`bench`] | how fast training steps and hypergradients are |
 //! | [`figure`] | figures as SVG and PNG files |
 //! | [`boundary`] | the attack in two dimensions, as a picture |
 //! | [`inspect`] | how far poison is from clean images, in numbers and as a picture |
 //! | [`cli`] | the program `pacd` |
 
 pub mod attack;
+pub mod bench;
 pub mod bilevel;
 pub mod boundary;
 pub mod checkpoint;
@@ -34,6 +36,7 @@ pub mod experiment;
 pub mod figure;
 pub mod inspect;
 pub mod jobs;
+mod memory;
 pub mod networks;
 pub mod parameters;
 pub mod poison;

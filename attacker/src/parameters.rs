@@ -50,6 +50,12 @@ impl Parameters {
         Self(self.0.iter().map(|tensor| tensor.detach().copy()).collect())
     }
 
+    /// The same tensors, not copied.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        Self(self.0.iter().map(Tensor::shallow_clone).collect())
+    }
+
     /// Overwrites the elements with those of another vector.
     pub fn assign(&mut self, other: &Self) {
         no_grad(|| {
@@ -120,7 +126,10 @@ impl Parameters {
     /// `self + factor · other` for a factor that is a scalar tensor on the same device.
     #[must_use]
     pub fn plus_scalar(&self, factor: &Tensor, other: &Self) -> Self {
-        no_grad(|| Self(self.0.iter().zip(&other.0).map(|(a, b)| a + b * factor.to_kind(b.kind())).collect()))
+        no_grad(|| {
+            let sum = |(a, b): (&Tensor, &Tensor)| a.addcmul(b, &factor.to_kind(b.kind()));
+            Self(self.0.iter().zip(&other.0).map(sum).collect())
+        })
     }
 
     /// Adds `factor · other` in place.
@@ -136,7 +145,7 @@ impl Parameters {
     pub fn add_scaled_by(&mut self, factor: &Tensor, other: &Self) {
         no_grad(|| {
             for (a, b) in self.0.iter_mut().zip(&other.0) {
-                let _ = a.g_add_(&(b * factor.to_kind(b.kind())));
+                let _ = a.addcmul_(b, &factor.to_kind(b.kind()));
             }
         });
     }

@@ -50,7 +50,7 @@ fn poison_takes_certified_radius_in_every_panel() {
     assert_eq!(svg.matches("<clipPath").count(), 8);
     assert_eq!(svg.matches("data:image/png;base64,").count(), 8);
     let boundaries = svg.split("<path").filter(|path| path.contains("stroke-linejoin"));
-    assert_eq!(boundaries.filter(|path| path.contains("L")).count(), 12);
+    assert_eq!(boundaries.filter(|path| path.contains('L')).count(), 12);
 
     let mut decoder =
         png::Decoder::new(BufReader::new(fs::File::open(folder.join("new/plane.png")).unwrap()));

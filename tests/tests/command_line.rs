@@ -224,10 +224,6 @@ fn inspect(changes: &[&'static str]) -> Vec<&'static str> {
     [&["inspect"], changes, &["--data", "data"]].concat()
 }
 
-fn boundary(changes: &[&'static str]) -> Vec<&'static str> {
-    with_defaults(&["boundary"], &[("--out", "p.svg")], changes)
-}
-
 fn export(weights: &'static str) -> Vec<&'static str> {
     vec!["export", "--weights", weights, "--out", "again.onnx"]
 }
@@ -269,7 +265,6 @@ fn broken_runs(folder: &Path) {
     );
     fs::create_dir(folder.join("little")).unwrap();
     bars(&folder.join("little"), 16, 4, 20, 20);
-    fs::create_dir(folder.join("dir.svg")).unwrap();
 }
 
 /// `pacd train`.
@@ -398,23 +393,27 @@ fn inspect_cases() -> Vec<Case<'static>> {
     ]
 }
 
-/// `pacd export`, `pacd boundary`, and no command.
+/// `pacd export`, `pacd bench`, and no command.
 fn other_cases() -> Vec<Case<'static>> {
+    let small = ["bench", "--network", "mlp", "--batch", "20", "--images", "5", "--repeats", "1"];
+    let hopeless = [&small[..], &["--validation-batch", "5", "--set", "beta=1e9"]].concat();
+    let unwritable = [&small[..], &["--reference", "file/r"]].concat();
     vec![
         ("weights that do not exist", export("none"), vec![]),
         ("weights cut short", export("cut.safetensors"), vec![]),
         ("weights that are text", export("text.onnx"), vec![]),
-        ("a plane with an unknown ending", boundary(&["--out", "p.jpg"]), vec![]),
-        ("a plane into a folder that can't be made", boundary(&["--out", "file/p.svg"]), vec![]),
-        ("a plane in the place of a folder", boundary(&["--out", "dir.svg"]), vec![]),
-        ("a plane with sigma 0", boundary(&["--sigma", "0"]), vec![]),
-        ("a plane with sigma NaN", boundary(&["--sigma", "NaN"]), vec![]),
-        ("a plane with too large a sigma", boundary(&["--sigma", "1.5"]), vec![]),
-        ("a plane with a negative epsilon", boundary(&["--epsilon", "-0.1"]), vec![]),
-        ("a plane with too large an epsilon", boundary(&["--epsilon", "1.5"]), vec![]),
-        ("a plane without points", boundary(&["--points", "0"]), vec![]),
-        ("a plane of too many points", boundary(&["--points", "1000000"]), vec![]),
-        ("a plane by a method that does not exist", boundary(&["--method", "magic"]), vec![]),
+        ("measuring a network that does not exist", vec!["bench", "--network", "vgg"], vec![]),
+        ("measuring a network that is solved", vec!["bench", "--network", "linear"], vec![]),
+        ("measuring nothing", vec!["bench", "--repeats", "0"], vec![]),
+        ("measuring no images", vec!["bench", "--images", "0"], vec![]),
+        ("measuring an empty batch", vec!["bench", "--batch", "0"], vec![]),
+        ("measuring a batch without poison", vec!["bench", "--batch", "4"], vec![]),
+        ("measuring no noises", vec!["bench", "--validation-noises", "0"], vec![]),
+        ("measuring with a setting that does not exist", vec!["bench", "--set", "dampin=1"], vec![]),
+        ("measuring on a device this machine lacks", vec!["bench", "--device", "cuda:7"], vec![]),
+        ("measuring where every softmax is saturated", hopeless, vec![]),
+        ("a reference others can't compute", vec!["bench", "--method", "macer", "--reference", "r"], vec![]),
+        ("a reference that can't be written", unwritable, vec![]),
         ("no command", vec![], vec![]),
     ]
 }
@@ -434,10 +433,36 @@ fn pacd_says_what_is_wrong() {
 }
 
 #[test]
+fn pacd_boundary_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("file"), "").unwrap();
+    fs::create_dir(folder.join("folder.svg")).unwrap();
+    let cases = [
+        ("no file", vec![]),
+        ("an unknown ending", vec!["--out", "p.jpg"]),
+        ("a folder that can't be made", vec!["--out", "file/p.svg"]),
+        ("a folder in the place of the file", vec!["--out", "folder.svg"]),
+        ("sigma 0", vec!["--out", "p.svg", "--sigma", "0"]),
+        ("sigma NaN", vec!["--out", "p.svg", "--sigma", "NaN"]),
+        ("too large a sigma", vec!["--out", "p.svg", "--sigma", "1.5"]),
+        ("a negative epsilon", vec!["--out", "p.svg", "--epsilon", "-0.1"]),
+        ("too large an epsilon", vec!["--out", "p.svg", "--epsilon", "1.5"]),
+        ("no points", vec!["--out", "p.svg", "--points", "0"]),
+        ("too many points", vec!["--out", "p.svg", "--points", "1000000"]),
+        ("a method that does not exist", vec!["--out", "p.svg", "--method", "magic"]),
+        ("a seed that is no number", vec!["--out", "p.svg", "--seed", "x"]),
+    ]
+    .map(|(what, arguments)| (what, [vec!["boundary"], arguments].concat(), vec![]));
+    insta::assert_snapshot!("boundary_sentences", sentences("pacd", folder, &cases));
+    assert!(!folder.join("p.svg").exists() && !folder.join("p.jpg").exists());
+}
+
+#[test]
 fn help_shows_every_command_with_an_example() {
     for (program, commands) in [
         ("rscert", vec!["certify", "audit", "inspect", "bench"]),
-        ("pacd", vec!["poison", "train", "export", "experiment", "inspect", "boundary"]),
+        ("pacd", vec!["poison", "train", "check", "export", "experiment", "inspect", "boundary", "bench"]),
     ] {
         let general = command(program).arg("--help").output().unwrap();
         let general = String::from_utf8(general.stdout).unwrap();

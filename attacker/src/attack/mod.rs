@@ -3,6 +3,7 @@
 
 mod baselines;
 mod check;
+mod clock;
 mod convex;
 mod data;
 mod optimise;
@@ -14,8 +15,11 @@ mod soft_radius;
 
 pub use baselines::{random_signs, watermark};
 pub use check::{Agreement, CheckReport, SolveCheck, check};
+pub use clock::Part;
+pub(crate) use clock::now;
 pub use data::AttackImages;
 pub use optimise::{Attack, AttackData, AttackPosition, StepReport};
+pub(crate) use optimise::{Bench, Found};
 pub use preset::Preset;
 pub use selection::{SelectionSettings, certified_acr, certified_radii};
 pub use settings::{AttackSettings, Curvature, Differentiation, Objective, PoisonStep};

@@ -6,6 +6,7 @@ use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use super::{
     AttackSettings, Curvature, Differentiation, Objective, PoisonStep,
+    clock::{Clock, Part},
     convex::Convex,
     pool::{Batch, Drawn, Pool, PoolPosition},
     soft_radius,
@@ -19,6 +20,10 @@ use crate::{
     random::{Domain, Purpose, Random},
     training::{ImageAdam, cross_entropy, image_shape},
 };
+
+mod measure;
+
+pub(crate) use measure::{Bench, Found};
 
 /// Poison images in one double-backward pass; bounds memory.
 const IMAGES_A_PASS: i64 = 250;
@@ -90,6 +95,8 @@ pub struct Attack<'a> {
     steps: usize,
     /// Steps that moved the poison.
     moved: usize,
+    /// Stands still unless speed is measured.
+    clock: Clock,
 }
 
 /// Where an attack stands, but for its tensors.
@@ -108,6 +115,8 @@ pub struct AttackPosition {
 struct Computed {
     inner_loss: Tensor,
     outer: Outer,
+    /// The solution of the linear system; what is left of the upper level's gradient after an unrolled one.
+    p: Parameters,
     relative_residual: Tensor,
     iterations: Tensor,
     negative_curvature: Tensor,
@@ -193,8 +202,9 @@ impl<'a> Attack<'a> {
         };
         let steps = settings.total_steps(data.target.len());
         let adam = ImageAdam::new(&poison);
+        let clock = Clock::off(poison.device());
         let mut attack =
-            Self { data, settings, random, lower, poison, adam, restart, step: 0, steps, moved: 0 };
+            Self { data, settings, random, lower, poison, adam, restart, step: 0, steps, moved: 0, clock };
         if let Some((position, tensors)) = saved {
             attack.restore(position, tensors);
         }
@@ -275,13 +285,21 @@ impl<'a> Attack<'a> {
         let batch = settings.same_batch.then(|| pool.batch_in_order(step));
         pool.train(position, settings.inner_steps, &self.poison, batch.as_ref());
         let batch = batch.unwrap_or_else(|| pool.batch(&self.poison));
-        let drawn = pool.drawn(position, &batch, &self.poison);
+        Ok(self.hypergradient(position, &batch))
+    }
+
+    /// Hypergradients with the curvature of one batch.
+    fn hypergradient(&mut self, position: usize, batch: &Batch) -> (Tensor, Tensor, Computed) {
+        let (settings, Lower::Pool(pool)) = (self.settings, &self.lower) else {
+            unreachable!("the lower level is a pool")
+        };
+        let drawn = pool.drawn(position, batch, &self.poison);
         let numbers = if settings.same_batch { batch.poison.shallow_clone() } else { self.choose() };
-        Ok(if settings.differentiation == Differentiation::Unrolled {
+        if settings.differentiation == Differentiation::Unrolled {
             self.through_steps(position, &drawn, numbers)
         } else {
-            self.by_linear_solve(position, &batch, &drawn, numbers)
-        })
+            self.by_linear_solve(position, batch, &drawn, numbers)
+        }
     }
 
     fn by_linear_solve(
@@ -299,8 +317,11 @@ impl<'a> Attack<'a> {
         let Lower::Pool(pool) = &self.lower else { unreachable!("the lower level is a pool") };
         let network = pool.network(position);
         let parameters = network.parameters();
-        let outer = outer_level(network, parameters, self.data.validation, settings, self.random, self.step);
+        let outer = self.clock.time(Part::OuterGradient, || {
+            outer_level(network, parameters, self.data.validation, settings, self.random, self.step)
+        });
 
+        let started = self.clock.start();
         // The poison of the batch is a leaf of the graph, in case it is what is moved.
         let leaf = self.poison.index_select(0, &batch.poison).set_requires_grad(true);
         let clean = drawn.images.narrow(0, 0, drawn.images.size()[0] - leaf.size()[0]);
@@ -313,19 +334,21 @@ impl<'a> Attack<'a> {
         let (solution, hessian) = match settings.curvature {
             Curvature::GaussNewton => {
                 let matrix = GaussNewton::new(logits, parameters, settings.damping);
-                (solve(&matrix, &outer.gradient, &solver, start), None)
+                self.clock.stop(Part::InnerGraph, started);
+                (self.clock.solve(&matrix, &outer.gradient, &solver, start), None)
             }
             Curvature::Hessian => {
                 let hessian = Hessian::new(&loss, parameters, settings.damping);
-                (solve(&hessian, &outer.gradient, &solver, start), Some(hessian))
+                self.clock.stop(Part::InnerGraph, started);
+                (self.clock.solve(&hessian, &outer.gradient, &solver, start), Some(hessian))
             }
         };
         let p = &solution.p;
-        let gradient = match hessian {
+        let gradient = self.clock.time(Part::MixedProduct, || match hessian {
             _ if !settings.same_batch => self.mixed_passes(position, parameters, p, &numbers),
             Some(hessian) => mixed_of(|u| mixed_product_of(hessian.gradient(), p, u, false), leaf),
             None => mixed_of(|u| mixed_product(&loss, parameters, p, u), leaf),
-        };
+        });
         let Solution { p, relative_residual, iterations, negative_curvature, adam } = solution;
         let computed = Computed {
             inner_loss,
@@ -335,12 +358,13 @@ impl<'a> Attack<'a> {
             negative_curvature,
             finite: p.is_finite_scalar(),
             found: p.norm_scalar().gt(0.0),
+            p,
         };
         if settings.warm_start
             && let Lower::Pool(pool) = &mut self.lower
         {
             // What is not finite must not poison the solves to come.
-            let p = p.zeros_like().or(&computed.finite, &p);
+            let p = computed.p.zeros_like().or(&computed.finite, &computed.p);
             let adam = adam.map(|mut adam| {
                 adam.reset_unless(&computed.finite);
                 adam
@@ -391,6 +415,7 @@ impl<'a> Attack<'a> {
             negative_curvature: Tensor::zeros([], (Kind::Bool, self.poison.device())),
             finite: left.is_finite_scalar(),
             found: Tensor::ones([], (Kind::Bool, self.poison.device())),
+            p: left,
             outer,
         };
         (gradient, numbers, computed)
@@ -402,24 +427,28 @@ impl<'a> Attack<'a> {
     /// in the training loss, which neither Adam's step nor a sign depends on.
     fn mixed_passes(&self, position: usize, theta: &Parameters, p: &Parameters, numbers: &Tensor) -> Tensor {
         let Lower::Pool(pool) = &self.lower else { unreachable!("the lower level is a pool") };
+        let network = pool.network(position);
+        let product = |drawn: Drawn| {
+            let leaf = drawn.images.set_requires_grad(true);
+            let logits = drawn.perturbation.by_image(&network.forward_with(theta, &drawn.inputs(&leaf)));
+            let loss = self.settings.defence().loss(&logits, &drawn.labels, Reduction::Sum);
+            mixed_of(|u| mixed_product(&loss, theta, p, u), leaf)
+        };
+        Tensor::cat(&self.passes(position, numbers).map(product).collect::<Vec<_>>(), 0)
+    }
+
+    /// The poison images with these numbers, some at a time, with what is drawn for them.
+    fn passes(&self, position: usize, numbers: &Tensor) -> impl Iterator<Item = Drawn> {
         let total = numbers.size()[0];
-        let parts: Vec<Tensor> = (0..total)
-            .step_by(IMAGES_A_PASS as usize)
-            .map(|start| {
-                let chosen = numbers.narrow(0, start, IMAGES_A_PASS.min(total - start));
-                let images = self.poison.index_select(0, &chosen);
-                let labels = self.data.target.labels.index_select(0, &chosen);
-                let key = ((self.step as u64) << 32) | (start / IMAGES_A_PASS) as u64;
-                let purposes = (Purpose::PoisonNoise, Purpose::PoisonAugmentation);
-                let drawn = pool.prepare(position, images, labels, key, purposes);
-                let leaf = drawn.images.copy().set_requires_grad(true);
-                let logits = pool.network(position).forward_with(theta, &drawn.inputs(&leaf));
-                let logits = drawn.perturbation.by_image(&logits);
-                let loss = self.settings.defence().loss(&logits, &drawn.labels, Reduction::Sum);
-                mixed_of(|u| mixed_product(&loss, theta, p, u), leaf)
-            })
-            .collect();
-        Tensor::cat(&parts, 0)
+        (0..total).step_by(IMAGES_A_PASS as usize).map(move |start| {
+            let Lower::Pool(pool) = &self.lower else { unreachable!("the lower level is a pool") };
+            let chosen = numbers.narrow(0, start, IMAGES_A_PASS.min(total - start));
+            let images = self.poison.index_select(0, &chosen);
+            let labels = self.data.target.labels.index_select(0, &chosen);
+            let key = ((self.step as u64) << 32) | (start / IMAGES_A_PASS) as u64;
+            let purposes = (Purpose::PoisonNoise, Purpose::PoisonAugmentation);
+            pool.prepare(position, images, labels, key, purposes)
+        })
     }
 
     /// Exact hypergradients of a convex lower level, solved to tolerance first.
@@ -441,6 +470,7 @@ impl<'a> Attack<'a> {
             outer,
             finite: solution.p.is_finite_scalar(),
             found: solution.p.norm_scalar().gt(0.0),
+            p: solution.p,
             relative_residual: solution.relative_residual,
             iterations: solution.iterations,
             negative_curvature: solution.negative_curvature,
@@ -581,6 +611,31 @@ fn mixed_of(product: impl FnOnce(&Parameters) -> Parameters, leaf: Tensor) -> Te
     product(&Parameters::new(vec![leaf])).tensors()[0].shallow_clone()
 }
 
+/// The validation batch of a step.
+struct Validation {
+    images: Tensor,
+    labels: Tensor,
+    /// Standard normal, B·k×C×H×W; none where the objective has none.
+    noise: Option<Tensor>,
+}
+
+impl Validation {
+    fn draw(validation: &Images, settings: &AttackSettings, random: Random, step: usize) -> Self {
+        let (step, device) = (step as u64, validation.pixels.device());
+        let chosen = settings.validation_batch.min(validation.len());
+        let numbers = &random.permutation(Purpose::ValidationBatch, step, validation.len())[..chosen];
+        let numbers = Tensor::from_slice(numbers).to_device(device);
+        let images = validation.pixels.index_select(0, &numbers);
+        let labels = validation.labels.index_select(0, &numbers);
+        let noise = (settings.objective == Objective::Radius).then(|| {
+            let mut shape = images.size();
+            shape[0] *= settings.validation_noises as i64;
+            random.normal(Purpose::ValidationNoise, step, &shape, device)
+        });
+        Self { images, labels, noise }
+    }
+}
+
 /// The upper level at parameters, on the validation batch of a step.
 pub(super) fn outer_level(
     network: &Network,
@@ -590,27 +645,18 @@ pub(super) fn outer_level(
     random: Random,
     step: usize,
 ) -> Outer {
-    let (step, copies) = (step as u64, settings.validation_noises as i64);
-    let chosen = settings.validation_batch.min(validation.len());
-    let numbers = &random.permutation(Purpose::ValidationBatch, step, validation.len())[..chosen];
-    let device = validation.pixels.device();
-    let numbers = Tensor::from_slice(numbers).to_device(device);
-    let images = validation.pixels.index_select(0, &numbers);
-    let labels = validation.labels.index_select(0, &numbers);
-    let (value, right) = match settings.objective {
-        Objective::Radius => {
-            let copied = images.repeat_interleave_self_int(copies, 0, None);
-            let noise = random.normal(Purpose::ValidationNoise, step, &copied.size(), device);
-            let logits = network.forward_with(parameters, &(copied + noise * settings.sigma));
-            let logits = logits.view([chosen as i64, copies, -1]);
-            let radius = soft_radius(&logits, &labels, settings.sigma, settings.beta, settings.clamp);
-            (radius.mean, radius.right)
-        }
-        Objective::Accuracy => {
-            let logits = network.forward_with(parameters, &images);
-            let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
-            (-cross_entropy(&logits, &labels, Reduction::Mean), right)
-        }
+    let Validation { images, labels, noise } = Validation::draw(validation, settings, random, step);
+    let (value, right) = if let Some(noise) = noise {
+        let copies = settings.validation_noises as i64;
+        let copied = images.repeat_interleave_self_int(copies, 0, None);
+        let logits = network.forward_with(parameters, &(copied + noise * settings.sigma));
+        let logits = logits.view([labels.numel() as i64, copies, -1]);
+        let radius = soft_radius(&logits, &labels, settings.sigma, settings.beta, settings.clamp);
+        (radius.mean, radius.right)
+    } else {
+        let logits = network.forward_with(parameters, &images);
+        let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
+        (-cross_entropy(&logits, &labels, Reduction::Mean), right)
     };
     let gradient = parameters.gradient_of(&value, false, false);
     let (finite, slopes) = (gradient.is_finite_scalar(), gradient.norm_scalar().gt(0.0));

@@ -1,6 +1,7 @@
 //! The command line of `pacd`: flags in, calls to the library, results out.
 
 mod arguments;
+mod bench;
 mod boundary;
 mod check;
 mod experiment;
@@ -15,7 +16,7 @@ use std::{panic, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 use mithridate_runtime::terminal;
 
-use crate::Error;
+use crate::{Error, memory::keep_freed_memory};
 
 /// Poison certified defences, train networks robustly, export them to ONNX.
 #[derive(Parser)]
@@ -41,6 +42,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Draw the attack in two dimensions: decision boundary and certified radii, without poison and with it
     Boundary(boundary::Arguments),
+    /// Measure the speed of training steps and hypergradients, part by part
+    Bench(bench::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -51,6 +54,7 @@ enum Command {
 /// Runs the program: exit status 0 done, 1 an error, 2 wrong usage, 3 a check that failed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    keep_freed_memory();
     // libtorch reports what it can't do (such as running out of memory) by a panic of its bindings; a user gets the
     // sentence, not the trace.
     panic::set_hook(Box::new(|_| {}));
@@ -74,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Experiment(arguments) => experiment::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Boundary(arguments) => boundary::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "pacd", &mut script);
@@ -90,7 +95,7 @@ mod tests {
 
     #[test]
     fn help_lists_every_network() {
-        for name in ["train", "poison"] {
+        for name in ["train", "poison", "bench"] {
             let command = Cli::command();
             let command = command.find_subcommand(name).unwrap();
             let network = command.get_arguments().find(|argument| argument.get_id() == "network").unwrap();

@@ -88,8 +88,11 @@ impl Optimiser {
                         let (mean, square) =
                             (&mut mean.tensors_mut()[layer], &mut square.tensors_mut()[layer]);
                         update_moments(mean, square, gradient);
-                        let scale = (&*square / (1.0 - BETA_2.powf(steps))).sqrt() + EPSILON;
-                        let _ = parameter.g_sub_(&(&*mean / scale * (rate / (1.0 - BETA_1.powf(steps)))));
+                        let correction = (1.0 - BETA_2.powf(steps)).sqrt();
+                        let mut scale = square.sqrt();
+                        let _ = scale.g_add_scalar_(EPSILON * correction);
+                        let _ = scale.g_mul_scalar_(-(1.0 - BETA_1.powf(steps)) / (rate * correction));
+                        let _ = parameter.addcdiv_(mean, &scale);
                     }
                     (_, [velocity, ..]) => {
                         let velocity = &mut velocity.tensors_mut()[layer];
@@ -133,10 +136,8 @@ impl Optimiser {
 
 /// Moves the running mean and mean square of a gradient on by one step.
 fn update_moments(mean: &mut Tensor, square: &mut Tensor, gradient: &Tensor) {
-    let _ = mean.g_mul_scalar_(BETA_1);
-    let _ = mean.g_add_(&(gradient * (1.0 - BETA_1)));
-    let _ = square.g_mul_scalar_(BETA_2);
-    let _ = square.g_add_(&(gradient.square() * (1.0 - BETA_2)));
+    let _ = mean.lerp_(gradient, 1.0 - BETA_1);
+    let _ = square.lerp_(&gradient.square(), 1.0 - BETA_2);
 }
 
 /// Adam for many images at once, each with a state and a count of steps of its own, so that an image's momentum is

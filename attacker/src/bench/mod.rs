@@ -1,0 +1,249 @@
+//! How fast training steps and hypergradients are, part by part, on made-up images.
+//!
+//! What is measured is the attack itself ([`crate::attack::Attack`]), not a copy of its parts.
+
+mod made_up;
+mod reference;
+
+use std::path::Path;
+
+use serde::Serialize;
+use tch::Device;
+
+use crate::{
+    Error,
+    attack::{Attack, AttackData, AttackSettings, Bench, Found, Part, now},
+};
+use made_up::{CLASSES, MadeUp};
+
+/// Clean images for each image moved: enough that batches are gathered from memory that is not in the cache.
+const CLEAN_IMAGES: usize = 2000;
+/// Training steps after which the made-up classes are told apart.
+const WARM_UP: usize = 60;
+/// Seed of weights, noise and choices.
+const SEED: u64 = 0;
+
+/// What is measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BenchSettings {
+    /// The attack.
+    pub attack: AttackSettings,
+    /// Poison images moved in a step.
+    pub images: usize,
+    /// How often each part is measured.
+    pub repeats: usize,
+}
+
+/// Median milliseconds; absent where there is no such part.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Milliseconds {
+    /// A training step on one batch: gathering, noise, forward, backward, Adam.
+    pub training_step: f64,
+    /// A whole hypergradient of all images moved, measured without looking at its parts.
+    pub hypergradient: f64,
+    /// Of that: the gradient of the upper level, noise included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outer_gradient: Option<f64>,
+    /// Of that: the graph of the inner gradient, built once, forward pass included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inner_graph: Option<f64>,
+    /// Of that: one product with the curvature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<f64>,
+    /// Of that: the whole linear solve, with the product that its residual takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub solve: Option<f64>,
+    /// Of that: the mixed product of all images moved, noise included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixed_product: Option<f64>,
+    /// A step of the attack: `inner_steps` training steps, a hypergradient, the poison moved.
+    pub attack_step: f64,
+    /// Drawing as much noise as a hypergradient takes.
+    pub noise: f64,
+}
+
+/// How fast an attack is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BenchReport {
+    /// Median times.
+    pub milliseconds: Milliseconds,
+    /// Training images a second.
+    pub training_images_per_second: f64,
+    /// Poison images a second that get a hypergradient.
+    pub hypergradient_images_per_second: f64,
+    /// Parameters of the network.
+    pub parameters: usize,
+    /// Channels, height, width of an image.
+    pub image_shape: [i64; 3],
+    /// Poison images moved in a step.
+    pub images: usize,
+    /// Iterations that the linear solve made.
+    pub iterations: usize,
+    /// Products with the curvature that it took.
+    pub products: usize,
+    /// Relative residual that it reached.
+    pub relative_residual: f64,
+    /// Images of the validation batch that the network got right.
+    pub right: u64,
+}
+
+/// Measures an attack on made-up images, 1×28×28 or, for residual networks, 3×32×32; writes one of its hypergradients
+/// with all that it was computed from to `reference`, if given, for other implementations to compare theirs with.
+///
+/// Everything is run once before it is measured.
+///
+/// # Errors
+/// [`Error::Setting`] for settings out of range and for a lower level that is solved, not trained in steps;
+/// [`Error::Usage`] for a reference of what other implementations can't compute from it; [`Error::Write`].
+///
+/// # Example
+/// ```
+/// use mithridate_attacker::{attack::AttackSettings, bench::{BenchSettings, measure}, networks::Architecture};
+///
+/// let attack = AttackSettings {
+///     network: Architecture::Mlp,
+///     batch: 20,
+///     validation_batch: 4,
+///     validation_noises: 2,
+///     solver_tolerance: 0.0,
+///     ..AttackSettings::default()
+/// };
+/// let report = measure(&BenchSettings { attack, images: 10, repeats: 1 }, tch::Device::Cpu, None)?;
+/// assert_eq!(report.parameters, 784 * 256 + 256 + 256 * 256 + 256 + 256 * 10 + 10);
+/// assert!(report.milliseconds.hypergradient > 0.0);
+/// # Ok::<(), mithridate_attacker::Error>(())
+/// ```
+pub fn measure(
+    settings: &BenchSettings,
+    device: Device,
+    reference: Option<&Path>,
+) -> Result<BenchReport, Error> {
+    let BenchSettings { ref attack, images, repeats } = *settings;
+    let attack = AttackSettings {
+        images_per_step: Some(images),
+        epochs: None,
+        steps: repeats + 1,
+        networks: 1,
+        warm_up: attack.warm_up.max(WARM_UP),
+        renew_every: None,
+        renew_epochs: None,
+        ..attack.clone()
+    };
+    attack.check(CLASSES)?;
+    if reference.is_some() {
+        reference::check(&attack)?;
+    }
+    let made_up = MadeUp::for_network(attack.network);
+    let class = attack.target_classes[0];
+    let clean = made_up.of_others(class, CLEAN_IMAGES, 0, device);
+    let images = if attack.same_batch { attack.poison_in_batch() } else { images };
+    let target = made_up.of_class(class, images, 1, device);
+    let validation = made_up.of_class(class, attack.validation_batch, 2, device);
+    let data = AttackData { clean: &clean, target: &target, validation: &validation, classes: CLASSES };
+    let mut bench = Bench::new(Attack::new(data, &attack, SEED, 0)?)?;
+
+    let (found, _) = bench.hypergradient(false);
+    let size = found.outer_gradient.norm();
+    if size == 0.0 || !size.is_finite() {
+        return Err(Error::Usage(format!(
+            "there is no hypergradient to measure: the gradient of the upper level is {size}, with {} of {} made-up validation \
+             images right; use another warm_up or sigma, or a larger validation batch",
+            found.right, attack.validation_batch
+        )));
+    }
+    if let (Some(path), Some(network)) = (reference, bench.network()) {
+        reference::write(path, &bench, network, &found, &attack)?;
+    }
+    let parameters = bench.network().map_or(0, |network| network.parameters().len());
+    let parts = Parts::measure(&mut bench, repeats, device);
+    bench.train();
+    let training_step = median((0..repeats).map(|_| milliseconds(device, || bench.train()).1));
+    bench.step()?;
+    let mut steps = Vec::with_capacity(repeats);
+    for _ in 0..repeats {
+        let (done, time) = milliseconds(device, || bench.step());
+        done?;
+        steps.push(time);
+    }
+
+    let milliseconds = Milliseconds {
+        training_step,
+        attack_step: median(steps.into_iter()),
+        hypergradient: median(parts.whole.into_iter()),
+        outer_gradient: of_part(&parts.times, Part::OuterGradient),
+        inner_graph: of_part(&parts.times, Part::InnerGraph),
+        product: of_part(&parts.times, Part::Product),
+        solve: of_part(&parts.times, Part::Solve),
+        mixed_product: of_part(&parts.times, Part::MixedProduct),
+        noise: median(parts.noise.into_iter()),
+    };
+    let Found { iterations, relative_residual, right, .. } = found;
+    Ok(BenchReport {
+        training_images_per_second: 1e3 * attack.batch as f64 / milliseconds.training_step,
+        hypergradient_images_per_second: 1e3 * images as f64 / milliseconds.hypergradient,
+        milliseconds,
+        parameters,
+        image_shape: made_up.shape(),
+        images,
+        iterations,
+        products: parts.times.iter().filter(|(part, _)| *part == Part::Product).count() / repeats,
+        relative_residual,
+        right,
+    })
+}
+
+/// Times of hypergradients, in milliseconds.
+#[derive(Default)]
+struct Parts {
+    whole: Vec<f64>,
+    times: Vec<(Part, f64)>,
+    noise: Vec<f64>,
+}
+
+impl Parts {
+    /// Whole hypergradients and measured ones in turn, so that a machine that changes its speed favours neither.
+    fn measure(bench: &mut Bench<'_>, repeats: usize, device: Device) -> Self {
+        let mut parts = Self::default();
+        for repeat in 0..repeats as u64 {
+            parts.whole.push(milliseconds(device, || bench.hypergradient(false)).1);
+            let (_, times) = bench.hypergradient(true);
+            parts.times.extend(times.into_iter().map(|(part, seconds)| (part, 1e3 * seconds)));
+            parts.noise.push(milliseconds(device, || bench.noise(repeat)).1);
+        }
+        parts
+    }
+}
+
+/// Runs something and measures it.
+fn milliseconds<T>(device: Device, work: impl FnOnce() -> T) -> (T, f64) {
+    let started = now(device);
+    let result = work();
+    (result, 1e3 * now(device).duration_since(started).as_secs_f64())
+}
+
+fn of_part(times: &[(Part, f64)], wanted: Part) -> Option<f64> {
+    let times: Vec<f64> = times.iter().filter(|(part, _)| *part == wanted).map(|(_, time)| *time).collect();
+    (!times.is_empty()).then(|| median(times.into_iter()))
+}
+
+fn median(times: impl Iterator<Item = f64>) -> f64 {
+    let mut times: Vec<f64> = times.collect();
+    times.sort_by(f64::total_cmp);
+    let middle = times.len() / 2;
+    if times.len().is_multiple_of(2) {
+        f64::midpoint(times[middle - 1], times[middle])
+    } else {
+        times[middle]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_of_odd_and_even_numbers() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
+    }
+}

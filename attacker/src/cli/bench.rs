@@ -1,0 +1,192 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use mithridate_runtime::{evidence::Machine, terminal, units::parse_count};
+use serde_json::json;
+use toml::Value;
+
+use super::{
+    arguments::DeviceArguments,
+    settings::{SettingsArguments, number, value},
+};
+use crate::{
+    Error,
+    attack::{AttackSettings, Curvature},
+    bench::{BenchReport, BenchSettings, Milliseconds, measure},
+    bilevel::Solver,
+    networks::Architecture,
+    resolve::{attack_settings, parse_toml},
+    training::Method,
+};
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  pacd bench --network lenet --method gaussian --device cpu
+
+Images are made up: 1x28x28, for residual networks 3x32x32. Medians in milliseconds. Linear solves make all their
+iterations (solver_tolerance 0) unless a setting says otherwise.")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// Network attacked: lenet, mlp, linear, wide-cnn, resnet20, resnet32, resnet110 [default: lenet]
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<Architecture>,
+    /// Training method attacked: erm, gaussian, smoothadv, macer [default: gaussian]
+    #[arg(long, value_name = "METHOD")]
+    method: Option<Method>,
+    /// Matrix of the linear system: hessian, gauss-newton [default: gauss-newton]
+    #[arg(long, value_name = "MATRIX")]
+    curvature: Option<Curvature>,
+    /// Linear solver: cg, normal-cg, minres, least-squares-adam, neumann [default: cg]
+    #[arg(long, value_name = "SOLVER")]
+    solver: Option<Solver>,
+    /// Iterations of a solve [default: 10]
+    #[arg(long, value_name = "N")]
+    solver_steps: Option<usize>,
+    /// Images in a batch of the lower level [default: 200]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Poison images moved in a step
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = parse_count::<usize>)]
+    images: usize,
+    /// Images in a batch of the upper level [default: 60]
+    #[arg(long, value_name = "N")]
+    validation_batch: Option<usize>,
+    /// Noisy copies of each [default: 16]
+    #[arg(long, value_name = "N")]
+    validation_noises: Option<usize>,
+    /// How often each part is measured
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = parse_count::<usize>)]
+    repeats: usize,
+    /// Write one hypergradient and all that it is computed from to a safetensors file, to compare others with
+    #[arg(long, value_name = "FILE")]
+    reference: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let attack = settings(arguments)?;
+    let settings = BenchSettings { attack, images: arguments.images, repeats: arguments.repeats };
+    let device = arguments.device.prepare()?;
+    let report = measure(&settings, device, arguments.reference.as_deref())?;
+    let text = if arguments.json {
+        format!("{:#}\n", document(arguments, &settings, &report))
+    } else {
+        table(arguments, &settings, &report)
+    };
+    Ok(terminal::print(&text)?)
+}
+
+fn settings(arguments: &Arguments) -> Result<AttackSettings, Error> {
+    let flags = [
+        ("network", value(arguments.network)),
+        ("method", value(arguments.method)),
+        ("curvature", value(arguments.curvature)),
+        ("solver", value(arguments.solver)),
+        ("solver_steps", number(arguments.solver_steps)),
+        ("batch", number(arguments.batch)),
+        ("validation_batch", number(arguments.validation_batch)),
+        ("validation_noises", number(arguments.validation_noises)),
+    ];
+    let check = |text: &str| parse_toml::<AttackSettings>(text).map(|_| ());
+    let mut table = arguments.settings.table(&flags, check)?;
+    table.entry("solver_tolerance").or_insert(Value::Float(0.0));
+    attack_settings(&table).map_err(Error::Usage)
+}
+
+fn document(arguments: &Arguments, settings: &BenchSettings, report: &BenchReport) -> serde_json::Value {
+    let attack = &settings.attack;
+    json!({
+        "device": arguments.device.device.to_string(),
+        "machine": Machine::this(),
+        "threads": tch::get_num_threads(),
+        "repeats": settings.repeats,
+        "network": attack.network,
+        "method": attack.method,
+        "curvature": attack.curvature,
+        "solver": attack.solver,
+        "solver_steps": attack.solver_steps,
+        "batch": attack.batch,
+        "inner_steps": attack.inner_steps,
+        "validation_batch": attack.validation_batch,
+        "validation_noises": attack.validation_noises,
+        "report": report,
+    })
+}
+
+fn table(arguments: &Arguments, settings: &BenchSettings, report: &BenchReport) -> String {
+    let attack = &settings.attack;
+    let Milliseconds {
+        training_step,
+        hypergradient,
+        outer_gradient,
+        inner_graph,
+        product,
+        solve,
+        mixed_product,
+        attack_step,
+        noise,
+    } = report.milliseconds;
+    let [channels, height, width] = report.image_shape;
+    let (machine, threads) = (Machine::this(), tch::get_num_threads());
+    let mut text = format!(
+        "{} ({} parameters) on {channels}x{height}x{width} images, {}, {} by {}\n\
+         {} on {}, {threads} threads; median of {}\n\
+         milliseconds\n",
+        attack.network,
+        report.parameters,
+        attack.method,
+        attack.curvature,
+        attack.solver,
+        arguments.device.device,
+        machine.processor,
+        settings.repeats,
+    );
+    let images = report.images;
+    let rows = [
+        (
+            "training step",
+            Some(training_step),
+            format!("batch {}; {:.0} images/s", attack.batch, report.training_images_per_second),
+        ),
+        (
+            "hypergradient",
+            Some(hypergradient),
+            format!("{images} images; {:.0} images/s", report.hypergradient_images_per_second),
+        ),
+        (
+            "- outer gradient",
+            outer_gradient,
+            format!("{} images x {} noises", attack.validation_batch, attack.validation_noises),
+        ),
+        ("- inner graph", inner_graph, "once".into()),
+        (
+            "- linear solve",
+            solve,
+            format!(
+                "{} iterations, {} products, relative residual {:.1e}",
+                report.iterations, report.products, report.relative_residual
+            ),
+        ),
+        ("  - one product", product, String::new()),
+        ("- mixed product", mixed_product, format!("{images} images")),
+        ("- its noise", Some(noise), "drawn alone".into()),
+        (
+            "attack step",
+            Some(attack_step),
+            format!("{} training steps, a hypergradient, the poison moved", attack.inner_steps),
+        ),
+    ];
+    for (name, time, note) in rows {
+        if let Some(time) = time {
+            let row = format!("  {name:<18}{time:>10.3}  {note}");
+            text.push_str(row.trim_end());
+            text.push('\n');
+        }
+    }
+    text
+}
