@@ -16,7 +16,7 @@ use serde_json::Value;
 
 /// How often a run is killed, unless it is faster.
 const KILLS: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Made-up data, and a place for what is made of them.
 struct Place {

@@ -286,12 +286,11 @@ impl Bilevel<'_> {
     fn cut_log(&self, position: (usize, usize)) -> Result<(), Error> {
         let path = self.folder.join(names::LOG);
         let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
-        let kept: String = text
-            .split_inclusive('\n')
-            .filter_map(|line| Some((line, serde_json::from_str::<StepReport>(line).ok()?)))
-            .filter(|(line, report)| line.ends_with('\n') && (report.restart, report.step) < position)
-            .map(|(line, _)| line)
-            .collect();
+        let is_kept = |line: &&str| {
+            serde_json::from_str::<StepReport>(line)
+                .is_ok_and(|report| (report.restart, report.step) < position)
+        };
+        let kept: String = text.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect();
         write_atomically(&path, |file| file.write_all(kept.as_bytes())).map_err(Error::write(&path))
     }
 
