@@ -1,5 +1,7 @@
 //! Bilevel problems with known solutions, descended from start to end. All in double precision.
 
+#![allow(clippy::unwrap_used)]
+
 use mithridate_attacker::{
     bilevel::{
         BilevelProblem, DescentSettings, HypergradientMethod, NewtonSettings, Solver, SolverSettings,

@@ -1,6 +1,8 @@
 //! Hypergradients against what comes from outside: closed forms, central differences of the re-solved
 //! lower level. All in double precision.
 
+#![allow(clippy::unwrap_used)]
+
 use mithridate_attacker::{
     bilevel::{
         BilevelProblem, Hessian, HypergradientMethod, NewtonSettings, Solver, SolverSettings, Unrolling,

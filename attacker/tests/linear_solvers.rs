@@ -1,5 +1,7 @@
 //! Linear solvers and products with the curvature, against dense algebra. All in double precision.
 
+#![allow(clippy::unwrap_used)]
+
 use mithridate_attacker::{
     bilevel::{GaussNewton, Hessian, LinearOperator, Solver, SolverSettings, WarmStart, solve},
     parameters::Parameters,
