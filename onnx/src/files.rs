@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all.
 
-use std::{fs::File, io, path::Path};
+use std::{error::Error, fs::File, io, path::Path};
 
 /// Writes a file under a temporary name in the same folder, then renames it, so that no reader ever sees a part.
 ///
@@ -15,9 +15,28 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result
     // Temporary files are private by default; results are not secrets. The process's umask still applies.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
+    let mut file = builder.tempfile_in(folder).map_err(without_temporary_name)?;
     write(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// The error of the file system alone: the name of a temporary file says nothing to a user.
+fn without_temporary_name(error: io::Error) -> io::Error {
+    let source =
+        error.get_ref().and_then(Error::source).and_then(|source| source.downcast_ref::<io::Error>());
+    source.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_does_not_exist_is_said_without_a_temporary_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write_atomically(&folder.path().join("none/file"), |_| Ok(())).unwrap_err();
+        assert_eq!(error.to_string(), io::Error::from_raw_os_error(2).to_string());
+    }
 }
