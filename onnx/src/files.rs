@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all.
 
-use std::{error::Error, fs::File, io, path::Path};
+use std::{fs::File, io, path::Path};
 
 /// Writes a file under a temporary name in the same folder, then renames it, so that no reader ever sees a part.
 ///
@@ -22,11 +22,13 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result
     Ok(())
 }
 
-/// The error of the file system alone: the name of a temporary file says nothing to a user.
+/// The error of the file system alone: the name of a temporary file, which follows it, says nothing to a user.
 fn without_temporary_name(error: io::Error) -> io::Error {
-    let source =
-        error.get_ref().and_then(Error::source).and_then(|source| source.downcast_ref::<io::Error>());
-    source.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
+    let text = error.to_string();
+    match text.split_once(" at path ") {
+        Some((reason, _)) => io::Error::new(error.kind(), reason),
+        None => error,
+    }
 }
 
 #[cfg(test)]
