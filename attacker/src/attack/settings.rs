@@ -285,6 +285,15 @@ impl AttackSettings {
         if self.is_convex() && self.damping == 0.0 {
             return Err(Error::setting("damping", "positive for a linear network", &self.damping));
         }
+        if self.same_batch && self.differentiation == Differentiation::Unrolled {
+            let expected = "implicit if same_batch is true, so that noise is the same throughout";
+            return Err(Error::setting("differentiation", expected, &self.differentiation));
+        }
+        if self.is_convex() && (self.same_batch || self.images_per_step.is_some()) {
+            let expected =
+                "false, and images_per_step absent, for a linear network, which is solved on all images";
+            return Err(Error::setting("same_batch", expected, &self.same_batch));
+        }
         if self.is_convex() && self.differentiation == Differentiation::Unrolled {
             let expected = "implicit for a linear network (its lower level is solved)";
             return Err(Error::setting("differentiation", expected, &self.differentiation));
@@ -421,6 +430,14 @@ mod tests {
         assert!(bad(|s| s.batch_share = 0.001).starts_with("batch_share must be a share"));
         assert!(bad(|s| s.poisoned_share = 0.0).starts_with("poisoned_share must be more than 0"));
         assert!(bad(|s| s.step = PoisonStep::SlotAdam).contains("same_batch"));
+        assert!(
+            bad(|s| (s.same_batch, s.differentiation) = (true, Differentiation::Unrolled))
+                .starts_with("differentiation must be implicit if same_batch")
+        );
+        assert!(
+            bad(|s| (s.same_batch, s.network) = (true, Architecture::Linear))
+                .starts_with("same_batch must be false")
+        );
         let linear = bad(|s| (s.network, s.flip) = (Architecture::Linear, true));
         assert!(linear.starts_with("flip must be false for a linear network"), "{linear}");
     }
