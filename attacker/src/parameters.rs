@@ -38,6 +38,11 @@ impl Parameters {
         self.0.first().map_or(tch::Device::Cpu, Tensor::device)
     }
 
+    /// Their precision, one for all; single if there are none.
+    pub fn kind(&self) -> Kind {
+        self.0.first().map_or(Kind::Float, Tensor::kind)
+    }
+
     /// Makes them leaves of a new graph, so that gradients can be taken with respect to them.
     #[must_use]
     pub fn requires_grad(self) -> Self {
@@ -120,32 +125,27 @@ impl Parameters {
     /// `self + factor · other`.
     #[must_use]
     pub fn plus(&self, factor: f64, other: &Self) -> Self {
-        no_grad(|| Self(self.0.iter().zip(&other.0).map(|(a, b)| a + b * factor).collect()))
+        self.plus_scalar(&Tensor::full([], factor, (Kind::Double, self.device())), other)
     }
 
     /// `self + factor · other` for a factor that is a scalar tensor on the same device.
     #[must_use]
     pub fn plus_scalar(&self, factor: &Tensor, other: &Self) -> Self {
-        no_grad(|| {
-            let sum = |(a, b): (&Tensor, &Tensor)| a.addcmul(b, &factor.to_kind(b.kind()));
-            Self(self.0.iter().zip(&other.0).map(sum).collect())
-        })
+        let factor = factor.to_kind(other.kind());
+        no_grad(|| Self(self.0.iter().zip(&other.0).map(|(a, b)| a.addcmul(b, &factor)).collect()))
     }
 
     /// Adds `factor · other` in place.
     pub fn add_scaled(&mut self, factor: f64, other: &Self) {
-        no_grad(|| {
-            for (a, b) in self.0.iter_mut().zip(&other.0) {
-                let _ = a.g_add_(&(b * factor));
-            }
-        });
+        self.add_scaled_by(&Tensor::full([], factor, (Kind::Double, self.device())), other);
     }
 
     /// Adds `factor · other` in place, for a factor that is a scalar tensor on the same device.
     pub fn add_scaled_by(&mut self, factor: &Tensor, other: &Self) {
+        let factor = factor.to_kind(other.kind());
         no_grad(|| {
             for (a, b) in self.0.iter_mut().zip(&other.0) {
-                let _ = a.addcmul_(b, &factor.to_kind(b.kind()));
+                let _ = a.addcmul_(b, &factor);
             }
         });
     }
