@@ -20,7 +20,7 @@ pub use clock::Part;
 pub(crate) use clock::now;
 pub use data::{AttackData, AttackImages};
 pub use optimise::{Attack, AttackPosition, StepReport};
-pub(crate) use optimise::{Bench, Found};
+pub(crate) use optimise::{Bench, Found, solved_network};
 pub use preset::Preset;
 pub use selection::{SelectionSettings, certified_acr, certified_radii};
 pub use settings::{AttackSettings, Curvature, Differentiation, Objective, PoisonStep};

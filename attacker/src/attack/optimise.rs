@@ -22,7 +22,7 @@ mod hypergradient;
 mod measure;
 mod report;
 
-pub(crate) use measure::{Bench, Found};
+pub(crate) use measure::{Bench, Found, solved_network};
 pub use report::StepReport;
 
 /// Poison images in one double-backward pass; bounds memory.

@@ -289,10 +289,13 @@ impl AttackSettings {
             let expected = "implicit if same_batch is true, so that noise is the same throughout";
             return Err(Error::setting("differentiation", expected, &self.differentiation));
         }
-        if self.is_convex() && (self.same_batch || self.images_per_step.is_some()) {
-            let expected =
-                "false, and images_per_step absent, for a linear network, which is solved on all images";
+        if self.is_convex() && self.same_batch {
+            let expected = "false for a linear network, whose lower level is solved on all images";
             return Err(Error::setting("same_batch", expected, &self.same_batch));
+        }
+        if let (true, Some(images)) = (self.is_convex(), self.images_per_step) {
+            let expected = "absent for a linear network, all of whose poison is moved in every step";
+            return Err(Error::setting("images_per_step", expected, &images));
         }
         if self.is_convex() && self.differentiation == Differentiation::Unrolled {
             let expected = "implicit for a linear network (its lower level is solved)";

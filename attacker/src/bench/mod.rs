@@ -12,7 +12,7 @@ use tch::Device;
 
 use crate::{
     Error,
-    attack::{Attack, AttackData, AttackSettings, Bench, Found, Part, now},
+    attack::{Attack, AttackData, AttackSettings, Bench, Found, Part, now, solved_network},
 };
 use made_up::{CLASSES, MadeUp};
 
@@ -119,6 +119,9 @@ pub fn measure(
     reference: Option<&Path>,
 ) -> Result<BenchReport, Error> {
     let BenchSettings { ref attack, images, repeats } = *settings;
+    if attack.is_convex() {
+        return Err(solved_network(attack));
+    }
     let attack = AttackSettings {
         images_per_step: Some(images),
         epochs: None,

@@ -4,7 +4,7 @@ use super::{Attack, IMAGES_A_PASS, Lower};
 use crate::{
     Error,
     attack::{
-        Objective,
+        AttackSettings, Objective,
         clock::{Clock, Part},
         pool::Batch,
         upper_level::Validation,
@@ -14,6 +14,12 @@ use crate::{
     random::{Domain, Purpose, Random},
     training::Method,
 };
+
+/// The error for a lower level that is solved, where only training steps can be measured.
+pub(crate) fn solved_network(settings: &AttackSettings) -> Error {
+    let expected = "one that is trained in steps, not linear, whose lower level is solved";
+    Error::setting("network", expected, &settings.network)
+}
 
 /// What measurements find in a hypergradient beside its times.
 #[derive(Debug)]
@@ -44,8 +50,7 @@ impl<'a> Bench<'a> {
         let same_batch = attack.settings.same_batch;
         let poison = &attack.poison;
         let Lower::Pool(pool) = &mut attack.lower else {
-            let expected = "one that is trained in steps, not linear, whose lower level is solved";
-            return Err(Error::setting("network", expected, &attack.settings.network));
+            return Err(solved_network(attack.settings));
         };
         let batch = if same_batch { pool.batch_in_order(step) } else { pool.batch(poison) };
         Ok(Self { attack, batch })
