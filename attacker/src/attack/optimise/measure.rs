@@ -43,7 +43,7 @@ impl<'a> Bench<'a> {
         let same_batch = attack.settings.same_batch;
         let poison = &attack.poison;
         let Lower::Pool(pool) = &mut attack.lower else {
-            let expected = "one that is trained in steps, not linear, whose lower level is solved";
+            let expected = "one that is trained in steps, such as lenet or mlp,";
             return Err(Error::setting("network", expected, &attack.settings.network));
         };
         let batch = if same_batch { pool.batch_in_order(step) } else { pool.batch(poison) };
