@@ -16,7 +16,7 @@
 //! | [`resolve`] | settings from preset, file and flags |
 //! | [`jobs`] | what the commands do, files in, files out |
 //! | [`experiment`] | poison, victims, certification and report from one file |
-//! | [`bench`] | how fast training steps and hypergradients are |
+//! | [`mod@bench`] | how fast training steps and hypergradients are |
 //! | [`figure`] | figures as SVG and PNG files |
 //! | [`inspect`] | how far poison is from clean images, in numbers and as a picture |
 //! | [`cli`] | the program `pacd` |
