@@ -233,15 +233,19 @@ class Problem:
         return torch.autograd.grad(radius, self.parameters)
 
     def hypergradient(self, clock, fresh=True):
-        """The hypergradient of every poison image; with `fresh` noise, as in an attack, or with that of the file."""
+        """The hypergradient of every poison image.
+
+        With `fresh` the noise is drawn, as in an attack, for what that costs; what is computed with is the noise held
+        fixed, so that every solve makes the same iterations.
+        """
         o = self.options
+        inputs, labels = self.inputs, self.labels
         if fresh:
-            images, labels = self.inputs, self.labels
-            inputs = self.noisy(images)
-        else:
-            inputs, labels = self.inputs, self.labels
+            self.noisy(inputs)
         with clock("outer_gradient"):
-            b = self.outer_gradient(self.validation_noise() if fresh else self.noise)
+            if fresh:
+                self.validation_noise()
+            b = self.outer_gradient(self.noise)
         with clock("inner_graph"):
             product = CURVATURES[o.curvature](self.parameters, inputs, labels, o.damping)
 
@@ -255,7 +259,8 @@ class Problem:
             parts = []
             for start in range(0, len(self.poison), IMAGES_A_PASS):
                 images = self.poison[start : start + IMAGES_A_PASS]
-                images = self.noisy(images) if fresh else images
+                if fresh:
+                    self.noisy(images)
                 labels = self.poison_labels[start : start + IMAGES_A_PASS]
                 parts.append(mixed_products(self.parameters, p, images, labels))
             gradient = torch.cat(parts)

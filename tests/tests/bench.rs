@@ -16,7 +16,7 @@ const SMALL: [&str; 12] = [
     "--images",
     "7",
     "--validation-batch",
-    "12",
+    "40",
     "--validation-noises",
     "3",
     "--repeats",
@@ -105,8 +105,8 @@ fn the_reference_file_holds_what_the_hypergradient_is_computed_from() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let shape = |name: &str| file.tensor(name).unwrap().shape().to_vec();
     assert_eq!(shape("batch.inputs"), [20, 1, 28, 28]);
-    assert_eq!(shape("validation.images"), [12, 1, 28, 28]);
-    assert_eq!(shape("validation.noise"), [36, 1, 28, 28]);
+    assert_eq!(shape("validation.images"), [40, 1, 28, 28]);
+    assert_eq!(shape("validation.noise"), [120, 1, 28, 28]);
     assert_eq!(shape("poison.inputs"), [7, 1, 28, 28]);
     assert_eq!(shape("hypergradient"), [7, 1, 28, 28]);
     assert_eq!(file.tensor("batch.labels").unwrap().dtype(), Dtype::I64);

@@ -133,8 +133,8 @@ pub fn measure(
         ..attack.clone()
     };
     attack.check(CLASSES)?;
-    if reference.is_some() {
-        reference::check(&attack)?;
+    if let Some(path) = reference {
+        reference::check(&attack, path)?;
     }
     let made_up = MadeUp::for_network(attack.network);
     let class = attack.target_classes[0];

@@ -14,8 +14,13 @@ use crate::{
     training::Method,
 };
 
-/// Fails if a hypergradient with these settings depends on more than a reference file holds.
-pub(super) fn check(settings: &AttackSettings) -> Result<(), Error> {
+/// Fails if a hypergradient with these settings depends on more than a reference file holds, or if there is no folder for
+/// the file: before anything is measured.
+pub(super) fn check(settings: &AttackSettings, path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(Error::write(path)("its folder does not exist; make it first"));
+    }
     let held = matches!(settings.method, Method::Erm | Method::Gaussian)
         && settings.solver == Solver::Cg
         && settings.objective == Objective::Radius
