@@ -113,20 +113,32 @@ pub(super) fn open_folder(folder: &Path, kind: Cifar, split: Split) -> Result<Da
     for file in &files {
         reader.append(file, &read(file)?)?;
     }
-    reader.finish(path, folder)
+    let names = class_names(&folder.join(kind.names_file()), kind.classes())?;
+    Ok(reader.finish(path, names))
 }
 
 /// Opens a file of records.
 pub(super) fn open_file(path: &Path) -> Result<Dataset, DataError> {
-    let bytes = read(path)?;
+    let (kind, reader) = read_records(path, &read(path)?)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let names = class_names(&folder.join(kind.names_file()), kind.classes())?;
+    Ok(reader.finish(path.to_owned(), names))
+}
+
+/// A data set of the records in memory, without names of classes.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Dataset, DataError> {
+    Ok(read_records(path, bytes)?.1.finish(path.to_owned(), None))
+}
+
+fn read_records(path: &Path, bytes: &[u8]) -> Result<(Cifar, Reader), DataError> {
     let kind = Cifar::of_file(path, bytes.len()).map_err(|problem| DataError::Malformed {
         path: path.to_owned(),
         format: "CIFAR",
         problem,
     })?;
     let mut reader = Reader::new(kind);
-    reader.append(path, &bytes)?;
-    reader.finish(path.to_owned(), path.parent().unwrap_or(Path::new(".")))
+    reader.append(path, bytes)?;
+    Ok((kind, reader))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
@@ -137,7 +149,7 @@ fn read(path: &Path) -> Result<Vec<u8>, DataError> {
 struct Reader {
     kind: Cifar,
     pixels: Vec<u8>,
-    labels: Vec<u8>,
+    labels: Vec<u16>,
     hash: Sha256,
 }
 
@@ -170,24 +182,23 @@ impl Reader {
                     return Err(malformed(problem));
                 }
             }
-            self.labels.extend(labels.last());
+            self.labels.extend(labels.last().copied().map(u16::from));
             self.pixels.extend(pixels);
         }
         Ok(())
     }
 
-    /// The data set, with the names of its classes if they are in `folder`.
-    fn finish(self, path: PathBuf, folder: &Path) -> Result<Dataset, DataError> {
+    fn finish(self, path: PathBuf, class_names: Option<Vec<String>>) -> Dataset {
         let sha256 = hex(&self.hash.finalize());
-        Ok(Dataset {
+        Dataset {
             pixels: self.pixels,
             shape: SHAPE,
             labels: self.labels,
-            class_names: class_names(&folder.join(self.kind.names_file()), self.kind.classes())?,
+            class_names,
             path,
             images_sha256: sha256.clone(),
             labels_sha256: sha256,
-        })
+        }
     }
 }
 

@@ -1,8 +1,15 @@
-use std::path::{Path, PathBuf};
+use std::{
+    io::{Cursor, Read},
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DataError, cifar, folder, idx::read_idx, npz};
+use super::{
+    DataError, Idx, Preparation, cifar, folder,
+    idx::{parse_idx, read_idx},
+    images, npz,
+};
 
 /// Part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,17 +39,53 @@ impl Split {
     }
 }
 
+/// Which part of what is at a path makes the data set, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// The part, where there are several.
+    pub split: Split,
+    /// What is done with PNG and JPEG images.
+    pub preparation: Preparation,
+    /// The class of the image, where there is only one.
+    pub label: Option<u16>,
+}
+
+impl OpenOptions {
+    /// A split of a data set as it is.
+    pub fn new(split: Split) -> Self {
+        Self { split, preparation: Preparation::default(), label: None }
+    }
+
+    pub(super) fn refuse_label(&self, path: &Path) -> Result<(), DataError> {
+        let refused = DataError::Option { option: "--label", purpose: "one image", path: path.to_owned() };
+        self.label.map_or(Ok(()), |_| Err(refused))
+    }
+
+    /// Fails if there is an option for images in files of their own.
+    pub(super) fn refuse_all(&self, path: &Path) -> Result<(), DataError> {
+        self.refuse_label(path)?;
+        let Preparation { resize, crop } = self.preparation;
+        match [("--resize", resize), ("--crop", crop)].into_iter().find(|(_, side)| side.is_some()) {
+            Some((option, _)) => {
+                Err(DataError::Option { option, purpose: "PNG and JPEG images", path: path.to_owned() })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// Labelled images, as they are on disk: one byte a value, C×H×W an image.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     pub(super) pixels: Vec<u8>,
     pub(super) shape: [usize; 3],
-    pub(super) labels: Vec<u8>,
+    pub(super) labels: Vec<u16>,
     pub(super) class_names: Option<Vec<String>>,
     /// The file of images, or the folder if the images are in several files.
     pub path: PathBuf,
     /// SHA-256 of the images as they are stored: of the IDX or npy file, unpacked; of the member `images.npy` of an
-    /// npz file, unpacked; of all CIFAR files read, one after the other.
+    /// npz file, unpacked; of all CIFAR files read, one after the other. PNG and JPEG images hash, as they were
+    /// decoded, resized and cropped, like an IDX file of them.
     pub images_sha256: String,
     /// SHA-256 of the labels as they are stored, likewise; CIFAR files hold both, so that it is the same as
     /// [`images_sha256`](Self::images_sha256).
@@ -58,16 +101,39 @@ impl Dataset {
     ///   `labels` of integers (N);
     /// - a file `….npy` of such images, with their labels beside it under the same name with `labels` for `images`;
     /// - a file `….bin` of records of CIFAR-10 or CIFAR-100;
+    /// - a PNG or JPEG image (`….png`, `….jpg`, `….jpeg`), whose class must be given;
+    /// - a folder that holds a folder of such images for each class: see below;
     /// - any other file as IDX, with its labels beside it under the same name with `labels-idx1` for `images-idx3`.
     ///
-    /// The class in CIFAR-100 is the fine label. For a file, `split` is not used.
+    /// The class in CIFAR-100 is the fine label. For a file, the split is not used.
+    ///
+    /// Folders of images lie in folders `train` and `test` (or `val`), or by themselves, and then are for testing.
+    /// If all are named by numbers, these are the classes; else classes are numbered in the order of the names (by
+    /// code point), which then are the names of the classes. Images come by class and name; they must have one size
+    /// after [`Preparation`]; those that are grey become RGB if one among them is not. Hidden files (with a dot in
+    /// front) are left out; anything else that is no image is refused.
     ///
     /// # Errors
     /// [`DataError`].
     pub fn open(path: &Path, split: Split) -> Result<Self, DataError> {
+        Self::open_with(path, &OpenOptions::new(split))
+    }
+
+    /// The same with more options.
+    ///
+    /// # Errors
+    /// [`DataError`], also for an option that doesn't apply to what is there.
+    pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, DataError> {
         if path.is_dir() {
-            return folder::open(path, split);
+            return folder::open(path, options);
         }
+        if images::is_image_name(path) {
+            let label = options.label.ok_or_else(|| DataError::NoLabel { path: path.to_owned() });
+            // A missing file is the more helpful news than a missing label.
+            std::fs::metadata(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+            return images::open_image(path, label?, options.preparation);
+        }
+        options.refuse_all(path)?;
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match extension.to_ascii_lowercase().as_str() {
             "npz" => npz::open_npz(path),
@@ -82,7 +148,15 @@ impl Dataset {
     /// # Errors
     /// [`DataError`].
     pub fn from_idx(images_path: &Path, labels_path: &Path) -> Result<Self, DataError> {
-        let images = read_idx(images_path)?;
+        Self::of_idx(images_path, read_idx(images_path)?, labels_path, || read_idx(labels_path))
+    }
+
+    fn of_idx(
+        images_path: &Path,
+        images: Idx,
+        labels_path: &Path,
+        labels: impl FnOnce() -> Result<Idx, DataError>,
+    ) -> Result<Self, DataError> {
         let malformed = |path: &Path, problem: String| DataError::Malformed {
             path: path.to_owned(),
             format: "IDX",
@@ -100,7 +174,7 @@ impl Dataset {
         if count == 0 || shape.contains(&0) {
             return Err(malformed(images_path, format!("its shape {:?} holds no image", images.shape)));
         }
-        let labels = read_idx(labels_path)?;
+        let labels = labels()?;
         if labels.shape.len() != 1 {
             let problem = format!("labels have 1 dimension, not {:?}", labels.shape);
             return Err(malformed(labels_path, problem));
@@ -116,12 +190,55 @@ impl Dataset {
         Ok(Self {
             pixels: images.bytes,
             shape,
-            labels: labels.bytes,
+            labels: labels.bytes.into_iter().map(u16::from).collect(),
             class_names: None,
             path: images_path.to_owned(),
             images_sha256: images.sha256,
             labels_sha256: labels.sha256,
         })
+    }
+
+    /// Reads images and labels in the IDX format, plain or gzip, from anything that can be read.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn parse_idx(images: impl Read, labels: impl Read) -> Result<Self, DataError> {
+        let [images_path, labels_path] = ["images", "labels"].map(Path::new);
+        Self::of_idx(images_path, parse_idx(images_path, images)?, labels_path, || {
+            parse_idx(labels_path, labels)
+        })
+    }
+
+    /// Reads records of CIFAR-10 or CIFAR-100, told by their number of bytes.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn parse_cifar(records: &[u8]) -> Result<Self, DataError> {
+        cifar::parse(Path::new("records"), records)
+    }
+
+    /// Reads an npz file from memory.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn parse_npz(file: &[u8]) -> Result<Self, DataError> {
+        npz::parse_npz(Path::new("arrays"), Cursor::new(file))
+    }
+
+    /// Reads an npy file of images and one of labels from anything that can be read.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn parse_npy(images: impl Read, labels: impl Read) -> Result<Self, DataError> {
+        npz::parse_npy((Path::new("images"), images), (Path::new("labels"), labels))
+    }
+
+    /// Reads one PNG or JPEG image from memory.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn parse_image(file: &[u8], label: u16, preparation: Preparation) -> Result<Self, DataError> {
+        images::parse_image(Path::new("image"), file, label, preparation)
     }
 
     /// Number of images.
@@ -140,12 +257,12 @@ impl Dataset {
     }
 
     /// Labels of all images.
-    pub fn labels(&self) -> &[u8] {
+    pub fn labels(&self) -> &[u16] {
         &self.labels
     }
 
     /// Names of the classes, in order of their labels, where the data set has them: those of CIFAR in
-    /// `batches.meta.txt` or `fine_label_names.txt`, if there are as many as classes.
+    /// `batches.meta.txt` or `fine_label_names.txt`, if there are as many as classes, and those of folders of images.
     pub fn class_names(&self) -> Option<Vec<String>> {
         self.class_names.clone()
     }

@@ -33,7 +33,7 @@ pub enum DataError {
     #[error(
         "there is no data set in {}: expected IDX files (train-images-idx3-ubyte, t10k-images-idx3-ubyte, plain \
          or .gz), CIFAR-10 files (data_batch_1.bin, test_batch.bin), CIFAR-100 files (train.bin, test.bin) or npz \
-         files (train.npz, test.npz); `python3 scripts/setup.py mnist` fetches MNIST into data/mnist",
+         files (train.npz, test.npz) or a folder of PNG or JPEG images for each class; `python3 scripts/setup.py mnist` fetches MNIST into data/mnist",
         folder.display()
     )]
     NoData {
@@ -64,6 +64,46 @@ pub enum DataError {
         first: (&'static str, String),
         /// Another.
         second: (&'static str, String),
+    },
+    /// A folder of images by class that is not one.
+    #[error("{} {problem}", path.display())]
+    ImageFolder {
+        /// What is wrong in it.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// Images of different sizes.
+    #[error(
+        "{} has {size} pixels and {} has {first_size}; images must have one size: bring them to one with --resize and \
+         --crop",
+        path.display(), first.display()
+    )]
+    ImageSizes {
+        /// An image.
+        path: PathBuf,
+        /// Its size.
+        size: String,
+        /// The first image.
+        first: PathBuf,
+        /// Its size.
+        first_size: String,
+    },
+    /// An option that doesn't apply to the data.
+    #[error("{option} is for {purpose}, and {} is none", path.display())]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What it is for.
+        purpose: &'static str,
+        /// The data.
+        path: PathBuf,
+    },
+    /// One image without a label.
+    #[error("the class of the image {} is not known; give it with --label", path.display())]
+    NoLabel {
+        /// The image.
+        path: PathBuf,
     },
     /// Images and labels that don't belong together.
     #[error("{} holds {images} images and {} holds {labels} labels", images_path.display(), labels_path.display())]

@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    DataError, Dataset, Split,
+    DataError, Dataset, OpenOptions, Split,
     cifar::{self, Cifar},
-    npz,
+    images, npz,
 };
 
 /// What the files in a folder can be.
@@ -40,14 +40,18 @@ impl Format {
 }
 
 /// Opens the one data set that is in a folder.
-pub(super) fn open(folder: &Path, split: Split) -> Result<Dataset, DataError> {
+pub(super) fn open(folder: &Path, options: &OpenOptions) -> Result<Dataset, DataError> {
+    let split = options.split;
     let found =
         |format: Format, split| format.files(split).into_iter().find(|name| folder.join(name).is_file());
     let any = |format| found(format, Split::Train).or_else(|| found(format, Split::Test));
     let mut present = FORMATS.into_iter().filter_map(|format| any(format).map(|name| (format, name)));
     let Some((format, name)) = present.next() else {
-        return Err(DataError::NoData { folder: folder.to_owned() });
+        options.refuse_label(folder)?;
+        return images::open_folder(folder, split, options.preparation)?
+            .ok_or_else(|| DataError::NoData { folder: folder.to_owned() });
     };
+    options.refuse_all(folder)?;
     if let Some((other, other_name)) = present.next() {
         return Err(DataError::SeveralFormats {
             folder: folder.to_owned(),
@@ -78,7 +82,7 @@ pub(super) fn labels_beside(images: &Path, format: &'static str) -> Result<PathB
     let labels = name.replace("images", "labels").replace("idx3", "idx1");
     if labels == name {
         let problem = "its name does not contain 'images', so that its labels can't be found beside it; files of \
-                       other formats are told by their endings .bin (CIFAR) and .npz";
+                       other formats are told by their endings .bin (CIFAR), .npz, .png, .jpg and .jpeg";
         return Err(DataError::Malformed { path: images.to_owned(), format, problem: problem.into() });
     }
     let plain = images.with_file_name(labels.trim_end_matches(".gz"));

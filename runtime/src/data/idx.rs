@@ -5,8 +5,9 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
+use sha2::{Digest, Sha256};
 
-use super::{DataError, sha256};
+use super::{DataError, hex, sha256};
 
 /// An IDX file of unsigned bytes: the format of MNIST and its kin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +25,30 @@ pub struct Idx {
 /// # Errors
 /// [`DataError::Read`], or [`DataError::Malformed`] for anything but a whole IDX file of unsigned bytes.
 pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
+    let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    parse_idx(path, BufReader::new(file))
+}
+
+/// The same from anything that can be read; `path` names it in errors.
+///
+/// ```
+/// use mithridate_runtime::data::parse_idx;
+///
+/// let content = [0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 3, 10, 20, 30];
+/// let idx = parse_idx("three numbers".as_ref(), &content[..])?;
+/// assert_eq!((idx.shape, idx.bytes), (vec![1, 3], vec![10, 20, 30]));
+/// # Ok::<(), mithridate_runtime::data::DataError>(())
+/// ```
+///
+/// # Errors
+/// As [`read_idx`].
+pub fn parse_idx(path: &Path, mut file: impl Read) -> Result<Idx, DataError> {
     let read_error = |source| DataError::Read { path: path.to_owned(), source };
     let malformed = |problem: String| DataError::Malformed { path: path.to_owned(), format: "IDX", problem };
     let mut start = Vec::with_capacity(2);
-    let mut file = BufReader::new(File::open(path).map_err(read_error)?);
     file.by_ref().take(2).read_to_end(&mut start).map_err(read_error)?;
     let whole = std::io::Cursor::new(start.clone()).chain(file);
-    let mut reader: Box<dyn Read> =
+    let mut reader: Box<dyn Read + '_> =
         if start == [0x1f, 0x8b] { Box::new(GzDecoder::new(whole)) } else { Box::new(whole) };
 
     let mut header = vec![0; 4];
@@ -84,8 +102,10 @@ pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
             "its header promises {count} bytes of shape {shape:?} and {found} follow"
         )));
     }
-    let content = [header.as_slice(), &bytes].concat();
-    Ok(Idx { shape, bytes, sha256: sha256(&content) })
+    let mut hash = Sha256::new();
+    hash.update(&header);
+    hash.update(&bytes);
+    Ok(Idx { shape, bytes, sha256: hex(&hash.finalize()) })
 }
 
 /// Writes an IDX file of unsigned bytes and returns the SHA-256 of its content; the file appears whole or not at
@@ -98,15 +118,18 @@ pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
 /// If `bytes` is not of the shape given, or a size does not fit 32 bits.
 pub fn write_idx(path: &Path, shape: &[usize], bytes: &[u8]) -> Result<String, DataError> {
     assert_eq!(shape.iter().product::<usize>(), bytes.len(), "shape {shape:?} and {} bytes", bytes.len());
-    let mut content = vec![0, 0, 8, shape.len() as u8];
-    for &size in shape {
-        assert!(u32::try_from(size).is_ok(), "a size of {size} does not fit an IDX file");
-        content.extend((size as u32).to_be_bytes());
-    }
+    assert!(shape.iter().all(|&size| u32::try_from(size).is_ok()), "{shape:?} does not fit an IDX file");
+    let mut content = idx_header(0x08, shape);
     content.extend(bytes);
     crate::files::write_atomically(path, |file| file.write_all(&content))
         .map_err(|source| DataError::Write { path: path.to_owned(), source })?;
     Ok(sha256(&content))
+}
+
+/// What an IDX file with elements of a type starts with.
+pub(super) fn idx_header(element: u8, shape: &[usize]) -> Vec<u8> {
+    let sizes = shape.iter().flat_map(|&size| (size as u32).to_be_bytes());
+    [0, 0, element, shape.len() as u8].into_iter().chain(sizes).collect()
 }
 
 #[cfg(test)]

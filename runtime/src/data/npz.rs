@@ -1,7 +1,7 @@
 use std::{
     fmt::Display,
     fs::File,
-    io::{self, BufReader, BufWriter, Read},
+    io::{self, BufReader, BufWriter, Read, Seek},
     path::Path,
 };
 
@@ -72,9 +72,14 @@ pub fn write_npz(path: &Path, arrays: &[(&str, NpzArray<'_>)]) -> Result<(), Dat
 
 /// Opens an npz file with the arrays `images` and `labels`.
 pub(super) fn open_npz(path: &Path) -> Result<Dataset, DataError> {
-    let malformed = |problem| DataError::Malformed { path: path.to_owned(), format: "npz", problem };
     let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
-    let mut archive = ZipArchive::new(BufReader::new(file))
+    parse_npz(path, BufReader::new(file))
+}
+
+/// The same from anything that can be read; `path` names it in errors.
+pub(super) fn parse_npz(path: &Path, reader: impl Read + Seek) -> Result<Dataset, DataError> {
+    let malformed = |problem| DataError::Malformed { path: path.to_owned(), format: "npz", problem };
+    let mut archive = ZipArchive::new(reader)
         .map_err(|error| malformed(format!("it is no zip archive or is cut short ({error})")))?;
     let mut member = |name: &str, elements: &[&str]| {
         let names: Vec<&str> = archive.file_names().collect();
@@ -125,17 +130,25 @@ fn list(members: &[&str]) -> String {
 
 /// Opens an npy file of images and one of labels.
 pub(super) fn open_npy(images_path: &Path, labels_path: &Path) -> Result<Dataset, DataError> {
+    let open = |path: &Path| {
+        let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+        Ok::<_, DataError>(BufReader::new(file))
+    };
+    parse_npy((images_path, open(images_path)?), (labels_path, open(labels_path)?))
+}
+
+/// The same from anything that can be read; paths name it in errors.
+pub(super) fn parse_npy(
+    (images_path, mut images): (&Path, impl Read),
+    (labels_path, mut labels): (&Path, impl Read),
+) -> Result<Dataset, DataError> {
     let malformed = |path: &Path, problem: String| DataError::Malformed {
         path: path.to_owned(),
         format: "npy",
         problem: format!("it {problem}"),
     };
-    let read = |path: &Path, elements: &[&str]| {
-        let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
-        Npy::read(&mut BufReader::new(file), elements).map_err(|problem| malformed(path, problem))
-    };
-    let images = read(images_path, &["|u1"])?;
-    let labels = read(labels_path, &INTEGERS)?;
+    let images = Npy::read(&mut images, &["|u1"]).map_err(|problem| malformed(images_path, problem))?;
+    let labels = Npy::read(&mut labels, &INTEGERS).map_err(|problem| malformed(labels_path, problem))?;
     let (images_sha256, labels_sha256) = (sha256(&images.content), sha256(&labels.content));
     let (pixels, count, shape) = images.images().map_err(|problem| malformed(images_path, problem))?;
     let labels = labels.labels().map_err(|problem| malformed(labels_path, problem))?;
@@ -260,8 +273,7 @@ impl Npy {
         Ok((pixels, count, shape))
     }
 
-    /// Labels as bytes.
-    fn labels(&self) -> Result<Vec<u8>, String> {
+    fn labels(&self) -> Result<Vec<u16>, String> {
         if self.shape.len() != 1 {
             return Err(format!("has the shape {:?}; labels have one dimension", self.shape));
         }
@@ -278,9 +290,9 @@ impl Npy {
     }
 }
 
-fn narrow<T: Copy + Display + TryInto<u8>>(labels: &ArrayD<T>) -> Result<Vec<u8>, String> {
+fn narrow<T: Copy + Display + TryInto<u16>>(labels: &ArrayD<T>) -> Result<Vec<u16>, String> {
     let outside =
-        |index, label| format!("holds the label {label} of image {index}, which is not from 0 to 255");
+        |index, label| format!("holds the label {label} of image {index}, which is not from 0 to 65535");
     labels
         .iter()
         .enumerate()

@@ -13,5 +13,5 @@ pub use error::EvidenceError;
 pub use format::{
     DataSource, Execution, Footer, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA, Selection,
 };
-pub use read::{Evidence, read_evidence, read_header};
+pub use read::{Evidence, parse_evidence, read_evidence, read_header};
 pub use write::EvidenceWriter;

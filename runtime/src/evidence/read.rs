@@ -19,8 +19,15 @@ pub struct Evidence {
 /// # Errors
 /// [`EvidenceError`], with the number of the line where there is one to blame.
 pub fn read_evidence(path: &Path) -> Result<Evidence, EvidenceError> {
-    let text = read_text(path)?;
-    let partial = read_partial(path, &text)?;
+    parse_evidence(path, &read_text(path)?)
+}
+
+/// The same for the content of a file; `path` names it in errors.
+///
+/// # Errors
+/// As [`read_evidence`].
+pub fn parse_evidence(path: &Path, text: &str) -> Result<Evidence, EvidenceError> {
+    let partial = read_partial(path, text)?;
     let Some(footer) = partial.footer else {
         return Err(EvidenceError::Unfinished {
             path: path.to_owned(),

@@ -1,0 +1,77 @@
+//! What a fuzz target does with its bytes: one function a target, so that an ordinary test can replay what was found.
+//! None may panic, hang, or take memory out of proportion to its input, whatever it is given.
+
+use std::{fs, path::Path};
+
+use mithridate_onnx::{ModelMetadata, from_bytes, summarize, to_bytes};
+use mithridate_runtime::{
+    data::{Dataset, Preparation},
+    evidence::{EvidenceWriter, parse_evidence, read_header},
+};
+
+/// Reads a model, sums it up, and writes it; what was written reads back as the same model.
+pub fn onnx(bytes: &[u8]) {
+    let Ok(model) = from_bytes(bytes) else { return };
+    let _ = summarize(&model);
+    let _ = ModelMetadata::of(&model);
+    let written = to_bytes(&model);
+    let again = from_bytes(&written).expect("a model that was read and written can be read");
+    assert_eq!(to_bytes(&again), written);
+}
+
+/// IDX images and labels; the first two bytes are the length of the images' file.
+pub fn idx(bytes: &[u8]) {
+    let (images, labels) = two(bytes);
+    check(Dataset::parse_idx(images, labels));
+}
+
+/// Records of CIFAR-10 or CIFAR-100.
+pub fn cifar(bytes: &[u8]) {
+    check(Dataset::parse_cifar(bytes));
+}
+
+/// An npz file.
+pub fn npz(bytes: &[u8]) {
+    check(Dataset::parse_npz(bytes));
+}
+
+/// An npy file of images and one of labels; the first two bytes are the length of the images' file.
+pub fn npy(bytes: &[u8]) {
+    let (images, labels) = two(bytes);
+    check(Dataset::parse_npy(images, labels));
+}
+
+/// A PNG or JPEG image; the first byte chooses what is done with it.
+pub fn image(bytes: &[u8]) {
+    let Some((&choice, file)) = bytes.split_first() else { return };
+    let side = |bits: u8| [None, Some(1), Some(7), Some(64)][usize::from(bits & 3)];
+    check(Dataset::parse_image(file, 1, Preparation { resize: side(choice), crop: side(choice >> 2) }));
+}
+
+/// An evidence file, finished or to be resumed.
+pub fn evidence(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = parse_evidence(Path::new("run"), &text);
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let path = folder.path().join("run.jsonl");
+    fs::write(&path, bytes).expect("a temporary file");
+    let Ok(Some(header)) = read_header(&path) else { return };
+    if let Ok(Some((writer, _))) = EvidenceWriter::resume(&path, &header) {
+        writer.finish().expect("a run that can be resumed can be finished");
+    }
+}
+
+/// A data set that was read is one: as many images as labels, every value there.
+fn check<E>(data: Result<Dataset, E>) {
+    let Ok(data) = data else { return };
+    assert!(!data.is_empty());
+    assert_eq!(data.labels().len(), data.len());
+    let last = data.pixels(data.len() - 1);
+    assert_eq!(last.len(), data.shape().iter().product::<usize>());
+    assert!(data.image(0).iter().all(|value| (0.0..=1.0).contains(value)));
+}
+
+fn two(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let Some((length, rest)) = bytes.split_first_chunk() else { return (bytes, &[]) };
+    rest.split_at(usize::from(u16::from_le_bytes(*length)).min(rest.len()))
+}

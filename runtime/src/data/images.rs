@@ -1,0 +1,309 @@
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{DataError, Dataset, Preparation, Split, hex, idx::idx_header, picture::Picture};
+
+/// What images of the field are called by the end of their names.
+const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+/// Most bytes of a file that are read.
+const LARGEST_FILE: u64 = 256 << 20;
+
+/// Names of the folders of a split, in the order in which they are looked for.
+fn split_folders(split: Split) -> &'static [&'static str] {
+    match split {
+        Split::Train => &["train"],
+        Split::Test => &["test", "val"],
+    }
+}
+
+/// Whether a file is an image by its name.
+pub(super) fn is_image_name(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    ENDINGS.iter().any(|ending| extension.eq_ignore_ascii_case(ending))
+}
+
+/// Opens one image.
+pub(super) fn open_image(path: &Path, label: u16, preparation: Preparation) -> Result<Dataset, DataError> {
+    let mut images = Collector::default();
+    images.add(path, &read(path)?, label, preparation)?;
+    Ok(images.finish(path.to_owned(), None))
+}
+
+/// An image in memory; `path` names it in errors.
+pub(super) fn parse_image(
+    path: &Path,
+    bytes: &[u8],
+    label: u16,
+    preparation: Preparation,
+) -> Result<Dataset, DataError> {
+    let mut images = Collector::default();
+    images.add(path, bytes, label, preparation)?;
+    Ok(images.finish(path.to_owned(), None))
+}
+
+/// Reads a file, and nothing that could go on without end.
+fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    let read_error = |source| DataError::Read { path: path.to_owned(), source };
+    let metadata = fs::metadata(path).map_err(read_error)?;
+    let problem = match metadata.len() {
+        _ if !metadata.is_file() => "it is no ordinary file".to_owned(),
+        length if length > LARGEST_FILE => format!("its {length} bytes are more than the {LARGEST_FILE} that are read"),
+        _ => return fs::read(path).map_err(read_error),
+    };
+    Err(DataError::Malformed { path: path.to_owned(), format: "image", problem })
+}
+
+/// Opens a folder that holds a folder of images for each class, itself or its `train` and `test` (or `val`); `None`
+/// if it holds no such thing.
+pub(super) fn open_folder(
+    folder: &Path,
+    split: Split,
+    preparation: Preparation,
+) -> Result<Option<Dataset>, DataError> {
+    let entries = list(folder)?;
+    let named = |name: &str| entries.iter().find(|entry| entry.is_folder && entry.name() == Some(name));
+    let is_split = |entry: &&Entry| {
+        [Split::Train, Split::Test]
+            .into_iter()
+            .flat_map(split_folders)
+            .any(|name| entry.name() == Some(name))
+    };
+    let folders = || entries.iter().filter(|entry| entry.is_folder);
+    // A class may be called as a split is; then it holds images.
+    let by_split = folders().next().is_some()
+        && folders().all(|entry| is_split(&entry))
+        && !folders().map(|entry| holds_images(&entry.path)).collect::<Result<Vec<_>, _>>()?.contains(&true);
+    if !by_split {
+        return open_classes(folder, &entries, split, preparation);
+    }
+    let mut found = Vec::new();
+    for part in folders() {
+        let entries = list(&part.path)?;
+        for class in entries.iter().filter(|entry| entry.is_folder) {
+            found.push(holds_images(&class.path)?);
+        }
+    }
+    if !found.contains(&true) {
+        return Ok(None);
+    }
+    let Some(part) = split_folders(split).iter().find_map(|name| named(name)) else {
+        return Err(no_split(folder, split));
+    };
+    match open_classes(&part.path, &list(&part.path)?, Split::Test, preparation)? {
+        Some(data) => Ok(Some(data)),
+        None => Err(no_split(folder, split)),
+    }
+}
+
+fn no_split(folder: &Path, split: Split) -> DataError {
+    DataError::NoSplit {
+        folder: folder.to_owned(),
+        split: split.name(),
+        format: "image",
+        missing: format!("a folder {} with a folder of images for each class", split_folders(split)[0]),
+    }
+}
+
+/// Images of a folder of classes. Without folders for its parts it serves to test: training on what one tests on
+/// must not happen by mistake.
+fn open_classes(
+    folder: &Path,
+    entries: &[Entry],
+    split: Split,
+    preparation: Preparation,
+) -> Result<Option<Dataset>, DataError> {
+    let refuse = |path: &Path, problem: &str| {
+        Err(DataError::ImageFolder { path: path.to_owned(), problem: problem.into() })
+    };
+    let mut any = false;
+    for entry in entries.iter().filter(|entry| entry.is_folder) {
+        any |= holds_images(&entry.path)?;
+    }
+    if let Some(file) = entries.iter().find(|entry| !entry.is_folder && is_image_name(&entry.path)) {
+        return refuse(&file.path, "lies beside the folders of the classes; put it into one, or name it alone");
+    }
+    if !any {
+        return Ok(None);
+    }
+    if let Some(file) = entries.iter().find(|entry| !entry.is_folder) {
+        return refuse(&file.path, "is no folder of images of a class; move it away");
+    }
+    if split == Split::Train {
+        return Err(no_split(folder, split));
+    }
+    let (labels, class_names) = labels_of(entries)?;
+    let mut images = Collector::default();
+    let mut classes: Vec<(u16, &Entry)> = labels.into_iter().zip(entries).collect();
+    classes.sort_by_key(|&(label, _)| label);
+    for (label, class) in classes {
+        for file in list(&class.path)? {
+            if file.is_folder {
+                return refuse(&file.path, "is a folder inside the folder of a class; images must lie in that itself");
+            }
+            if !is_image_name(&file.path) {
+                return refuse(&file.path, "is no image by its name (.png, .jpg, .jpeg); move it away");
+            }
+            images.add(&file.path, &read(&file.path)?, label, preparation)?;
+        }
+    }
+    Ok(Some(images.finish(folder.to_owned(), class_names)))
+}
+
+/// The label of each folder: its name if all are numbers, else its place in the order of names; and the names, in
+/// the order of labels, if they are not numbers.
+fn labels_of(folders: &[Entry]) -> Result<(Vec<u16>, Option<Vec<String>>), DataError> {
+    let refuse = |entry: &Entry, problem: String| {
+        Err(DataError::ImageFolder { path: entry.path.clone(), problem })
+    };
+    let mut names = Vec::with_capacity(folders.len());
+    for entry in folders {
+        let Some(name) = entry.name() else {
+            return refuse(entry, "has a name that is not Unicode; rename it".into());
+        };
+        names.push(name);
+    }
+    let is_number = |name: &&str| name.bytes().all(|byte| byte.is_ascii_digit());
+    if names.iter().all(is_number) {
+        let mut labels: Vec<u16> = Vec::with_capacity(names.len());
+        for (entry, name) in folders.iter().zip(names) {
+            match name.parse() {
+                Ok(label) if labels.contains(&label) => {
+                    return refuse(entry, format!("is a second folder of class {label}"));
+                }
+                Ok(label) => labels.push(label),
+                Err(_) => return refuse(entry, format!("is no class: classes are from 0 to {}", u16::MAX)),
+            }
+        }
+        return Ok((labels, None));
+    }
+    let labels = (0..=u16::MAX).take(folders.len()).collect::<Vec<_>>();
+    match folders.get(labels.len()) {
+        Some(entry) => refuse(entry, format!("is one class too many; there can be {}", labels.len())),
+        None => Ok((labels, Some(names.into_iter().map(str::to_owned).collect()))),
+    }
+}
+
+/// What is in a folder; links are followed.
+struct Entry {
+    path: PathBuf,
+    is_folder: bool,
+}
+
+impl Entry {
+    fn name(&self) -> Option<&str> {
+        self.path.file_name().and_then(|name| name.to_str())
+    }
+}
+
+/// What is in a folder, by name; names that start with a dot are hidden and left out.
+fn list(folder: &Path) -> Result<Vec<Entry>, DataError> {
+    let error = |path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| DataError::Read { path, source }
+    };
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder).map_err(error(folder))? {
+        let path = entry.map_err(error(folder))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden {
+            let is_folder = fs::metadata(&path).map_err(error(&path))?.is_dir();
+            entries.push(Entry { path, is_folder });
+        }
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+/// Whether a folder holds a file that is an image by its name.
+fn holds_images(folder: &Path) -> Result<bool, DataError> {
+    let read_error = |source| DataError::Read { path: folder.to_owned(), source };
+    for entry in fs::read_dir(folder).map_err(read_error)? {
+        if is_image_name(&entry.map_err(read_error)?.path()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Collects images of one size; colour turns all of them into RGB.
+#[derive(Default)]
+struct Collector {
+    first: Option<PathBuf>,
+    /// Channels, height, width.
+    shape: [usize; 3],
+    pixels: Vec<u8>,
+    labels: Vec<u16>,
+}
+
+impl Collector {
+    fn add(
+        &mut self,
+        path: &Path,
+        bytes: &[u8],
+        label: u16,
+        preparation: Preparation,
+    ) -> Result<(), DataError> {
+        let mut picture = Picture::decode(bytes, preparation).map_err(|problem| DataError::Malformed {
+            path: path.to_owned(),
+            format: "image",
+            problem,
+        })?;
+        match &self.first {
+            None => (self.first, self.shape) = (Some(path.to_owned()), picture.shape),
+            Some(first) if self.shape[1..] != picture.shape[1..] => {
+                let size = |[_, height, width]: [usize; 3]| format!("{width} x {height}");
+                return Err(DataError::ImageSizes {
+                    path: path.to_owned(),
+                    size: size(picture.shape),
+                    first: first.clone(),
+                    first_size: size(self.shape),
+                });
+            }
+            Some(_) => {}
+        }
+        let area = self.shape[1] * self.shape[2];
+        if picture.shape[0] > self.shape[0] {
+            self.pixels = self.pixels.chunks_exact(area).flat_map(|grey| [grey; 3]).flatten().copied().collect();
+            self.shape[0] = picture.shape[0];
+        } else if picture.shape[0] < self.shape[0] {
+            picture.bytes = picture.bytes.repeat(3);
+        }
+        self.pixels.append(&mut picture.bytes);
+        self.labels.push(label);
+        Ok(())
+    }
+
+    /// The data set, with the hashes that it would have as IDX files.
+    fn finish(self, path: PathBuf, class_names: Option<Vec<String>>) -> Dataset {
+        let Self { shape, pixels, labels, .. } = self;
+        let [channels, height, width] = shape;
+        let count = labels.len();
+        let sizes = [count, channels, height, width];
+        let sizes = if channels == 1 { vec![count, height, width] } else { sizes.to_vec() };
+        let mut images_hash = Sha256::new();
+        images_hash.update(idx_header(0x08, &sizes));
+        images_hash.update(&pixels);
+        let mut labels_hash = Sha256::new();
+        let narrow: Option<Vec<u8>> = labels.iter().map(|&label| u8::try_from(label).ok()).collect();
+        if let Some(narrow) = narrow {
+            labels_hash.update(idx_header(0x08, &[count]));
+            labels_hash.update(narrow);
+        } else {
+            labels_hash.update(idx_header(0x0c, &[count]));
+            labels.iter().for_each(|&label| labels_hash.update(u32::from(label).to_be_bytes()));
+        }
+        Dataset {
+            pixels,
+            shape,
+            labels,
+            class_names,
+            path,
+            images_sha256: hex(&images_hash.finalize()),
+            labels_sha256: hex(&labels_hash.finalize()),
+        }
+    }
+}
