@@ -153,14 +153,17 @@ impl TrainingSet {
     }
 
     /// SHA-256 over the training images and their labels, in order, with `replaced` in place of the images that the
-    /// poison changes.
+    /// poison changes. A label is one byte, or two with the lower first if there are more than 256 classes.
     pub fn sha256_with<'a>(&'a self, replaced: impl Fn(usize) -> Option<&'a [u8]>) -> String {
         let bytes: Vec<u8> = self
             .training
             .iter()
             .flat_map(|&index| replaced(index).unwrap_or_else(|| self.data.pixels(index)))
             .copied()
-            .chain(self.training.iter().map(|&index| self.data.labels()[index]))
+            .chain(self.training.iter().flat_map(|&index| {
+                let bytes = self.data.labels()[index].to_le_bytes();
+                bytes.into_iter().take(if self.classes > 256 { 2 } else { 1 })
+            }))
             .collect();
         sha256(&bytes)
     }

@@ -36,6 +36,26 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// A name from a file of others, with whatever could steer a terminal or change the direction of the text escaped.
+///
+/// ```
+/// use mithridate_runtime::terminal::printable;
+///
+/// assert_eq!(printable("größe 3.onnx"), "größe 3.onnx");
+/// assert_eq!(printable("\u{1b}[2J\u{202e}cat"), "\\u{1b}[2J\\u{202e}cat");
+/// ```
+pub fn printable(name: &str) -> String {
+    let steers = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut text = String::with_capacity(name.len());
+    for letter in name.chars() {
+        if steers(letter) { text.extend(letter.escape_default()) } else { text.push(letter) }
+    }
+    text
+}
+
 /// Progress of one piece of work with a known number of steps.
 pub struct Progress {
     bar: ProgressBar,
@@ -77,7 +97,7 @@ impl Progress {
         if last.elapsed() >= PLAIN_INTERVAL {
             *last = Instant::now();
             let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            let share = 100 * done / total.max(1);
+            let share = done.saturating_mul(100) / total.max(1);
             let left = self.started.elapsed().as_secs_f64() * (total.saturating_sub(done)) as f64
                 / done.saturating_sub(self.done_before).max(1) as f64;
             let left = HumanDuration(Duration::from_secs_f64(left));

@@ -92,6 +92,13 @@ impl PoisonJob {
         check_share("poisoned_share", self.poisoned_share)?;
         check_classes(&self.target_classes, training.classes)?;
         for &class in &self.target_classes {
+            if class > usize::from(u8::MAX) {
+                return Err(Error::setting(
+                    "target_classes",
+                    "classes from 0 to 255, which a poison set can hold",
+                    &class,
+                ));
+            }
             if training.of_classes(&training.training, &[class]).is_empty() {
                 let expected = "classes with training images";
                 return Err(Error::setting("target_classes", expected, &class));

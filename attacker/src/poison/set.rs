@@ -120,7 +120,9 @@ impl PoisonSet {
         let shape = if c == 1 { vec![self.len(), h, w] } else { vec![self.len(), c, h, w] };
         self.manifest.images_sha256 = write_idx(&folder.join(IMAGES), &shape, &self.bytes)?;
         let indices = &self.manifest.origin.indices;
-        let labels: Vec<u8> = indices.iter().map(|&index| training.data.labels()[index]).collect();
+        let label = |&index: &usize| u8::try_from(training.data.labels()[index]);
+        let labels: Vec<u8> =
+            indices.iter().map(label).collect::<Result<_, _>>().map_err(Error::write(folder))?;
         write_idx(&folder.join(LABELS), &[self.len()], &labels)?;
         self.write_npz(&folder.join(ARRAYS), training, &labels)?;
         let text = serde_json::to_string_pretty(&self.manifest).map_err(Error::write(&manifest))?;
@@ -197,7 +199,7 @@ impl PoisonSet {
             return Err(bad("its indices are not those of training images of the target classes".into()));
         }
         let labels = read_idx(&folder.join(LABELS))?;
-        let unchanged = |(label, &index): (&u8, &usize)| *label == training.data.labels()[index];
+        let unchanged = |(label, &index): (&u8, &usize)| u16::from(*label) == training.data.labels()[index];
         if labels.shape != [indices.len()] || !labels.bytes.iter().zip(indices).all(unchanged) {
             return Err(bad("its labels are not those of the images it replaces".into()));
         }

@@ -40,7 +40,20 @@ pub fn to_html(audit: &Audit) -> String {
             })
             .collect(),
     };
-    let page = Page { audit, runs, style: STYLE, curves: curves.to_svg(), bars: bars.to_svg() };
+    // Runs that are compared are of the same data; of others each has its own names, and none is shown.
+    let named = runs.first().filter(|first| runs.iter().all(|run| run.class_names == first.class_names));
+    let names: Vec<String> = named
+        .filter(|run| !run.class_names.is_empty())
+        .map(|run| classes.iter().map(|&class| run.class(class)).collect())
+        .unwrap_or_default();
+    let page = Page {
+        audit,
+        runs,
+        classes: names.join(", "),
+        style: STYLE,
+        curves: curves.to_svg(),
+        bars: bars.to_svg(),
+    };
     page.render().unwrap_or_default()
 }
 
@@ -49,6 +62,8 @@ pub fn to_html(audit: &Audit) -> String {
 struct Page<'a> {
     audit: &'a Audit,
     runs: Vec<&'a RunSummary>,
+    /// Numbers and names of the classes; empty if they have no names.
+    classes: String,
     style: &'static str,
     curves: String,
     bars: String,

@@ -51,6 +51,9 @@ pub struct RunSummary {
     pub all: GroupSummary,
     /// Inputs by their true class.
     pub classes: BTreeMap<usize, GroupSummary>,
+    /// Names of the classes, in the order of their labels, where the data set has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
     /// Radii of inputs that are certified right, largest first; the others count as 0.
     #[serde(skip)]
     pub right_radii: Vec<f64>,
@@ -76,7 +79,18 @@ pub fn summarize(name: &str, evidence: &Evidence, radii: &[f64]) -> RunSummary {
         n: settings.n,
         all: group(&all, alpha, radii),
         classes: classes.iter().map(|(&class, records)| (class, group(records, alpha, radii))).collect(),
+        class_names: evidence.header.data.class_names.clone(),
         right_radii,
+    }
+}
+
+impl RunSummary {
+    /// A class by its number and, where it has one, its name.
+    pub fn class(&self, class: usize) -> String {
+        match self.class_names.get(class) {
+            Some(name) => format!("{class} {name}"),
+            None => class.to_string(),
+        }
     }
 }
 

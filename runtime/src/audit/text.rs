@@ -1,7 +1,10 @@
 use std::fmt::Write;
 
 use super::{Audit, GroupSummary};
-use crate::statistics::{Interval, round_down};
+use crate::{
+    statistics::{Interval, round_down},
+    terminal::printable,
+};
 
 /// An audit as a table for a terminal; radii and accuracies are rounded down.
 pub fn to_text(audit: &Audit) -> String {
@@ -13,7 +16,11 @@ pub fn to_text(audit: &Audit) -> String {
         let _ = writeln!(
             text,
             "{}{role}: {}, σ {}, α {}, n {}",
-            run.name, run.model, run.sigma, run.alpha, run.n
+            printable(&run.name),
+            printable(&run.model),
+            run.sigma,
+            run.alpha,
+            run.n
         );
         let _ = write!(
             text,
@@ -28,6 +35,10 @@ pub fn to_text(audit: &Audit) -> String {
         if run.classes.len() > 1 {
             for (class, group) in &run.classes {
                 line(&mut text, &class.to_string(), group);
+                if let Some(name) = run.class_names.get(*class) {
+                    text.truncate(text.trim_end().len());
+                    let _ = writeln!(text, "  {}", printable(name));
+                }
             }
         }
     }
@@ -35,7 +46,8 @@ pub fn to_text(audit: &Audit) -> String {
         let _ = writeln!(
             text,
             "{} against the baseline, {} inputs in common:",
-            comparison.name, comparison.all.inputs
+            printable(&comparison.name),
+            comparison.all.inputs
         );
         let mut difference = |name: &str, interval: &Interval| {
             let Interval { value, low, high } = interval;

@@ -21,7 +21,8 @@ impl Votes {
 
     /// All votes; less than the samples if some voted for nobody.
     pub fn total(&self) -> u64 {
-        self.0.iter().sum()
+        // Votes that somebody else wrote may be any numbers.
+        self.0.iter().fold(0, |total, &votes| total.saturating_add(votes))
     }
 
     /// Adds the votes of a part of the samples.

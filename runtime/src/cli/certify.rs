@@ -13,7 +13,7 @@ use crate::{
     audit::{Audit, summarize, to_text},
     backend::Classifier,
     certify::{Certifier, Input, Settings, Timings},
-    data::{Dataset, Split, sha256_file},
+    data::{Dataset, OpenOptions, Preparation, Split, sha256_file},
     evidence::{
         DataSource, EvidenceWriter, Execution, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA,
         Selection, read_evidence, read_header,
@@ -29,13 +29,24 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// The data set: a folder of IDX files, CIFAR-10 or CIFAR-100 binary files or train.npz and test.npz; or
-    /// one .npz, .npy or .bin file, or IDX file of images with its labels beside it
+    /// The data set: a folder of IDX files, CIFAR-10 or CIFAR-100 binary files, train.npz and test.npz, or a folder of
+    /// PNG or JPEG images for each class; or one .npz, .npy or .bin file, IDX file of images with its labels
+    /// beside it, or image (.png, .jpg, .jpeg)
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
     /// Part of the data set, if it is a folder
     #[arg(long, value_enum, default_value = "test")]
     split: SplitArgument,
+    /// Resize PNG and JPEG images so that the shorter side has N pixels: linear interpolation, over areas where
+    /// the image shrinks
+    #[arg(long, value_name = "N", value_parser = parse_count::<u32>)]
+    resize: Option<u32>,
+    /// Cut a square of N x N pixels from the middle of PNG and JPEG images, after --resize
+    #[arg(long, value_name = "N", value_parser = parse_count::<u32>)]
+    crop: Option<u32>,
+    /// The true class of the image, if --data is one image
+    #[arg(long, value_name = "CLASS")]
+    label: Option<u16>,
     /// Standard deviation of the noise, in units of the data set (images in [0, 1]) [default: the
     /// training sigma in the model's metadata]
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
@@ -86,7 +97,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         SplitArgument::Train => Split::Train,
         SplitArgument::Test => Split::Test,
     };
-    let data = Dataset::open(&arguments.data, split)?;
+    let preparation = Preparation { resize: arguments.resize, crop: arguments.crop };
+    let options = OpenOptions { split, preparation, label: arguments.label };
+    let data = Dataset::open_with(&arguments.data, &options)?;
     let (runtime, classifier) = arguments.model.open()?;
     let classes = classifier.classes();
     check_shapes(&arguments.model.model, classifier.input_shape(), &data)?;
@@ -264,6 +277,8 @@ fn header(
             labels_sha256: data.labels_sha256.clone(),
             shape: data.shape(),
             range: [0.0, 1.0],
+            preparation: Preparation { resize: arguments.resize, crop: arguments.crop },
+            class_names: data.class_names().unwrap_or_default(),
         },
         selection: Selection { classes, skip: arguments.skip, max: arguments.max, count: count as u64 },
         settings,

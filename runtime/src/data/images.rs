@@ -51,7 +51,9 @@ fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let metadata = fs::metadata(path).map_err(read_error)?;
     let problem = match metadata.len() {
         _ if !metadata.is_file() => "it is no ordinary file".to_owned(),
-        length if length > LARGEST_FILE => format!("its {length} bytes are more than the {LARGEST_FILE} that are read"),
+        length if length > LARGEST_FILE => {
+            format!("its {length} bytes are more than the {LARGEST_FILE} that are read")
+        }
         _ => return fs::read(path).map_err(read_error),
     };
     Err(DataError::Malformed { path: path.to_owned(), format: "image", problem })
@@ -67,10 +69,7 @@ pub(super) fn open_folder(
     let entries = list(folder)?;
     let named = |name: &str| entries.iter().find(|entry| entry.is_folder && entry.name() == Some(name));
     let is_split = |entry: &&Entry| {
-        [Split::Train, Split::Test]
-            .into_iter()
-            .flat_map(split_folders)
-            .any(|name| entry.name() == Some(name))
+        [Split::Train, Split::Test].into_iter().flat_map(split_folders).any(|name| entry.name() == Some(name))
     };
     let folders = || entries.iter().filter(|entry| entry.is_folder);
     // A class may be called as a split is; then it holds images.
@@ -124,7 +123,10 @@ fn open_classes(
         any |= holds_images(&entry.path)?;
     }
     if let Some(file) = entries.iter().find(|entry| !entry.is_folder && is_image_name(&entry.path)) {
-        return refuse(&file.path, "lies beside the folders of the classes; put it into one, or name it alone");
+        return refuse(
+            &file.path,
+            "lies beside the folders of the classes; put it into one, or name it alone",
+        );
     }
     if !any {
         return Ok(None);
@@ -142,7 +144,10 @@ fn open_classes(
     for (label, class) in classes {
         for file in list(&class.path)? {
             if file.is_folder {
-                return refuse(&file.path, "is a folder inside the folder of a class; images must lie in that itself");
+                return refuse(
+                    &file.path,
+                    "is a folder inside the folder of a class; images must lie in that itself",
+                );
             }
             if !is_image_name(&file.path) {
                 return refuse(&file.path, "is no image by its name (.png, .jpg, .jpeg); move it away");
@@ -156,9 +161,8 @@ fn open_classes(
 /// The label of each folder: its name if all are numbers, else its place in the order of names; and the names, in
 /// the order of labels, if they are not numbers.
 fn labels_of(folders: &[Entry]) -> Result<(Vec<u16>, Option<Vec<String>>), DataError> {
-    let refuse = |entry: &Entry, problem: String| {
-        Err(DataError::ImageFolder { path: entry.path.clone(), problem })
-    };
+    let refuse =
+        |entry: &Entry, problem: String| Err(DataError::ImageFolder { path: entry.path.clone(), problem });
     let mut names = Vec::with_capacity(folders.len());
     for entry in folders {
         let Some(name) = entry.name() else {
@@ -267,7 +271,8 @@ impl Collector {
         }
         let area = self.shape[1] * self.shape[2];
         if picture.shape[0] > self.shape[0] {
-            self.pixels = self.pixels.chunks_exact(area).flat_map(|grey| [grey; 3]).flatten().copied().collect();
+            self.pixels =
+                self.pixels.chunks_exact(area).flat_map(|grey| [grey; 3]).flatten().copied().collect();
             self.shape[0] = picture.shape[0];
         } else if picture.shape[0] < self.shape[0] {
             picture.bytes = picture.bytes.repeat(3);

@@ -74,9 +74,11 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     }
     let image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
     if !is_opaque(&image) {
-        return Err("some of its pixels are transparent, and what they look like depends on what is behind them; \
+        return Err(
+            "some of its pixels are transparent, and what they look like depends on what is behind them; \
                     save it without an alpha channel"
-            .into());
+                .into(),
+        );
     }
     Ok(match image.color().has_color() {
         true => DynamicImage::ImageRgb8(image.into_rgb8()),
@@ -100,7 +102,9 @@ fn resize(image: &DynamicImage, side: u32) -> Result<DynamicImage, String> {
     let scaled = |length: u64| length * u64::from(side) / short;
     let (new_width, new_height) = (scaled(width), scaled(height));
     if new_width.max(width).saturating_mul(new_height) > MOST_RESIZED {
-        return Err(format!("its {width} x {height} pixels can't be resized to a shorter side of {side}: too large"));
+        return Err(format!(
+            "its {width} x {height} pixels can't be resized to a shorter side of {side}: too large"
+        ));
     }
     if (new_width, new_height) == (width, height) {
         return Ok(image.clone());

@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use crate::certify::{Certificate, Plan, Settings, Votes};
+use crate::{
+    certify::{Certificate, Plan, Settings, Votes},
+    data::Preparation,
+};
 
 /// Name and version of the format.
 pub const SCHEMA: &str = "mithridate-evidence/1";
@@ -66,6 +69,12 @@ pub struct DataSource {
     pub shape: [usize; 3],
     /// Least and greatest value of an input; the units of σ and of radii.
     pub range: [f64; 2],
+    /// How images were resized and cropped before they were hashed and certified.
+    #[serde(default, skip_serializing_if = "Preparation::is_none")]
+    pub preparation: Preparation,
+    /// Names of the classes, in the order of their labels, where the data set has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
 }
 
 /// Which inputs of a data set were certified.
@@ -208,7 +217,8 @@ impl Footer {
         self.inputs += 1;
         self.certified += u64::from(!record.abstained);
         self.abstained += u64::from(record.abstained);
-        self.samples += header.settings.n0 + record.samples;
+        // What somebody else wrote may hold any number.
+        self.samples = self.samples.saturating_add(header.settings.n0).saturating_add(record.samples);
         // Times are kept to the microsecond.
         self.seconds = ((self.seconds + record.seconds) * 1e6).round() / 1e6;
     }

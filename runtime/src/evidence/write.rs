@@ -170,6 +170,7 @@ mod tests {
     use super::*;
     use crate::{
         certify::{Plan, Settings},
+        data::Preparation,
         evidence::{
             DataSource, Execution, Machine, ModelSource, NoiseSource, SCHEMA, Selection, read_evidence,
         },
@@ -187,6 +188,8 @@ mod tests {
                 labels_sha256: "cc".into(),
                 shape: [1, 1, 1],
                 range: [0.0, 1.0],
+                preparation: Preparation::default(),
+                class_names: vec![],
             },
             selection: Selection { classes: vec![], skip: 1, max: None, count: 3 },
             settings: Settings { n: 10, ..Settings::new(Sigma::new(0.25).unwrap(), 1) },
