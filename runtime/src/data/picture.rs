@@ -1,6 +1,10 @@
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, imageops::FilterType};
+use image::{
+    DynamicImage, GrayImage, ImageDecoder, Limits, RgbImage, codecs::png::PngDecoder, imageops::FilterType,
+};
+use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
+use zune_jpeg::JpegDecoder;
 
 use super::Preparation;
 
@@ -54,24 +58,30 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     if bytes.is_empty() {
         return Err("it is empty".into());
     }
-    let damaged = |error: image::ImageError| one_line(&format!("it is damaged or cut short ({error})"));
-    let mut reader = ImageReader::new(Cursor::new(bytes));
-    match image::guess_format(bytes) {
-        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => reader.set_format(format),
-        _ => return Err("its first bytes are neither those of a PNG nor of a JPEG".into()),
+    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        decode_png(bytes)
+    } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+        decode_jpeg(bytes)
+    } else {
+        Err("its first bytes are neither those of a PNG nor of a JPEG".into())
+    }
+}
+
+fn decode_png(bytes: &[u8]) -> Result<DynamicImage, String> {
+    // The decoder makes room for what the header says before it reads on.
+    if let Some(&[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour]) = bytes.get(16..26) {
+        let samples = [1, 1, 3, 1, 2, 1, 4][usize::from(colour.min(6))];
+        let bits = samples * u64::from(depth);
+        let (width, height) = (u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]));
+        check_size(width, height, bits.div_ceil(8))?;
+        // Deflate turns a bit into at most 129 bytes.
+        check_proportion(u64::from(width) * u64::from(height) * bits, bytes.len() as u64 * 1032 * 8)?;
     }
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(2 * MOST_BYTES);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(damaged)?;
+    let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits).map_err(damaged)?;
     let (width, height) = decoder.dimensions();
-    if width > LONGEST_SIDE || height > LONGEST_SIDE || decoder.total_bytes() > MOST_BYTES {
-        return Err(format!(
-            "it says it is {width} x {height} pixels and is too large; at most {LONGEST_SIDE} a side and {} MiB \
-             decoded are read",
-            MOST_BYTES >> 20
-        ));
-    }
+    check_size(width, height, u64::from(decoder.color_type().bytes_per_pixel()))?;
     let image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
     if !is_opaque(&image) {
         return Err(
@@ -80,10 +90,79 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
                 .into(),
         );
     }
-    Ok(match image.color().has_color() {
-        true => DynamicImage::ImageRgb8(image.into_rgb8()),
-        false => DynamicImage::ImageLuma8(image.into_luma8()),
+    Ok(if image.color().has_color() {
+        DynamicImage::ImageRgb8(image.into_rgb8())
+    } else {
+        DynamicImage::ImageLuma8(image.into_luma8())
     })
+}
+
+/// Strict: else what is missing or damaged would be filled with grey.
+fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
+    let side = usize::from(u16::MAX);
+    let options = DecoderOptions::default().set_strict_mode(true).set_max_width(side).set_max_height(side);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(damaged)?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let (width, height) = (width as u32, height as u32);
+    check_size(width, height, 3)?;
+    // One component at least has a block for every 64 pixels, and a block at least one bit.
+    check_proportion(u64::from(width) * u64::from(height), bytes.len() as u64 * 8 * 64)?;
+    let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let wanted = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    decoder.set_options(options.jpeg_set_out_colorspace(wanted));
+    let pixels = decoder.decode().map_err(damaged)?;
+    if !is_ended(bytes) {
+        return Err(damaged("its end marker is missing"));
+    }
+    let image = if grey {
+        GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
+    } else {
+        RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
+    };
+    image.ok_or_else(|| damaged("its pixels are not as many as it says"))
+}
+
+/// Refuses a file that says it holds more than files of its length can.
+fn check_proportion(declared: u64, possible: u64) -> Result<(), String> {
+    if declared > possible {
+        return Err(damaged("it says it holds more pixels than its bytes can"));
+    }
+    Ok(())
+}
+
+/// Whether the segments of a JPEG come to its end marker, which the decoder does without in the last rows.
+fn is_ended(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    // In compressed data a marker's first byte is followed by 0; restart markers belong to the data.
+    let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff | 0xd0..=0xd7);
+    while let Some(at) = rest.windows(2).position(is_marker) {
+        let segment = &rest[at..];
+        let length = match segment {
+            [_, 0xd9, ..] => return true,
+            [_, _, high, low, ..] => 2 + usize::from(u16::from_be_bytes([*high, *low])),
+            _ => return false,
+        };
+        rest = segment.get(length..).unwrap_or_default();
+    }
+    false
+}
+
+fn check_size(width: u32, height: u32, bytes_per_pixel: u64) -> Result<(), String> {
+    let bytes = (u64::from(width) * u64::from(height)).saturating_mul(bytes_per_pixel);
+    if width > LONGEST_SIDE || height > LONGEST_SIDE || bytes > MOST_BYTES {
+        return Err(format!(
+            "it says it is {width} x {height} pixels and is too large; at most {LONGEST_SIDE} a side and {} MiB \
+             decoded are read",
+            MOST_BYTES >> 20
+        ));
+    }
+    Ok(())
+}
+
+fn damaged(error: impl ToString) -> String {
+    let text: Vec<String> = error.to_string().split_whitespace().map(str::to_owned).collect();
+    format!("it is damaged or cut short ({})", text.join(" "))
 }
 
 fn is_opaque(image: &DynamicImage) -> bool {
@@ -118,8 +197,4 @@ fn crop(image: &DynamicImage, side: u32) -> Result<DynamicImage, String> {
         return Err(format!("its {width} x {height} pixels are fewer than a crop of {side} x {side}"));
     }
     Ok(image.crop_imm((width - side) / 2, (height - side) / 2, side, side))
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
