@@ -107,27 +107,24 @@ impl Random {
             tch::manual_seed((stream.next_u64() >> 1) as i64);
             return Tensor::randn(shape, (Kind::Float, device));
         }
-        let values: Vec<f32> =
-            (0..shape.iter().product::<i64>()).map(|_| StandardNormal.sample(&mut stream)).collect();
-        Tensor::from_slice(&values).view(shape)
+        let values = collect(elements(shape), || StandardNormal.sample(&mut stream));
+        Tensor::from_slice::<f32>(&values).view(shape)
     }
 
     /// Numbers uniform in \[−bound, bound), `float`.
     pub fn uniform(self, purpose: Purpose, step: u64, shape: &[i64], bound: f64) -> Tensor {
         let mut stream = self.stream(purpose, step);
-        let values: Vec<f32> = (0..shape.iter().product::<i64>())
-            .map(|_| {
-                let unit = (stream.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-                (bound * (2.0 * unit - 1.0)) as f32
-            })
-            .collect();
+        let values = collect(elements(shape), || {
+            let unit = (stream.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+            (bound * (2.0 * unit - 1.0)) as f32
+        });
         Tensor::from_slice(&values).view(shape)
     }
 
     /// Coin flips.
     pub fn coins(self, purpose: Purpose, step: u64, count: usize) -> Vec<bool> {
         let mut stream = self.stream(purpose, step);
-        (0..count).map(|_| stream.next_u64() >> 63 == 1).collect()
+        collect(count, || stream.next_u64() >> 63 == 1)
     }
 
     /// The numbers below `count` in random order (Fisher–Yates).
@@ -143,8 +140,29 @@ impl Random {
     /// `chosen` numbers below `count`, with replacement.
     pub fn indices(self, purpose: Purpose, step: u64, count: usize, chosen: usize) -> Vec<i64> {
         let mut stream = self.stream(purpose, step);
-        (0..chosen).map(|_| below(&mut stream, count as u64) as i64).collect()
+        collect(chosen, || below(&mut stream, count as u64) as i64)
     }
+}
+
+/// Elements of a tensor of this shape; as many as can't be had where there are too many to count.
+fn elements(shape: &[i64]) -> usize {
+    let count = shape.iter().try_fold(1_i64, |count, &size| count.checked_mul(size));
+    count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX)
+}
+
+/// So many values.
+///
+/// # Panics
+/// If there is no memory for them, in a sentence, as libtorch does for its tensors.
+fn collect<T>(count: usize, value: impl FnMut() -> T) -> Vec<T> {
+    let mut values = Vec::new();
+    let reserved = values.try_reserve_exact(count);
+    assert!(
+        reserved.is_ok(),
+        "there is no memory for {count} random numbers; use smaller batches or fewer noises"
+    );
+    values.extend(std::iter::repeat_with(value).take(count));
+    values
 }
 
 /// A number below `bound`, without bias (Lemire's method).
@@ -174,6 +192,12 @@ mod tests {
         assert_ne!(base, random(1).permutation(Purpose::Order, 1, 50));
         assert_ne!(base, Random::new(Domain::Victim, 1).permutation(Purpose::Order, 0, 50));
         assert_ne!(base, random(1).child(Purpose::Order, 0).permutation(Purpose::Order, 0, 50));
+    }
+
+    #[test]
+    #[should_panic(expected = "there is no memory for")]
+    fn too_many_numbers_are_refused_in_a_sentence() {
+        let _ = random(1).normal(Purpose::TrainingNoise, 0, &[1 << 40, 1 << 40], Device::Cpu);
     }
 
     #[test]

@@ -167,6 +167,12 @@ impl<'a> Attack<'a> {
         self.steps
     }
 
+    /// Networks that will be replaced by fresh ones over all steps.
+    pub(crate) fn renewals(&self) -> usize {
+        let every = self.settings.renewal(self.data.target.len());
+        every.map_or(0, |every| (self.steps - 1) / every)
+    }
+
     /// Makes the steps that are left. `after_step` gets a report of each, to log it and to save the state.
     ///
     /// A step whose validation batch has nothing right, or whose numbers are not finite, leaves the poison as it is and

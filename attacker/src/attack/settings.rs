@@ -244,7 +244,6 @@ impl AttackSettings {
             ("solver_rate", self.solver_rate),
             ("unroll_rate", self.unroll_rate),
             ("beta", self.beta),
-            ("tolerance_factor", self.tolerance_factor),
         ] {
             positive(name, value)?;
         }
@@ -269,6 +268,10 @@ impl AttackSettings {
         not_negative("damping", self.damping)?;
         if !(0.0..=1.0).contains(&self.solver_tolerance) {
             return Err(Error::setting("solver_tolerance", "between 0 and 1", &self.solver_tolerance));
+        }
+        if !(self.tolerance_factor > 0.0 && self.tolerance_factor <= 1.0) {
+            let expected = "more than 0 and at most 1 (tolerances fall)";
+            return Err(Error::setting("tolerance_factor", expected, &self.tolerance_factor));
         }
         // Below this single precision can't tell the clamped 1 from 1, whose quantile is infinite.
         if !(1e-6..0.5).contains(&self.clamp) {

@@ -89,7 +89,8 @@ impl<'a> Costs<'a> {
             ..TrainingSettings::default()
         };
         let inner = self.training_step(&of_network)?;
-        let warm_ups = settings.warm_up * settings.networks * (settings.networks + 1) / 2;
+        let renewals = attack.renewals();
+        let warm_ups = settings.warm_up * (settings.networks * (settings.networks + 1) / 2 + renewals);
         let one = step * attack.steps() as f64 + inner * warm_ups as f64;
         let candidates = settings.restarts * settings.snapshots;
         let chosen = if candidates > 1 { candidates * settings.selection.victims } else { 0 };

@@ -7,7 +7,7 @@ mod victim;
 
 use std::{fs, io, path::Path, time::Duration};
 
-use mithridate_runtime::data::sha256;
+use mithridate_runtime::{data::sha256, files::remove_partial};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tch::Tensor;
@@ -62,6 +62,7 @@ fn resume<T: DeserializeOwned>(
     job: &str,
     device: tch::Device,
 ) -> Result<Option<(T, Vec<Tensor>)>, Error> {
+    remove_partial(folder).map_err(Error::write(folder))?;
     let place = folder.join(names::CHECKPOINT);
     if !place.is_file() {
         return Ok(None);

@@ -238,7 +238,7 @@ impl Bilevel<'_> {
             } else {
                 format!("{}, restart {restart}", self.title)
             };
-            attack.run(&title, |attack, report| {
+            let outcome = attack.run(&title, |attack, report| {
                 let mut line = serde_json::to_string(report).map_err(Error::write(&path))?;
                 line.push('\n');
                 log.write_all(line.as_bytes()).map_err(Error::write(&path))?;
@@ -251,17 +251,29 @@ impl Bilevel<'_> {
                     checkpoint::write(&place, &self.saved(attack.steps(), position), &tensors)?;
                 }
                 Ok(())
-            })?;
+            });
+            match outcome {
+                // The other restarts may do better.
+                Err(Error::Ineffective) if self.settings.restarts > 1 => {
+                    eprintln!("{title}: no step moved the poison; this restart is left out");
+                    for step in snapshots {
+                        remove(&self.candidate(restart, step))?;
+                    }
+                }
+                outcome => outcome?,
+            }
         }
         let steps = self.settings.total_steps(self.indices.len());
         let mut candidates = Vec::new();
         for restart in 0..self.settings.restarts {
             for step in self.snapshots(steps) {
-                let bytes = read_idx(&self.candidate(restart, step))?.bytes;
-                candidates.push(Candidate { restart, step, bytes });
+                let path = self.candidate(restart, step);
+                if path.exists() || self.settings.restarts == 1 {
+                    candidates.push(Candidate { restart, step, bytes: read_idx(&path)?.bytes });
+                }
             }
         }
-        Ok(candidates)
+        if candidates.is_empty() { Err(Error::Ineffective) } else { Ok(candidates) }
     }
 
     fn saved(&self, steps: usize, attack: AttackPosition) -> Saved {

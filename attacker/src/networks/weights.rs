@@ -1,4 +1,9 @@
-use std::{collections::HashMap, fs, io::Write, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    io::Write,
+    path::Path,
+};
 
 use mithridate_onnx::{
     ModelMetadata,
@@ -49,7 +54,21 @@ pub fn write_weights(network: &Network, metadata: &ModelMetadata, path: &Path) -
         metadata.entries().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     entries.insert(CLASSES.into(), network.classes().to_string());
     let bytes = safetensors::serialize(views, Some(entries)).map_err(Error::write(path))?;
+    let bytes = with_sorted_header(bytes).map_err(Error::write(path))?;
     write_atomically(path, |file| file.write_all(&bytes)).map_err(Error::write(path))
+}
+
+/// The same safetensors file with the keys of its header in order: metadata is a hash map to the library, and a network
+/// is to be the same file whenever it is written.
+fn with_sorted_header(bytes: Vec<u8>) -> Result<Vec<u8>, serde_json::Error> {
+    let Some((length, rest)) = bytes.split_first_chunk::<8>() else { return Ok(bytes) };
+    let length = u64::from_le_bytes(*length) as usize;
+    let (header, data) = rest.split_at(length);
+    let sorted: BTreeMap<String, BTreeMap<String, serde_json::Value>> = serde_json::from_slice(header)?;
+    let mut text = serde_json::to_string(&sorted)?;
+    text.extend(std::iter::repeat_n(' ', text.len().next_multiple_of(8) - text.len()));
+    let length = (text.len() as u64).to_le_bytes();
+    Ok([&length, text.as_bytes(), data].concat())
 }
 
 /// Reads a network back, with what was known of it.
@@ -150,6 +169,11 @@ mod tests {
             let (again, read) = read_weights(&path, Device::Cpu).unwrap();
             assert_eq!(network.forward(&images()), again.forward(&images()));
             assert_eq!(read.training_sigma, Some(0.25));
+            let first = fs::read(&path).unwrap();
+            for _ in 0..5 {
+                write_weights(&again, &read, &path).unwrap();
+                assert!(fs::read(&path).unwrap() == first, "the same network is the same file");
+            }
         }
     }
 
