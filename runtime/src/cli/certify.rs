@@ -4,19 +4,22 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use mithridate_onnx::ModelMetadata;
 use serde_json::json;
 
-use super::model::{ModelArguments, ReadyModel};
+use super::{
+    data::{SplitArgument, check_shapes},
+    model::{ModelArguments, ReadyModel},
+};
 use crate::{
     audit::{Audit, summarize, to_text},
     backend::Classifier,
-    certify::{Certifier, Input, Settings, Timings},
-    data::{Dataset, OpenOptions, Preparation, Split, sha256_file},
+    certify::{Certifier, Input, Plan, Settings, Timings},
+    data::{Dataset, OpenOptions, Preparation, sha256_file},
     evidence::{
         DataSource, EvidenceWriter, Execution, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA,
-        Selection, read_evidence, read_header,
+        Selection, Shard, is_finished, read_evidence, read_header,
     },
     noise::{GENERATOR, seed_from_os},
     terminal::{self, Progress},
@@ -69,6 +72,9 @@ pub(super) struct Arguments {
     /// Take every N-th of the inputs chosen by --class
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>)]
     skip: usize,
+    /// Certify part I of N of these inputs only; `rscert merge` joins the parts. Give each the same --seed
+    #[arg(long, value_name = "I/N", requires = "seed")]
+    shard: Option<Shard>,
     /// Seed of all noise [default: from the operating system, written into the evidence]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
@@ -83,27 +89,17 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum SplitArgument {
-    Train,
-    Test,
-}
-
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
     let metadata = ModelMetadata::of(&mithridate_onnx::read(&arguments.model.model)?)?;
     let sigma = choose_sigma(arguments, &metadata)?;
-    let split = match arguments.split {
-        SplitArgument::Train => Split::Train,
-        SplitArgument::Test => Split::Test,
-    };
     let preparation = Preparation { resize: arguments.resize, crop: arguments.crop };
-    let options = OpenOptions { split, preparation, label: arguments.label };
+    let options = OpenOptions { split: arguments.split.into(), preparation, label: arguments.label };
     let data = Dataset::open_with(&arguments.data, &options)?;
     let (runtime, classifier) = arguments.model.open()?;
     let classes = classifier.classes();
     check_shapes(&arguments.model.model, classifier.input_shape(), &data)?;
-    let indices = select(arguments, &data, classes)?;
+    let selected = select(arguments, &data, classes)?;
     let seed = match (arguments.seed, arguments.resume) {
         (Some(seed), _) => seed,
         (None, true) => seed_of(&out)?,
@@ -116,9 +112,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         sha256: sha256_file(&arguments.model.model)?,
         classes,
     };
+    let engine = format!("ONNX Runtime {}", runtime.version());
+    let mut header = header(arguments, engine, &data, settings, model, selected.len());
+    if arguments.resume && out.exists() && is_finished(&out, &header)? {
+        return report(arguments, &out, None);
+    }
     let ready = arguments.model.ready(runtime, classifier)?;
-    let header = header(arguments, &ready, &data, settings, model, indices.len());
-
+    header.execution.plan = ready.plan;
+    let indices: Vec<usize> = match arguments.shard {
+        Some(shard) => {
+            shard.positions(selected.len() as u64).map(|position| selected[position as usize]).collect()
+        }
+        None => selected,
+    };
     let (writer, done) = if arguments.resume && out.exists() {
         match EvidenceWriter::resume(&out, &header)? {
             Some(resumed) => resumed,
@@ -158,7 +164,7 @@ fn certify(
         |samples| progress.advance(samples),
         |certificate| {
             let label = certificate.label.unwrap_or_default();
-            writer.record(Record::new(certificate, label, header.settings.n), header).map_err(|error| {
+            writer.record(&Record::new(certificate, label, header.settings.n)).map_err(|error| {
                 let message = error.to_string();
                 failure = Some(error);
                 std::io::Error::other(message)
@@ -214,21 +220,6 @@ fn choose_sigma(arguments: &Arguments, metadata: &ModelMetadata) -> anyhow::Resu
     }
 }
 
-/// The input of a model must have as many values as an image, in the same order of dimensions.
-fn check_shapes(model: &Path, input: &[usize], data: &Dataset) -> anyhow::Result<()> {
-    let image = data.shape();
-    let fits = input == image
-        || (image[0] == 1 && input == &image[1..])
-        || input == [image.iter().product::<usize>()];
-    ensure!(
-        fits,
-        "{} takes inputs of shape {input:?} and the images of {} have shape {image:?}; certify it on the data it was made for",
-        model.display(),
-        data.path.display()
-    );
-    Ok(())
-}
-
 fn select(arguments: &Arguments, data: &Dataset, classes: usize) -> anyhow::Result<Vec<usize>> {
     if let Some(class) = arguments.class.iter().find(|&&class| class >= classes) {
         bail!(
@@ -245,28 +236,28 @@ fn select(arguments: &Arguments, data: &Dataset, classes: usize) -> anyhow::Resu
             arguments.model.model.display()
         );
     }
-    let indices: Vec<usize> = (0..data.len())
-        .filter(|&index| {
-            arguments.class.is_empty() || arguments.class.contains(&usize::from(data.labels()[index]))
-        })
-        .step_by(arguments.skip)
-        .take(arguments.max.unwrap_or(usize::MAX))
-        .collect();
+    let selection = selection(arguments, 0);
+    let indices: Vec<usize> =
+        selection.indices(data.labels()).into_iter().map(|index| index as usize).collect();
     ensure!(!indices.is_empty(), "no image of {} has a label in {:?}", data.path.display(), arguments.class);
     Ok(indices)
 }
 
+fn selection(arguments: &Arguments, count: u64) -> Selection {
+    let mut classes = arguments.class.clone();
+    classes.sort_unstable();
+    classes.dedup();
+    Selection { classes, skip: arguments.skip, max: arguments.max, count }
+}
+
 fn header(
     arguments: &Arguments,
-    ready: &ReadyModel,
+    engine: String,
     data: &Dataset,
     settings: Settings,
     model: ModelSource,
     count: usize,
 ) -> Header {
-    let mut classes = arguments.class.clone();
-    classes.sort_unstable();
-    classes.dedup();
     Header {
         schema: SCHEMA.into(),
         tool: concat!("rscert ", env!("CARGO_PKG_VERSION")).into(),
@@ -280,7 +271,8 @@ fn header(
             preparation: Preparation { resize: arguments.resize, crop: arguments.crop },
             class_names: data.class_names().unwrap_or_default(),
         },
-        selection: Selection { classes, skip: arguments.skip, max: arguments.max, count: count as u64 },
+        shard: arguments.shard,
+        selection: selection(arguments, count as u64),
         settings,
         stopping_rule: "fixed".into(),
         noise: NoiseSource {
@@ -289,10 +281,11 @@ fn header(
             generator: GENERATOR.into(),
         },
         execution: Execution {
-            engine: format!("ONNX Runtime {}", ready.runtime.version()),
+            engine,
             provider: arguments.model.provider.to_string(),
             precision: "float32".into(),
-            plan: ready.plan,
+            // Not known before it is measured.
+            plan: Plan { sessions: 0, threads: 0, batch: 0 },
         },
         machine: Machine::this(),
         started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),

@@ -3,8 +3,11 @@
 mod audit;
 mod bench;
 mod certify;
+mod data;
 mod inspect;
+mod merge;
 mod model;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -24,6 +27,10 @@ struct Cli {
 enum Command {
     /// Certify inputs of a data set under an ONNX model; writes the evidence file
     Certify(certify::Arguments),
+    /// Join the parts of a run that was divided by --shard
+    Merge(merge::Arguments),
+    /// Check an evidence file: recompute every number, compare hashes, run noise through the model again
+    Verify(verify::Arguments),
     /// Sum up evidence files, compare them with a baseline
     Audit(audit::Arguments),
     /// Say what an ONNX model is and how to certify it
@@ -37,10 +44,10 @@ enum Command {
     },
 }
 
-/// Runs the program: exit status 0 done, 1 an error, 2 wrong usage.
+/// Runs the program: exit status 0 done, 1 an error, 2 wrong usage, 3 a verification that failed.
 pub fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("rscert: {error:#}");
             ExitCode::FAILURE
@@ -48,9 +55,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
-    match cli.command {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let done = match cli.command {
+        Command::Verify(arguments) => return verify::run(&arguments),
         Command::Certify(arguments) => certify::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Audit(arguments) => audit::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
@@ -59,5 +68,6 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "rscert", &mut script);
             Ok(terminal::print(&String::from_utf8_lossy(&script))?)
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

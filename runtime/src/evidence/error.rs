@@ -45,16 +45,6 @@ pub enum EvidenceError {
         /// Inputs selected.
         expected: u64,
     },
-    /// The content doesn't match the hash in the footer.
-    #[error("{} was changed after it was written: its lines hash to {found} and its footer says {expected}", path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-        /// Hash of the lines.
-        found: String,
-        /// Hash in the footer.
-        expected: String,
-    },
     /// A run to resume was made with other settings.
     #[error("{} can't be resumed: its {what} differs (there {there}, here {here})", path.display())]
     OtherRun {
@@ -66,5 +56,11 @@ pub enum EvidenceError {
         there: String,
         /// Its value asked for now.
         here: String,
+    },
+    /// Parts that are not those of one run.
+    #[error("these are not the parts of one run:{}", problems.iter().map(|problem| format!("\n- {problem}")).collect::<String>())]
+    OtherParts {
+        /// Everything that keeps them from being joined.
+        problems: Vec<String>,
     },
 }

@@ -1,20 +1,29 @@
 use serde::{Deserialize, Serialize};
 
+use super::Shard;
 use crate::{
     certify::{Certificate, Plan, Settings, Votes},
     data::Preparation,
 };
 
 /// Name and version of the format.
-pub const SCHEMA: &str = "mithridate-evidence/1";
+pub const SCHEMA: &str = "mithridate-evidence/2";
 
 /// One line of an evidence file.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(super) enum Line {
     Header(Box<Header>),
-    Input(Record),
+    Input(Box<Chained>),
     Footer(Footer),
+}
+
+/// A record with the value of the hash chain up to it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Chained {
+    #[serde(flatten)]
+    pub record: Record,
+    pub chain: String,
 }
 
 /// First line: everything the certificates depend on.
@@ -30,6 +39,9 @@ pub struct Header {
     pub data: DataSource,
     /// The inputs chosen from it.
     pub selection: Selection,
+    /// Which part of the selection this file is for; the whole if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Noise level, confidence, numbers of samples, seed.
     #[serde(flatten)]
     pub settings: Settings,
@@ -43,6 +55,14 @@ pub struct Header {
     pub machine: Machine,
     /// When it started, in seconds since 1970.
     pub started: u64,
+}
+
+impl Header {
+    /// Number of inputs that this file holds when it is finished.
+    pub fn inputs(&self) -> u64 {
+        let count = self.selection.count;
+        self.shard.map_or(count, |shard| shard.len(count))
+    }
 }
 
 /// A model file.
@@ -88,6 +108,18 @@ pub struct Selection {
     pub max: Option<usize>,
     /// How many that makes.
     pub count: u64,
+}
+
+impl Selection {
+    /// Indices of the inputs chosen from a data set with these labels, in order.
+    pub fn indices(&self, labels: &[u16]) -> Vec<u64> {
+        (0..labels.len())
+            .filter(|&index| self.classes.is_empty() || self.classes.contains(&usize::from(labels[index])))
+            .step_by(self.skip.max(1))
+            .take(self.max.unwrap_or(usize::MAX))
+            .map(|index| index as u64)
+            .collect()
+    }
 }
 
 /// How noise was made.
@@ -194,7 +226,7 @@ impl Record {
     }
 }
 
-/// Last line: totals, and a hash of every line before.
+/// Last line: totals, the end of the chain, and a hash of every line before.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Footer {
     /// Inputs.
@@ -207,18 +239,20 @@ pub struct Footer {
     pub samples: u64,
     /// Time of all samples, in seconds.
     pub seconds: f64,
+    /// Last value of the chain: names the result of the run, whenever, wherever and in however many parts it was made.
+    pub chain: String,
     /// SHA-256 of all lines before this one, line ends included.
     pub sha256: String,
 }
 
 impl Footer {
     /// Counts a record in.
-    pub(super) fn add(&mut self, record: &Record, header: &Header) {
+    pub(super) fn add(&mut self, record: &Record, n0: u64) {
         self.inputs += 1;
         self.certified += u64::from(!record.abstained);
         self.abstained += u64::from(record.abstained);
         // What somebody else wrote may hold any number.
-        self.samples = self.samples.saturating_add(header.settings.n0).saturating_add(record.samples);
+        self.samples = self.samples.saturating_add(n0).saturating_add(record.samples);
         // Times are kept to the microsecond.
         self.seconds = ((self.seconds + record.seconds) * 1e6).round() / 1e6;
     }

@@ -1,17 +1,31 @@
 //! The evidence file: what a certification run did, in enough detail that somebody else can check it.
 //!
 //! JSON lines: a [`Header`] with everything the certificates depend on, one [`Record`] an input in order, and a
-//! [`Footer`] with totals and the SHA-256 of all lines before it. Lines are flushed as inputs finish, so an
-//! interrupted run keeps what it has and can be resumed.
+//! [`Footer`] with totals and the SHA-256 of all lines before it. Lines are written as inputs finish, so an
+//! interrupted run keeps what it has and can be resumed ([`EvidenceWriter`]); a run can be divided into parts
+//! ([`Shard`]) that [`merge`] joins; [`verify`] recomputes every number from the votes.
+//!
+//! Each input's line carries a value of a hash chain: the SHA-256 of the value before it and of the line's content,
+//! keys in alphabetical order, without its time. The chain starts at the SHA-256 of the header's content without what
+//! concerns only time and place. So the last value, in the footer, names the result: it is the same for every run with the
+//! same settings, model, data and votes, interrupted or not, in one part or in many.
 
+mod encode;
 mod error;
 mod format;
+mod merge;
 mod read;
+mod shard;
+mod verify;
+mod walk;
 mod write;
 
 pub use error::EvidenceError;
 pub use format::{
     DataSource, Execution, Footer, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA, Selection,
 };
+pub use merge::merge;
 pub use read::{Evidence, parse_evidence, read_evidence, read_header};
-pub use write::EvidenceWriter;
+pub use shard::Shard;
+pub use verify::{Problem, Replay, Verification, replayed, verify};
+pub use write::{EvidenceWriter, is_finished};

@@ -4,23 +4,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
-
-use crate::data::hex;
-
 use super::{
     EvidenceError, Footer, Header, Record,
-    format::Line,
-    read::{read_partial, read_text},
+    encode::{Difference, Encoder, differences},
+    read::{is_torn_header, read_partial, read_text},
 };
 
-/// Writes an evidence file line by line, each line handed to the operating system whole before the next
-/// input is reported.
+/// Writes an evidence file line by line, each line handed to the operating system in one call before the next input is
+/// reported. So a killed process, or a full disk, tears at most the last line, which [`resume`](Self::resume) cuts off.
+/// The file is forced to the disk once, with its footer: a machine that loses power may lose lines that it had
+/// taken, and resuming makes them again.
 pub struct EvidenceWriter {
     path: PathBuf,
     file: File,
-    hash: Sha256,
-    totals: Footer,
+    encoder: Encoder,
 }
 
 impl EvidenceWriter {
@@ -40,8 +37,10 @@ impl EvidenceWriter {
     }
 
     fn begin(path: &Path, file: File, header: &Header) -> Result<Self, EvidenceError> {
-        let mut writer = Self::new(path, file);
-        writer.line(&Line::Header(Box::new(header.clone())))?;
+        let (encoder, line) = Encoder::begin(header)
+            .map_err(|error| EvidenceError::Write { path: path.to_owned(), source: error.into() })?;
+        let mut writer = Self { path: path.to_owned(), file, encoder };
+        writer.write(&line)?;
         Ok(writer)
     }
 
@@ -58,32 +57,24 @@ impl EvidenceWriter {
             file.set_len(0).map_err(write_error)?;
             return Ok(Some((Self::begin(path, file, header)?, 0)));
         }
-        let partial = read_partial(path, &text)?;
-        same_run(path, &partial.header, header)?;
-        if partial.footer.is_some() {
+        let there = read_partial(path, &text)?;
+        same_run(path, &there.header, header)?;
+        if there.footer.is_some() {
             return Ok(None);
         }
-        file.set_len(partial.bytes as u64).map_err(write_error)?;
+        file.set_len(there.bytes as u64).map_err(write_error)?;
         file.seek(SeekFrom::End(0)).map_err(write_error)?;
-        let mut writer = Self::new(path, file);
-        writer.hash.update(&text.as_bytes()[..partial.bytes]);
-        for record in &partial.records {
-            writer.totals.add(record, header);
-        }
-        Ok(Some((writer, partial.records.len() as u64)))
-    }
-
-    fn new(path: &Path, file: File) -> Self {
-        Self { path: path.to_owned(), file, hash: Sha256::new(), totals: Footer::default() }
+        let done = there.records.len() as u64;
+        Ok(Some((Self { path: path.to_owned(), file, encoder: there.encoder }, done)))
     }
 
     /// Adds the certificate of the next input.
     ///
     /// # Errors
     /// [`EvidenceError::Write`].
-    pub fn record(&mut self, record: Record, header: &Header) -> Result<(), EvidenceError> {
-        self.totals.add(&record, header);
-        self.line(&Line::Input(record))
+    pub fn record(&mut self, record: &Record) -> Result<(), EvidenceError> {
+        let line = self.encoder.record(record).map_err(|error| self.write_error(error.into()))?;
+        self.write(&line)
     }
 
     /// Ends the file.
@@ -91,24 +82,33 @@ impl EvidenceWriter {
     /// # Errors
     /// [`EvidenceError::Write`].
     pub fn finish(mut self) -> Result<Footer, EvidenceError> {
-        self.totals.sha256 = hex(&self.hash.clone().finalize());
-        let footer = self.totals.clone();
-        self.line(&Line::Footer(footer.clone()))?;
-        self.file.sync_all().map_err(|source| EvidenceError::Write { path: self.path.clone(), source })?;
+        let (footer, line) = self.encoder.finish().map_err(|error| self.write_error(error.into()))?;
+        self.write(&line)?;
+        self.file.sync_all().map_err(|source| self.write_error(source))?;
         Ok(footer)
     }
 
-    fn line(&mut self, line: &Line) -> Result<(), EvidenceError> {
-        let mut text = serde_json::to_vec(line).map_err(|error| self.write_error(error.into()))?;
-        text.push(b'\n');
-        self.hash.update(&text);
-        // One call a line: an interruption tears at most the last one.
-        self.file.write_all(&text).map_err(|source| self.write_error(source))
+    fn write(&mut self, line: &[u8]) -> Result<(), EvidenceError> {
+        self.file.write_all(line).map_err(|source| self.write_error(source))
     }
 
     fn write_error(&self, source: io::Error) -> EvidenceError {
         EvidenceError::Write { path: self.path.clone(), source }
     }
+}
+
+/// Whether a file holds a finished run, and the one with this header.
+///
+/// # Errors
+/// As [`EvidenceWriter::resume`].
+pub fn is_finished(path: &Path, header: &Header) -> Result<bool, EvidenceError> {
+    let text = read_text(path)?;
+    if is_torn_header(&text) {
+        return Ok(false);
+    }
+    let there = read_partial(path, &text)?;
+    same_run(path, &there.header, header)?;
+    Ok(there.footer.is_some())
 }
 
 /// Keeps a second program from writing the same file.
@@ -123,46 +123,22 @@ fn lock(path: &Path, file: File) -> Result<File, EvidenceError> {
     Ok(file)
 }
 
-/// Whether a run was interrupted before its header was whole. Nothing else is taken for that, so that no other file
-/// is ever written over.
-pub(super) fn is_torn_header(text: &str) -> bool {
-    const START: &str = "{\"kind\":\"header\"";
-    !text.contains('\n') && (text.starts_with(START) || START.starts_with(text))
-}
-
-/// Fails unless both headers are of the same run: everything must agree but the time, the machine, names of files
-/// (their hashes count) and how the work is split.
+/// Fails unless both headers are of the same run and the same part of it.
 fn same_run(path: &Path, there: &Header, here: &Header) -> Result<(), EvidenceError> {
-    let comparable = |header: &Header| {
-        let mut header = header.clone();
-        header.machine = super::Machine { system: String::new(), processor: String::new(), threads: 0 };
-        header.started = 0;
-        header.model.file.clear();
-        header.data.file.clear();
-        header.execution.plan = crate::certify::Plan { sessions: 0, threads: 0, batch: 0 };
-        serde_json::to_value(header).unwrap_or_default()
+    let other = |what: &str, there: String, here: String| {
+        Err(EvidenceError::OtherRun { path: path.to_owned(), what: what.to_owned(), there, here })
     };
-    let (there, here) = (comparable(there), comparable(here));
-    match first_difference(&there, &here, "") {
+    if there.shard != here.shard {
+        let part =
+            |header: &Header| header.shard.map_or_else(|| "none".to_owned(), |shard| shard.to_string());
+        return other("shard", part(there), part(here));
+    }
+    let differences = differences(there, here)
+        .map_err(|error| EvidenceError::Write { path: path.to_owned(), source: error.into() })?;
+    match differences.into_iter().next() {
+        Some(Difference { name, left, right }) => other(&name, left, right),
         None => Ok(()),
-        Some((what, there, here)) => {
-            Err(EvidenceError::OtherRun { path: path.to_owned(), what, there, here })
-        }
     }
-}
-
-fn first_difference(
-    there: &serde_json::Value,
-    here: &serde_json::Value,
-    name: &str,
-) -> Option<(String, String, String)> {
-    if let (Some(left), Some(right)) = (there.as_object(), here.as_object()) {
-        return left.iter().find_map(|(key, value)| {
-            let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-            first_difference(value, right.get(key).unwrap_or(&serde_json::Value::Null), &name)
-        });
-    }
-    (there != here).then(|| (name.to_owned(), there.to_string(), here.to_string()))
 }
 
 #[cfg(test)]
@@ -191,6 +167,7 @@ mod tests {
                 preparation: Preparation::default(),
                 class_names: vec![],
             },
+            shard: None,
             selection: Selection { classes: vec![], skip: 1, max: None, count: 3 },
             settings: Settings { n: 10, ..Settings::new(Sigma::new(0.25).unwrap(), 1) },
             stopping_rule: "fixed".into(),
@@ -228,7 +205,7 @@ mod tests {
     fn write(path: &Path, count: u64) -> EvidenceWriter {
         let mut writer = EvidenceWriter::create(path, &header()).unwrap();
         for index in 0..count {
-            writer.record(record(index), &header()).unwrap();
+            writer.record(&record(index)).unwrap();
         }
         writer
     }
@@ -255,7 +232,7 @@ mod tests {
             fs::write(&torn, &whole[..end]).unwrap();
             let (mut writer, done) = EvidenceWriter::resume(&torn, &header()).unwrap().unwrap();
             for index in done..3 {
-                writer.record(record(index), &header()).unwrap();
+                writer.record(&record(index)).unwrap();
             }
             writer.finish().unwrap();
             assert_eq!(fs::read(&torn).unwrap(), whole, "torn at {end}");
@@ -293,7 +270,7 @@ mod tests {
         write(&path, 3).finish().unwrap();
         let text = fs::read_to_string(&path).unwrap().replacen("\"index\":1", "\"index\":7", 1);
         fs::write(&path, text).unwrap();
-        assert!(matches!(read_evidence(&path), Err(EvidenceError::Changed { .. })));
+        assert!(matches!(read_evidence(&path), Err(EvidenceError::Line { line: 3, .. })));
     }
 
     #[test]

@@ -1,0 +1,31 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{evidence::merge, terminal};
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  rscert certify --model lenet.onnx --data data/mnist --seed 1 --shard 1/2 --out 1.jsonl
+  rscert certify --model lenet.onnx --data data/mnist --seed 1 --shard 2/2 --out 2.jsonl
+  rscert merge 1.jsonl 2.jsonl --out run.jsonl")]
+pub(super) struct Arguments {
+    /// Evidence files of all parts of one run
+    #[arg(required = true, value_name = "PARTS")]
+    parts: Vec<PathBuf>,
+    /// The evidence file of the whole
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let footer = merge(&arguments.parts, &arguments.out)?;
+    let text = format!(
+        "{} parts with {} inputs joined in {}\nresult {}\n",
+        arguments.parts.len(),
+        footer.inputs,
+        arguments.out.display(),
+        footer.chain
+    );
+    Ok(terminal::print(&text)?)
+}

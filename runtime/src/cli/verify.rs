@@ -1,0 +1,231 @@
+use std::{path::PathBuf, process::ExitCode, str::FromStr};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    data::{SplitArgument, check_shapes},
+    model::ModelArguments,
+};
+use crate::{
+    backend::{Classifier, Provider},
+    certify::{Certifier, Input},
+    data::{Dataset, OpenOptions, sha256_file},
+    evidence::{Header, Record, Replay, Verification, replayed, verify},
+    noise::seed_from_os,
+    terminal::{self, Progress},
+    units::parse_count,
+};
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  rscert verify run.jsonl --model lenet.onnx --data data/mnist --replay 5
+
+Exit status: 0 everything holds, 1 an error, 2 wrong usage, 3 something does not hold")]
+pub(super) struct Arguments {
+    /// The evidence file
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// The model: is it the one that was certified?
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// The data set: is it the one whose images were certified, and are these the inputs that the header names?
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Part of the data set, if it is a folder
+    #[arg(long, value_enum, default_value = "test")]
+    split: SplitArgument,
+    /// Run the noise of so many inputs, chosen at random, through the model again and compare the votes; or of all
+    #[arg(long, value_name = "K|all", requires_all = ["model", "data"])]
+    replay: Option<Share>,
+    /// What runs the model for --replay: cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu", value_name = "PROVIDER")]
+    provider: Provider,
+    /// Threads to use on the processor [default: all]
+    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
+    threads: Option<usize>,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// How many inputs to replay.
+#[derive(Clone, Copy)]
+enum Share {
+    All,
+    Some(usize),
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" { Ok(Self::All) } else { parse_count(text).map(Self::Some) }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut found = verify(&arguments.run)?;
+    if let Some(model) = &arguments.model {
+        found.check_model(&sha256_file(model)?);
+    }
+    let data = match (&arguments.data, &found.header) {
+        (Some(path), Some(header)) => {
+            let preparation = header.data.preparation;
+            // One image has the label that it was given.
+            let label = found.records.first().and_then(|record| record.label.try_into().ok());
+            let label = label.filter(|_| path.is_file() && header.selection.count == 1);
+            Some(Dataset::open_with(
+                path,
+                &OpenOptions { split: arguments.split.into(), preparation, label },
+            )?)
+        }
+        _ => None,
+    };
+    if let Some(data) = &data {
+        found.check_data(data);
+    }
+    let replays = match (arguments.replay, &arguments.model, &data, &found.header) {
+        (Some(share), Some(model), Some(data), Some(header)) => {
+            ensure!(
+                found.holds(),
+                "nothing is replayed, because the file does not hold as it is:\n{}",
+                listed(&found)
+            );
+            replay(arguments, share, model, data, header, &found.records)?
+        }
+        _ => Vec::new(),
+    };
+    let holds = found.holds() && replays.iter().all(|replay| replay.differing == 0);
+    print(arguments, &found, &replays, holds)?;
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// Certifies inputs again, with the noise that their keys stand for.
+fn replay(
+    arguments: &Arguments,
+    share: Share,
+    model: &PathBuf,
+    data: &Dataset,
+    header: &Header,
+    records: &[Record],
+) -> anyhow::Result<Vec<Replay>> {
+    let chosen = choose(share, records)?;
+    let (provider, threads) = (arguments.provider, arguments.threads);
+    let model = ModelArguments { model: model.clone(), provider, batch: None, threads };
+    let (runtime, classifier) = model.open()?;
+    check_shapes(&model.model, classifier.input_shape(), data)?;
+    ensure!(
+        classifier.classes() == header.model.classes,
+        "{} has {} classes and the evidence is of {}",
+        model.model.display(),
+        classifier.classes(),
+        header.model.classes
+    );
+    let engine = format!("ONNX Runtime {}", runtime.version());
+    if engine != header.execution.engine || arguments.provider.to_string() != header.execution.provider {
+        eprintln!(
+            "rscert: note: the votes were made by {} on {}, and are made again by {engine} on {}, which may round \
+             otherwise; a few differing votes then mean little",
+            header.execution.engine, header.execution.provider, arguments.provider
+        );
+    }
+    let ready = model.ready(runtime, classifier)?;
+    let mut certifier = Certifier::new(ready.instances, header.settings, ready.plan.batch)?;
+    let samples: u64 = chosen.iter().map(|record| header.settings.n0.saturating_add(record.samples)).sum();
+    let mut progress = Progress::new("replaying", samples, "samples");
+    let inputs = chosen.iter().map(|record| Input {
+        index: record.index,
+        label: Some(record.label),
+        image: data.image(record.index as usize),
+    });
+    let mut replays = Vec::new();
+    let mut originals = chosen.iter();
+    certifier.certify_all(
+        inputs,
+        |samples| progress.advance(samples),
+        |again| {
+            if let Some(record) = originals.next() {
+                replays.push(replayed(record, &again, header.settings.n0));
+            }
+            Ok(())
+        },
+    )?;
+    progress.finish();
+    Ok(replays)
+}
+
+/// Inputs to replay, in order. Nobody who wrote the file can have known which.
+fn choose(share: Share, records: &[Record]) -> anyhow::Result<Vec<&Record>> {
+    let count = match share {
+        Share::All => records.len(),
+        Share::Some(count) => count.min(records.len()),
+    };
+    if count == 0 {
+        bail!("there is no input to replay");
+    }
+    let mut order: Vec<usize> = (0..records.len()).collect();
+    for position in 0..count {
+        let drawn = seed_from_os().context("cannot draw which inputs to replay; replay all")?;
+        let left = (records.len() - position) as u64;
+        order.swap(position, position + (drawn % left) as usize);
+    }
+    let mut chosen = order[..count].to_vec();
+    chosen.sort_unstable();
+    Ok(chosen.into_iter().map(|position| &records[position]).collect())
+}
+
+fn listed(found: &Verification) -> String {
+    let line = |line: usize| if line == 0 { String::new() } else { format!("line {line}: ") };
+    found.problems.iter().map(|problem| format!("- {}{}\n", line(problem.line), problem.problem)).collect()
+}
+
+fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds: bool) -> anyhow::Result<()> {
+    if arguments.json {
+        let document = json!({
+            "evidence": arguments.run,
+            "holds": holds,
+            "inputs": found.records.len(),
+            "chain": found.chain,
+            "problems": found.problems,
+            "replays": replays,
+        });
+        return Ok(terminal::print(&format!("{document:#}\n"))?);
+    }
+    let name = arguments.run.display();
+    let mut text = String::new();
+    if found.holds() {
+        text += &format!(
+            "{name}: all {} inputs hold: form, chain, order, totals, and class, bound and radius of each, computed again \
+             from the votes\n",
+            found.records.len()
+        );
+    } else {
+        text += &format!("{name}: {} things do not hold\n{}", found.problems.len(), listed(found));
+    }
+    if found.holds() {
+        for (given, what) in [
+            (arguments.model.is_some(), "the model is the one certified"),
+            (arguments.data.is_some(), "the images, labels and selection of inputs are those certified"),
+        ] {
+            text += if given { what } else { continue };
+            text += "\n";
+        }
+    }
+    if !replays.is_empty() {
+        let samples: u64 = replays.iter().map(|replay| replay.samples).sum();
+        let differing: u64 = replays.iter().map(|replay| replay.differing).sum();
+        text += &format!("replayed {} inputs, {samples} samples: ", replays.len());
+        text += &if differing == 0 {
+            "every vote is the same\n".to_owned()
+        } else {
+            format!("{differing} votes differ\n")
+        };
+        for Replay { index, differing, samples } in replays.iter().filter(|replay| replay.differing > 0) {
+            text += &format!("- input {index}: {differing} of {samples} votes differ\n");
+        }
+    }
+    text += &format!("result {}\n", found.chain);
+    Ok(terminal::print(&text)?)
+}

@@ -1,0 +1,143 @@
+//! The bytes of an evidence file: canonical lines, the hash chain through them, totals.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Footer, Header, Record,
+    format::{Chained, Line},
+};
+use crate::data::{hex, sha256};
+
+/// What of a header concerns only time and place: it may differ between runs with the same result.
+const TIME_AND_PLACE: [&[&str]; 6] =
+    [&["data", "file"], &["execution", "plan"], &["machine"], &["model", "file"], &["shard"], &["started"]];
+
+/// A value without what only concerns time and place, keys in alphabetical order.
+fn comparable(header: &Header) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(header)?;
+    for path in TIME_AND_PLACE {
+        if let [parents @ .., name] = path {
+            let parent = parents.iter().try_fold(&mut value, |value, key| value.get_mut(key));
+            if let Some(Value::Object(map)) = parent {
+                map.remove(*name);
+            }
+        }
+    }
+    value.sort_all_objects();
+    Ok(value)
+}
+
+/// Every setting in which two headers are not of the same run, as name, first and second value; time, machine, names of
+/// files (their hashes count) and how the work is split may differ.
+///
+/// # Errors
+/// If a header is no JSON.
+pub(super) fn differences(left: &Header, right: &Header) -> serde_json::Result<Vec<Difference>> {
+    let mut found = Vec::new();
+    collect(&comparable(left)?, &comparable(right)?, "", &mut found);
+    Ok(found)
+}
+
+/// A setting in which two headers differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub name: String,
+    pub left: String,
+    pub right: String,
+}
+
+fn collect(left: &Value, right: &Value, name: &str, found: &mut Vec<Difference>) {
+    if let (Value::Object(left), Value::Object(right)) = (left, right) {
+        let keys: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+        for key in keys {
+            let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+            let [left, right] = [left, right].map(|map| map.get(key).unwrap_or(&Value::Null));
+            collect(left, right, &name, found);
+        }
+    } else if left != right {
+        found.push(Difference { name: name.into(), left: left.to_string(), right: right.to_string() });
+    }
+}
+
+/// Where the chain starts: the SHA-256 of what the certificates depend on.
+fn first_link(header: &Header) -> serde_json::Result<String> {
+    Ok(sha256(serde_json::to_string(&comparable(header)?)?.as_bytes()))
+}
+
+/// The next value of the chain: the SHA-256 of the one before, as text, and the record without its time.
+fn next_link(chain: &str, record: &Record) -> serde_json::Result<String> {
+    let mut value = serde_json::to_value(record)?;
+    if let Value::Object(map) = &mut value {
+        map.remove("seconds");
+    }
+    value.sort_all_objects();
+    Ok(sha256(format!("{chain}{value}").as_bytes()))
+}
+
+/// Turns a run into the bytes of its file, line by line.
+#[derive(Clone)]
+pub(super) struct Encoder {
+    hash: Sha256,
+    /// The hash without the last line.
+    before_last: Sha256,
+    n0: u64,
+    totals: Footer,
+}
+
+impl Encoder {
+    /// Starts, with the line of the header.
+    pub fn begin(header: &Header) -> serde_json::Result<(Self, Vec<u8>)> {
+        let totals = Footer { chain: first_link(header)?, ..Footer::default() };
+        let mut encoder =
+            Self { hash: Sha256::new(), before_last: Sha256::new(), n0: header.settings.n0, totals };
+        let line = encoder.line(&Line::Header(Box::new(header.clone())))?;
+        Ok((encoder, line))
+    }
+
+    /// The line of the next record.
+    pub fn record(&mut self, record: &Record) -> serde_json::Result<Vec<u8>> {
+        let chain = next_link(&self.totals.chain, record)?;
+        self.totals.add(record, self.n0);
+        self.totals.chain.clone_from(&chain);
+        self.line(&Line::Input(Box::new(Chained { record: record.clone(), chain })))
+    }
+
+    /// The footer and its line.
+    pub fn finish(&self) -> serde_json::Result<(Footer, Vec<u8>)> {
+        let footer = Footer { sha256: hex(&self.hash.clone().finalize()), ..self.totals.clone() };
+        let line = encode(&Line::Footer(footer.clone()))?;
+        Ok((footer, line))
+    }
+
+    /// The last value of the chain.
+    pub fn chain(&self) -> &str {
+        &self.totals.chain
+    }
+
+    /// Goes on as if the last line had been this one and, where it has one, this its chain value, so that one changed
+    /// line is blamed alone.
+    pub fn replace_line(&mut self, chain: Option<String>, line: &[u8]) {
+        if let Some(chain) = chain {
+            self.totals.chain = chain;
+        }
+        self.hash = self.before_last.clone();
+        self.hash.update(line);
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+        let bytes = encode(line)?;
+        self.before_last = self.hash.clone();
+        self.hash.update(&bytes);
+        Ok(bytes)
+    }
+}
+
+fn encode(line: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}

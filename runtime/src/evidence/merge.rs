@@ -1,0 +1,83 @@
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Evidence, EvidenceError, EvidenceWriter, Footer, Header,
+    encode::{Difference, differences},
+    read_evidence,
+};
+
+/// Missing parts that are listed one by one.
+const MOST_LISTED: usize = 10;
+
+/// Joins the parts of a run, certified with a [`Shard`](super::Shard) each, into the evidence of the whole. The result
+/// has the lines and the chain value of one run that was never divided, but for times; machine and plan are those of the
+/// first part.
+///
+/// # Errors
+/// [`EvidenceError::OtherParts`] with all that is wrong: files that are no parts, parts twice or not at all, parts of
+/// different runs; any error of reading a part; [`EvidenceError::Exists`] or [`EvidenceError::Write`] for `out`.
+pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
+    let evidence = parts.iter().map(|path| read_evidence(path)).collect::<Result<Vec<_>, _>>()?;
+    let problems = problems(parts, &evidence)
+        .map_err(|error| EvidenceError::Write { path: out.to_owned(), source: error.into() })?;
+    if !problems.is_empty() {
+        return Err(EvidenceError::OtherParts { problems });
+    }
+    let mut in_order: Vec<&Evidence> = evidence.iter().collect();
+    in_order.sort_by_key(|part| part.header.shard);
+    let Some(first) = in_order.first() else {
+        return Err(EvidenceError::OtherParts { problems: vec!["no file is given".into()] });
+    };
+    let started = evidence.iter().map(|part| part.header.started).min().unwrap_or_default();
+    let header = Header { shard: None, started, ..first.header.clone() };
+    let mut writer = EvidenceWriter::create(out, &header)?;
+    let mut records: Vec<_> = in_order.iter().map(|part| part.records.iter()).collect();
+    let parts = records.len();
+    for position in 0..usize::try_from(header.selection.count).unwrap_or(usize::MAX) {
+        // Every part holds as many records as its header promises: it would not have been read else.
+        if let Some(record) = records[position % parts].next() {
+            writer.record(record)?;
+        }
+    }
+    writer.finish()
+}
+
+/// Everything that keeps files from being the parts of one run.
+fn problems(paths: &[PathBuf], parts: &[Evidence]) -> serde_json::Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let named = || paths.iter().map(|path| path.display()).zip(parts);
+    for (name, part) in named().filter(|(_, part)| part.header.shard.is_none()) {
+        problems.push(format!("{name} is a whole run of {} inputs and no part", part.records.len()));
+    }
+    let mut sharded = named().filter_map(|(name, part)| Some((name, &part.header, part.header.shard?)));
+    let Some((first_name, first, first_shard)) = sharded.next() else { return Ok(problems) };
+    for (name, header, shard) in sharded {
+        for Difference { name: setting, left, right } in differences(first, header)? {
+            problems.push(format!("{name}: its {setting} is {right}, and {left} in {first_name}"));
+        }
+        if shard.of() != first_shard.of() {
+            let (of, first_of) = (shard.of(), first_shard.of());
+            problems.push(format!("{name} is one of {of} parts, and {first_name} one of {first_of}"));
+        }
+    }
+    let mut holders: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for (name, part) in named() {
+        if let Some(shard) = part.header.shard {
+            holders.entry(shard.number()).or_default().push(name.to_string());
+        }
+    }
+    let of = first_shard.of();
+    for (number, names) in holders.iter().filter(|(_, names)| names.len() > 1) {
+        problems.push(format!("part {number}/{of} is there more than once: {}", names.join(", ")));
+    }
+    let missing = of.saturating_sub(holders.len() as u64);
+    let first_missing = (1..=of).filter(|number| !holders.contains_key(number)).take(MOST_LISTED);
+    problems.extend(first_missing.map(|number| format!("part {number}/{of} is missing")));
+    if missing > MOST_LISTED as u64 {
+        problems.push(format!("{} other parts are missing", missing - MOST_LISTED as u64));
+    }
+    Ok(problems)
+}

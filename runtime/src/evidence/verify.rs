@@ -1,0 +1,254 @@
+use std::path::Path;
+
+use serde::Serialize;
+use statrs::{
+    distribution::{ContinuousCDF, Normal},
+    function::beta::beta_reg,
+};
+
+use super::{
+    EvidenceError, Header, Record,
+    read::read_text,
+    walk::{Fault, Walk},
+};
+use crate::{
+    certify::{Certificate, Votes, decide},
+    data::Dataset,
+};
+
+/// Something in an evidence file that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Number of the line, from 1; 0 for the file as a whole.
+    pub line: usize,
+    /// What does not hold.
+    pub problem: String,
+}
+
+/// What [`verify`] found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verification {
+    /// The header, if the file has one that can be read.
+    pub header: Option<Header>,
+    /// Inputs whose numbers were computed again from their votes.
+    pub records: Vec<Record>,
+    /// Last value of the hash chain: names the result of the run.
+    pub chain: String,
+    /// Everything that does not hold, line by line.
+    pub problems: Vec<Problem>,
+}
+
+/// Most trials for which the second computation of a bound is known to be accurate.
+const MOST_TRIALS: u64 = 10_000_000;
+
+/// Checks an evidence file: form, hash chain, order, totals, and every class, bound and radius, computed again from the
+/// votes. Bounds and radii are checked in a second way too, which shares no code with the first: the upper tail of the
+/// binomial distribution at the bound must be at most α, and the normal distribution function at the radius at most the
+/// bound.
+///
+/// # Errors
+/// [`EvidenceError::Read`] if the file can't be read. Whatever it holds is no error but a [`Problem`].
+pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
+    let text = read_text(path)?;
+    let walk = match Walk::new(&text) {
+        Ok(walk) => walk,
+        Err(Fault { line, problem }) => {
+            let problems = vec![Problem { line, problem }];
+            return Ok(Verification { header: None, records: Vec::new(), chain: String::new(), problems });
+        }
+    };
+    let mut problems: Vec<Problem> = walk
+        .faults
+        .iter()
+        .map(|Fault { line, problem }| Problem { line: *line, problem: problem.clone() })
+        .collect();
+    let mut add = |line: usize, problem: String| problems.push(Problem { line, problem });
+    for (record, &line) in walk.records.iter().zip(&walk.lines) {
+        check_record(record, &walk.header, |problem| add(line, problem));
+    }
+    if let Err(error) = walk.header.settings.check() {
+        add(1, error.to_string());
+    }
+    if walk.is_torn {
+        add(0, "its last line has no end: it was cut off".into());
+    } else if walk.footer.is_none() {
+        let (found, expected) = (walk.records.len(), walk.header.inputs());
+        add(0, format!("it is not finished: it holds {found} of {expected} inputs and no footer"));
+    }
+    problems.sort_by_key(|problem| problem.line);
+    let chain = walk.encoder.chain().to_owned();
+    Ok(Verification { header: Some(walk.header), records: walk.records, chain, problems })
+}
+
+/// Compares a record with what its votes prove.
+fn check_record(record: &Record, header: &Header, mut add: impl FnMut(String)) {
+    let Header { settings, model, .. } = header;
+    let Record { label, selection, estimation, .. } = record;
+    if *label >= model.classes {
+        add(format!("its label is {label} and there are {} classes", model.classes));
+    }
+    if record.samples != settings.n {
+        add(format!("its number of samples is {} and the header says {}", record.samples, settings.n));
+    }
+    if !header.selection.classes.is_empty() && !header.selection.classes.contains(label) {
+        add(format!("its label {label} is not among the classes that the header says were selected"));
+    }
+    for (name, votes) in [("selection", selection), ("estimation", estimation)] {
+        if votes.by_class().len() != model.classes {
+            add(format!("it has {} {name} votes for {} classes", votes.by_class().len(), model.classes));
+        }
+    }
+    let (class, p_lower, radius) = match decide(selection, estimation, settings) {
+        Ok(decision) => decision,
+        Err(error) => return add(error.to_string()),
+    };
+    let certificate = Certificate {
+        index: record.index,
+        label: Some(*label),
+        class,
+        selection: selection.clone(),
+        estimation: estimation.clone(),
+        p_lower,
+        radius,
+        seconds: record.seconds,
+    };
+    let expected = Record::new(certificate, *label, record.samples);
+    let text = |class: Option<usize>| class.map_or_else(|| "none".to_owned(), |class| class.to_string());
+    for (name, found, expected) in [
+        ("class", text(record.class), text(expected.class)),
+        ("p_lower", record.p_lower.to_string(), expected.p_lower.to_string()),
+        ("radius", record.radius.to_string(), expected.radius.to_string()),
+        ("abstained", record.abstained.to_string(), expected.abstained.to_string()),
+    ] {
+        if found != expected {
+            add(format!("its {name} is {found} and its votes give {expected}"));
+        }
+    }
+    check_otherwise(record, header, add);
+}
+
+/// The bound by the definition of Clopper and Pearson, the radius by that of Cohen et al.
+fn check_otherwise(record: &Record, header: &Header, mut add: impl FnMut(String)) {
+    let (alpha, sigma) = (header.settings.alpha.get(), header.settings.sigma.get());
+    let Record { p_lower, radius, .. } = *record;
+    let hits = record.class.and_then(|class| record.estimation.by_class().get(class)).copied().unwrap_or(0);
+    let trials = record.samples;
+    let known = (1..=trials).contains(&hits) && trials <= MOST_TRIALS && p_lower > 0.0 && p_lower < 1.0;
+    if known {
+        // P[X ≥ k] for X ~ Binomial(n, p) is the incomplete beta function I_p(k, n − k + 1).
+        let tail = beta_reg(hits as f64, (trials - hits) as f64 + 1.0, p_lower);
+        if tail.is_nan() || tail > alpha * (1.0 + 1e-6) {
+            add(format!(
+                "{hits} or more votes of {trials} have probability {tail} at its p_lower, more than alpha {alpha}"
+            ));
+        }
+    } else if hits == 0 && p_lower > 0.0 {
+        add(format!("its p_lower is {p_lower} without a vote for its class"));
+    }
+    let reach = Normal::standard().cdf(radius / sigma);
+    if radius > 0.0 && (reach.is_nan() || reach > p_lower + 1e-12) {
+        add(format!("its radius {radius} needs a probability of {reach} and its p_lower is {p_lower}"));
+    }
+}
+
+impl Verification {
+    /// Whether everything holds.
+    pub fn holds(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    fn add(&mut self, line: usize, problem: String) {
+        self.problems.push(Problem { line, problem });
+    }
+
+    /// Checks that the model is the one that was certified, by the SHA-256 of its file.
+    pub fn check_model(&mut self, sha256: &str) {
+        let Some(header) = &self.header else { return };
+        if header.model.sha256 != sha256 {
+            let expected = &header.model.sha256;
+            self.add(1, format!("the model's file hashes to {sha256}, and the one certified to {expected}"));
+        }
+    }
+
+    /// Checks that the data are those that were certified, that the inputs are the ones that the header's selection takes
+    /// from them, in order, and that their labels are right.
+    pub fn check_data(&mut self, data: &Dataset) {
+        let Some(header) = self.header.clone() else { return };
+        let source = &header.data;
+        for (what, found, expected) in [
+            ("images", &data.images_sha256, &source.images_sha256),
+            ("labels", &data.labels_sha256, &source.labels_sha256),
+        ] {
+            if found != expected {
+                self.add(1, format!("the {what} hash to {found}, and those certified to {expected}"));
+            }
+        }
+        if data.shape() != source.shape {
+            let problem =
+                format!("images have shape {:?}, and those certified {:?}", data.shape(), source.shape);
+            self.add(1, problem);
+        }
+        let mut selected = header.selection.indices(data.labels());
+        if selected.len() as u64 != header.selection.count {
+            let problem = format!(
+                "the selection takes {} inputs from these data, and the header says {}",
+                selected.len(),
+                header.selection.count
+            );
+            self.add(1, problem);
+        }
+        if let Some(shard) = header.shard {
+            let all = selected;
+            selected = shard.positions(all.len() as u64).map(|position| all[position as usize]).collect();
+        }
+        let mut found = Vec::new();
+        for (number, record) in self.records.iter().enumerate() {
+            let line = number + 2;
+            match selected.get(number) {
+                Some(&index) if index == record.index => {}
+                Some(index) => {
+                    found.push((
+                        line,
+                        format!("it is of input {}, and the selection has {index}", record.index),
+                    ));
+                }
+                None => found
+                    .push((line, format!("it is of input {}, past the end of the selection", record.index))),
+            }
+            let label = usize::try_from(record.index).ok().and_then(|index| data.labels().get(index));
+            if let Some(&label) = label.filter(|&&label| usize::from(label) != record.label) {
+                found.push((line, format!("its label is {}, and in the data {label}", record.label)));
+            }
+        }
+        for (line, problem) in found {
+            self.add(line, problem);
+        }
+        self.problems.sort_by_key(|problem| problem.line);
+    }
+}
+
+/// Votes of an input that was certified again from its noise keys.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Replay {
+    /// Index of the input.
+    pub index: u64,
+    /// Samples whose votes must have changed at least.
+    pub differing: u64,
+    /// All samples that were run again.
+    pub samples: u64,
+}
+
+/// Compares the votes of a record with those of the same noise run through the model again.
+pub fn replayed(record: &Record, again: &Certificate, n0: u64) -> Replay {
+    let differing = moved(&record.selection, &again.selection) + moved(&record.estimation, &again.estimation);
+    Replay { index: record.index, differing, samples: n0.saturating_add(record.samples) }
+}
+
+/// Votes that must have changed, at least, for one count to become the other; votes for nobody are of no class.
+fn moved(before: &Votes, after: &Votes) -> u64 {
+    let classes = before.by_class().len().max(after.by_class().len());
+    let at = |votes: &Votes, class: usize| votes.by_class().get(class).copied().unwrap_or(0);
+    let lost: u64 = (0..classes).map(|class| at(before, class).saturating_sub(at(after, class))).sum();
+    let gained: u64 = (0..classes).map(|class| at(after, class).saturating_sub(at(before, class))).sum();
+    lost.max(gained)
+}

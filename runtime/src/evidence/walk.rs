@@ -1,0 +1,151 @@
+//! A file's lines, each compared with what its content is encoded as.
+
+use super::{Footer, Header, Record, SCHEMA, encode::Encoder, format::Line};
+
+/// Something that does not hold, with the number of its line, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub line: usize,
+    pub problem: String,
+}
+
+/// What an evidence file holds.
+pub(super) struct Walk {
+    pub header: Header,
+    pub records: Vec<Record>,
+    /// The line of each record.
+    pub lines: Vec<usize>,
+    pub footer: Option<Footer>,
+    /// Where the chain and the hash stand after the last record.
+    pub encoder: Encoder,
+    /// Bytes of the header and the records.
+    pub bytes: usize,
+    /// Whether the file ends with a part of a line.
+    pub is_torn: bool,
+    /// In the order of lines. A line is blamed for what is wrong with itself, not for what that makes of later ones.
+    pub faults: Vec<Fault>,
+}
+
+impl Walk {
+    /// Reads the lines of a file; a last one without its end is left out.
+    ///
+    /// # Errors
+    /// If there is no header, without which no other line has a meaning.
+    pub fn new(text: &str) -> Result<Self, Fault> {
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let mut lines = whole.split_inclusive('\n').enumerate().map(|(number, line)| (number + 1, line));
+        let first_fault = |problem: String| Fault { line: 1, problem };
+        let (_, first) = lines.next().ok_or_else(|| first_fault("there is no whole line".into()))?;
+        let header = match serde_json::from_str(first) {
+            Ok(Line::Header(header)) if header.schema == SCHEMA => *header,
+            Ok(Line::Header(header)) => {
+                let schema = &header.schema;
+                return Err(first_fault(format!("its schema is '{schema}'; this program reads '{SCHEMA}'")));
+            }
+            Ok(_) => return Err(first_fault("it is not a header".into())),
+            Err(error) => return Err(first_fault(error.to_string())),
+        };
+        let (encoder, expected) = Encoder::begin(&header).map_err(|error| first_fault(error.to_string()))?;
+        let mut walk = Self {
+            header,
+            records: Vec::new(),
+            lines: Vec::new(),
+            footer: None,
+            encoder,
+            bytes: first.len(),
+            is_torn: whole.len() < text.len(),
+            faults: Vec::new(),
+        };
+        if expected != first.as_bytes() {
+            walk.fault(1, NOT_CANONICAL.into());
+            walk.encoder.replace_line(None, first.as_bytes());
+        }
+        for (number, line) in lines {
+            walk.line(number, line);
+        }
+        Ok(walk)
+    }
+
+    fn fault(&mut self, line: usize, problem: String) {
+        self.faults.push(Fault { line, problem });
+    }
+
+    fn line(&mut self, number: usize, line: &str) {
+        if self.footer.is_some() {
+            return self.fault(number, "it comes after the footer".into());
+        }
+        match serde_json::from_str(line) {
+            Ok(Line::Input(chained)) => self.record(number, line, chained.record, chained.chain),
+            Ok(Line::Footer(footer)) => self.last(number, line, footer),
+            Ok(Line::Header(_)) => self.fault(number, "it is a second header".into()),
+            Err(error) => {
+                self.fault(number, error.to_string());
+                // The next line can't be compared with this one.
+                self.encoder.replace_line(Some(String::new()), line.as_bytes());
+            }
+        }
+    }
+
+    fn record(&mut self, number: usize, line: &str, record: Record, chain: String) {
+        if self.records.last().is_some_and(|before| before.index >= record.index) {
+            self.fault(number, format!("input {} is out of order", record.index));
+        }
+        let is_known = !self.encoder.chain().is_empty();
+        match self.encoder.record(&record) {
+            Err(error) => self.fault(number, error.to_string()),
+            Ok(expected) => {
+                if is_known && self.encoder.chain() != chain {
+                    let problem = format!(
+                        "its chain value is {chain} and must be {}: it was changed, or a line before it was removed, \
+                         added or moved",
+                        self.encoder.chain()
+                    );
+                    self.fault(number, problem);
+                } else if is_known && expected != line.as_bytes() {
+                    self.fault(number, NOT_CANONICAL.into());
+                }
+                if expected != line.as_bytes() {
+                    self.encoder.replace_line(Some(chain), line.as_bytes());
+                }
+            }
+        }
+        self.bytes += line.len();
+        self.records.push(record);
+        self.lines.push(number);
+    }
+
+    fn last(&mut self, number: usize, line: &str, footer: Footer) {
+        let (found, promised) = (self.records.len() as u64, self.header.inputs());
+        if found != promised {
+            self.fault(number, format!("{found} inputs come before it, and the header promises {promised}"));
+        }
+        match self.encoder.finish() {
+            Err(error) => self.fault(number, error.to_string()),
+            Ok((expected, bytes)) if bytes != line.as_bytes() => {
+                let Footer { inputs, certified, abstained, samples, seconds, chain, sha256 } = &footer;
+                let pairs = [
+                    ("number of inputs", inputs.to_string(), expected.inputs.to_string()),
+                    ("number of certificates", certified.to_string(), expected.certified.to_string()),
+                    ("number of abstentions", abstained.to_string(), expected.abstained.to_string()),
+                    ("number of samples", samples.to_string(), expected.samples.to_string()),
+                    ("time", seconds.to_string(), expected.seconds.to_string()),
+                    ("chain value", chain.clone(), expected.chain.clone()),
+                    ("hash of the lines before", sha256.clone(), expected.sha256.clone()),
+                ];
+                let before = self.faults.len();
+                for (name, found, expected) in pairs {
+                    if found != expected {
+                        self.fault(number, format!("its {name} is {found} and must be {expected}"));
+                    }
+                }
+                if self.faults.len() == before {
+                    self.fault(number, NOT_CANONICAL.into());
+                }
+            }
+            Ok(_) => {}
+        }
+        self.footer = Some(footer);
+    }
+}
+
+const NOT_CANONICAL: &str = "it is not written as `rscert` writes what it says; it was changed";
