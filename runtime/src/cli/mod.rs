@@ -42,7 +42,8 @@ pub fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rscert: {error:#}");
+            // Names in it may come from files of others, or hold a line end.
+            eprintln!("rscert: {}", terminal::printable(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
