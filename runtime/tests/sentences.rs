@@ -398,6 +398,36 @@ fn names_may_hold_spaces_and_any_letters() {
 
 #[cfg(unix)]
 #[test]
+fn names_of_files_and_classes_run_nowhere() {
+    let folder = place();
+    let root = folder.path();
+    let (model, run) = ("<script>alert('m')<x>.onnx", "<img src=x onerror=alert(1)>.jsonl");
+    fs::rename(root.join("model.onnx"), root.join(model)).unwrap();
+    fs::rename(root.join("images/above"), root.join("images/<script>alert(\"c\")<x>")).unwrap();
+    fs::rename(root.join("images/below"), root.join("images/\u{1b}[2Jx\u{202e}")).unwrap();
+    let output =
+        rscert(root, &certify(&["--model", model, "--data", "images", "--out", run])).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let arguments = ["audit", run, "--baseline", run, "--html", "audit.html"];
+    let output = rscert(root, &arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = fs::read_to_string(root.join("audit.html")).unwrap();
+    assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("\"c\""), "{page}");
+    for escaped in [
+        "&#60;script&#62;alert(&#39;m&#39;)&#60;x&#62;.onnx",
+        "&#60;script&#62;alert(&#34;c&#34;)",
+        "&#60;img src=x onerror=alert(1)&#62;",
+    ] {
+        assert!(page.contains(escaped), "{escaped}: {page}");
+    }
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}[2Jx\\u{202e}"), "{text}");
+    let output = rscert(root, &["inspect", model]).output().unwrap();
+    assert!(output.status.success());
+}
+
+#[cfg(unix)]
+#[test]
 fn names_that_are_no_unicode_are_shown_as_far_as_they_can_be() {
     use std::os::unix::ffi::OsStrExt;
 
