@@ -452,7 +452,7 @@ fn what_may_not_be_read_or_written_is_named() {
     let folder = place();
     let root = folder.path();
     put(root, "closed.onnx", b"");
-    fs::set_permissions(root.join("closed.onnx"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(root.join("closed.onnx"), fs::Permissions::from_mode(0o000)).unwrap();
     fs::create_dir(root.join("closed")).unwrap();
     fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o555)).unwrap();
     if fs::read(root.join("closed.onnx")).is_ok() {
