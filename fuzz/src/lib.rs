@@ -3,16 +3,17 @@
 
 use std::{fs, path::Path};
 
-use mithridate_onnx::{ModelMetadata, from_bytes, summarize, to_bytes};
+use mithridate_onnx::{ModelMetadata, from_bytes, to_bytes};
 use mithridate_runtime::{
+    audit::{Audit, compare, summarize, to_html, to_text},
     data::{Dataset, Preparation},
-    evidence::{EvidenceWriter, parse_evidence, read_header},
+    evidence::{EvidenceWriter, parse_evidence, read_evidence, read_header},
 };
 
 /// Reads a model, sums it up, and writes it; what was written reads back as the same model.
 pub fn onnx(bytes: &[u8]) {
     let Ok(model) = from_bytes(bytes) else { return };
-    let _ = summarize(&model);
+    let _ = mithridate_onnx::summarize(&model);
     let _ = ModelMetadata::of(&model);
     let written = to_bytes(&model);
     let again = from_bytes(&written).expect("a model that was read and written can be read");
@@ -48,7 +49,7 @@ pub fn image(bytes: &[u8]) {
     check(Dataset::parse_image(file, 1, Preparation { resize: side(choice), crop: side(choice >> 2) }));
 }
 
-/// An evidence file, finished or to be resumed.
+/// An evidence file, finished or to be resumed, and its audit.
 pub fn evidence(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = parse_evidence(Path::new("run"), &text);
@@ -59,6 +60,17 @@ pub fn evidence(bytes: &[u8]) {
     if let Ok(Some((writer, _))) = EvidenceWriter::resume(&path, &header) {
         writer.finish().expect("a run that can be resumed can be finished");
     }
+    // Finished here, so that its hash and totals are right whatever it holds.
+    let Ok(run) = read_evidence(&path) else { return };
+    let radii = vec![0.0, 0.25];
+    let audit = Audit {
+        runs: vec![summarize("run", &run, &radii)],
+        comparisons: compare(("run", &run), ("baseline", &run)).into_iter().collect(),
+        baseline: Some(summarize("baseline", &run, &radii)),
+        radii,
+    };
+    assert!(!to_text(&audit).contains('\u{1b}'));
+    assert!(!to_html(&audit).is_empty());
 }
 
 /// A data set that was read is one: as many images as labels, every value there.

@@ -218,7 +218,9 @@ fn one_pixel_is_an_image() {
 fn what_is_no_folder_of_images_is_named() {
     let wrong = |files: &[(&str, &[u8])]| {
         let folder = tempfile::tempdir().unwrap();
-        files.iter().for_each(|(name, content)| put(folder.path(), name, content));
+        for (name, content) in files {
+            put(folder.path(), name, content);
+        }
         sentence(folder.path(), Split::Test)
     };
     let image = grey(1, 2);
@@ -311,9 +313,9 @@ fn damage_is_named_wherever_it_is() {
         let parse = |bytes: &[u8]| Dataset::parse_image(bytes, 0, Preparation::default());
         for length in 0..whole.len() {
             match parse(&whole[..length]) {
-                // A JPEG that lacks only its end marker is whole.
+                // A PNG that lacks only its last chunk has all of its pixels.
                 Ok(data) => {
-                    assert!(data.pixels(0) == parse(&whole).unwrap().pixels(0), "{name} cut at {length}")
+                    assert!(data.pixels(0) == parse(&whole).unwrap().pixels(0), "{name} cut at {length}");
                 }
                 Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
             }

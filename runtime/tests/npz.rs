@@ -145,8 +145,8 @@ fn arrays_that_are_no_data_set_are_refused() {
         "has elements of type '<f8' and not integers; store class numbers from 0"
     );
     assert_eq!(
-        problem_of_labels(array(">i2", "2,", &[0, 255, 1, 0])),
-        "holds the label 256 of image 1, which is not from 0 to 255"
+        problem_of_labels(array(">i4", "2,", &[0, 0, 255, 255, 0, 1, 0, 0])),
+        "holds the label 65536 of image 1, which is not from 0 to 65535"
     );
     assert!(problem_of_labels(array("|i1", "2,", &[255, 0])).contains("the label -1 of image 0"));
     assert!(problem_of_labels(array("|u1", "2, 1", &[0, 0])).contains("labels have one dimension"));

@@ -181,6 +181,8 @@ pub(super) fn parse_config(text: &str) -> Result<Config, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const QUICK: &str = include_str!("../../../examples/mnist-quick.toml");
@@ -226,5 +228,27 @@ mod tests {
             problem(&QUICK.replace("kinds = [\"clean\", ", "kinds = [")).contains("with \"clean\" in it")
         );
         assert!(problem(&QUICK.replace("seed = 0", "seed = ")).starts_with("line "));
+    }
+
+    proptest! {
+        #[test]
+        fn changed_text_is_read_or_refused(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..128), 1..6),
+            length in any::<prop::sample::Index>(),
+            cut in any::<bool>(),
+        ) {
+            let mut bytes = QUICK.as_bytes().to_vec();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(if cut { length.index(bytes.len()) } else { bytes.len() });
+            let text = String::from_utf8_lossy(&bytes);
+            match parse_config(&text).and_then(|config| config.check().map_err(|error| error.to_string())) {
+                // What is accepted can be written into the results and read again.
+                Ok(()) => prop_assert!(parse_config(&text).is_ok_and(|config| toml::to_string(&config).is_ok())),
+                Err(problem) => prop_assert!(!problem.is_empty()),
+            }
+        }
     }
 }

@@ -42,10 +42,10 @@ pub(super) struct Arguments {
     split: SplitArgument,
     /// Resize PNG and JPEG images so that the shorter side has N pixels: linear interpolation, over areas where
     /// the image shrinks
-    #[arg(long, value_name = "N", value_parser = parse_count::<u32>)]
+    #[arg(long, value_name = "N", value_parser = parse_count::<u32>, allow_negative_numbers = true)]
     resize: Option<u32>,
     /// Cut a square of N x N pixels from the middle of PNG and JPEG images, after --resize
-    #[arg(long, value_name = "N", value_parser = parse_count::<u32>)]
+    #[arg(long, value_name = "N", value_parser = parse_count::<u32>, allow_negative_numbers = true)]
     crop: Option<u32>,
     /// The true class of the image, if --data is one image
     #[arg(long, value_name = "CLASS")]

@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let _ = writeln!(text, "classes:    {classes}\ncertify:    {command}");
         }
         Err(problem) => {
-            let _ = writeln!(text, "certify:    not possible: {problem}");
+            let _ = writeln!(text, "certify:    not possible: {}", terminal::printable(&problem));
         }
     }
     Ok(terminal::print(&text)?)
@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn describe(summary: &ModelSummary, sha256: &str) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:<11} {value}");
+        let _ = writeln!(text, "{name:<11} {}", terminal::printable(value));
     };
     let list = |pairs: Vec<String>| pairs.join(", ");
     line("graph:", &summary.graph);

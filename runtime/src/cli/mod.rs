@@ -49,7 +49,8 @@ pub fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("rscert: {error:#}");
+            // Names in it may come from files of others, or hold a line end.
+            eprintln!("rscert: {}", terminal::printable(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

@@ -32,8 +32,9 @@ pub enum DataError {
     /// A folder without any data set.
     #[error(
         "there is no data set in {}: expected IDX files (train-images-idx3-ubyte, t10k-images-idx3-ubyte, plain \
-         or .gz), CIFAR-10 files (data_batch_1.bin, test_batch.bin), CIFAR-100 files (train.bin, test.bin) or npz \
-         files (train.npz, test.npz) or a folder of PNG or JPEG images for each class; `python3 scripts/setup.py mnist` fetches MNIST into data/mnist",
+         or .gz), CIFAR-10 files (data_batch_1.bin, test_batch.bin), CIFAR-100 files (train.bin, test.bin), npz \
+         files (train.npz, test.npz), or a folder of PNG or JPEG images for each class; \
+         `python3 scripts/setup.py mnist` fetches MNIST into data/mnist",
         folder.display()
     )]
     NoData {

@@ -299,7 +299,9 @@ impl Collector {
             labels_hash.update(narrow);
         } else {
             labels_hash.update(idx_header(0x0c, &[count]));
-            labels.iter().for_each(|&label| labels_hash.update(u32::from(label).to_be_bytes()));
+            for &label in &labels {
+                labels_hash.update(u32::from(label).to_be_bytes());
+            }
         }
         Dataset {
             pixels,

@@ -79,10 +79,10 @@ fn decode_png(bytes: &[u8]) -> Result<DynamicImage, String> {
     }
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(2 * MOST_BYTES);
-    let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits).map_err(damaged)?;
+    let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits).map_err(|error| damaged(&error))?;
     let (width, height) = decoder.dimensions();
     check_size(width, height, u64::from(decoder.color_type().bytes_per_pixel()))?;
-    let image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| damaged(&error))?;
     if !is_opaque(&image) {
         return Err(
             "some of its pixels are transparent, and what they look like depends on what is behind them; \
@@ -102,7 +102,7 @@ fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     let side = usize::from(u16::MAX);
     let options = DecoderOptions::default().set_strict_mode(true).set_max_width(side).set_max_height(side);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(damaged)?;
+    decoder.decode_headers().map_err(|error| damaged(&error))?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let (width, height) = (width as u32, height as u32);
     check_size(width, height, 3)?;
@@ -111,22 +111,22 @@ fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
     let wanted = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(options.jpeg_set_out_colorspace(wanted));
-    let pixels = decoder.decode().map_err(damaged)?;
+    let pixels = decoder.decode().map_err(|error| damaged(&error))?;
     if !is_ended(bytes) {
-        return Err(damaged("its end marker is missing"));
+        return Err(damaged(&"its end marker is missing"));
     }
     let image = if grey {
         GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
     } else {
         RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
     };
-    image.ok_or_else(|| damaged("its pixels are not as many as it says"))
+    image.ok_or_else(|| damaged(&"its pixels are not as many as it says"))
 }
 
 /// Refuses a file that says it holds more than files of its length can.
 fn check_proportion(declared: u64, possible: u64) -> Result<(), String> {
     if declared > possible {
-        return Err(damaged("it says it holds more pixels than its bytes can"));
+        return Err(damaged(&"it says it holds more pixels than its bytes can"));
     }
     Ok(())
 }
@@ -160,7 +160,7 @@ fn check_size(width: u32, height: u32, bytes_per_pixel: u64) -> Result<(), Strin
     Ok(())
 }
 
-fn damaged(error: impl ToString) -> String {
+fn damaged(error: &impl ToString) -> String {
     let text: Vec<String> = error.to_string().split_whitespace().map(str::to_owned).collect();
     format!("it is damaged or cut short ({})", text.join(" "))
 }
