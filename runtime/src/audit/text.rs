@@ -1,7 +1,7 @@
 use std::fmt::Write;
 
 use super::{Audit, GroupSummary};
-use crate::statistics::{Interval, round_down};
+use crate::statistics::{Interval, Norm, round_down};
 
 /// An audit as a table for a terminal; radii and accuracies are rounded down.
 pub fn to_text(audit: &Audit) -> String {
@@ -12,8 +12,15 @@ pub fn to_text(audit: &Audit) -> String {
         let role = if is_baseline { " (baseline)" } else { "" };
         let _ = writeln!(
             text,
-            "{}{role}: {}, σ {}, α {}, n {}",
-            run.name, run.model, run.sigma, run.alpha, run.n
+            "{}{role}: {}, {} noise, σ {}, α {}{}, n {}, radii in {}",
+            run.name,
+            run.model,
+            run.noise,
+            run.sigma,
+            run.alpha,
+            if run.simultaneous { " for all inputs at once" } else { "" },
+            run.n,
+            run.norm
         );
         let _ = write!(
             text,
@@ -30,6 +37,16 @@ pub fn to_text(audit: &Audit) -> String {
                 line(&mut text, &class.to_string(), group);
             }
         }
+        let others = Norm::ALL.into_iter().filter(|norm| *norm != run.norm);
+        let others: Vec<String> = others
+            .map(|norm| {
+                let acr = run.acr_by_norm.of(norm);
+                // A radius in ℓ∞ is small: four significant digits of it.
+                let decimals = 4 + (-acr.log10()).max(0.0).min(12.0) as usize;
+                format!("{} in {norm}", round_down(acr, decimals))
+            })
+            .collect();
+        let _ = writeln!(text, "  ACR {}", others.join(", "));
     }
     for comparison in &audit.comparisons {
         let _ = writeln!(

@@ -3,24 +3,25 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, bail, ensure};
-use clap::{Args, ValueEnum};
-use mithridate_onnx::ModelMetadata;
+use clap::Args;
 use serde_json::json;
 
-use super::model::{ModelArguments, ReadyModel};
+use super::{
+    data::{DataArguments, check_shapes, inputs},
+    model::{ModelArguments, ReadyModel},
+    smoothing::{SmoothingArguments, check_noise},
+};
 use crate::{
     audit::{Audit, summarize, to_text},
     backend::Classifier,
-    certify::{Certifier, Input, Settings, Timings},
-    data::{Dataset, Split, sha256_file},
+    certify::{Certifier, Settings, Timings},
+    data::{Dataset, sha256_file},
     evidence::{
         DataSource, EvidenceWriter, Execution, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA,
-        Selection, read_evidence, read_header,
+        Selection, Simultaneous, read_evidence, read_header,
     },
-    noise::{GENERATOR, seed_from_os},
     terminal::{self, Progress},
-    units::{Alpha, Sigma, parse_count},
+    units::parse_count,
 };
 
 #[derive(Args)]
@@ -29,38 +30,16 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// The data set: a folder of IDX files, CIFAR-10 or CIFAR-100 binary files or train.npz and test.npz; or
-    /// one .npz, .npy or .bin file, or IDX file of images with its labels beside it
-    #[arg(long, value_name = "PATH")]
-    data: PathBuf,
-    /// Part of the data set, if it is a folder
-    #[arg(long, value_enum, default_value = "test")]
-    split: SplitArgument,
-    /// Standard deviation of the noise, in units of the data set (images in [0, 1]) [default: the
-    /// training sigma in the model's metadata]
-    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
-    sigma: Option<Sigma>,
-    /// Samples that choose the class
+    #[command(flatten)]
+    data: DataArguments,
+    #[command(flatten)]
+    smoothing: SmoothingArguments,
+    /// Samples that choose the class, before n fresh ones bound its probability
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     n0: u64,
-    /// Fresh samples that bound its probability
-    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
-    n: u64,
-    /// Probability that a certificate may be wrong
-    #[arg(long, default_value = "0.001", value_name = "ALPHA", allow_negative_numbers = true)]
-    alpha: Alpha,
-    /// Only inputs of these classes, such as 8 or 0,1,2
-    #[arg(long, value_delimiter = ',', value_name = "CLASSES")]
-    class: Vec<usize>,
-    /// Certify at most so many inputs
-    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
-    max: Option<usize>,
-    /// Take every N-th of the inputs chosen by --class
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>)]
-    skip: usize,
-    /// Seed of all noise [default: from the operating system, written into the evidence]
-    #[arg(long, value_name = "SEED")]
-    seed: Option<u64>,
+    /// Make one claim about all inputs chosen: with probability 1 - alpha, all certificates are right at once
+    #[arg(long)]
+    simultaneous: bool,
     /// The evidence file [default: the model's name with .evidence.jsonl]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -72,39 +51,32 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum SplitArgument {
-    Train,
-    Test,
-}
-
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
-    let metadata = ModelMetadata::of(&mithridate_onnx::read(&arguments.model.model)?)?;
-    let sigma = choose_sigma(arguments, &metadata)?;
-    let split = match arguments.split {
-        SplitArgument::Train => Split::Train,
-        SplitArgument::Test => Split::Test,
-    };
-    let data = Dataset::open(&arguments.data, split)?;
+    let path = &arguments.model.model;
+    let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
+    let data = arguments.data.open()?;
     let (runtime, classifier) = arguments.model.open()?;
     let classes = classifier.classes();
-    check_shapes(&arguments.model.model, classifier.input_shape(), &data)?;
-    let indices = select(arguments, &data, classes)?;
-    let seed = match (arguments.seed, arguments.resume) {
-        (Some(seed), _) => seed,
-        (None, true) => seed_of(&out)?,
-        (None, false) => seed_from_os().context("cannot draw a seed; give one with --seed")?,
+    check_shapes(path, classifier.input_shape(), &data)?;
+    let indices = arguments.data.select(path, &data, classes)?;
+    let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
+    let simultaneous = arguments.simultaneous.then_some(Simultaneous { alpha, inputs: indices.len() as u64 });
+    let alpha = simultaneous.as_ref().map_or(Ok(alpha), Simultaneous::alpha_each)?;
+    let seed = match arguments.smoothing.seed {
+        None if arguments.resume => seed_of(arguments, &out)?,
+        _ => arguments.smoothing.seed()?,
     };
-    let settings = Settings { sigma, alpha: arguments.alpha, n0: arguments.n0, n: arguments.n, seed };
+    let settings = Settings { sigma, distribution, alpha, n0: arguments.n0, n, seed };
     settings.check()?;
+    check_noise(&settings, &indices, &data)?;
     let model = ModelSource {
         file: file_name(&arguments.model.model),
         sha256: sha256_file(&arguments.model.model)?,
         classes,
     };
     let ready = arguments.model.ready(runtime, classifier)?;
-    let header = header(arguments, &ready, &data, settings, model, indices.len());
+    let header = header(arguments, &ready, &data, settings, simultaneous, model, indices.len());
 
     let (writer, done) = if arguments.resume && out.exists() {
         match EvidenceWriter::resume(&out, &header)? {
@@ -134,22 +106,20 @@ fn certify(
     );
     progress.resume_at(done * samples);
     let mut certifier = Certifier::new(ready.instances, header.settings, ready.plan.batch)?;
-    let inputs = indices.iter().skip(done as usize).map(|&index| Input {
-        index: index as u64,
-        label: Some(usize::from(data.labels()[index])),
-        image: data.image(index),
-    });
+    let inputs = inputs(data, &indices[done as usize..]);
     let mut failure = None;
     let result = certifier.certify_all(
         inputs,
         |samples| progress.advance(samples),
         |certificate| {
             let label = certificate.label.unwrap_or_default();
-            writer.record(Record::new(certificate, label, header.settings.n), header).map_err(|error| {
-                let message = error.to_string();
-                failure = Some(error);
-                std::io::Error::other(message)
-            })
+            writer.record(Record::new(certificate, label, header.settings.n, header), header).map_err(
+                |error| {
+                    let message = error.to_string();
+                    failure = Some(error);
+                    std::io::Error::other(message)
+                },
+            )
         },
     );
     progress.finish();
@@ -163,7 +133,7 @@ fn certify(
 
 fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow::Result<()> {
     let evidence = read_evidence(out)?;
-    let summary = summarize(&file_name(out), &evidence, &[]);
+    let summary = summarize(&file_name(out), &evidence, &[], evidence.header.settings.distribution.norm());
     if arguments.json {
         let document = json!({
             "evidence": out,
@@ -181,77 +151,16 @@ fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow
     Ok(terminal::print(&text)?)
 }
 
-fn choose_sigma(arguments: &Arguments, metadata: &ModelMetadata) -> anyhow::Result<Sigma> {
-    match (arguments.sigma, metadata.training_sigma) {
-        (Some(sigma), trained) => {
-            if let Some(trained) = trained
-                && trained.to_bits() != sigma.get().to_bits()
-            {
-                eprintln!(
-                    "rscert: note: certifying at sigma {sigma} a model that was trained at sigma {trained}"
-                );
-            }
-            Ok(sigma)
-        }
-        (None, Some(trained)) => Ok(Sigma::new(trained)?),
-        (None, None) => bail!(
-            "{} doesn't say at which sigma it was trained; give one with --sigma",
-            arguments.model.model.display()
-        ),
-    }
-}
-
-/// The input of a model must have as many values as an image, in the same order of dimensions.
-fn check_shapes(model: &Path, input: &[usize], data: &Dataset) -> anyhow::Result<()> {
-    let image = data.shape();
-    let fits = input == image
-        || (image[0] == 1 && input == &image[1..])
-        || input == [image.iter().product::<usize>()];
-    ensure!(
-        fits,
-        "{} takes inputs of shape {input:?} and the images of {} have shape {image:?}; certify it on the data it was made for",
-        model.display(),
-        data.path.display()
-    );
-    Ok(())
-}
-
-fn select(arguments: &Arguments, data: &Dataset, classes: usize) -> anyhow::Result<Vec<usize>> {
-    if let Some(class) = arguments.class.iter().find(|&&class| class >= classes) {
-        bail!(
-            "class {class} is outside the {classes} classes of {} (0 to {})",
-            arguments.model.model.display(),
-            classes - 1
-        );
-    }
-    if let Some(index) = data.labels().iter().position(|&label| usize::from(label) >= classes) {
-        bail!(
-            "label {} of image {index} in {} is outside the {classes} classes of {}",
-            data.labels()[index],
-            data.path.display(),
-            arguments.model.model.display()
-        );
-    }
-    let indices: Vec<usize> = (0..data.len())
-        .filter(|&index| {
-            arguments.class.is_empty() || arguments.class.contains(&usize::from(data.labels()[index]))
-        })
-        .step_by(arguments.skip)
-        .take(arguments.max.unwrap_or(usize::MAX))
-        .collect();
-    ensure!(!indices.is_empty(), "no image of {} has a label in {:?}", data.path.display(), arguments.class);
-    Ok(indices)
-}
-
 fn header(
     arguments: &Arguments,
     ready: &ReadyModel,
     data: &Dataset,
     settings: Settings,
+    simultaneous: Option<Simultaneous>,
     model: ModelSource,
     count: usize,
 ) -> Header {
-    let mut classes = arguments.class.clone();
+    let mut classes = arguments.data.class.clone();
     classes.sort_unstable();
     classes.dedup();
     Header {
@@ -265,13 +174,18 @@ fn header(
             shape: data.shape(),
             range: [0.0, 1.0],
         },
-        selection: Selection { classes, skip: arguments.skip, max: arguments.max, count: count as u64 },
+        selection: Selection {
+            classes,
+            skip: arguments.data.skip,
+            max: arguments.data.max,
+            count: count as u64,
+        },
         settings,
+        simultaneous,
         stopping_rule: "fixed".into(),
         noise: NoiseSource {
-            distribution: "gaussian".into(),
             mode: "independent".into(),
-            generator: GENERATOR.into(),
+            generator: settings.distribution.generator().into(),
         },
         execution: Execution {
             engine: format!("ONNX Runtime {}", ready.runtime.version()),
@@ -285,11 +199,11 @@ fn header(
 }
 
 /// A run is resumed with its own seed.
-fn seed_of(out: &Path) -> anyhow::Result<u64> {
+fn seed_of(arguments: &Arguments, out: &Path) -> anyhow::Result<u64> {
     let header = if out.exists() { read_header(out)? } else { None };
     match header {
         Some(header) => Ok(header.settings.seed),
-        None => seed_from_os().context("cannot draw a seed; give one with --seed"),
+        None => arguments.smoothing.seed(),
     }
 }
 

@@ -3,8 +3,11 @@
 mod audit;
 mod bench;
 mod certify;
+mod data;
 mod inspect;
 mod model;
+mod predict;
+mod smoothing;
 
 use std::process::ExitCode;
 
@@ -24,6 +27,8 @@ struct Cli {
 enum Command {
     /// Certify inputs of a data set under an ONNX model; writes the evidence file
     Certify(certify::Arguments),
+    /// Predict the class of inputs under the smoothed model, or abstain
+    Predict(predict::Arguments),
     /// Sum up evidence files, compare them with a baseline
     Audit(audit::Arguments),
     /// Say what an ONNX model is and how to certify it
@@ -51,6 +56,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Certify(arguments) => certify::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
         Command::Audit(arguments) => audit::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

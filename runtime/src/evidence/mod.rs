@@ -5,13 +5,19 @@
 //! interrupted run keeps what it has and can be resumed.
 
 mod error;
+#[cfg(test)]
+mod example;
 mod format;
 mod read;
+mod simultaneous;
 mod write;
 
 pub use error::EvidenceError;
+#[cfg(test)]
+pub(crate) use example::example_header;
 pub use format::{
     DataSource, Execution, Footer, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA, Selection,
 };
 pub use read::{Evidence, read_evidence, read_header};
+pub use simultaneous::Simultaneous;
 pub use write::EvidenceWriter;
