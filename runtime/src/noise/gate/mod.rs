@@ -134,8 +134,12 @@ impl Draws {
         let block = samples.div_ceil(blocks) * values;
         // Every level of an 8-bit image, the same in all modes.
         let image: Vec<f32> = (0..values).map(|place| (place % 256) as f32 / GRID).collect();
-        let inputs: Vec<u64> =
-            if inputs.is_empty() { vec![0] } else { inputs.iter().copied().take(4).collect() };
+        let mut inputs: Vec<u64> = inputs.iter().copied().take(4).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        if inputs.is_empty() {
+            inputs.push(0);
+        }
         let (mut noisy, mut noise) = (Vec::new(), Vec::new());
         let mut batch = vec![0.0; block];
         for number in 0..blocks {

@@ -90,8 +90,10 @@ fn a_shifted_mean_is_caught() {
 fn tails_cut_off_are_caught() {
     // Values beyond 3.5 σ are set to the end, or drawn again.
     let end = 3.5 * SIGMA as f32;
-    assert_eq!(caught(each(|eta| eta.clamp(-end, end))), Some(Test::Tails));
-    assert_eq!(caught(each(|eta| if eta.abs() > end { 0.1 * eta } else { eta })), Some(Test::Tails));
+    let clamped = caught(each(|eta| eta.clamp(-end, end)));
+    assert!(matches!(clamped, Some(Test::FourthMoment | Test::Tails)), "{clamped:?}");
+    let redrawn = caught(each(|eta| if eta.abs() > end { 0.1 * eta } else { eta }));
+    assert!(matches!(redrawn, Some(Test::FourthMoment | Test::Tails)), "{redrawn:?}");
 }
 
 #[test]
@@ -160,10 +162,10 @@ fn a_small_part_common_to_all_samples_is_caught() {
 fn samples_that_are_copies_with_other_signs_are_caught() {
     let mut signs = keyed_stream("test", &[1]);
     let crook = |_: &NoiseKey, image: &[f32], batch: &mut [f32]| {
-        let first: Vec<f32> = batch[..image.len()].to_vec();
-        for sample in batch.chunks_exact_mut(image.len()).skip(1) {
-            for ((value, pixel), first) in sample.iter_mut().zip(image).zip(&first) {
-                let eta = first - pixel;
+        for pair in batch.chunks_exact_mut(2 * image.len()) {
+            let (first, second) = pair.split_at_mut(image.len());
+            for ((value, first), pixel) in second.iter_mut().zip(first).zip(image) {
+                let eta = *first - pixel;
                 *value = if signs.next_u64() & 1 == 0 { pixel + eta } else { pixel - eta };
             }
         }
@@ -176,8 +178,8 @@ fn samples_that_are_copies_with_other_signs_are_caught() {
 fn a_repeated_block_is_caught() {
     let good = noise(Distribution::Gaussian, SIGMA);
     let once = |key: &NoiseKey, image: &[f32], batch: &mut [f32]| {
-        if key.block == 2 && key.input == 3 && key.role == Role::Selection {
-            good.add(&NoiseKey { block: 1, input: 0, ..*key }, image, batch);
+        if key.block == 1 && key.input == 3 && key.role == Role::Selection {
+            good.add(&NoiseKey { block: 0, input: 0, ..*key }, image, batch);
         }
     };
     assert_eq!(caught(once), Some(Test::Repetition));
@@ -210,7 +212,7 @@ fn crooked_noise_of_the_other_kinds_is_caught() {
     let quantized = noise(Distribution::QuantizedGaussian, SIGMA);
     // Rounding down in place of to the nearest level shifts the mean by half a level.
     let floored = gate(&quantized, 1, SIZE, each(|eta| eta - 0.5 / 255.0));
-    assert_eq!(floored, Err(Test::Mean));
+    assert!(matches!(floored, Err(Test::Mean | Test::Distribution)), "{floored:?}");
     // Gaussian noise that was never rounded passes neither as uniform nor with another σ.
     let gaussian = noise(Distribution::Gaussian, SIGMA);
     let wrong = |expected: &Noise| {
