@@ -7,7 +7,7 @@ use mithridate_onnx::{ModelMetadata, from_bytes, to_bytes};
 use mithridate_runtime::{
     audit::{Audit, compare, summarize, to_html, to_text},
     data::{Dataset, Preparation},
-    evidence::{EvidenceWriter, parse_evidence, read_evidence, read_header},
+    evidence::{EvidenceWriter, parse_evidence, read_evidence, read_header, verify},
 };
 
 /// Reads a model, sums it up, and writes it; what was written reads back as the same model.
@@ -56,17 +56,20 @@ pub fn evidence(bytes: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder for temporary files");
     let path = folder.path().join("run.jsonl");
     fs::write(&path, bytes).expect("a temporary file");
+    if let Ok(found) = verify(&path) {
+        assert!(!found.holds() || read_evidence(&path).is_ok());
+    }
     let Ok(Some(header)) = read_header(&path) else { return };
     if let Ok(Some((writer, _))) = EvidenceWriter::resume(&path, &header) {
         writer.finish().expect("a run that can be resumed can be finished");
     }
     // Finished here, so that its hash and totals are right whatever it holds.
     let Ok(run) = read_evidence(&path) else { return };
-    let radii = vec![0.0, 0.25];
+    let (radii, norm) = (vec![0.0, 0.25], run.header.settings.distribution.norm());
     let audit = Audit {
-        runs: vec![summarize("run", &run, &radii)],
-        comparisons: compare(("run", &run), ("baseline", &run)).into_iter().collect(),
-        baseline: Some(summarize("baseline", &run, &radii)),
+        runs: vec![summarize("run", &run, &radii, norm)],
+        comparisons: compare(("run", &run), ("baseline", &run), norm).into_iter().collect(),
+        baseline: Some(summarize("baseline", &run, &radii, norm)),
         radii,
     };
     assert!(!to_text(&audit).contains('\u{1b}'));

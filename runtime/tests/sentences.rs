@@ -4,26 +4,13 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    fmt::Write,
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+mod program;
 
-use mithridate_onnx::{Dim, ElementType, GraphBuilder, ModelMetadata, messages::ModelProto};
+use std::{fmt::Write, fs, path::Path, process::Output};
+
+use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::data::write_idx;
-use ndarray::{Array1, Array2};
-
-fn rscert(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rscert"));
-    command.current_dir(folder).args(arguments);
-    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        let library = "../third_party/onnxruntime/lib/libonnxruntime.so";
-        command.env("ORT_DYLIB_PATH", Path::new(env!("CARGO_MANIFEST_DIR")).join(library));
-    }
-    command
-}
+use program::{model, rscert};
 
 /// What a command that must fail says: exit status and the first line.
 fn sentence(folder: &Path, what: &str, output: &Output) -> String {
@@ -65,19 +52,6 @@ fn certify<'a>(changes: &[&'a str]) -> Vec<&'a str> {
     }
     arguments.extend(changes);
     arguments
-}
-
-/// A linear model of images of 2 × 2 pixels with two classes: bright above, bright below.
-fn model(metadata: &ModelMetadata) -> ModelProto {
-    let mut graph = GraphBuilder::new("halves");
-    let dims = [Dim::symbolic("batch"), Dim::Fixed(1), Dim::Fixed(2), Dim::Fixed(2)];
-    let image = graph.input("image", ElementType::Float, &dims).unwrap();
-    let flat = graph.flatten(&image).unwrap();
-    let rows = Array2::from_shape_vec((2, 4), vec![1.0_f32, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0, 1.0]).unwrap();
-    let weight = graph.constant("weight", &rows.view().into_dyn());
-    let bias = graph.constant("bias", &Array1::<f32>::zeros(2).view().into_dyn());
-    let logits = graph.linear(&flat, &weight, Some(&bias)).unwrap();
-    graph.finish(&[("logits", &logits)], metadata).unwrap()
 }
 
 /// A grey PNG.

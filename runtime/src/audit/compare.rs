@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     evidence::Evidence,
-    statistics::{Interval, paired_difference},
+    statistics::{Interval, Norm, paired_difference},
 };
 
 /// Why two runs can't be compared.
@@ -61,13 +61,14 @@ pub struct Comparison {
     pub classes: BTreeMap<usize, Difference>,
 }
 
-/// Compares a run with a baseline, input by input.
+/// Compares a run with a baseline, input by input, with radii in a norm.
 ///
 /// # Errors
 /// [`CompareError`] if the data are not the same or too few inputs are common to both.
 pub fn compare(
     (name, run): (&str, &Evidence),
     (baseline_name, baseline): (&str, &Evidence),
+    norm: Norm,
 ) -> Result<Comparison, CompareError> {
     let (there, here) = (&run.header.data, &baseline.header.data);
     if there.images_sha256 != here.images_sha256 || there.labels_sha256 != here.labels_sha256 {
@@ -82,8 +83,12 @@ pub fn compare(
     let pairs: Vec<_> =
         run.records.iter().filter_map(|after| Some((*before.get(&after.index)?, after))).collect();
     let difference = |pairs: &[(&crate::evidence::Record, &crate::evidence::Record)]| {
-        let radii: Vec<f64> =
-            pairs.iter().map(|(old, new)| new.right_radius() - old.right_radius()).collect();
+        let radii: Vec<f64> = pairs
+            .iter()
+            .map(|(old, new)| {
+                new.right_radius_in(norm, &run.header) - old.right_radius_in(norm, &baseline.header)
+            })
+            .collect();
         let right = |record: &crate::evidence::Record| f64::from(u8::from(record.is_right()));
         let rights: Vec<f64> = pairs.iter().map(|(old, new)| right(new) - right(old)).collect();
         Some(Difference {

@@ -5,15 +5,16 @@ use askama::Template;
 use super::{Audit, RunSummary};
 use crate::{
     report::{BarChart, BarGroup, Curve, LineChart, STYLE, certified_accuracy_curve, colour},
-    statistics::{Interval, round_down},
+    statistics::{Interval, Norm, round_down},
 };
 
 /// An audit as a page that needs nothing but a browser.
 pub fn to_html(audit: &Audit) -> String {
     let runs: Vec<&RunSummary> = audit.baseline.iter().chain(&audit.runs).collect();
+    let norm = runs.first().map_or_else(Norm::default, |run| run.norm);
     let curves = LineChart {
         title: "Certified accuracy against radius".into(),
-        x_label: "ℓ2 radius, in units of the data set".into(),
+        x_label: format!("{norm} radius, in units of the data set"),
         y_label: "certified accuracy".into(),
         y_max: 1.0,
         curves: runs
@@ -49,6 +50,7 @@ pub fn to_html(audit: &Audit) -> String {
     let page = Page {
         audit,
         runs,
+        norm,
         classes: names.join(", "),
         style: STYLE,
         curves: curves.to_svg(),
@@ -64,6 +66,7 @@ struct Page<'a> {
     runs: Vec<&'a RunSummary>,
     /// Numbers and names of the classes; empty if they have no names.
     classes: String,
+    norm: Norm,
     style: &'static str,
     curves: String,
     bars: String,
@@ -73,6 +76,11 @@ impl Page<'_> {
     #[allow(clippy::unused_self, clippy::trivially_copy_pass_by_ref)]
     fn down(&self, value: &f64) -> String {
         round_down(*value, 4)
+    }
+
+    #[allow(clippy::unused_self, clippy::trivially_copy_pass_by_ref)]
+    fn fine(&self, value: &f64) -> String {
+        round_down(*value, 6)
     }
 
     #[allow(clippy::unused_self)]

@@ -2,7 +2,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::evidence::{Evidence, Record};
+use crate::{
+    evidence::{Evidence, Header, Record},
+    noise::Distribution,
+    statistics::{Norm, Radii, mean_down},
+};
 
 /// Probability that a high-probability certified accuracy is too high (ρ).
 const RHO: f64 = 0.001;
@@ -42,10 +46,18 @@ pub struct RunSummary {
     pub model: String,
     /// Noise level.
     pub sigma: f64,
-    /// Probability that a certificate is wrong.
+    /// What the noise is distributed as.
+    pub noise: Distribution,
+    /// The norm in which radii are given.
+    pub norm: Norm,
+    /// Probability that a certificate is wrong, or, of a simultaneous claim, that any of them is.
     pub alpha: f64,
+    /// Whether the claim is about all inputs of the run at once.
+    pub simultaneous: bool,
     /// Samples behind each bound.
     pub n: u64,
+    /// Average certified radius in each norm.
+    pub acr_by_norm: Radii,
     /// All inputs.
     #[serde(flatten)]
     pub all: GroupSummary,
@@ -59,27 +71,35 @@ pub struct RunSummary {
     pub right_radii: Vec<f64>,
 }
 
-/// Sums up a run.
-pub fn summarize(name: &str, evidence: &Evidence, radii: &[f64]) -> RunSummary {
-    let settings = &evidence.header.settings;
-    let alpha = settings.alpha.get();
+/// Sums up a run with its radii in a norm.
+pub fn summarize(name: &str, evidence: &Evidence, radii: &[f64], norm: Norm) -> RunSummary {
+    let (header, settings) = (&evidence.header, &evidence.header.settings);
+    let family = header.simultaneous.as_ref().map(|claim| claim.alpha.get());
+    let scale = Scale { radii, norm, header };
     let mut classes: BTreeMap<usize, Vec<&Record>> = BTreeMap::new();
     for record in &evidence.records {
         classes.entry(record.label).or_default().push(record);
     }
     let all: Vec<&Record> = evidence.records.iter().collect();
     let mut right_radii: Vec<f64> =
-        all.iter().filter(|record| record.is_right()).map(|record| record.radius).collect();
+        all.iter().filter(|record| record.is_right()).map(|record| scale.right_radius(record)).collect();
     right_radii.sort_by(|a, b| b.total_cmp(a));
     RunSummary {
         name: name.into(),
         model: evidence.header.model.file.clone(),
         sigma: settings.sigma.get(),
-        alpha,
+        noise: settings.distribution,
+        norm,
+        alpha: family.unwrap_or(settings.alpha.get()),
+        simultaneous: family.is_some(),
         n: settings.n,
-        all: group(&all, alpha, radii),
-        classes: classes.iter().map(|(&class, records)| (class, group(records, alpha, radii))).collect(),
         class_names: evidence.header.data.class_names.clone(),
+        acr_by_norm: {
+            let acr = |norm| mean_down(all.iter().map(|record| record.right_radius_in(norm, header)));
+            Radii { l1: acr(Norm::L1), l2: acr(Norm::L2), linf: acr(Norm::Linf) }
+        },
+        all: group(&all, &scale),
+        classes: classes.iter().map(|(&class, records)| (class, group(records, &scale))).collect(),
         right_radii,
     }
 }
@@ -94,23 +114,42 @@ impl RunSummary {
     }
 }
 
-fn group(records: &[&Record], alpha: f64, radii: &[f64]) -> GroupSummary {
+/// Where and in which norm a run is summed up.
+struct Scale<'a> {
+    radii: &'a [f64],
+    norm: Norm,
+    header: &'a Header,
+}
+
+impl Scale<'_> {
+    fn right_radius(&self, record: &Record) -> f64 {
+        record.right_radius_in(self.norm, self.header)
+    }
+}
+
+fn group(records: &[&Record], scale: &Scale<'_>) -> GroupSummary {
     let inputs = records.len();
     let share = |count: usize| if inputs == 0 { 0.0 } else { count as f64 / inputs as f64 };
-    let radius_sum: f64 = records.iter().map(|record| record.right_radius()).sum();
     let at_least = |radius: f64| {
-        share(records.iter().filter(|record| record.is_right() && record.radius >= radius).count())
+        share(
+            records.iter().filter(|record| record.is_right() && scale.right_radius(record) >= radius).count(),
+        )
     };
     GroupSummary {
         inputs,
-        acr: if inputs == 0 { 0.0 } else { radius_sum / inputs as f64 },
+        acr: mean_down(records.iter().map(|record| scale.right_radius(record))),
         approximate_accuracy: share(records.iter().filter(|record| record.right_radius() > 0.0).count()),
         abstained: records.iter().filter(|record| record.abstained).count(),
-        certified_accuracy: radii
+        certified_accuracy: scale
+            .radii
             .iter()
             .map(|&radius| {
                 let value = at_least(radius);
-                CertifiedAccuracy { radius, value, high_probability: high_probability(value, alpha, inputs) }
+                CertifiedAccuracy {
+                    radius,
+                    value,
+                    high_probability: high_probability(value, inputs, scale.header),
+                }
             })
             .collect(),
     }
@@ -119,15 +158,26 @@ fn group(records: &[&Record], alpha: f64, radii: &[f64]) -> GroupSummary {
 /// Certified accuracy that holds with probability 1 − ρ although each certificate may be wrong with probability α:
 /// less α, less how far the share of wrong ones can exceed α by Bernstein's inequality, √(2α(1−α)·ln(1/ρ)/m) +
 /// ln(1/ρ)/(3m). Scripts in use leave the 2 out, which at m = 10,000 and α = 0.001 fails more often than ρ.
-fn high_probability(accuracy: f64, alpha: f64, inputs: usize) -> f64 {
+///
+/// A simultaneous claim at α ≤ ρ is that already.
+fn high_probability(accuracy: f64, inputs: usize, header: &Header) -> f64 {
+    if header.simultaneous.as_ref().is_some_and(|claim| claim.alpha.get() <= RHO) {
+        return accuracy;
+    }
+    slackened(accuracy, header.settings.alpha.get(), inputs)
+}
+
+fn slackened(accuracy: f64, alpha: f64, inputs: usize) -> f64 {
     let (m, log) = (inputs.max(1) as f64, (1.0 / RHO).ln());
     let slack = alpha + (2.0 * alpha * (1.0 - alpha) * log / m).sqrt() + log / (3.0 * m);
-    (accuracy - slack).max(0.0)
+    // A few roundings of the slack are covered by a relative 1e-15.
+    (accuracy - slack * (1.0 + 1e-15)).next_down().max(0.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Simultaneous, example_header};
 
     fn record(label: usize, class: usize, radius: f64) -> Record {
         Record {
@@ -139,6 +189,7 @@ mod tests {
             samples: 0,
             p_lower: 0.0,
             radius,
+            radii: None,
             abstained: radius == 0.0,
             seconds: 0.0,
         }
@@ -147,7 +198,9 @@ mod tests {
     #[test]
     fn wrong_and_abstained_inputs_count_as_radius_zero() {
         let records = [record(1, 1, 0.5), record(1, 2, 0.9), record(1, 1, 0.0), record(1, 1, 0.25)];
-        let summary = group(&records.iter().collect::<Vec<_>>(), 0.001, &[0.0, 0.25, 0.3, 0.6]);
+        let header = example_header();
+        let scale = Scale { radii: &[0.0, 0.25, 0.3, 0.6], norm: Norm::L2, header: &header };
+        let summary = group(&records.iter().collect::<Vec<_>>(), &scale);
         assert_eq!((summary.inputs, summary.abstained), (4, 1));
         assert_eq!((summary.acr, summary.approximate_accuracy), (0.75 / 4.0, 0.5));
         let values: Vec<f64> = summary.certified_accuracy.iter().map(|at| at.value).collect();
@@ -157,9 +210,33 @@ mod tests {
     #[test]
     fn high_probability_accuracy_is_bernsteins_inequality() {
         // m = 500, α = ρ = 0.001: slack 0.001 + sqrt(2 · 0.000999 · 6.907755 / 500) + 6.907755 / 1500.
-        assert!(
-            (high_probability(0.8, 0.001, 500) - (0.8 - 0.001 - 0.005_253_9 - 0.004_605_17)).abs() < 1e-6
-        );
-        assert_eq!(high_probability(0.0, 0.001, 500), 0.0);
+        assert!((slackened(0.8, 0.001, 500) - (0.8 - 0.001 - 0.005_253_9 - 0.004_605_17)).abs() < 1e-6);
+        assert_eq!(slackened(0.0, 0.001, 500), 0.0);
+    }
+
+    #[test]
+    fn radii_are_given_in_the_norm_asked_for() {
+        let mut header = example_header();
+        header.data.shape = [1, 2, 8];
+        let evidence = Evidence {
+            records: vec![record(0, 0, 0.5), record(0, 1, 0.5)],
+            header,
+            footer: crate::evidence::Footer::default(),
+        };
+        let summary = summarize("run", &evidence, &[0.125], Norm::Linf);
+        assert_eq!((summary.all.acr, summary.all.certified_accuracy[0].value), (0.0625, 0.5));
+        assert_eq!(summary.acr_by_norm, Radii { l1: 0.25, l2: 0.25, linf: 0.0625 });
+        assert_eq!(summary.right_radii, [0.125]);
+    }
+
+    #[test]
+    fn a_simultaneous_claim_needs_no_slack() {
+        let mut header = example_header();
+        assert!(high_probability(0.5, 500, &header) < 0.49);
+        let claim = |alpha: &str| Some(Simultaneous { alpha: alpha.parse().unwrap(), inputs: 500 });
+        header.simultaneous = claim("0.001");
+        assert_eq!(high_probability(0.5, 500, &header), 0.5);
+        header.simultaneous = claim("0.01");
+        assert!(high_probability(0.5, 500, &header) < 0.5);
     }
 }

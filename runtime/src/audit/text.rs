@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use super::{Audit, GroupSummary};
 use crate::{
-    statistics::{Interval, round_down},
+    statistics::{Interval, Norm, round_down},
     terminal::printable,
 };
 
@@ -15,12 +15,15 @@ pub fn to_text(audit: &Audit) -> String {
         let role = if is_baseline { " (baseline)" } else { "" };
         let _ = writeln!(
             text,
-            "{}{role}: {}, σ {}, α {}, n {}",
+            "{}{role}: {}, {} noise, σ {}, α {}{}, n {}, radii in {}",
             printable(&run.name),
             printable(&run.model),
+            run.noise,
             run.sigma,
             run.alpha,
-            run.n
+            if run.simultaneous { " for all inputs at once" } else { "" },
+            run.n,
+            run.norm
         );
         let _ = write!(
             text,
@@ -41,6 +44,16 @@ pub fn to_text(audit: &Audit) -> String {
                 }
             }
         }
+        let others = Norm::ALL.into_iter().filter(|norm| *norm != run.norm);
+        let others: Vec<String> = others
+            .map(|norm| {
+                let acr = run.acr_by_norm.of(norm);
+                // A radius in ℓ∞ is small: four significant digits of it.
+                let decimals = 4 + (-acr.log10()).max(0.0).min(12.0) as usize;
+                format!("{} in {norm}", round_down(acr, decimals))
+            })
+            .collect();
+        let _ = writeln!(text, "  ACR {}", others.join(", "));
     }
     for comparison in &audit.comparisons {
         let _ = writeln!(

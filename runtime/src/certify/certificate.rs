@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
-use crate::statistics::{StatisticsError, certified_radius, clopper_pearson_lower};
+use crate::statistics::{StatisticsError, clopper_pearson_lower};
 
 /// Votes of the noisy copies of one input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ pub struct Certificate {
     pub estimation: Votes,
     /// Lower bound on the probability of `class` under noise, at confidence 1 − α.
     pub p_lower: f64,
-    /// Certified ℓ2 radius in units of the data set; `None` is an abstention.
+    /// Certified radius in the norm of the noise, in units of the data set; `None` is an abstention.
     pub radius: Option<f64>,
     /// Time the samples took, summed over workers, in seconds.
     pub seconds: f64,
@@ -98,7 +98,7 @@ pub fn decide(
     let Some(class) = selection.winner() else { return Ok((None, 0.0, None)) };
     let hits = estimation.by_class().get(class).copied().unwrap_or(0);
     let p_lower = clopper_pearson_lower(hits, settings.n, settings.alpha)?;
-    Ok((Some(class), p_lower, certified_radius(p_lower, settings.sigma)))
+    Ok((Some(class), p_lower, settings.radius(p_lower)))
 }
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ use std::{
 };
 
 use super::{
-    Certificate, Instances, Settings, SettingsError, Timings, Votes, decide,
-    schedule::{Batch, Schedule},
+    Certificate, Instances, Prediction, Settings, SettingsError, Timings, Votes, decide, predict,
+    schedule::{Batch, Phase, Schedule},
     worker::{PieceVotes, Worker},
 };
 use crate::{
     backend::{BackendError, Classifier},
-    noise::Role,
+    noise::{Distribution, Role, off_grid},
     statistics::StatisticsError,
 };
 
@@ -57,6 +57,19 @@ pub enum CertifyError {
         /// Values the model takes.
         expected: usize,
     },
+    /// An input that noise on the grid can't be added to.
+    #[error(
+        "value {position} of input {index} is {value}, which is not k/255 for a whole k from 0 to 255; noise on that \
+         grid (--exact-noise) is for 8-bit images"
+    )]
+    OffGrid {
+        /// Index of the input.
+        index: u64,
+        /// Place of the value.
+        position: usize,
+        /// The value.
+        value: f32,
+    },
     /// A finished certificate could not be handed on, such as to a full disk.
     #[error(transparent)]
     Output(#[from] std::io::Error),
@@ -85,7 +98,8 @@ impl Certifier {
         if models.iter().any(|model| shape(&**model) != shape(&*models[0])) {
             return Err(SettingsError::DifferentModels.into());
         }
-        let workers = models.into_iter().map(|model| Worker::new(model, settings.sigma, batch)).collect();
+        let noise = settings.noise()?;
+        let workers = models.into_iter().map(|model| Worker::new(model, noise.clone(), batch)).collect();
         Ok(Self { workers, settings, batch })
     }
 
@@ -133,12 +147,83 @@ impl Certifier {
     pub fn certify_all(
         &mut self,
         inputs: impl Iterator<Item = Input>,
-        mut on_samples: impl FnMut(u64),
+        on_samples: impl FnMut(u64),
         mut on_certificate: impl FnMut(Certificate) -> std::io::Result<()>,
+    ) -> Result<(), CertifyError> {
+        let settings = self.settings;
+        let phases = vec![(Role::Selection, settings.n0), (Role::Estimation, settings.n)];
+        self.sample_all(inputs, phases, on_samples, |sampled| {
+            let Sampled { index, label, first: selection, last: estimation, seconds, .. } = sampled;
+            let (class, p_lower, radius) = decide(&selection, &estimation, &settings)
+                .map_err(|source| CertifyError::Statistics { index, source })?;
+            Ok(on_certificate(Certificate {
+                index,
+                label,
+                class,
+                selection,
+                estimation,
+                p_lower,
+                radius,
+                seconds,
+            })?)
+        })
+    }
+
+    /// Predicts the class of inputs by n samples each (PREDICT); `on_samples` and `on_prediction` as for
+    /// [`certify_all`](Self::certify_all).
+    ///
+    /// # Errors
+    /// [`CertifyError`].
+    ///
+    /// # Example
+    /// ```
+    /// use ndarray::array;
+    /// use mithridate_runtime::{
+    ///     backend::LinearClassifier,
+    ///     certify::{Certifier, Input, Settings},
+    ///     units::Sigma,
+    /// };
+    ///
+    /// let model = LinearClassifier::new(array![[1.0], [-1.0]], array![0.0, 0.0]);
+    /// let settings = Settings { n: 1000, ..Settings::new(Sigma::new(0.5)?, 7) };
+    /// let mut certifier = Certifier::new(vec![Box::new(model)], settings, 256)?;
+    /// let inputs = [0.4, 0.0].map(|value| Input { index: 0, label: None, image: vec![value] });
+    /// let mut classes = Vec::new();
+    /// certifier.predict_all(inputs.into_iter(), |_| {}, |prediction| {
+    ///     classes.push(prediction.class);
+    ///     Ok(())
+    /// })?;
+    /// // The second input lies on the boundary: both classes are equally likely.
+    /// assert_eq!(classes, [Some(0), None]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn predict_all(
+        &mut self,
+        inputs: impl Iterator<Item = Input>,
+        on_samples: impl FnMut(u64),
+        mut on_prediction: impl FnMut(Prediction) -> std::io::Result<()>,
+    ) -> Result<(), CertifyError> {
+        let settings = self.settings;
+        self.sample_all(inputs, vec![(Role::Prediction, settings.n)], on_samples, |sampled| {
+            let Sampled { index, label, last: votes, seconds, .. } = sampled;
+            let (class, p_value) = predict(&votes, settings.n, settings.alpha)
+                .map_err(|source| CertifyError::Statistics { index, source })?;
+            Ok(on_prediction(Prediction { index, label, class, votes, p_value, seconds })?)
+        })
+    }
+
+    /// Counts the votes of every phase of every input and hands them on in the order of the inputs.
+    fn sample_all(
+        &mut self,
+        inputs: impl Iterator<Item = Input>,
+        phases: Vec<Phase>,
+        mut on_samples: impl FnMut(u64),
+        mut on_sampled: impl FnMut(Sampled) -> Result<(), CertifyError>,
     ) -> Result<(), CertifyError> {
         let (settings, expected, classes) =
             (self.settings, self.workers[0].model().input_len(), self.classes());
-        let mut schedule = Schedule::new(inputs, settings, self.batch);
+        let samples = phases.iter().map(|(_, samples)| samples).sum();
+        let mut schedule = Schedule::new(inputs, phases, settings.seed, self.batch);
         let most_batches = self.workers.len() + 1;
         let (to_workers, batches) = mpsc::sync_channel::<Batch>(most_batches);
         let (to_here, results) = mpsc::channel::<Result<Vec<PieceVotes>, BackendError>>();
@@ -163,19 +248,17 @@ impl Certifier {
             }
             drop(to_here);
             let to_workers = to_workers;
-            let mut tally = Tally { settings, classes, open: BTreeMap::new(), finished: 0 };
+            let mut tally = Tally { samples, classes, open: BTreeMap::new(), finished: 0 };
             let mut under_way = 0;
             loop {
                 while under_way < most_batches && tally.open.len() < MAX_OPEN_INPUTS {
                     let mut wrong = None;
                     let batch = schedule.next_batch(|number, input| {
-                        if input.image.len() != expected {
-                            wrong = Some((input.index, input.image.len()));
-                        }
+                        wrong = wrong.take().or_else(|| check(input, expected, settings.distribution).err());
                         tally.start(number, input);
                     });
-                    if let Some((index, found)) = wrong {
-                        return Err(CertifyError::InputLength { index, found, expected });
+                    if let Some(wrong) = wrong {
+                        return Err(wrong);
                     }
                     let Some(batch) = batch else { break };
                     if to_workers.send(batch).is_err() {
@@ -193,40 +276,56 @@ impl Certifier {
                 for piece in pieces {
                     tally.count(&piece);
                 }
-                while let Some(certificate) = tally.next_finished()? {
-                    on_certificate(certificate)?;
+                while let Some(sampled) = tally.next_finished() {
+                    on_sampled(sampled)?;
                 }
             }
         })
     }
 }
 
-/// An input with samples under way.
-struct Open {
+/// Refuses an input that the model or the noise can't be given.
+fn check(input: &Input, expected: usize, distribution: Distribution) -> Result<(), CertifyError> {
+    let Input { index, image, .. } = input;
+    if image.len() != expected {
+        return Err(CertifyError::InputLength { index: *index, found: image.len(), expected });
+    }
+    if distribution == Distribution::QuantizedGaussian
+        && let Some(position) = off_grid(image)
+    {
+        return Err(CertifyError::OffGrid { index: *index, position, value: image[position] });
+    }
+    Ok(())
+}
+
+/// An input whose samples are under way, or all in.
+struct Sampled {
     index: u64,
     label: Option<usize>,
-    selection: Votes,
-    estimation: Votes,
+    /// Votes of the selection samples.
+    first: Votes,
+    /// Votes of the other samples.
+    last: Votes,
     samples_left: u64,
     seconds: f64,
 }
 
 /// Sorts votes to their inputs.
 struct Tally {
-    settings: Settings,
+    samples: u64,
     classes: usize,
-    open: BTreeMap<u64, Open>,
+    open: BTreeMap<u64, Sampled>,
     finished: u64,
 }
 
 impl Tally {
     fn start(&mut self, number: u64, input: &Input) {
-        let open = Open {
+        let open = Sampled {
             index: input.index,
             label: input.label,
-            selection: Votes::none(self.classes),
-            estimation: Votes::none(self.classes),
-            samples_left: self.settings.n0 + self.settings.n,
+            first: Votes::none(self.classes),
+            last: Votes::none(self.classes),
+            samples_left: self.samples,
             seconds: 0.0,
         };
         self.open.insert(number, open);
@@ -235,8 +334,8 @@ impl Tally {
     fn count(&mut self, piece: &PieceVotes) {
         if let Some(open) = self.open.get_mut(&piece.input) {
             let votes = match piece.role {
-                Role::Selection => &mut open.selection,
-                Role::Estimation => &mut open.estimation,
+                Role::Selection => &mut open.first,
+                Role::Estimation | Role::Prediction => &mut open.last,
             };
             votes.add(&piece.votes);
             open.samples_left -= piece.samples;
@@ -244,193 +343,16 @@ impl Tally {
         }
     }
 
-    /// The certificate of the next input in order, once all its samples are in.
-    fn next_finished(&mut self) -> Result<Option<Certificate>, CertifyError> {
-        let Some(entry) = self
+    /// The next input in order, once all its samples are in.
+    fn next_finished(&mut self) -> Option<Sampled> {
+        let entry = self
             .open
             .first_entry()
-            .filter(|entry| *entry.key() == self.finished && entry.get().samples_left == 0)
-        else {
-            return Ok(None);
-        };
-        let Open { index, label, selection, estimation, seconds, .. } = entry.remove();
+            .filter(|entry| *entry.key() == self.finished && entry.get().samples_left == 0)?;
         self.finished += 1;
-        let (class, p_lower, radius) = decide(&selection, &estimation, &self.settings)
-            .map_err(|source| CertifyError::Statistics { index, source })?;
-        Ok(Some(Certificate { index, label, class, selection, estimation, p_lower, radius, seconds }))
+        Some(entry.remove())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use ndarray::array;
-
-    use super::*;
-    use crate::{backend::LinearClassifier, units::Sigma};
-
-    fn model() -> Box<dyn Classifier> {
-        Box::new(LinearClassifier::new(array![[1.0, 0.5], [-1.0, 0.0], [0.0, -2.0]], array![0.0, 0.1, 0.0]))
-    }
-
-    fn inputs(count: u64) -> impl Iterator<Item = Input> {
-        (0..count).map(|index| Input {
-            index: 3 * index,
-            label: Some(0),
-            image: vec![0.1 * index as f32, 0.3],
-        })
-    }
-
-    fn run(workers: usize, batch: usize, count: u64) -> Vec<Certificate> {
-        let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
-        let mut certifier = Certifier::new((0..workers).map(|_| model()).collect(), settings, batch).unwrap();
-        let (mut certificates, mut samples) = (Vec::new(), 0);
-        certifier
-            .certify_all(
-                inputs(count),
-                |done| samples += done,
-                |certificate| {
-                    certificates.push(Certificate { seconds: 0.0, ..certificate });
-                    Ok(())
-                },
-            )
-            .unwrap();
-        assert_eq!(samples, count * 970);
-        assert_eq!(certifier.timings().samples, samples);
-        certificates
-    }
-
-    #[test]
-    fn certificates_depend_on_neither_batch_nor_workers() {
-        let reference = run(1, 64, 7);
-        assert_eq!(reference.iter().map(|c| c.index).collect::<Vec<_>>(), [0, 3, 6, 9, 12, 15, 18]);
-        for (workers, batch) in [(1, 1), (1, 100), (2, 64), (3, 1000), (4, 257)] {
-            assert_eq!(run(workers, batch, 7), reference, "{workers} workers, batch {batch}");
-        }
-    }
-
-    #[test]
-    fn an_input_is_certified_alike_alone_and_among_others() {
-        let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
-        let mut certifier = Certifier::new(vec![model()], settings, 128).unwrap();
-        let alone = certifier.certify_one(&inputs(5).last().unwrap()).unwrap();
-        assert_eq!(Certificate { seconds: 0.0, ..alone }, run(2, 128, 5)[4]);
-    }
-
-    #[test]
-    fn the_share_of_votes_is_the_closed_form_for_a_linear_model() {
-        use statrs::distribution::{ContinuousCDF, Normal};
-        let model = LinearClassifier::new(array![[1.0, 2.0], [-1.0, 0.0]], array![0.2, 0.0]);
-        let sigma = Sigma::new(0.7).unwrap();
-        let settings = Settings { n: 200_000, ..Settings::new(sigma, 5) };
-        let mut certifier = Certifier::new(vec![Box::new(model)], settings, 512).unwrap();
-        let image = vec![-0.1, 0.3];
-        // Difference of weights (2, 2), of biases 0.2.
-        let margin: f64 = 2.0 * -0.1 + 2.0 * 0.3 + 0.2;
-        let exact = Normal::standard().cdf(margin / (0.7 * 8.0_f64.sqrt()));
-        let certificate = certifier.certify_one(&Input { index: 0, label: None, image }).unwrap();
-        let share = certificate.estimation.by_class()[0] as f64 / 200_000.0;
-        let error = (exact * (1.0 - exact) / 200_000.0).sqrt();
-        assert!((share - exact).abs() < 4.0 * error, "{share} {exact}");
-        assert!(certificate.p_lower < exact);
-    }
-
-    #[test]
-    fn an_input_of_the_wrong_size_is_named() {
-        let settings = Settings::new(Sigma::new(0.5).unwrap(), 1);
-        let mut certifier = Certifier::new(vec![model()], settings, 64).unwrap();
-        let error = certifier.certify_one(&Input { index: 4, label: None, image: vec![0.0; 3] }).unwrap_err();
-        assert_eq!(error.to_string(), "input 4 has 3 values and the model takes 2");
-    }
-
-    /// A model that fails, and one that gives nothing but NaN.
-    struct Broken(bool);
-
-    impl Classifier for Broken {
-        fn input_len(&self) -> usize {
-            1
-        }
-        fn classes(&self) -> usize {
-            2
-        }
-        fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {
-            if self.0 {
-                return Err(BackendError::Run { batch: batch.len(), problem: "out of memory".into() });
-            }
-            logits.clear();
-            logits.resize(2 * batch.len(), f32::NAN);
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_failing_engine_ends_the_run_with_its_words() {
-        let settings = Settings::new(Sigma::new(0.5).unwrap(), 1);
-        let models: Instances = vec![Box::new(Broken(true)), Box::new(Broken(true))];
-        let mut certifier = Certifier::new(models, settings, 64).unwrap();
-        let error = certifier.certify_one(&Input { index: 0, label: None, image: vec![0.0] }).unwrap_err();
-        assert_eq!(error.to_string(), "the model failed on a batch of 64 inputs: out of memory");
-    }
-
-    /// A model that panics.
-    struct Panicking;
-
-    impl Classifier for Panicking {
-        fn input_len(&self) -> usize {
-            1
-        }
-        fn classes(&self) -> usize {
-            2
-        }
-        fn logits(&mut self, _: &[f32], _: &mut Vec<f32>) -> Result<(), BackendError> {
-            panic!("a defect of the model")
-        }
-    }
-
-    #[test]
-    fn a_panicking_model_ends_the_run_with_an_error() {
-        let settings = Settings::new(Sigma::new(0.5).unwrap(), 1);
-        let models: Instances = vec![Box::new(Panicking), Box::new(Panicking)];
-        let mut certifier = Certifier::new(models, settings, 64).unwrap();
-        let error = certifier.certify_one(&Input { index: 0, label: None, image: vec![0.0] }).unwrap_err();
-        assert!(error.to_string().ends_with("its thread ended unexpectedly"), "{error}");
-        let models: Instances = vec![Box::new(Panicking), model()];
-        assert!(Certifier::new(models, settings, 64).is_err(), "instances of different models");
-    }
-
-    #[test]
-    fn logits_that_are_not_numbers_certify_nothing() {
-        let settings = Settings { n: 1000, ..Settings::new(Sigma::new(0.5).unwrap(), 1) };
-        let mut certifier = Certifier::new(vec![Box::new(Broken(false))], settings, 64).unwrap();
-        let certificate =
-            certifier.certify_one(&Input { index: 0, label: Some(0), image: vec![0.0] }).unwrap();
-        assert_eq!((certificate.class, certificate.radius), (None, None));
-        assert_eq!(certificate.estimation.total(), 0);
-    }
-
-    /// A model that takes exactly five inputs at once.
-    struct FixedBatch(Box<dyn Classifier>);
-
-    impl Classifier for FixedBatch {
-        fn input_len(&self) -> usize {
-            self.0.input_len()
-        }
-        fn classes(&self) -> usize {
-            self.0.classes()
-        }
-        fn fixed_batch(&self) -> Option<usize> {
-            Some(5)
-        }
-        fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {
-            assert_eq!(batch.len(), 5 * self.input_len());
-            self.0.logits(batch, logits)
-        }
-    }
-
-    #[test]
-    fn a_fixed_batch_gives_the_same_votes() {
-        let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
-        let mut certifier = Certifier::new(vec![Box::new(FixedBatch(model()))], settings, 100).unwrap();
-        let certificate = certifier.certify_one(&inputs(3).last().unwrap()).unwrap();
-        assert_eq!(Certificate { seconds: 0.0, ..certificate }, run(1, 64, 3)[2]);
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Input, Settings};
+use super::Input;
 use crate::noise::{BLOCK, NoiseKey, Role};
 
 /// Up to one block of samples of one input.
@@ -22,28 +22,33 @@ pub(super) struct Batch {
     pub samples: usize,
 }
 
+/// Samples of one role, so many for each input.
+pub(super) type Phase = (Role, u64);
+
 /// An input that still has samples to hand out.
 struct Current {
     number: u64,
     index: u64,
     image: Arc<[f32]>,
-    role: Role,
+    phase: usize,
     block: u64,
 }
 
-/// Cuts the samples of all inputs into batches, in order: the selection samples of an input, its estimation samples,
-/// then the next input.
+/// Cuts the samples of all inputs into batches, in order: the samples of the first phase of an input, those of its
+/// next phase, then the next input.
 pub(super) struct Schedule<I> {
     inputs: I,
-    settings: Settings,
+    phases: Vec<Phase>,
+    seed: u64,
     batch: usize,
     current: Option<Current>,
     next_number: u64,
 }
 
 impl<I: Iterator<Item = Input>> Schedule<I> {
-    pub fn new(inputs: I, settings: Settings, batch: usize) -> Self {
-        Self { inputs, settings, batch: batch.max(BLOCK as usize), current: None, next_number: 0 }
+    /// Each phase has at least one sample.
+    pub fn new(inputs: I, phases: Vec<Phase>, seed: u64, batch: usize) -> Self {
+        Self { inputs, phases, seed, batch: batch.max(BLOCK as usize), current: None, next_number: 0 }
     }
 
     /// The next batch, and every input that starts in it, by its number in this run.
@@ -57,15 +62,15 @@ impl<I: Iterator<Item = Input>> Schedule<I> {
                     number: self.next_number,
                     index: input.index,
                     image: input.image.into(),
-                    role: Role::Selection,
+                    phase: 0,
                     block: 0,
                 });
                 self.next_number += 1;
             }
             let Some(current) = &mut self.current else { break };
-            let (total, next) = match current.role {
-                Role::Selection => (self.settings.n0, Some(Role::Estimation)),
-                Role::Estimation => (self.settings.n, None),
+            let Some(&(role, total)) = self.phases.get(current.phase) else {
+                self.current = None;
+                continue;
             };
             let samples = (total - current.block * BLOCK).min(BLOCK) as usize;
             if batch.samples + samples > self.batch {
@@ -75,21 +80,13 @@ impl<I: Iterator<Item = Input>> Schedule<I> {
             batch.pieces.push(Piece {
                 input: current.number,
                 image: current.image.clone(),
-                key: NoiseKey {
-                    seed: self.settings.seed,
-                    role: current.role,
-                    input: current.index,
-                    block: current.block,
-                },
+                key: NoiseKey { seed: self.seed, role, input: current.index, block: current.block },
                 samples,
             });
             current.block += 1;
             if current.block * BLOCK >= total {
                 current.block = 0;
-                match next {
-                    Some(role) => current.role = role,
-                    None => self.current = None,
-                }
+                current.phase += 1;
             }
         }
         (batch.samples > 0).then_some(batch)
@@ -103,16 +100,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::units::Sigma;
 
     proptest! {
         #[test]
         fn every_sample_is_handed_out_once_in_full_batches(
             n0 in 1_u64..300, n in 1_u64..700, inputs in 1_u64..6, batch in 1_usize..500
         ) {
-            let settings = Settings { n0, n, ..Settings::new(Sigma::new(1.0).unwrap(), 0) };
+            let phases = vec![(Role::Selection, n0), (Role::Estimation, n)];
             let list = (0..inputs).map(|index| Input { index: 100 + index, label: None, image: vec![0.0] });
-            let mut schedule = Schedule::new(list, settings, batch);
+            let mut schedule = Schedule::new(list, phases, 0, batch);
             let mut seen: BTreeMap<(u64, bool), Vec<(u64, usize)>> = BTreeMap::new();
             let mut started = 0;
             while let Some(batch) = schedule.next_batch(|_, _| started += 1) {

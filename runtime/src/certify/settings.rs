@@ -1,12 +1,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    statistics::MAX_TRIALS,
+    noise::{Distribution, Noise, NoiseError},
+    statistics::{MAX_TRIALS, certified_radius, certified_radius_on_grid, certified_radius_uniform},
     units::{Alpha, Sigma},
 };
 
 /// Numbers of samples that can't be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SettingsError {
     /// No samples.
     #[error("{name} must be at least 1 and is {value}")]
@@ -24,6 +25,9 @@ pub enum SettingsError {
         /// Its value.
         value: u64,
     },
+    /// Noise that can't be drawn.
+    #[error(transparent)]
+    Noise(#[from] NoiseError),
     /// Instances that are not of one model.
     #[error("the model instances differ in input size, classes or batch")]
     DifferentModels,
@@ -37,6 +41,9 @@ pub enum SettingsError {
 pub struct Settings {
     /// Standard deviation of the noise.
     pub sigma: Sigma,
+    /// What the noise is distributed as.
+    #[serde(default)]
+    pub distribution: Distribution,
     /// Probability that a certificate may be wrong.
     pub alpha: Alpha,
     /// Samples that choose the class.
@@ -48,15 +55,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The field's usual α = 0.001, n0 = 100 and n = 100,000.
+    /// The field's usual Gaussian noise, α = 0.001, n0 = 100 and n = 100,000.
     pub fn new(sigma: Sigma, seed: u64) -> Self {
-        Self { sigma, alpha: Alpha::USUAL, n0: 100, n: 100_000, seed }
+        Self { sigma, distribution: Distribution::Gaussian, alpha: Alpha::USUAL, n0: 100, n: 100_000, seed }
     }
 
-    /// Refuses numbers of samples below 1 or above what a bound can be computed for.
+    /// Refuses numbers of samples below 1 or above what a bound can be computed for, and a σ that the noise can't have.
     ///
     /// # Errors
-    /// [`SettingsError::NoSamples`], [`SettingsError::TooManySamples`].
+    /// [`SettingsError::NoSamples`], [`SettingsError::TooManySamples`], [`SettingsError::Noise`].
     pub fn check(&self) -> Result<(), SettingsError> {
         for (name, value) in [("n0", self.n0), ("n", self.n)] {
             if value < 1 {
@@ -66,6 +73,24 @@ impl Settings {
                 return Err(SettingsError::TooManySamples { name, value });
             }
         }
-        Ok(())
+        self.noise().map(|_| ())
+    }
+
+    /// The noise, ready to be drawn.
+    ///
+    /// # Errors
+    /// [`SettingsError::Noise`].
+    pub fn noise(&self) -> Result<Noise, SettingsError> {
+        Ok(Noise::new(self.distribution, self.sigma)?)
+    }
+
+    /// The radius that a lower bound on the probability of a class proves, in the norm of the noise, rounded down;
+    /// `None` (abstain) unless it is above ½.
+    pub fn radius(&self, p_lower: f64) -> Option<f64> {
+        match self.distribution {
+            Distribution::Gaussian => certified_radius(p_lower, self.sigma),
+            Distribution::Uniform => certified_radius_uniform(p_lower, self.sigma),
+            Distribution::QuantizedGaussian => certified_radius_on_grid(p_lower, self.sigma),
+        }
     }
 }

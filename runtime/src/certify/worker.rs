@@ -8,8 +8,7 @@ use serde::Serialize;
 use super::schedule::Batch;
 use crate::{
     backend::{BackendError, Classifier, vote},
-    noise::{NoiseKey, Role, add_gaussian},
-    units::Sigma,
+    noise::{Noise, NoiseKey, Role},
 };
 
 /// Where the time of the workers went.
@@ -54,7 +53,7 @@ pub(super) struct PieceVotes {
 /// One instance of the model with its buffers.
 pub(super) struct Worker {
     model: Box<dyn Classifier>,
-    sigma: Sigma,
+    noise: Noise,
     batch: usize,
     noisy: Vec<f32>,
     logits: Vec<f32>,
@@ -63,9 +62,9 @@ pub(super) struct Worker {
 
 impl Worker {
     /// `batch` is the most inputs the model is given at once.
-    pub fn new(model: Box<dyn Classifier>, sigma: Sigma, batch: usize) -> Self {
+    pub fn new(model: Box<dyn Classifier>, noise: Noise, batch: usize) -> Self {
         let batch = model.fixed_batch().unwrap_or(batch);
-        Self { model, sigma, batch, noisy: Vec::new(), logits: Vec::new(), timings: Timings::default() }
+        Self { model, noise, batch, noisy: Vec::new(), logits: Vec::new(), timings: Timings::default() }
     }
 
     pub fn model(&self) -> &dyn Classifier {
@@ -88,7 +87,7 @@ impl Worker {
         let mut rest = &mut self.noisy[..];
         for piece in &batch.pieces {
             let (samples, after) = rest.split_at_mut(piece.samples * len);
-            add_gaussian(&piece.key, self.sigma, &piece.image, samples);
+            self.noise.add(&piece.key, &piece.image, samples);
             rest = after;
         }
         let noise_done = Instant::now();

@@ -10,6 +10,7 @@ use crate::{
     audit::{Audit, compare, summarize, to_html, to_text},
     evidence::{Evidence, read_evidence},
     files::write_atomically,
+    statistics::Norm,
     terminal,
 };
 
@@ -26,6 +27,9 @@ pub(super) struct Arguments {
     /// Radii at which to give certified accuracy
     #[arg(long, value_delimiter = ',', default_value = "0.25,0.5,0.75,1", value_name = "RADII")]
     radii: Vec<f64>,
+    /// Norm of all radii: l1, l2 or linf [default: the norm of the runs' noise, which must be the same]
+    #[arg(long, value_name = "NORM")]
+    norm: Option<Norm>,
     /// Write a page with figures
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -48,16 +52,20 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => None,
     };
     check_alpha(evidence.iter().chain(&baseline))?;
+    let norm = match arguments.norm {
+        Some(norm) => norm,
+        None => common_norm(evidence.iter().chain(&baseline))?,
+    };
     let audit = Audit {
-        runs: evidence.iter().map(|(name, run)| summarize(name, run, &arguments.radii)).collect(),
+        runs: evidence.iter().map(|(name, run)| summarize(name, run, &arguments.radii, norm)).collect(),
         comparisons: match &baseline {
             Some((baseline_name, baseline)) => evidence
                 .iter()
-                .map(|(name, run)| compare((name, run), (baseline_name, baseline)))
+                .map(|(name, run)| compare((name, run), (baseline_name, baseline), norm))
                 .collect::<Result<_, _>>()?,
             None => Vec::new(),
         },
-        baseline: baseline.map(|(name, run)| summarize(&name, &run, &arguments.radii)),
+        baseline: baseline.map(|(name, run)| summarize(&name, &run, &arguments.radii, norm)),
         radii: arguments.radii,
     };
     if let Some(path) = &arguments.html {
@@ -70,23 +78,37 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(terminal::print(&to_text(&audit))?)
 }
 
-/// Runs at different α prove different things; one table must not mix them.
+/// Runs at different α, or of different kinds of claims, prove different things; one table must not mix them.
 fn check_alpha<'a>(runs: impl Iterator<Item = &'a (String, Evidence)>) -> anyhow::Result<()> {
-    let mut first: Option<&(String, Evidence)> = None;
+    let claim = |run: &Evidence| match &run.header.simultaneous {
+        Some(claim) => format!("at alpha {} for all inputs at once", claim.alpha),
+        None => format!("at alpha {}", run.header.settings.alpha),
+    };
+    all_alike(runs, claim, "audit them apart")
+}
+
+/// The norm of the noise of all runs.
+fn common_norm<'a>(runs: impl Iterator<Item = &'a (String, Evidence)> + Clone) -> anyhow::Result<Norm> {
+    let norm = |run: &Evidence| run.header.settings.distribution.norm();
+    let with = |run: &Evidence| format!("with {} noise in {}", run.header.settings.distribution, norm(run));
+    let first = runs.clone().next().map_or_else(Norm::default, |(_, run)| norm(run));
+    let differs = runs.clone().any(|(_, run)| norm(run) != first);
+    if differs {
+        all_alike(runs, with, "choose one norm for all radii with --norm l1, l2 or linf")?;
+    }
+    Ok(first)
+}
+
+/// Fails with what to do unless all runs were certified at or with the same.
+fn all_alike<'a>(
+    mut runs: impl Iterator<Item = &'a (String, Evidence)>,
+    what: impl Fn(&Evidence) -> String,
+    advice: &str,
+) -> anyhow::Result<()> {
+    let Some(first) = runs.next() else { return Ok(()) };
     for run in runs {
-        let Some(first) = first else {
-            first = Some(run);
-            continue;
-        };
-        let alphas = [first, run].map(|run| run.1.header.settings.alpha);
-        ensure!(
-            alphas[0] == alphas[1],
-            "{} was certified at alpha {} and {} at alpha {}; audit them apart",
-            first.0,
-            alphas[0],
-            run.0,
-            alphas[1]
-        );
+        let (there, here) = (what(&first.1), what(&run.1));
+        ensure!(there == here, "{} was certified {there} and {} {here}; {advice}", first.0, run.0);
     }
     Ok(())
 }

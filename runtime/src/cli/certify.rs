@@ -3,27 +3,25 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, bail, ensure};
 use clap::Args;
-use mithridate_onnx::ModelMetadata;
 use serde_json::json;
 
 use super::{
-    data::{SplitArgument, check_shapes},
+    data::{DataArguments, check_shapes, inputs},
     model::{ModelArguments, ReadyModel},
+    smoothing::{SmoothingArguments, check_noise},
 };
 use crate::{
     audit::{Audit, summarize, to_text},
     backend::Classifier,
-    certify::{Certifier, Input, Plan, Settings, Timings},
-    data::{Dataset, OpenOptions, Preparation, sha256_file},
+    certify::{Certifier, Plan, Settings, Timings},
+    data::{Dataset, sha256_file},
     evidence::{
         DataSource, EvidenceWriter, Execution, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA,
-        Selection, Shard, is_finished, read_evidence, read_header,
+        Shard, Simultaneous, is_finished, read_evidence, read_header,
     },
-    noise::{GENERATOR, seed_from_os},
     terminal::{self, Progress},
-    units::{Alpha, Sigma, parse_count},
+    units::parse_count,
 };
 
 #[derive(Args)]
@@ -32,52 +30,19 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// The data set: a folder of IDX files, CIFAR-10 or CIFAR-100 binary files, train.npz and test.npz, or a folder of
-    /// PNG or JPEG images for each class; or one .npz, .npy or .bin file, IDX file of images with its labels
-    /// beside it, or image (.png, .jpg, .jpeg)
-    #[arg(long, value_name = "PATH")]
-    data: PathBuf,
-    /// Part of the data set, if it is a folder
-    #[arg(long, value_enum, default_value = "test")]
-    split: SplitArgument,
-    /// Resize PNG and JPEG images so that the shorter side has N pixels: linear interpolation, over areas where
-    /// the image shrinks
-    #[arg(long, value_name = "N", value_parser = parse_count::<u32>, allow_negative_numbers = true)]
-    resize: Option<u32>,
-    /// Cut a square of N x N pixels from the middle of PNG and JPEG images, after --resize
-    #[arg(long, value_name = "N", value_parser = parse_count::<u32>, allow_negative_numbers = true)]
-    crop: Option<u32>,
-    /// The true class of the image, if --data is one image
-    #[arg(long, value_name = "CLASS")]
-    label: Option<u16>,
-    /// Standard deviation of the noise, in units of the data set (images in [0, 1]) [default: the
-    /// training sigma in the model's metadata]
-    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
-    sigma: Option<Sigma>,
-    /// Samples that choose the class
+    #[command(flatten)]
+    data: DataArguments,
+    #[command(flatten)]
+    smoothing: SmoothingArguments,
+    /// Samples that choose the class, before n fresh ones bound its probability
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     n0: u64,
-    /// Fresh samples that bound its probability
-    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
-    n: u64,
-    /// Probability that a certificate may be wrong
-    #[arg(long, default_value = "0.001", value_name = "ALPHA", allow_negative_numbers = true)]
-    alpha: Alpha,
-    /// Only inputs of these classes, such as 8 or 0,1,2
-    #[arg(long, value_delimiter = ',', value_name = "CLASSES")]
-    class: Vec<usize>,
-    /// Certify at most so many inputs
-    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
-    max: Option<usize>,
-    /// Take every N-th of the inputs chosen by --class
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>)]
-    skip: usize,
+    /// Make one claim about all inputs chosen: with probability 1 - alpha, all certificates are right at once
+    #[arg(long)]
+    simultaneous: bool,
     /// Certify part I of N of these inputs only; `rscert merge` joins the parts. Give each the same --seed
     #[arg(long, value_name = "I/N", requires = "seed")]
     shard: Option<Shard>,
-    /// Seed of all noise [default: from the operating system, written into the evidence]
-    #[arg(long, value_name = "SEED")]
-    seed: Option<u64>,
     /// The evidence file [default: the model's name with .evidence.jsonl]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -91,29 +56,31 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
-    let metadata = ModelMetadata::of(&mithridate_onnx::read(&arguments.model.model)?)?;
-    let sigma = choose_sigma(arguments, &metadata)?;
-    let preparation = Preparation { resize: arguments.resize, crop: arguments.crop };
-    let options = OpenOptions { split: arguments.split.into(), preparation, label: arguments.label };
-    let data = Dataset::open_with(&arguments.data, &options)?;
+    let path = &arguments.model.model;
+    let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
+    let data = arguments.data.open()?;
     let (runtime, classifier) = arguments.model.open()?;
     let classes = classifier.classes();
-    check_shapes(&arguments.model.model, classifier.input_shape(), &data)?;
-    let selected = select(arguments, &data, classes)?;
-    let seed = match (arguments.seed, arguments.resume) {
-        (Some(seed), _) => seed,
-        (None, true) => seed_of(&out)?,
-        (None, false) => seed_from_os().context("cannot draw a seed; give one with --seed")?,
+    check_shapes(path, classifier.input_shape(), &data)?;
+    let selected = arguments.data.select(path, &data, classes)?;
+    let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
+    let simultaneous =
+        arguments.simultaneous.then_some(Simultaneous { alpha, inputs: selected.len() as u64 });
+    let alpha = simultaneous.as_ref().map_or(Ok(alpha), Simultaneous::alpha_each)?;
+    let seed = match arguments.smoothing.seed {
+        None if arguments.resume => seed_of(arguments, &out)?,
+        _ => arguments.smoothing.seed()?,
     };
-    let settings = Settings { sigma, alpha: arguments.alpha, n0: arguments.n0, n: arguments.n, seed };
+    let settings = Settings { sigma, distribution, alpha, n0: arguments.n0, n, seed };
     settings.check()?;
+    check_noise(&settings, &selected, &data)?;
     let model = ModelSource {
         file: file_name(&arguments.model.model),
         sha256: sha256_file(&arguments.model.model)?,
         classes,
     };
     let engine = format!("ONNX Runtime {}", runtime.version());
-    let mut header = header(arguments, engine, &data, settings, model, selected.len());
+    let mut header = header(arguments, engine, &data, settings, simultaneous, model, selected.len());
     if arguments.resume && out.exists() && is_finished(&out, &header)? {
         return report(arguments, &out, None);
     }
@@ -153,18 +120,14 @@ fn certify(
     );
     progress.resume_at(done * samples);
     let mut certifier = Certifier::new(ready.instances, header.settings, ready.plan.batch)?;
-    let inputs = indices.iter().skip(done as usize).map(|&index| Input {
-        index: index as u64,
-        label: Some(usize::from(data.labels()[index])),
-        image: data.image(index),
-    });
+    let inputs = inputs(data, &indices[done as usize..]);
     let mut failure = None;
     let result = certifier.certify_all(
         inputs,
         |samples| progress.advance(samples),
         |certificate| {
             let label = certificate.label.unwrap_or_default();
-            writer.record(&Record::new(certificate, label, header.settings.n)).map_err(|error| {
+            writer.record(&Record::new(certificate, label, header.settings.n, header)).map_err(|error| {
                 let message = error.to_string();
                 failure = Some(error);
                 std::io::Error::other(message)
@@ -182,7 +145,7 @@ fn certify(
 
 fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow::Result<()> {
     let evidence = read_evidence(out)?;
-    let summary = summarize(&file_name(out), &evidence, &[]);
+    let summary = summarize(&file_name(out), &evidence, &[], evidence.header.settings.distribution.norm());
     if arguments.json {
         let document = json!({
             "evidence": out,
@@ -200,61 +163,12 @@ fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow
     Ok(terminal::print(&text)?)
 }
 
-fn choose_sigma(arguments: &Arguments, metadata: &ModelMetadata) -> anyhow::Result<Sigma> {
-    match (arguments.sigma, metadata.training_sigma) {
-        (Some(sigma), trained) => {
-            if let Some(trained) = trained
-                && trained.to_bits() != sigma.get().to_bits()
-            {
-                eprintln!(
-                    "rscert: note: certifying at sigma {sigma} a model that was trained at sigma {trained}"
-                );
-            }
-            Ok(sigma)
-        }
-        (None, Some(trained)) => Ok(Sigma::new(trained)?),
-        (None, None) => bail!(
-            "{} doesn't say at which sigma it was trained; give one with --sigma",
-            arguments.model.model.display()
-        ),
-    }
-}
-
-fn select(arguments: &Arguments, data: &Dataset, classes: usize) -> anyhow::Result<Vec<usize>> {
-    if let Some(class) = arguments.class.iter().find(|&&class| class >= classes) {
-        bail!(
-            "class {class} is outside the {classes} classes of {} (0 to {})",
-            arguments.model.model.display(),
-            classes - 1
-        );
-    }
-    if let Some(index) = data.labels().iter().position(|&label| usize::from(label) >= classes) {
-        bail!(
-            "label {} of image {index} in {} is outside the {classes} classes of {}",
-            data.labels()[index],
-            data.path.display(),
-            arguments.model.model.display()
-        );
-    }
-    let selection = selection(arguments, 0);
-    let indices: Vec<usize> =
-        selection.indices(data.labels()).into_iter().map(|index| index as usize).collect();
-    ensure!(!indices.is_empty(), "no image of {} has a label in {:?}", data.path.display(), arguments.class);
-    Ok(indices)
-}
-
-fn selection(arguments: &Arguments, count: u64) -> Selection {
-    let mut classes = arguments.class.clone();
-    classes.sort_unstable();
-    classes.dedup();
-    Selection { classes, skip: arguments.skip, max: arguments.max, count }
-}
-
 fn header(
     arguments: &Arguments,
     engine: String,
     data: &Dataset,
     settings: Settings,
+    simultaneous: Option<Simultaneous>,
     model: ModelSource,
     count: usize,
 ) -> Header {
@@ -268,17 +182,17 @@ fn header(
             labels_sha256: data.labels_sha256.clone(),
             shape: data.shape(),
             range: [0.0, 1.0],
-            preparation: Preparation { resize: arguments.resize, crop: arguments.crop },
+            preparation: arguments.data.preparation(),
             class_names: data.class_names().unwrap_or_default(),
         },
+        selection: arguments.data.selection(count as u64),
         shard: arguments.shard,
-        selection: selection(arguments, count as u64),
         settings,
+        simultaneous,
         stopping_rule: "fixed".into(),
         noise: NoiseSource {
-            distribution: "gaussian".into(),
             mode: "independent".into(),
-            generator: GENERATOR.into(),
+            generator: settings.distribution.generator().into(),
         },
         execution: Execution {
             engine,
@@ -293,11 +207,11 @@ fn header(
 }
 
 /// A run is resumed with its own seed.
-fn seed_of(out: &Path) -> anyhow::Result<u64> {
+fn seed_of(arguments: &Arguments, out: &Path) -> anyhow::Result<u64> {
     let header = if out.exists() { read_header(out)? } else { None };
     match header {
         Some(header) => Ok(header.settings.seed),
-        None => seed_from_os().context("cannot draw a seed; give one with --seed"),
+        None => arguments.smoothing.seed(),
     }
 }
 

@@ -1,11 +1,47 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
-use clap::ValueEnum;
+use anyhow::{bail, ensure};
+use clap::{Args, ValueEnum};
 
-use crate::data::{Dataset, Split};
+use crate::{
+    certify::Input,
+    data::{DataError, Dataset, OpenOptions, Preparation, Split},
+    evidence::Selection,
+    units::parse_count,
+};
 
-/// Part of a data set.
+/// Which inputs of which data set.
+#[derive(Args)]
+pub(super) struct DataArguments {
+    /// The data set: a folder of IDX files, CIFAR-10 or CIFAR-100 binary files, train.npz and test.npz, or a folder of
+    /// PNG or JPEG images for each class; or one .npz, .npy or .bin file, IDX file of images with its labels
+    /// beside it, or image (.png, .jpg, .jpeg)
+    #[arg(long, value_name = "PATH")]
+    pub data: PathBuf,
+    /// Part of the data set, if it is a folder
+    #[arg(long, value_enum, default_value = "test")]
+    split: SplitArgument,
+    /// Resize PNG and JPEG images so that the shorter side has N pixels: linear interpolation, over areas where
+    /// the image shrinks
+    #[arg(long, value_name = "N", value_parser = parse_count::<u32>, allow_negative_numbers = true)]
+    resize: Option<u32>,
+    /// Cut a square of N x N pixels from the middle of PNG and JPEG images, after --resize
+    #[arg(long, value_name = "N", value_parser = parse_count::<u32>, allow_negative_numbers = true)]
+    crop: Option<u32>,
+    /// The true class of the image, if --data is one image
+    #[arg(long, value_name = "CLASS")]
+    label: Option<u16>,
+    /// Only inputs of these classes, such as 8 or 0,1,2
+    #[arg(long, value_delimiter = ',', value_name = "CLASSES")]
+    pub class: Vec<usize>,
+    /// Take at most so many inputs
+    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
+    pub max: Option<usize>,
+    /// Take every N-th of the inputs chosen by --class
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>)]
+    pub skip: usize,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum SplitArgument {
     Train,
@@ -18,6 +54,50 @@ impl From<SplitArgument> for Split {
             SplitArgument::Train => Self::Train,
             SplitArgument::Test => Self::Test,
         }
+    }
+}
+
+impl DataArguments {
+    pub fn open(&self) -> Result<Dataset, DataError> {
+        let options =
+            OpenOptions { split: self.split.into(), preparation: self.preparation(), label: self.label };
+        Dataset::open_with(&self.data, &options)
+    }
+
+    /// How images are made ready.
+    pub fn preparation(&self) -> Preparation {
+        Preparation { resize: self.resize, crop: self.crop }
+    }
+
+    /// What is chosen, and how many inputs that makes.
+    pub fn selection(&self, count: u64) -> Selection {
+        let mut classes = self.class.clone();
+        classes.sort_unstable();
+        classes.dedup();
+        Selection { classes, skip: self.skip, max: self.max, count }
+    }
+
+    /// Indices of the inputs chosen, at least one.
+    pub fn select(&self, model: &Path, data: &Dataset, classes: usize) -> anyhow::Result<Vec<usize>> {
+        if let Some(class) = self.class.iter().find(|&&class| class >= classes) {
+            bail!(
+                "class {class} is outside the {classes} classes of {} (0 to {})",
+                model.display(),
+                classes - 1
+            );
+        }
+        if let Some(index) = data.labels().iter().position(|&label| usize::from(label) >= classes) {
+            bail!(
+                "label {} of image {index} in {} is outside the {classes} classes of {}",
+                data.labels()[index],
+                data.path.display(),
+                model.display()
+            );
+        }
+        let indices = self.selection(0).indices(data.labels());
+        let indices: Vec<usize> = indices.into_iter().map(|index| index as usize).collect();
+        ensure!(!indices.is_empty(), "no image of {} has a label in {:?}", data.path.display(), self.class);
+        Ok(indices)
     }
 }
 
@@ -34,4 +114,13 @@ pub(super) fn check_shapes(model: &Path, input: &[usize], data: &Dataset) -> any
         data.path.display()
     );
     Ok(())
+}
+
+/// The inputs at these indices.
+pub(super) fn inputs<'a>(data: &'a Dataset, indices: &'a [usize]) -> impl Iterator<Item = Input> + 'a {
+    indices.iter().map(|&index| Input {
+        index: index as u64,
+        label: Some(usize::from(data.labels()[index])),
+        image: data.image(index),
+    })
 }

@@ -7,6 +7,8 @@ mod data;
 mod inspect;
 mod merge;
 mod model;
+mod predict;
+mod smoothing;
 mod verify;
 
 use std::process::ExitCode;
@@ -27,6 +29,8 @@ struct Cli {
 enum Command {
     /// Certify inputs of a data set under an ONNX model; writes the evidence file
     Certify(certify::Arguments),
+    /// Predict the class of inputs under the smoothed model, or abstain
+    Predict(predict::Arguments),
     /// Join the parts of a run that was divided by --shard
     Merge(merge::Arguments),
     /// Check an evidence file: recompute every number, compare hashes, run noise through the model again
@@ -60,6 +64,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let done = match cli.command {
         Command::Verify(arguments) => return verify::run(&arguments),
         Command::Certify(arguments) => certify::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Audit(arguments) => audit::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

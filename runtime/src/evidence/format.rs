@@ -1,9 +1,10 @@
 use serde::{Deserialize, Serialize};
 
-use super::Shard;
+use super::{Shard, Simultaneous};
 use crate::{
     certify::{Certificate, Plan, Settings, Votes},
     data::Preparation,
+    statistics::{Norm, Radii},
 };
 
 /// Name and version of the format.
@@ -42,9 +43,12 @@ pub struct Header {
     /// Which part of the selection this file is for; the whole if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
-    /// Noise level, confidence, numbers of samples, seed.
+    /// Noise level and distribution, confidence for each input, numbers of samples, seed.
     #[serde(flatten)]
     pub settings: Settings,
+    /// The claim about all inputs at once, if that is what α was chosen for.
+    #[serde(default)]
+    pub simultaneous: Option<Simultaneous>,
     /// When to stop sampling: `fixed`.
     pub stopping_rule: String,
     /// How noise was made.
@@ -62,6 +66,11 @@ impl Header {
     pub fn inputs(&self) -> u64 {
         let count = self.selection.count;
         self.shard.map_or(count, |shard| shard.len(count))
+    }
+
+    /// What a radius in the norm of the noise proves in other norms.
+    pub fn radii(&self, radius: f64) -> Radii {
+        Radii::new(radius, self.settings.distribution.norm(), self.data.shape.iter().product())
     }
 }
 
@@ -122,11 +131,9 @@ impl Selection {
     }
 }
 
-/// How noise was made.
+/// How noise of the distribution in the settings was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoiseSource {
-    /// `gaussian`.
-    pub distribution: String,
     /// `independent`: fresh noise for every input.
     pub mode: String,
     /// Generator and how it is keyed.
@@ -189,8 +196,11 @@ pub struct Record {
     pub samples: u64,
     /// Lower bound on the probability of the class.
     pub p_lower: f64,
-    /// Certified ℓ2 radius, rounded down; 0 for an abstention.
+    /// Certified radius in the norm of the noise, rounded down; 0 for an abstention.
     pub radius: f64,
+    /// The same certificate in three norms; none for an abstention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub radii: Option<Radii>,
     /// Whether nothing could be certified.
     pub abstained: bool,
     /// Time its samples took, in seconds.
@@ -198,8 +208,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of a certificate for an input with a known label.
-    pub fn new(certificate: Certificate, label: usize, samples: u64) -> Self {
+    /// The record of a certificate for an input with a known label, of a run with this header.
+    pub fn new(certificate: Certificate, label: usize, samples: u64, header: &Header) -> Self {
         let Certificate { index, class, selection, estimation, p_lower, radius, seconds, .. } = certificate;
         Self {
             index,
@@ -210,6 +220,7 @@ impl Record {
             samples,
             p_lower,
             radius: radius.unwrap_or(0.0),
+            radii: radius.map(|radius| header.radii(radius)),
             abstained: radius.is_none(),
             seconds: (seconds * 1e6).round() / 1e6,
         }
@@ -220,9 +231,14 @@ impl Record {
         !self.abstained && self.class == Some(self.label)
     }
 
-    /// The radius if the certified class is the true one, else 0.
+    /// The radius in the norm of the noise if the certified class is the true one, else 0.
     pub fn right_radius(&self) -> f64 {
         if self.is_right() { self.radius } else { 0.0 }
+    }
+
+    /// The same in any norm; `header` is that of the run.
+    pub fn right_radius_in(&self, norm: Norm, header: &Header) -> f64 {
+        header.radii(self.right_radius()).of(norm)
     }
 }
 

@@ -12,20 +12,26 @@
 
 mod encode;
 mod error;
+#[cfg(test)]
+mod example;
 mod format;
 mod merge;
 mod read;
 mod shard;
+mod simultaneous;
 mod verify;
 mod walk;
 mod write;
 
 pub use error::EvidenceError;
+#[cfg(test)]
+pub(crate) use example::example_header;
 pub use format::{
     DataSource, Execution, Footer, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA, Selection,
 };
 pub use merge::merge;
 pub use read::{Evidence, parse_evidence, read_evidence, read_header};
 pub use shard::Shard;
+pub use simultaneous::Simultaneous;
 pub use verify::{Problem, Replay, Verification, replayed, verify};
 pub use write::{EvidenceWriter, is_finished};

@@ -14,6 +14,8 @@ use super::{
 use crate::{
     certify::{Certificate, Votes, decide},
     data::Dataset,
+    noise::Distribution,
+    statistics::Radii,
 };
 
 /// Something in an evidence file that does not hold.
@@ -66,9 +68,7 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
     for (record, &line) in walk.records.iter().zip(&walk.lines) {
         check_record(record, &walk.header, |problem| add(line, problem));
     }
-    if let Err(error) = walk.header.settings.check() {
-        add(1, error.to_string());
-    }
+    check_header(&walk.header, |problem| add(1, problem));
     if walk.is_torn {
         add(0, "its last line has no end: it was cut off".into());
     } else if walk.footer.is_none() {
@@ -78,6 +78,25 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
     problems.sort_by_key(|problem| problem.line);
     let chain = walk.encoder.chain().to_owned();
     Ok(Verification { header: Some(walk.header), records: walk.records, chain, problems })
+}
+
+/// Compares the settings of a run with each other.
+fn check_header(header: &Header, mut add: impl FnMut(String)) {
+    if let Err(error) = header.settings.check() {
+        add(error.to_string());
+    }
+    let Some(claim) = &header.simultaneous else { return };
+    if claim.inputs != header.selection.count {
+        add(format!(
+            "its claim is about {} inputs at once, and {} were selected",
+            claim.inputs, header.selection.count
+        ));
+    }
+    match claim.alpha_each() {
+        Ok(alpha) if alpha == header.settings.alpha => {}
+        Ok(alpha) => add(format!("its alpha is {} and must be {alpha} for its claim", header.settings.alpha)),
+        Err(error) => add(error.to_string()),
+    }
 }
 
 /// Compares a record with what its votes prove.
@@ -112,12 +131,14 @@ fn check_record(record: &Record, header: &Header, mut add: impl FnMut(String)) {
         radius,
         seconds: record.seconds,
     };
-    let expected = Record::new(certificate, *label, record.samples);
+    let expected = Record::new(certificate, *label, record.samples, header);
+    let json = |radii: &Option<Radii>| serde_json::to_string(radii).unwrap_or_default();
     let text = |class: Option<usize>| class.map_or_else(|| "none".to_owned(), |class| class.to_string());
     for (name, found, expected) in [
         ("class", text(record.class), text(expected.class)),
         ("p_lower", record.p_lower.to_string(), expected.p_lower.to_string()),
         ("radius", record.radius.to_string(), expected.radius.to_string()),
+        ("radii in other norms", json(&record.radii), json(&expected.radii)),
         ("abstained", record.abstained.to_string(), expected.abstained.to_string()),
     ] {
         if found != expected {
@@ -145,7 +166,11 @@ fn check_otherwise(record: &Record, header: &Header, mut add: impl FnMut(String)
     } else if hits == 0 && p_lower > 0.0 {
         add(format!("its p_lower is {p_lower} without a vote for its class"));
     }
-    let reach = Normal::standard().cdf(radius / sigma);
+    let reach = match header.settings.distribution {
+        Distribution::Gaussian | Distribution::QuantizedGaussian => Normal::standard().cdf(radius / sigma),
+        // Half the width of the noise is σ·√3.
+        Distribution::Uniform => 0.5 + radius / (2.0 * 3.0_f64.sqrt() * sigma),
+    };
     if radius > 0.0 && (reach.is_nan() || reach > p_lower + 1e-12) {
         add(format!("its radius {radius} needs a probability of {reach} and its p_lower is {p_lower}"));
     }

@@ -145,47 +145,9 @@ fn same_run(path: &Path, there: &Header, here: &Header) -> Result<(), EvidenceEr
 mod tests {
     use super::*;
     use crate::{
-        certify::{Plan, Settings},
-        data::Preparation,
-        evidence::{
-            DataSource, Execution, Machine, ModelSource, NoiseSource, SCHEMA, Selection, read_evidence,
-        },
+        evidence::{example_header as header, read_evidence},
         units::Sigma,
     };
-
-    fn header() -> Header {
-        Header {
-            schema: SCHEMA.into(),
-            tool: "test".into(),
-            model: ModelSource { file: "m.onnx".into(), sha256: "aa".into(), classes: 2 },
-            data: DataSource {
-                file: "images".into(),
-                images_sha256: "bb".into(),
-                labels_sha256: "cc".into(),
-                shape: [1, 1, 1],
-                range: [0.0, 1.0],
-                preparation: Preparation::default(),
-                class_names: vec![],
-            },
-            shard: None,
-            selection: Selection { classes: vec![], skip: 1, max: None, count: 3 },
-            settings: Settings { n: 10, ..Settings::new(Sigma::new(0.25).unwrap(), 1) },
-            stopping_rule: "fixed".into(),
-            noise: NoiseSource {
-                distribution: "gaussian".into(),
-                mode: "independent".into(),
-                generator: "g".into(),
-            },
-            execution: Execution {
-                engine: "mock".into(),
-                provider: "cpu".into(),
-                precision: "float32".into(),
-                plan: Plan { sessions: 1, threads: 1, batch: 64 },
-            },
-            machine: Machine::this(),
-            started: 1,
-        }
-    }
 
     fn record(index: u64) -> Record {
         Record {
@@ -197,6 +159,7 @@ mod tests {
             samples: 10,
             p_lower: 0.501_187_233_627_272_1,
             radius: 0.1 / 3.0,
+            radii: Some(header().radii(0.1 / 3.0)),
             abstained: false,
             seconds: 0.5,
         }

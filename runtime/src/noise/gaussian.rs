@@ -1,69 +1,11 @@
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution as _, StandardNormal};
+use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::keyed_stream;
-use crate::units::Sigma;
-
-/// Samples in a block: the unit in which noise is keyed.
-pub const BLOCK: u64 = 64;
-
-/// What samples are used for. Noise of one role is never used for another: a bound must not use the samples that
-/// chose the class it is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Choosing the class, n0 samples.
-    Selection = 0,
-    /// Estimating its probability, n samples.
-    Estimation = 1,
-}
-
-/// Names one block of noise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NoiseKey {
-    /// Seed of the run.
-    pub seed: u64,
-    /// What the samples are for.
-    pub role: Role,
-    /// Index of the input in its data set.
-    pub input: u64,
-    /// Number of the block, from 0.
-    pub block: u64,
-}
-
-/// Writes `image + σ·η` for the first samples of a block, η ~ N(0, I) drawn by the block's own stream.
-///
-/// `batch` holds whole samples of the length of `image`, at most [`BLOCK`] of them; the noise is added in `f32` and
-/// never clipped.
-///
-/// # Panics
-/// If `batch` is not a whole number of samples, at most [`BLOCK`].
-///
-/// # Example
-/// ```
-/// use mithridate_runtime::{noise::{NoiseKey, Role, add_gaussian}, units::Sigma};
-///
-/// let key = NoiseKey { seed: 7, role: Role::Estimation, input: 0, block: 0 };
-/// let sigma = Sigma::new(0.25)?;
-/// let (mut one, mut three) = ([0.0; 4], [0.0; 12]);
-/// add_gaussian(&key, sigma, &[0.5; 4], &mut one);
-/// add_gaussian(&key, sigma, &[0.5; 4], &mut three);
-/// assert_eq!(one, three[..4]);
-/// # Ok::<(), mithridate_runtime::units::UnitError>(())
-/// ```
-pub fn add_gaussian(key: &NoiseKey, sigma: Sigma, image: &[f32], batch: &mut [f32]) {
-    assert!(
-        !image.is_empty()
-            && batch.len().is_multiple_of(image.len())
-            && batch.len() / image.len() <= BLOCK as usize,
-        "a block holds at most {BLOCK} whole samples of {} values; {} were asked for",
-        image.len(),
-        batch.len()
-    );
-    let mut stream =
-        keyed_stream("mithridate certification noise v1", &[key.seed, key.role as u64, key.input, key.block]);
-    let sigma = sigma.get() as f32;
+/// Writes `image + σ·η` for each sample of a batch, η ~ N(0, I), in single precision.
+pub(super) fn add(stream: &mut Xoshiro256PlusPlus, sigma: f32, image: &[f32], batch: &mut [f32]) {
     for sample in batch.chunks_exact_mut(image.len()) {
         for (noisy, pixel) in sample.iter_mut().zip(image) {
-            let eta: f32 = StandardNormal.sample(&mut stream);
+            let eta: f32 = StandardNormal.sample(stream);
             *noisy = pixel + sigma * eta;
         }
     }
@@ -73,11 +15,15 @@ pub fn add_gaussian(key: &NoiseKey, sigma: Sigma, image: &[f32], batch: &mut [f3
 mod tests {
     use statrs::distribution::{ContinuousCDF, Normal};
 
-    use super::*;
+    use crate::{
+        noise::{Distribution, Noise, NoiseKey, Role},
+        units::Sigma,
+    };
 
     fn draw(key: NoiseKey, samples: usize, len: usize) -> Vec<f32> {
         let mut batch = vec![0.0; samples * len];
-        add_gaussian(&key, Sigma::new(1.0).unwrap(), &vec![0.0; len], &mut batch);
+        let noise = Noise::new(Distribution::Gaussian, Sigma::new(1.0).unwrap()).unwrap();
+        noise.add(&key, &vec![0.0; len], &mut batch);
         batch
     }
 
@@ -100,6 +46,7 @@ mod tests {
         for other in [
             NoiseKey { seed: 9, ..KEY },
             NoiseKey { role: Role::Estimation, ..KEY },
+            NoiseKey { role: Role::Prediction, ..KEY },
             NoiseKey { input: 9, ..KEY },
             NoiseKey { block: 9, ..KEY },
         ] {

@@ -5,14 +5,22 @@
 //! the block. So a vote does not depend on batch size, threads, order, sharding or resuming, and anybody who knows
 //! the key can draw the same noise again.
 
+mod distribution;
+mod double_double;
+mod gate;
 mod gaussian;
+mod key;
+mod noisy;
+mod quantized;
 mod stream;
+mod uniform;
 
-pub use gaussian::{BLOCK, NoiseKey, Role, add_gaussian};
+pub use distribution::Distribution;
+pub use gate::{FALSE_ALARM_RATE, GateError, Test, check_noise};
+pub use key::{BLOCK, NoiseKey, Role};
+pub use noisy::{Noise, NoiseError};
+pub use quantized::{GRID, off_grid};
 pub use stream::keyed_stream;
-
-/// What the evidence file says of how noise was made; a change of any step changes this text.
-pub const GENERATOR: &str = "sha256-keyed xoshiro256++, ziggurat normal, block 64, v1";
 
 /// A seed from the operating system, for runs that were not given one.
 ///

@@ -68,7 +68,7 @@ fn ln_probability(k: u64, n: u64, p: f64, q: f64) -> f64 {
 ///
 /// Sums the terms from k on, each from the one before, and bounds what is left by a geometric series. The number
 /// of terms is some standard deviations of X, more if p > k / n.
-pub(super) fn ln_upper_tail(k: u64, n: u64, p: f64, q: f64) -> f64 {
+pub(crate) fn ln_upper_tail(k: u64, n: u64, p: f64, q: f64) -> f64 {
     let odds = p / q;
     let (mut term, mut sum) = (1.0_f64, 1.0_f64);
     for j in k..n {

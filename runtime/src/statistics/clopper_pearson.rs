@@ -26,7 +26,7 @@ pub enum StatisticsError {
 /// How much the logarithm of the tail is kept below ln α. It covers the rounding of the tail, which grows with the
 /// root of the trials (measured against long arithmetic: 5e-12 at 1e8, 4e-11 at 1e10), and for α up to ½ lowers the
 /// bound by less than 2e-10 of its distance to 0 or 1.
-const MARGIN: f64 = 1e-10;
+pub(super) const MARGIN: f64 = 1e-10;
 
 /// Most trials for which the margin is known to cover the rounding.
 pub const MAX_TRIALS: u64 = 10_000_000_000;

@@ -1,13 +1,20 @@
 //! The statistics behind a certificate: bounds on a probability from votes, radii from bounds, and intervals for
 //! differences between runs. All in `f64`; whatever a claim rests on is rounded towards the weaker claim.
 
-mod binomial;
+pub(crate) mod binomial;
 mod bootstrap;
 mod clopper_pearson;
+mod equal_odds;
+mod norm;
 mod paired;
 mod radius;
+mod rounding;
 
 pub use bootstrap::relative_drop;
 pub use clopper_pearson::{MAX_TRIALS, StatisticsError, clopper_pearson_lower};
+pub use equal_odds::equal_odds_p_value;
+pub use norm::{Norm, Radii};
 pub use paired::{Interval, paired_difference};
-pub use radius::{certified_radius, round_down};
+pub(crate) use radius::uniform_half_width;
+pub use radius::{certified_radius, certified_radius_on_grid, certified_radius_uniform};
+pub use rounding::{mean_down, round_down};

@@ -1,0 +1,165 @@
+use ndarray::array;
+
+use super::*;
+use crate::{backend::LinearClassifier, units::Sigma};
+
+fn model() -> Box<dyn Classifier> {
+    Box::new(LinearClassifier::new(array![[1.0, 0.5], [-1.0, 0.0], [0.0, -2.0]], array![0.0, 0.1, 0.0]))
+}
+
+fn inputs(count: u64) -> impl Iterator<Item = Input> {
+    (0..count).map(|index| Input { index: 3 * index, label: Some(0), image: vec![0.1 * index as f32, 0.3] })
+}
+
+fn run(workers: usize, batch: usize, count: u64) -> Vec<Certificate> {
+    let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
+    let mut certifier = Certifier::new((0..workers).map(|_| model()).collect(), settings, batch).unwrap();
+    let (mut certificates, mut samples) = (Vec::new(), 0);
+    certifier
+        .certify_all(
+            inputs(count),
+            |done| samples += done,
+            |certificate| {
+                certificates.push(Certificate { seconds: 0.0, ..certificate });
+                Ok(())
+            },
+        )
+        .unwrap();
+    assert_eq!(samples, count * 970);
+    assert_eq!(certifier.timings().samples, samples);
+    certificates
+}
+
+#[test]
+fn certificates_depend_on_neither_batch_nor_workers() {
+    let reference = run(1, 64, 7);
+    assert_eq!(reference.iter().map(|c| c.index).collect::<Vec<_>>(), [0, 3, 6, 9, 12, 15, 18]);
+    for (workers, batch) in [(1, 1), (1, 100), (2, 64), (3, 1000), (4, 257)] {
+        assert_eq!(run(workers, batch, 7), reference, "{workers} workers, batch {batch}");
+    }
+}
+
+#[test]
+fn an_input_is_certified_alike_alone_and_among_others() {
+    let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
+    let mut certifier = Certifier::new(vec![model()], settings, 128).unwrap();
+    let alone = certifier.certify_one(&inputs(5).last().unwrap()).unwrap();
+    assert_eq!(Certificate { seconds: 0.0, ..alone }, run(2, 128, 5)[4]);
+}
+
+#[test]
+fn the_share_of_votes_is_the_closed_form_for_a_linear_model() {
+    use statrs::distribution::{ContinuousCDF, Normal};
+    let model = LinearClassifier::new(array![[1.0, 2.0], [-1.0, 0.0]], array![0.2, 0.0]);
+    let sigma = Sigma::new(0.7).unwrap();
+    let settings = Settings { n: 200_000, ..Settings::new(sigma, 5) };
+    let mut certifier = Certifier::new(vec![Box::new(model)], settings, 512).unwrap();
+    let image = vec![-0.1, 0.3];
+    // Difference of weights (2, 2), of biases 0.2.
+    let margin: f64 = 2.0 * -0.1 + 2.0 * 0.3 + 0.2;
+    let exact = Normal::standard().cdf(margin / (0.7 * 8.0_f64.sqrt()));
+    let certificate = certifier.certify_one(&Input { index: 0, label: None, image }).unwrap();
+    let share = certificate.estimation.by_class()[0] as f64 / 200_000.0;
+    let error = (exact * (1.0 - exact) / 200_000.0).sqrt();
+    assert!((share - exact).abs() < 4.0 * error, "{share} {exact}");
+    assert!(certificate.p_lower < exact);
+}
+
+#[test]
+fn an_input_of_the_wrong_size_is_named() {
+    let settings = Settings::new(Sigma::new(0.5).unwrap(), 1);
+    let mut certifier = Certifier::new(vec![model()], settings, 64).unwrap();
+    let error = certifier.certify_one(&Input { index: 4, label: None, image: vec![0.0; 3] }).unwrap_err();
+    assert_eq!(error.to_string(), "input 4 has 3 values and the model takes 2");
+}
+
+/// A model that fails, and one that gives nothing but NaN.
+struct Broken(bool);
+
+impl Classifier for Broken {
+    fn input_len(&self) -> usize {
+        1
+    }
+    fn classes(&self) -> usize {
+        2
+    }
+    fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {
+        if self.0 {
+            return Err(BackendError::Run { batch: batch.len(), problem: "out of memory".into() });
+        }
+        logits.clear();
+        logits.resize(2 * batch.len(), f32::NAN);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_failing_engine_ends_the_run_with_its_words() {
+    let settings = Settings::new(Sigma::new(0.5).unwrap(), 1);
+    let models: Instances = vec![Box::new(Broken(true)), Box::new(Broken(true))];
+    let mut certifier = Certifier::new(models, settings, 64).unwrap();
+    let error = certifier.certify_one(&Input { index: 0, label: None, image: vec![0.0] }).unwrap_err();
+    assert_eq!(error.to_string(), "the model failed on a batch of 64 inputs: out of memory");
+}
+
+/// A model that panics.
+struct Panicking;
+
+impl Classifier for Panicking {
+    fn input_len(&self) -> usize {
+        1
+    }
+    fn classes(&self) -> usize {
+        2
+    }
+    fn logits(&mut self, _: &[f32], _: &mut Vec<f32>) -> Result<(), BackendError> {
+        panic!("a defect of the model")
+    }
+}
+
+#[test]
+fn a_panicking_model_ends_the_run_with_an_error() {
+    let settings = Settings::new(Sigma::new(0.5).unwrap(), 1);
+    let models: Instances = vec![Box::new(Panicking), Box::new(Panicking)];
+    let mut certifier = Certifier::new(models, settings, 64).unwrap();
+    let error = certifier.certify_one(&Input { index: 0, label: None, image: vec![0.0] }).unwrap_err();
+    assert!(error.to_string().ends_with("its thread ended unexpectedly"), "{error}");
+    let models: Instances = vec![Box::new(Panicking), model()];
+    assert!(Certifier::new(models, settings, 64).is_err(), "instances of different models");
+}
+
+#[test]
+fn logits_that_are_not_numbers_certify_nothing() {
+    let settings = Settings { n: 1000, ..Settings::new(Sigma::new(0.5).unwrap(), 1) };
+    let mut certifier = Certifier::new(vec![Box::new(Broken(false))], settings, 64).unwrap();
+    let certificate = certifier.certify_one(&Input { index: 0, label: Some(0), image: vec![0.0] }).unwrap();
+    assert_eq!((certificate.class, certificate.radius), (None, None));
+    assert_eq!(certificate.estimation.total(), 0);
+}
+
+/// A model that takes exactly five inputs at once.
+struct FixedBatch(Box<dyn Classifier>);
+
+impl Classifier for FixedBatch {
+    fn input_len(&self) -> usize {
+        self.0.input_len()
+    }
+    fn classes(&self) -> usize {
+        self.0.classes()
+    }
+    fn fixed_batch(&self) -> Option<usize> {
+        Some(5)
+    }
+    fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {
+        assert_eq!(batch.len(), 5 * self.input_len());
+        self.0.logits(batch, logits)
+    }
+}
+
+#[test]
+fn a_fixed_batch_gives_the_same_votes() {
+    let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
+    let mut certifier = Certifier::new(vec![Box::new(FixedBatch(model()))], settings, 100).unwrap();
+    let certificate = certifier.certify_one(&inputs(3).last().unwrap()).unwrap();
+    assert_eq!(Certificate { seconds: 0.0, ..certificate }, run(1, 64, 3)[2]);
+}

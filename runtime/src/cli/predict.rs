@@ -1,0 +1,135 @@
+use std::fmt::Write;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    certify::file_name,
+    data::{DataArguments, check_shapes, inputs},
+    model::ModelArguments,
+    smoothing::{SmoothingArguments, check_noise},
+};
+use crate::{
+    backend::Classifier,
+    certify::{Certifier, Prediction, Settings},
+    statistics::round_down,
+    terminal::{self, Progress},
+};
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  rscert predict --model lenet.onnx --data data/mnist --sigma 0.25 --n 1000 --max 100")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    data: DataArguments,
+    #[command(flatten)]
+    smoothing: SmoothingArguments,
+    /// Print one JSON document instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let path = &arguments.model.model;
+    let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
+    let data = arguments.data.open()?;
+    let (runtime, classifier) = arguments.model.open()?;
+    check_shapes(path, classifier.input_shape(), &data)?;
+    let indices = arguments.data.select(path, &data, classifier.classes())?;
+    let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
+    let settings = Settings { distribution, alpha, n, ..Settings::new(sigma, arguments.smoothing.seed()?) };
+    settings.check()?;
+    check_noise(&settings, &indices, &data)?;
+    let ready = arguments.model.ready(runtime, classifier)?;
+    let mut certifier = Certifier::new(ready.instances, settings, ready.plan.batch)?;
+    let title = format!("predicting with {}", file_name(path));
+    let mut progress = Progress::new(&title, indices.len() as u64 * settings.n, "samples");
+    let mut predictions = Vec::with_capacity(indices.len());
+    let result = certifier.predict_all(
+        inputs(&data, &indices),
+        |samples| progress.advance(samples),
+        |prediction| {
+            predictions.push(prediction);
+            Ok(())
+        },
+    );
+    progress.finish();
+    result?;
+    report(arguments, &settings, &predictions)
+}
+
+fn report(arguments: &Arguments, settings: &Settings, predictions: &[Prediction]) -> anyhow::Result<()> {
+    let summary = Summary::of(predictions);
+    let model = file_name(&arguments.model.model);
+    if arguments.json {
+        let document = json!({
+            "model": model,
+            "sigma": settings.sigma,
+            "noise": settings.distribution,
+            "alpha": settings.alpha,
+            "n": settings.n,
+            "seed": settings.seed,
+            "inputs": summary.inputs,
+            "right": summary.right,
+            "abstained": summary.abstained,
+            "accuracy": summary.accuracy(),
+            "predictions": predictions,
+        });
+        return Ok(terminal::print(&format!("{document:#}\n"))?);
+    }
+    let Settings { sigma, distribution, alpha, n, seed, .. } = settings;
+    let mut text = format!("{model}: {distribution} noise, σ {sigma}, α {alpha}, n {n}, seed {seed}\n");
+    let _ = writeln!(
+        text,
+        "  {:>8} {:>7} {:>9} {:>7} {:>9}",
+        "class", "inputs", "accuracy", "wrong", "abstained"
+    );
+    summary.line(&mut text, "all");
+    let mut classes: Vec<usize> = predictions.iter().filter_map(|prediction| prediction.label).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    if classes.len() > 1 {
+        for class in classes {
+            let of_class = predictions.iter().filter(|prediction| prediction.label == Some(class));
+            Summary::of(of_class).line(&mut text, &class.to_string());
+        }
+    }
+    Ok(terminal::print(&text)?)
+}
+
+/// Counts of a group of inputs.
+struct Summary {
+    inputs: usize,
+    right: usize,
+    abstained: usize,
+}
+
+impl Summary {
+    fn of<'a>(predictions: impl IntoIterator<Item = &'a Prediction>) -> Self {
+        let mut summary = Self { inputs: 0, right: 0, abstained: 0 };
+        for prediction in predictions {
+            summary.inputs += 1;
+            summary.abstained += usize::from(prediction.class.is_none());
+            summary.right += usize::from(prediction.class.is_some() && prediction.class == prediction.label);
+        }
+        summary
+    }
+
+    /// Share of inputs answered right; an abstention is not.
+    fn accuracy(&self) -> f64 {
+        self.right as f64 / self.inputs.max(1) as f64
+    }
+
+    fn line(&self, text: &mut String, name: &str) {
+        let _ = writeln!(
+            text,
+            "  {name:>8} {:>7} {:>9} {:>7} {:>9}",
+            self.inputs,
+            round_down(self.accuracy(), 4),
+            self.inputs - self.right - self.abstained,
+            self.abstained
+        );
+    }
+}

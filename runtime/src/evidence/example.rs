@@ -1,0 +1,38 @@
+use super::{DataSource, Execution, Header, Machine, ModelSource, NoiseSource, SCHEMA, Selection};
+use crate::{
+    certify::{Plan, Settings},
+    data::Preparation,
+    units::Sigma,
+};
+
+/// The header of a small run, for tests.
+pub(crate) fn example_header() -> Header {
+    Header {
+        schema: SCHEMA.into(),
+        tool: "test".into(),
+        model: ModelSource { file: "m.onnx".into(), sha256: "aa".into(), classes: 2 },
+        data: DataSource {
+            file: "images".into(),
+            images_sha256: "bb".into(),
+            labels_sha256: "cc".into(),
+            shape: [1, 1, 1],
+            range: [0.0, 1.0],
+            preparation: Preparation::default(),
+            class_names: vec![],
+        },
+        shard: None,
+        selection: Selection { classes: vec![], skip: 1, max: None, count: 3 },
+        settings: Settings { n: 10, ..Settings::new(Sigma::new(0.25).unwrap(), 1) },
+        simultaneous: None,
+        stopping_rule: "fixed".into(),
+        noise: NoiseSource { mode: "independent".into(), generator: "g".into() },
+        execution: Execution {
+            engine: "mock".into(),
+            provider: "cpu".into(),
+            precision: "float32".into(),
+            plan: Plan { sessions: 1, threads: 1, batch: 64 },
+        },
+        machine: Machine::this(),
+        started: 1,
+    }
+}

@@ -1,0 +1,45 @@
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Alpha, UnitError};
+
+/// One claim about all inputs of a run: with probability 1 − α all its certificates are right at once, because each
+/// was made at α divided by the number of inputs (Bonferroni).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Simultaneous {
+    /// Probability that any certificate is wrong.
+    pub alpha: Alpha,
+    /// Inputs that the claim is about, m.
+    pub inputs: u64,
+}
+
+impl Simultaneous {
+    /// α / m, rounded down: the α of each certificate.
+    ///
+    /// # Errors
+    /// [`UnitError`] if that is no α: of no inputs, or of too many for a number above 0.
+    pub fn alpha_each(&self) -> Result<Alpha, UnitError> {
+        if self.inputs == 1 {
+            return Ok(self.alpha);
+        }
+        Alpha::new((self.alpha.get() / self.inputs as f64).next_down())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_are_never_more_than_the_whole() {
+        for inputs in [1_u64, 2, 3, 7, 10_000] {
+            for alpha in [0.001, 0.05, 0.3] {
+                let claim = Simultaneous { alpha: Alpha::new(alpha).unwrap(), inputs };
+                let each = claim.alpha_each().unwrap().get();
+                assert!(each.mul_add(inputs as f64, -alpha) <= 0.0, "{inputs} {alpha}");
+                assert!(each * inputs as f64 > alpha * (1.0 - 1e-12));
+            }
+        }
+        let none = Simultaneous { alpha: Alpha::USUAL, inputs: 0 };
+        assert!(none.alpha_each().is_err());
+    }
+}

@@ -1,0 +1,324 @@
+//! The start-up gate: is the noise of this run what its certificates take it for?
+//!
+//! A crooked generator misstates radii without a sign. So a run draws some noise by its own keys before it certifies
+//! anything, adds it to an image as it will for the model, takes the image off again, and tests what is left: known
+//! answers, moments, tails, the distribution function (Kolmogorov–Smirnov by the inequality of Dvoretzky, Kiefer,
+//! Wolfowitz and Massart), correlation at short distances, between samples and between blocks, and repetition.
+
+mod expected;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+
+use statrs::distribution::{ChiSquared, ContinuousCDF};
+
+use self::expected::Expected;
+use super::{BLOCK, Distribution, GRID, Noise, NoiseKey, Role};
+use crate::{statistics::binomial::ln_upper_tail, units::Sigma};
+
+/// Probability with which the gate stops a run whose noise is good, at most.
+pub const FALSE_ALARM_RATE: f64 = 1e-9;
+
+/// Values drawn, if eight inputs don't have more.
+const VALUES: usize = 1 << 19;
+/// Fewest inputs drawn.
+const SAMPLES: usize = 8;
+/// Largest score of the about twenty tests with normal statistics: two-sided 2.6e-12 each.
+const LARGEST_SCORE: f64 = 7.0;
+/// Least p-value of the other tests, of which there are at most twelve.
+const LEAST_P: f64 = 1e-11;
+
+/// Noise that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the {distribution} noise of this run is not what certificates rest on: {problem}; nothing was certified"
+)]
+pub struct GateError {
+    distribution: Distribution,
+    /// Test that failed.
+    pub test: Test,
+    problem: String,
+}
+
+/// A test of the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Test {
+    /// The first values of a key are those they always were.
+    KnownAnswers,
+    /// Every value is a number.
+    Finite,
+    /// Mean.
+    Mean,
+    /// Variance.
+    Variance,
+    /// Fourth moment.
+    FourthMoment,
+    /// Share of values far from 0.
+    Tails,
+    /// Distribution function.
+    Distribution,
+    /// Correlation at some distance, or of all samples with each other.
+    Correlation,
+    /// The same noise twice.
+    Repetition,
+}
+
+/// Tests the noise of a run with this seed at some of its inputs, for inputs of `values` values.
+///
+/// Good noise fails with a probability of at most [`FALSE_ALARM_RATE`]. Takes some hundredths of a second, more for
+/// inputs of a million values.
+///
+/// # Errors
+/// [`GateError`] names the first test that failed.
+///
+/// # Panics
+/// If `values` is 0.
+///
+/// # Example
+/// ```
+/// use mithridate_runtime::{noise::{Distribution, Noise, check_noise}, units::Sigma};
+///
+/// let noise = Noise::new(Distribution::Gaussian, Sigma::new(0.25)?)?;
+/// check_noise(&noise, 7, &[0, 1, 2], 784)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn check_noise(noise: &Noise, seed: u64, inputs: &[u64], values: usize) -> Result<(), GateError> {
+    known_answers(noise)?;
+    let draws = Draws::new(seed, inputs, values, |key, image, batch| noise.add(key, image, batch));
+    draws.check(noise)
+}
+
+/// The first values of a key, by which evidence of earlier versions can be replayed.
+fn known_answers(noise: &Noise) -> Result<(), GateError> {
+    const KEY: NoiseKey = NoiseKey { seed: 1, role: Role::Selection, input: 2, block: 3 };
+    let distribution = noise.distribution();
+    let known: [f32; 4] = match distribution {
+        Distribution::Gaussian => [0.918_083_97, -0.014_480_540_5, -2.094_512_7, 0.879_333_6],
+        Distribution::Uniform => [0.788_604_2, -0.019_594_52, -1.327_559_6, 1.287_372_2],
+        Distribution::QuantizedGaussian => [154.0 / GRID, -4.0 / GRID, -304.0 / GRID, 289.0 / GRID],
+    };
+    let error = |problem| GateError { distribution, test: Test::KnownAnswers, problem };
+    let unit = Sigma::new(1.0).map_err(|problem| error(problem.to_string()))?;
+    let unit_noise = Noise::new(distribution, unit).map_err(|problem| error(problem.to_string()))?;
+    let mut drawn = [0.0; 4];
+    unit_noise.add(&KEY, &[0.0; 4], &mut drawn);
+    if drawn == known {
+        return Ok(());
+    }
+    Err(error(format!("the generator gives {drawn:?} where it has always given {known:?}")))
+}
+
+/// Noise as the model gets it.
+struct Draws {
+    /// Values of one input.
+    values: usize,
+    /// Values of one block.
+    block: usize,
+    /// Noisy inputs, as bits.
+    noisy: Vec<u32>,
+    /// What the image was changed by, in units of the data set.
+    noise: Vec<f64>,
+}
+
+impl Draws {
+    /// Draws blocks of two roles and up to four inputs in turn, and takes the image off again.
+    fn new(
+        seed: u64,
+        inputs: &[u64],
+        values: usize,
+        mut draw: impl FnMut(&NoiseKey, &[f32], &mut [f32]),
+    ) -> Self {
+        let samples = VALUES.div_ceil(values).max(SAMPLES);
+        let blocks = samples.div_ceil(BLOCK as usize).max(4);
+        let block = samples.div_ceil(blocks) * values;
+        // Every level of an 8-bit image, the same in all modes.
+        let image: Vec<f32> = (0..values).map(|place| (place % 256) as f32 / GRID).collect();
+        let mut inputs: Vec<u64> = inputs.iter().copied().take(4).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        if inputs.is_empty() {
+            inputs.push(0);
+        }
+        let (mut noisy, mut noise) = (Vec::new(), Vec::new());
+        let mut batch = vec![0.0; block];
+        for number in 0..blocks {
+            let role = if number % 2 == 0 { Role::Estimation } else { Role::Selection };
+            let key = NoiseKey {
+                seed,
+                role,
+                input: inputs[number / 2 % inputs.len()],
+                block: (number / (2 * inputs.len())) as u64,
+            };
+            draw(&key, &image, &mut batch);
+            noisy.extend(batch.iter().map(|value| value.to_bits()));
+            noise.extend(batch.iter().zip(image.iter().cycle()).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+        }
+        Self { values, block, noisy, noise }
+    }
+
+    fn check(mut self, noise: &Noise) -> Result<(), GateError> {
+        let (distribution, expected) = (noise.distribution(), Expected::new(noise));
+        let sigma = noise.sigma().get();
+        self.noise.iter_mut().for_each(|value| *value /= sigma);
+        let tests =
+            [Self::finite, Self::moments, Self::tails, Self::cumulative, Self::correlation, Self::repetition];
+        for test in tests {
+            test(&self, &expected).map_err(|(test, problem)| GateError { distribution, test, problem })?;
+        }
+        Ok(())
+    }
+
+    fn count(&self) -> f64 {
+        self.noise.len() as f64
+    }
+
+    fn finite(&self, _: &Expected) -> Result<(), (Test, String)> {
+        match self.noise.iter().find(|value| !value.is_finite()) {
+            Some(value) => Err((Test::Finite, format!("one of its values is {value}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn moments(&self, expected: &Expected) -> Result<(), (Test, String)> {
+        let mut sums = [0.0; 3];
+        for value in &self.noise {
+            let square = value * value;
+            sums[0] += value;
+            sums[1] += square;
+            sums[2] += square * square;
+        }
+        let [second, fourth, eighth] = expected.moments;
+        for (test, name, sum, mean, variance) in [
+            (Test::Mean, "mean", sums[0], 0.0, second),
+            (Test::Variance, "variance", sums[1], second, fourth - second * second),
+            (Test::FourthMoment, "fourth moment", sums[2], fourth, eighth - fourth * fourth),
+        ] {
+            let found = sum / self.count();
+            if (found - mean).abs() > LARGEST_SCORE * (variance / self.count()).sqrt() {
+                return Err((
+                    test,
+                    format!("its {name} in units of sigma is {found:.5} and should be {mean:.5}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn tails(&self, expected: &Expected) -> Result<(), (Test, String)> {
+        let all = self.noise.len() as u64;
+        for &(distance, probability) in &expected.tails {
+            let beyond = self.noise.iter().filter(|value| value.abs() > distance).count() as u64;
+            let p = match (beyond, probability > 0.0) {
+                (0, false) => 1.0,
+                (_, false) => 0.0,
+                (_, true) => two_sided(beyond, all, probability),
+            };
+            if p < LEAST_P {
+                let mean = probability * all as f64;
+                return Err((
+                    Test::Tails,
+                    format!("{beyond} of {all} values lie beyond {distance:.3} sigma, not about {mean:.0}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn cumulative(&self, expected: &Expected) -> Result<(), (Test, String)> {
+        let edges = expected.cumulative.len();
+        let mut bins = vec![0_u64; edges + 1];
+        for value in &self.noise {
+            let bin = ((value - expected.first_edge) / expected.step).ceil().clamp(0.0, edges as f64);
+            bins[bin as usize] += 1;
+        }
+        let mut below = 0;
+        let distance = bins.iter().zip(&expected.cumulative).fold(0.0_f64, |worst, (bin, cumulative)| {
+            below += bin;
+            worst.max((below as f64 / self.count() - cumulative).abs())
+        });
+        if 2.0 * (-2.0 * self.count() * distance * distance).exp() < LEAST_P {
+            return Err((
+                Test::Distribution,
+                format!("its distribution function is {distance:.5} away from the right one"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn correlation(&self, expected: &Expected) -> Result<(), (Test, String)> {
+        let [second, fourth, _] = expected.moments;
+        let spread = fourth - second * second;
+        let mut distances =
+            vec![1, 2, 3, 4, 8, 16, 32, self.values, 2 * self.values, self.block, 2 * self.block];
+        distances.sort_unstable();
+        distances.dedup();
+        for distance in distances {
+            let (mut plain, mut squared) = (0.0, 0.0);
+            for (a, b) in self.noise.iter().zip(&self.noise[distance..]) {
+                plain += a * b;
+                squared += (a * a - second) * (b * b - second);
+            }
+            let root = (self.count() - distance as f64).sqrt();
+            for (sum, variance, what) in [(plain, second, "values"), (squared, spread, "squares of values")] {
+                if (sum / (variance * root)).abs() > LARGEST_SCORE {
+                    let found = sum / (variance * root * root);
+                    return Err((
+                        Test::Correlation,
+                        format!("{what} at a distance of {distance} have a correlation of {found:.5}"),
+                    ));
+                }
+            }
+        }
+        self.common_part(second)
+    }
+
+    /// Whether all samples have a part in common: the sum over samples of each value has the variance of a sum of
+    /// independent ones.
+    fn common_part(&self, second: f64) -> Result<(), (Test, String)> {
+        let mut sums = vec![0.0; self.values];
+        for sample in self.noise.chunks_exact(self.values) {
+            sums.iter_mut().zip(sample).for_each(|(sum, value)| *sum += value);
+        }
+        let samples = self.count() / self.values as f64;
+        let statistic = sums.iter().map(|sum| sum * sum).sum::<f64>() / (samples * second);
+        if chi_squared_p(statistic, self.values) < LEAST_P {
+            let found = (statistic / self.values as f64 - 1.0) / (samples - 1.0);
+            return Err((Test::Correlation, format!("different samples have a correlation of {found:.6}")));
+        }
+        Ok(())
+    }
+
+    fn repetition(&self, expected: &Expected) -> Result<(), (Test, String)> {
+        let samples = expected.unrepeated.div_ceil(self.values);
+        let mut seen = HashSet::new();
+        for block in self.noisy.chunks_exact(self.block) {
+            for part in block.chunks_exact(samples * self.values) {
+                if !seen.insert(part) {
+                    return Err((Test::Repetition, "the same noise came twice".into()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// p-value of a count of successes, both tails.
+fn two_sided(hits: u64, trials: u64, p: f64) -> f64 {
+    let above = if hits == 0 { 0.0 } else { ln_upper_tail(hits, trials, p, 1.0 - p) };
+    let below = if hits == trials { 0.0 } else { ln_upper_tail(trials - hits, trials, 1.0 - p, p) };
+    (2.0 * above.min(below).exp()).min(1.0)
+}
+
+/// p-value of a sum of squares of normal values, both tails.
+fn chi_squared_p(statistic: f64, values: usize) -> f64 {
+    if values <= 300
+        && let Ok(law) = ChiSquared::new(values as f64)
+    {
+        return 2.0 * law.cdf(statistic).min(law.sf(statistic));
+    }
+    // The cube root is close to normal (Wilson and Hilferty 1931).
+    let variance = 2.0 / (9.0 * values as f64);
+    let score = ((statistic / values as f64).cbrt() - (1.0 - variance)) / variance.sqrt();
+    2.0 * statrs::distribution::Normal::standard().sf(score.abs())
+}

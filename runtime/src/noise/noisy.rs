@@ -1,0 +1,96 @@
+use std::sync::Arc;
+
+use super::{BLOCK, Distribution, NoiseKey, gaussian, quantized::Quantized, uniform};
+use crate::{statistics::uniform_half_width, units::Sigma};
+
+/// Why noise can't be drawn, or is not what it should be.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum NoiseError {
+    /// A σ for which there is no table of thresholds.
+    #[error("noise on the grid of 1/255 needs a sigma from {least} to {most}, not {sigma}")]
+    GridSigma {
+        /// The σ asked for.
+        sigma: f64,
+        /// Least possible.
+        least: f64,
+        /// Greatest possible.
+        most: f64,
+    },
+}
+
+/// Noise of a distribution and a σ, ready to be drawn; clones share their tables.
+#[derive(Clone, Debug)]
+pub struct Noise {
+    distribution: Distribution,
+    sigma: Sigma,
+    drawn: Drawn,
+}
+
+#[derive(Clone, Debug)]
+enum Drawn {
+    Gaussian { sigma: f32 },
+    Uniform { half_width: f32 },
+    Quantized(Arc<Quantized>),
+}
+
+impl Noise {
+    /// Makes what drawing needs.
+    ///
+    /// # Errors
+    /// [`NoiseError::GridSigma`].
+    pub fn new(distribution: Distribution, sigma: Sigma) -> Result<Self, NoiseError> {
+        let drawn = match distribution {
+            Distribution::Gaussian => Drawn::Gaussian { sigma: sigma.get() as f32 },
+            Distribution::Uniform => Drawn::Uniform { half_width: uniform_half_width(sigma) },
+            Distribution::QuantizedGaussian => Drawn::Quantized(Arc::new(Quantized::new(sigma)?)),
+        };
+        Ok(Self { distribution, sigma, drawn })
+    }
+
+    /// What it is distributed as.
+    pub fn distribution(&self) -> Distribution {
+        self.distribution
+    }
+
+    /// Its standard deviation, before any rounding to the grid.
+    pub fn sigma(&self) -> Sigma {
+        self.sigma
+    }
+
+    /// Writes `image + noise` for the first samples of a block, drawn by the block's own stream.
+    ///
+    /// `batch` holds whole samples of the length of `image`, at most [`BLOCK`] of them. The noise is added in `f32`
+    /// (on the grid of 1/255 in integers) and the sum never clipped.
+    ///
+    /// # Panics
+    /// If `batch` is not a whole number of samples, at most [`BLOCK`].
+    ///
+    /// # Example
+    /// ```
+    /// use mithridate_runtime::{noise::{Distribution, Noise, NoiseKey, Role}, units::Sigma};
+    ///
+    /// let key = NoiseKey { seed: 7, role: Role::Estimation, input: 0, block: 0 };
+    /// let noise = Noise::new(Distribution::Gaussian, Sigma::new(0.25)?)?;
+    /// let (mut one, mut three) = ([0.0; 4], [0.0; 12]);
+    /// noise.add(&key, &[0.5; 4], &mut one);
+    /// noise.add(&key, &[0.5; 4], &mut three);
+    /// assert_eq!(one, three[..4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add(&self, key: &NoiseKey, image: &[f32], batch: &mut [f32]) {
+        assert!(
+            !image.is_empty()
+                && batch.len().is_multiple_of(image.len())
+                && batch.len() / image.len() <= BLOCK as usize,
+            "a block holds at most {BLOCK} whole samples of {} values; {} were asked for",
+            image.len(),
+            batch.len()
+        );
+        let mut stream = key.stream();
+        match &self.drawn {
+            Drawn::Gaussian { sigma } => gaussian::add(&mut stream, *sigma, image, batch),
+            Drawn::Uniform { half_width } => uniform::add(&mut stream, *half_width, image, batch),
+            Drawn::Quantized(table) => table.add(&mut stream, image, batch),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+use rand_core::Rng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::{
+    NoiseError,
+    double_double::{DoubleDouble, normal_lower_tail},
+};
+use crate::units::Sigma;
+
+/// Levels of an 8-bit value above its least: the grid is k / 255.
+pub const GRID: f32 = 255.0;
+
+/// The σ for which the table is made: below, hardly any noise would be left on the grid; above, it would grow large.
+const SIGMAS: std::ops::RangeInclusive<f64> = 0.002..=16.0;
+
+/// How far the table reaches, in σ; what lies beyond has a probability below 2⁻¹⁰⁷.
+const REACH: f64 = 12.0;
+
+/// Leading bits of a word that look up where to start.
+const GUIDE_BITS: u32 = 12;
+
+/// N(0, σ²) rounded to the grid of 1/255, as thresholds of 128-bit integers: level m is drawn when a uniform word lies
+/// between 2¹²⁸·Φ((m − ½) / 255σ) and 2¹²⁸·Φ((m + ½) / 255σ).
+///
+/// The second half of a word is only drawn when the first equals that of a threshold, once in 2⁶⁴ / thresholds
+/// samples. A threshold is within 2³² units of 2¹²⁸ of the true one, so that a coordinate comes from the true
+/// distribution but for a probability of thresholds · 2⁻⁹⁶ (at most 2⁻⁷⁹), and an input of 2²⁰ values but for 2⁻⁵⁹.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Quantized {
+    /// First and second half of each threshold, in order.
+    high: Vec<u64>,
+    low: Vec<u64>,
+    /// How many thresholds are below each value of the leading bits.
+    guide: Vec<u32>,
+    /// The lowest level.
+    lowest: i32,
+}
+
+impl Quantized {
+    pub fn new(sigma: Sigma) -> Result<Self, NoiseError> {
+        let sigma = sigma.get();
+        if !SIGMAS.contains(&sigma) {
+            return Err(NoiseError::GridSigma { sigma, least: *SIGMAS.start(), most: *SIGMAS.end() });
+        }
+        let reach = (REACH * 255.0 * sigma) as i32;
+        let scale = DoubleDouble::product(255.0, sigma);
+        // The threshold above level −1 − m is 2¹²⁸ less the one above level m.
+        let tails = (0..reach).rev().map(|level| {
+            let z = DoubleDouble::from(f64::from(level) + 0.5) / scale;
+            to_integer(normal_lower_tail(z))
+        });
+        let mut lower: Vec<u128> = tails.collect();
+        // Far out they lie closer together than they are known; sorting never makes the largest error larger.
+        lower.sort_unstable();
+        let thresholds: Vec<u128> =
+            lower.iter().copied().chain(lower.iter().rev().map(|tail| tail.wrapping_neg())).collect();
+        let high: Vec<u64> = thresholds.iter().map(|threshold| (threshold >> 64) as u64).collect();
+        let guide = (0..=1_u128 << GUIDE_BITS)
+            .map(|bits| high.partition_point(|&high| u128::from(high) < bits << (64 - GUIDE_BITS)) as u32)
+            .collect();
+        let low = thresholds.iter().map(|&threshold| threshold as u64).collect();
+        Ok(Self { high, low, guide, lowest: -reach })
+    }
+
+    /// Draws a level.
+    fn sample(&self, stream: &mut Xoshiro256PlusPlus) -> i32 {
+        let word = stream.next_u64();
+        let bits = (word >> (64 - GUIDE_BITS)) as usize;
+        let (start, end) = (self.guide[bits] as usize, self.guide[bits + 1] as usize);
+        let mut below = start + self.high[start..end].partition_point(|&high| high < word);
+        if self.high.get(below) == Some(&word) {
+            let second = stream.next_u64();
+            while self.high.get(below) == Some(&word) && self.low[below] <= second {
+                below += 1;
+            }
+        }
+        self.lowest + below as i32
+    }
+
+    /// Writes `image + noise` for each sample of a batch: the single-precision number nearest to (k + m) / 255 for a
+    /// pixel k / 255 and a level m.
+    pub fn add(&self, stream: &mut Xoshiro256PlusPlus, image: &[f32], batch: &mut [f32]) {
+        for sample in batch.chunks_exact_mut(image.len()) {
+            for (noisy, pixel) in sample.iter_mut().zip(image) {
+                let level = (pixel * GRID).round() as i32 + self.sample(stream);
+                *noisy = level as f32 / GRID;
+            }
+        }
+    }
+}
+
+/// 2¹²⁸ times a number up to ½, to the nearest integer but for one; at least 1, also if the error of the number makes
+/// it negative, so that its mirror image is a number of 128 bits too.
+fn to_integer(value: DoubleDouble) -> u128 {
+    const SCALE: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
+    // Scaling by a power of two is exact, and so is making a float that large an integer.
+    ((value.high * SCALE) as u128).saturating_add_signed((value.low * SCALE) as i128).max(1)
+}
+
+/// Where a value of an image is not a single-precision k / 255 from 0 to 1, the first such place.
+pub fn off_grid(image: &[f32]) -> Option<usize> {
+    image.iter().position(|&value| {
+        let level = (value * GRID).round();
+        !(0.0..=GRID).contains(&level) || level / GRID != value
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::{NoiseKey, Role};
+
+    /// Rows of the fixture: what, σ, level or place, value.
+    fn rows(kind: &'static str) -> impl Iterator<Item = (f64, i32, &'static str)> {
+        let lines = include_str!("../../tests/fixtures/quantized_gaussian.csv").lines();
+        lines.filter_map(move |line| {
+            let mut cells = line.strip_prefix(kind)?.strip_prefix(',')?.split(',');
+            Some((cells.next()?.parse().ok()?, cells.next()?.parse().ok()?, cells.next()?))
+        })
+    }
+
+    fn table(sigma: f64) -> Quantized {
+        Quantized::new(Sigma::new(sigma).unwrap()).unwrap()
+    }
+
+    const KEY: NoiseKey = NoiseKey { seed: 7, role: Role::Estimation, input: 3, block: 5 };
+
+    #[test]
+    fn thresholds_are_those_of_long_arithmetic() {
+        let mut compared = 0;
+        for (sigma, level, exact) in rows("threshold") {
+            let (table, exact) = (table(sigma), exact.parse::<u128>().unwrap());
+            let place = (level - table.lowest) as usize;
+            let threshold = u128::from(table.high[place]) << 64 | u128::from(table.low[place]);
+            assert!(threshold.abs_diff(exact) < 1 << 32, "{sigma} {level}: {threshold} {exact}");
+            compared += 1;
+        }
+        assert!(compared > 80, "{compared}");
+    }
+
+    #[test]
+    fn thresholds_never_fall() {
+        for sigma in [0.002, 0.25, 16.0] {
+            let Quantized { high, low, lowest, .. } = table(sigma);
+            let all: Vec<u128> =
+                high.iter().zip(&low).map(|(&high, &low)| u128::from(high) << 64 | u128::from(low)).collect();
+            assert!(all.windows(2).all(|pair| pair[0] <= pair[1]));
+            assert_eq!(all.len() as i32, -2 * lowest);
+        }
+    }
+
+    #[test]
+    fn samples_are_those_of_another_implementation() {
+        for (sigma, place, level) in rows("sample") {
+            let (table, mut stream) = (table(sigma), KEY.stream());
+            let drawn: Vec<i32> = (0..=place).map(|_| table.sample(&mut stream)).collect();
+            assert_eq!(drawn.last(), Some(&level.parse().unwrap()), "{sigma} {place}");
+        }
+    }
+
+    /// A word equal to the first half of a threshold is decided by a second word.
+    #[test]
+    fn a_tie_of_the_first_half_is_broken_by_the_second() {
+        let first = KEY.stream().next_u64();
+        let second = {
+            let mut stream = KEY.stream();
+            stream.next_u64();
+            stream.next_u64()
+        };
+        let tie = |low: u64| {
+            let high = vec![first];
+            let guide = (0..=1_u128 << GUIDE_BITS)
+                .map(|bits| u32::from(u128::from(first) < bits << (64 - GUIDE_BITS)))
+                .collect();
+            Quantized { high, low: vec![low], guide, lowest: 0 }.sample(&mut KEY.stream())
+        };
+        assert_eq!((tie(second - 1), tie(second), tie(second + 1)), (1, 1, 0));
+    }
+
+    #[test]
+    fn noisy_images_stay_on_the_grid() {
+        let image: Vec<f32> = (0..=255).map(|level| level as f32 / 255.0).collect();
+        assert_eq!(off_grid(&image), None);
+        let mut batch = vec![0.0; 64 * 256];
+        table(0.5).add(&mut KEY.stream(), &image, &mut batch);
+        assert!(batch.iter().all(|&value| (value * GRID).round() / GRID == value));
+        assert!(batch.iter().any(|&value| value < 0.0) && batch.iter().any(|&value| value > 1.0));
+    }
+
+    #[test]
+    fn what_is_off_the_grid_is_found() {
+        for bad in [0.3, 0.5, f32::NAN, -1.0 / 255.0, 256.0 / 255.0, f32::INFINITY, 1.0_f32.next_down()] {
+            assert_eq!(off_grid(&[0.0, 1.0, bad]), Some(2), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_sigma_without_a_table_is_refused() {
+        for bad in [0.001, 17.0] {
+            let error = Quantized::new(Sigma::new(bad).unwrap()).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("not {bad}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn uniform_noise_is_that_of_another_implementation() {
+        for (_, place, odd) in rows("uniform") {
+            let mut values = vec![0.0; place as usize + 1];
+            super::super::uniform::add(&mut KEY.stream(), 1.0, &[0.0], &mut values);
+            assert_eq!(values.last().map(|value| (value * 16_777_216.0) as i64), Some(odd.parse().unwrap()));
+        }
+    }
+}

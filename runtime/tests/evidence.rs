@@ -1,0 +1,431 @@
+//! Evidence that others can trust: interrupted, divided, changed, forged.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod program;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use mithridate_onnx::ModelMetadata;
+use mithridate_runtime::{
+    data::write_idx,
+    evidence::{EvidenceWriter, Record, Verification, read_evidence, verify},
+};
+use serde_json::Value;
+
+use program::{model, rscert};
+
+const INPUTS: usize = 12;
+
+/// A folder with a model and data for it.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        mithridate_onnx::write(&model(&ModelMetadata::default()), root.join("model.onnx")).unwrap();
+        fs::create_dir(root.join("data")).unwrap();
+        let mut images = Vec::new();
+        for input in 0..INPUTS as u8 {
+            images.extend([100 + 8 * input, 110, 90, 100]);
+        }
+        write_idx(&root.join("data/t10k-images-idx3-ubyte"), &[INPUTS, 2, 2], &images).unwrap();
+        let labels: Vec<u8> = (0..INPUTS).map(|input| u8::from(input % 4 == 3)).collect();
+        write_idx(&root.join("data/t10k-labels-idx1-ubyte"), &[INPUTS], &labels).unwrap();
+        Self { folder }
+    }
+
+    fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root().join(name)
+    }
+
+    fn command(&self, out: &str, flags: &[&str]) -> Command {
+        let fixed = ["certify", "--model", "model.onnx", "--data", "data", "--sigma", "0.25", "--seed", "7"];
+        let plan = ["--batch", "64", "--threads", "1", "--out", out];
+        rscert(self.root(), &[&fixed[..], &plan, flags].concat())
+    }
+
+    fn certify(&self, out: &str, flags: &[&str]) -> PathBuf {
+        let output = self.command(out, flags).output().unwrap();
+        assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
+        self.path(out)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        rscert(self.root(), arguments).output().unwrap()
+    }
+}
+
+/// The lines of a file without what may differ between two runs with the same result: times, and hashes of lines with
+/// times. The chain values stay.
+fn without_times(path: &Path) -> Vec<Value> {
+    let blank = |line: &str| {
+        let mut value: Value = serde_json::from_str(line).unwrap();
+        let map = value.as_object_mut().unwrap();
+        for key in ["seconds", "sha256", "started"] {
+            map.remove(key);
+        }
+        if let Some(execution) = map.get_mut("execution") {
+            execution.as_object_mut().unwrap().remove("plan");
+        }
+        // The hash of the model is of the result, that of the lines is not.
+        value
+    };
+    fs::read_to_string(path).unwrap().lines().map(blank).collect()
+}
+
+/// Random numbers that are the same in every run of the tests.
+fn numbers() -> impl FnMut(u64) -> u64 {
+    let mut state = 9_u64;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    }
+}
+
+#[test]
+fn killed_at_a_hundred_moments_and_resumed_it_is_the_same_file() {
+    const N: [&str; 2] = ["--n", "150000"];
+    let place = Place::new();
+    let started = Instant::now();
+    let whole = without_times(&place.certify("whole.jsonl", &N));
+    let run_time = started.elapsed().as_micros() as u64;
+    let mut next = numbers();
+    let (mut killed, mut finished, mut begun_again) = (0, 0, 0);
+    while killed < 100 {
+        let out = "killed.jsonl";
+        let mut child = place
+            .command(out, &[&N[..], &["--resume"]].concat())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_micros(next(run_time)));
+        let was_running = child.try_wait().unwrap().is_none();
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        if was_running && !status.success() {
+            killed += 1;
+        } else {
+            assert!(status.success());
+            assert_eq!(without_times(&place.path(out)), whole);
+            finished += 1;
+            fs::remove_file(place.path(out)).unwrap();
+        }
+        begun_again +=
+            u32::from(place.path(out).exists() && fs::metadata(place.path(out)).unwrap().len() > 0);
+    }
+    place.certify("killed.jsonl", &[&N[..], &["--resume"]].concat());
+    assert_eq!(without_times(&place.path("killed.jsonl")), whole);
+    assert!(
+        begun_again > 20,
+        "killed {killed} times, finished {finished}, with something written {begun_again}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_ends_in_a_sentence_and_loses_nothing() {
+    let place = Place::new();
+    let whole = without_times(&place.certify("whole.jsonl", &["--n", "100"]));
+    let mut refused = 0;
+    // A limit on the size of files, in blocks of 512 or 1024 bytes, stands for the disk that is full.
+    for blocks in 1..40 {
+        let run = place.command("full.jsonl", &["--n", "100", "--resume"]);
+        let mut shell = Command::new("sh");
+        shell.current_dir(place.root()).envs(run.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let output =
+            shell.arg("-c").arg(script).arg(run.get_program()).args(run.get_args()).output().unwrap();
+        if output.status.success() {
+            break;
+        }
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.starts_with("rscert: cannot write full.jsonl: File too large"), "{error}");
+        refused += 1;
+    }
+    assert!(refused > 3, "refused {refused} times");
+    place.certify("full.jsonl", &["--n", "100", "--resume"]);
+    assert_eq!(without_times(&place.path("full.jsonl")), whole);
+}
+
+#[test]
+fn a_finished_run_is_left_as_it_is_and_a_foreign_one_refused() {
+    let place = Place::new();
+    let path = place.certify("run.jsonl", &["--n", "100"]);
+    let before = fs::read(&path).unwrap();
+    place.certify("run.jsonl", &["--n", "100", "--resume"]);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    for (flags, what) in [
+        (&["--n", "200"][..], "can't be resumed: its n differs (there 100, here 200)"),
+        (&["--n", "100", "--max", "5"], "can't be resumed: its selection.count differs (there 12, here 5)"),
+        (&["--n", "100", "--shard", "1/2"], "can't be resumed: its shard differs (there none, here 1/2)"),
+    ] {
+        let output = place.command("run.jsonl", &[flags, &["--resume"]].concat()).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn any_division_gives_the_same_lines_as_one_run() {
+    let place = Place::new();
+    let whole = without_times(&place.certify("whole.jsonl", &["--n", "200"]));
+    for of in [1, 2, 5, 12, 17] {
+        let mut parts: Vec<String> = Vec::new();
+        for number in 1..=of {
+            let (out, shard) = (format!("{of}-{number}.jsonl"), format!("{number}/{of}"));
+            place.certify(&out, &["--n", "200", "--shard", &shard]);
+            parts.push(out);
+        }
+        // In whatever order they are named.
+        parts.rotate_left(of / 2);
+        let merged = format!("merged-{of}.jsonl");
+        let mut arguments = vec!["merge", "--out", &merged];
+        arguments.extend(parts.iter().map(String::as_str));
+        let output = place.run(&arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(without_times(&place.path(&merged)), whole, "{of} parts");
+        assert!(verify(&place.path(&merged)).unwrap().holds());
+    }
+}
+
+#[test]
+fn parts_that_do_not_fit_are_refused_with_a_list() {
+    let place = Place::new();
+    for (out, flags) in [
+        ("1.jsonl", &["--shard", "1/3", "--n", "100"][..]),
+        ("2.jsonl", &["--shard", "2/3", "--n", "100"]),
+        ("again.jsonl", &["--shard", "1/3", "--n", "100"]),
+        ("other.jsonl", &["--shard", "3/3", "--n", "200", "--alpha", "0.01"]),
+        ("half.jsonl", &["--shard", "2/2", "--n", "100"]),
+        ("whole.jsonl", &["--n", "100"]),
+    ] {
+        place.certify(out, flags);
+    }
+    let refused = |parts: &[&str]| {
+        let output = place.run(&[&["merge", "--out", "merged.jsonl"], parts].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(!place.path("merged.jsonl").exists());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let start = "rscert: these are not the parts of one run:\n- ";
+    assert_eq!(refused(&["1.jsonl", "2.jsonl"]), format!("{start}part 3/3 is missing\n"));
+    assert_eq!(
+        refused(&["1.jsonl", "again.jsonl", "2.jsonl"]),
+        format!("{start}part 1/3 is there more than once: 1.jsonl, again.jsonl\n- part 3/3 is missing\n")
+    );
+    assert_eq!(
+        refused(&["1.jsonl", "2.jsonl", "other.jsonl"]),
+        format!(
+            "{start}other.jsonl: its alpha is 0.01, and 0.001 in 1.jsonl\n- other.jsonl: its n is 200, and 100 in 1.jsonl\n"
+        )
+    );
+    assert!(
+        refused(&["half.jsonl", "1.jsonl"]).contains("1.jsonl is one of 3 parts, and half.jsonl one of 2")
+    );
+    assert_eq!(
+        refused(&["whole.jsonl"]),
+        format!("{start}whole.jsonl is a whole run of 12 inputs and no part\n")
+    );
+}
+
+/// What verification finds in a file with this content.
+fn found_in(place: &Place, content: &[u8]) -> Option<Verification> {
+    let path = place.path("changed.jsonl");
+    fs::write(&path, content).unwrap();
+    // Bytes that are no text are refused as a whole.
+    verify(&path).ok()
+}
+
+#[test]
+fn any_changed_character_is_found() {
+    let place = Place::new();
+    let path = place.certify("run.jsonl", &["--n", "100", "--max", "3"]);
+    let content = fs::read(&path).unwrap();
+    assert_eq!(found_in(&place, &content).unwrap().problems, []);
+    for position in 0..content.len() {
+        for change in [1_u8, 2, 16, 0x20] {
+            let mut changed = content.clone();
+            changed[position] ^= change;
+            let held = found_in(&place, &changed).is_some_and(|found| found.holds());
+            assert!(!held, "byte {position}: {} became {}", content[position], changed[position]);
+        }
+        let without = [&content[..position], &content[position + 1..]].concat();
+        assert!(!found_in(&place, &without).is_some_and(|found| found.holds()), "byte {position} left out");
+        let more = [&content[..position], b" ", &content[position..]].concat();
+        assert!(
+            !found_in(&place, &more).is_some_and(|found| found.holds()),
+            "a space before byte {position}"
+        );
+    }
+}
+
+#[test]
+fn moved_lines_are_found_and_blamed() {
+    let place = Place::new();
+    let path = place.certify("run.jsonl", &["--n", "100"]);
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let found = |lines: &[&str]| found_in(&place, lines.concat().as_bytes()).unwrap();
+    let without = [&lines[..4], &lines[5..]].concat();
+    assert!(found(&without).problems.iter().any(|problem| problem.line == 5), "a line removed");
+    let twice = [&lines[..5], &lines[4..]].concat();
+    assert!(found(&twice).problems.iter().any(|problem| problem.problem.contains("out of order")));
+    let mut swapped = lines.clone();
+    swapped.swap(3, 7);
+    assert!(!found(&swapped).holds());
+    let unfinished = &lines[..lines.len() - 1];
+    assert_eq!(found(unfinished).problems.len(), 1);
+    assert!(found(unfinished).problems[0].problem.contains("12 of 12 inputs and no footer"));
+    let more = [&lines[..], &lines[1..2]].concat();
+    assert!(!found(&more).holds());
+    // One changed digit is blamed on its own line, and on the hash in the footer.
+    let one = lines[6].replacen("\"label\":0", "\"label\":1", 1);
+    assert_ne!(one, lines[6]);
+    let changed = [&lines[..6], &[one.as_str()], &lines[7..]].concat();
+    let blamed: Vec<usize> = found(&changed).problems.iter().map(|problem| problem.line).collect();
+    assert_eq!(blamed, [7, lines.len()], "{:?}", found(&changed).problems);
+}
+
+/// Writes a run anew with changed records, hashes and all, as a forger would.
+fn forge(place: &Place, path: &Path, change: impl Fn(&mut Record)) -> PathBuf {
+    let evidence = read_evidence(path).unwrap();
+    let out = place.path("forged.jsonl");
+    let _ = fs::remove_file(&out);
+    let mut writer = EvidenceWriter::create(&out, &evidence.header).unwrap();
+    for mut record in evidence.records {
+        change(&mut record);
+        writer.record(&record).unwrap();
+    }
+    writer.finish().unwrap();
+    out
+}
+
+#[test]
+fn numbers_that_the_votes_do_not_give_are_found_under_good_hashes() {
+    let place = Place::new();
+    let path = place.certify("run.jsonl", &["--n", "1000"]);
+    let honest = forge(&place, &path, |_| {});
+    assert_eq!(fs::read(&honest).unwrap(), fs::read(&path).unwrap());
+    let changes: [(&str, fn(&mut Record)); 7] = [
+        ("its radius is", |record| record.radius = record.radius.next_up()),
+        ("its p_lower is", |record| record.p_lower = record.p_lower.next_up()),
+        ("its class is", |record| record.class = record.class.map(|class| 1 - class)),
+        ("its abstained is", |record| record.abstained = !record.abstained),
+        ("its number of samples is", |record| record.samples += 1),
+        ("its radii in other norms is", |record| record.radii = None),
+        ("votes for 2 classes", |record| record.estimation = vec![900, 50, 50].into()),
+    ];
+    for (expected, change) in changes {
+        let found = verify(&forge(&place, &path, change)).unwrap();
+        assert!(
+            found.problems.iter().any(|problem| problem.problem.contains(expected)),
+            "{expected}: {:?}",
+            found.problems
+        );
+    }
+    // Twice the radius is caught by the second computation too.
+    let found = verify(&forge(&place, &path, |record| record.radius *= 2.0)).unwrap();
+    assert!(found.problems.iter().any(|problem| problem.problem.contains("needs a probability of")));
+    let found = verify(&forge(&place, &path, |record| record.p_lower = 0.5 + record.p_lower / 2.0)).unwrap();
+    assert!(found.problems.iter().any(|problem| problem.problem.contains("have probability")));
+}
+
+#[test]
+fn votes_that_the_model_does_not_give_are_found_by_replaying() {
+    let place = Place::new();
+    let path = place.certify("run.jsonl", &["--n", "1000"]);
+    let check = |run: &Path, flags: &[&str]| {
+        let arguments = [
+            &["verify", run.to_str().unwrap(), "--model", "model.onnx", "--data", "data", "--threads", "1"],
+            flags,
+        ];
+        let output = place.run(&arguments.concat());
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (status, text, error) = check(&path, &["--replay", "all"]);
+    assert_eq!((status, error.as_str()), (Some(0), ""), "{text}");
+    assert!(text.contains("replayed 12 inputs, 13200 samples: every vote is the same"), "{text}");
+    let (status, text, _) = check(&path, &["--replay", "3", "--json"]);
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, document["replays"].as_array().unwrap().len()), (Some(0), 3));
+
+    // Votes moved to the winner, with bound and radius that follow from them: nothing but the model can tell.
+    let evidence = read_evidence(&path).unwrap();
+    let better = |record: &mut Record| {
+        if let Some(class) = record.class {
+            let mut votes = vec![0; 2];
+            votes[class] = 1000;
+            let (_, p_lower, radius) = mithridate_runtime::certify::decide(
+                &record.selection,
+                &votes.clone().into(),
+                &evidence.header.settings,
+            )
+            .unwrap();
+            record.estimation = votes.into();
+            (record.p_lower, record.radius) = (p_lower, radius.unwrap());
+            record.radii = Some(evidence.header.radii(record.radius));
+            record.abstained = false;
+        }
+    };
+    let forged = forge(&place, &path, better);
+    assert!(verify(&forged).unwrap().holds());
+    assert_eq!(check(&forged, &[]).0, Some(0));
+    let (status, text, _) = check(&forged, &["--replay", "all"]);
+    assert_eq!(status, Some(3));
+    assert!(text.contains("votes differ"), "{text}");
+}
+
+#[test]
+fn another_model_other_data_and_another_selection_are_found() {
+    let place = Place::new();
+    let path = place.certify("run.jsonl", &["--n", "100", "--class", "1"]);
+    let other = ModelMetadata { training_sigma: Some(0.5), ..ModelMetadata::default() };
+    mithridate_onnx::write(&model(&other), place.path("other.onnx")).unwrap();
+    let output = place.run(&["verify", "run.jsonl", "--model", "other.onnx"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("the model's file hashes to"));
+    let output = place.run(&["verify", "run.jsonl", "--model", "model.onnx", "--data", "data"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    // The right inputs, left out at will: hashes are good, but the data tell.
+    let evidence = read_evidence(&path).unwrap();
+    let mut header = evidence.header.clone();
+    header.selection.count -= 1;
+    let out = place.path("chosen.jsonl");
+    let mut writer = EvidenceWriter::create(&out, &header).unwrap();
+    for record in &evidence.records[1..] {
+        writer.record(record).unwrap();
+    }
+    writer.finish().unwrap();
+    assert!(verify(&out).unwrap().holds());
+    let output = place.run(&["verify", "chosen.jsonl", "--data", "data"]);
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("the selection takes 3 inputs from these data, and the header says 2"), "{text}");
+    let mut images = fs::read(place.path("data/t10k-images-idx3-ubyte")).unwrap();
+    *images.last_mut().unwrap() ^= 1;
+    fs::write(place.path("data/t10k-images-idx3-ubyte"), images).unwrap();
+    let output = place.run(&["verify", "run.jsonl", "--data", "data"]);
+    assert_eq!(output.status.code(), Some(3));
+}
