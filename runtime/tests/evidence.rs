@@ -225,16 +225,16 @@ fn parts_that_do_not_fit_are_refused_with_a_list() {
         assert!(!place.path("merged.jsonl").exists());
         String::from_utf8(output.stderr).unwrap()
     };
-    let start = "rscert: these are not the parts of one run:\n- ";
+    let start = "rscert: these are not the parts of one run: ";
     assert_eq!(refused(&["1.jsonl", "2.jsonl"]), format!("{start}part 3/3 is missing\n"));
     assert_eq!(
         refused(&["1.jsonl", "again.jsonl", "2.jsonl"]),
-        format!("{start}part 1/3 is there more than once: 1.jsonl, again.jsonl\n- part 3/3 is missing\n")
+        format!("{start}part 1/3 is there more than once: 1.jsonl, again.jsonl; part 3/3 is missing\n")
     );
     assert_eq!(
         refused(&["1.jsonl", "2.jsonl", "other.jsonl"]),
         format!(
-            "{start}other.jsonl: its alpha is 0.01, and 0.001 in 1.jsonl\n- other.jsonl: its n is 200, and 100 in 1.jsonl\n"
+            "{start}other.jsonl: its alpha is 0.01, and 0.001 in 1.jsonl; other.jsonl: its n is 200, and 100 in 1.jsonl\n"
         )
     );
     assert!(

@@ -14,7 +14,7 @@ use crate::{
     data::{Dataset, OpenOptions, sha256_file},
     evidence::{Header, Record, Replay, Verification, replayed, verify},
     noise::seed_from_os,
-    terminal::{self, Progress},
+    terminal::{self, Progress, printable},
     units::parse_count,
 };
 
@@ -87,12 +87,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         found.check_data(data);
     }
     let replays = match (arguments.replay, &arguments.model, &data, &found.header) {
+        (Some(_), ..) if !found.holds() => {
+            eprintln!("rscert: note: nothing is replayed, because the file does not hold as it is");
+            Vec::new()
+        }
         (Some(share), Some(model), Some(data), Some(header)) => {
-            ensure!(
-                found.holds(),
-                "nothing is replayed, because the file does not hold as it is:\n{}",
-                listed(&found)
-            );
             replay(arguments, share, model, data, header, &found.records)?
         }
         _ => Vec::new(),
@@ -178,7 +177,11 @@ fn choose(share: Share, records: &[Record]) -> anyhow::Result<Vec<&Record>> {
 
 fn listed(found: &Verification) -> String {
     let line = |line: usize| if line == 0 { String::new() } else { format!("line {line}: ") };
-    found.problems.iter().map(|problem| format!("- {}{}\n", line(problem.line), problem.problem)).collect()
+    found
+        .problems
+        .iter()
+        .map(|problem| format!("- {}{}\n", line(problem.line), printable(&problem.problem)))
+        .collect()
 }
 
 fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds: bool) -> anyhow::Result<()> {
@@ -193,7 +196,7 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
-    let name = arguments.run.display();
+    let name = printable(&arguments.run.display().to_string());
     let mut text = String::new();
     if found.holds() {
         text += &format!(

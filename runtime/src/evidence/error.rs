@@ -58,7 +58,7 @@ pub enum EvidenceError {
         here: String,
     },
     /// Parts that are not those of one run.
-    #[error("these are not the parts of one run:{}", problems.iter().map(|problem| format!("\n- {problem}")).collect::<String>())]
+    #[error("these are not the parts of one run: {}", problems.join("; "))]
     OtherParts {
         /// Everything that keeps them from being joined.
         problems: Vec<String>,
