@@ -179,7 +179,7 @@ fn little_is_given_away() {
     for rule in &RULES {
         let (wrong, given) = shares(rule, &[0.9, 0.1], &settings(10, 1000, 0.05), 99);
         assert!(wrong > 0.035, "{}: {wrong}", rule.name);
-        assert_eq!(given, 1.0, "{}", rule.name);
+        assert!(given > 0.999, "{}: {given}", rule.name);
     }
 }
 

@@ -49,7 +49,7 @@ pub fn to_text(audit: &Audit) -> String {
             .map(|norm| {
                 let acr = run.acr_by_norm.of(norm);
                 // A radius in ℓ∞ is small: four significant digits of it.
-                let decimals = 4 + (-acr.log10()).max(0.0).min(12.0) as usize;
+                let decimals = 4 + (-acr.log10()).clamp(0.0, 12.0) as usize;
                 format!("{} in {norm}", round_down(acr, decimals))
             })
             .collect();

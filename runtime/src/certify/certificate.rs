@@ -143,6 +143,19 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_million_samples_are_no_trouble() {
+        let n = 100_000_000;
+        let (_, p_lower, radius) =
+            decide(&vec![100, 0].into(), &vec![n, 0].into(), &settings(100, n)).unwrap();
+        // α^(1/n) = 1 − 6.9e-8, Φ⁻¹ of that is 5.26768.
+        assert!(p_lower <= 0.001_f64.powf(1e-8) && (1.0 - p_lower - 6.907_755e-8).abs() < 1e-13);
+        assert!((radius.unwrap() - 5.267_68).abs() < 1e-4, "{radius:?}");
+        let (_, p_lower, radius) =
+            decide(&vec![100, 0].into(), &vec![50_000_000, 50_000_000].into(), &settings(100, n)).unwrap();
+        assert!(p_lower < 0.5 && p_lower > 0.499_8 && radius.is_none());
+    }
+
+    #[test]
     fn more_votes_than_samples_are_an_error() {
         assert!(decide(&vec![101, 0].into(), &vec![1, 0].into(), &settings(100, 10)).is_err());
         assert!(decide(&vec![100, 0].into(), &vec![9, 2].into(), &settings(100, 10)).is_err());

@@ -163,3 +163,80 @@ fn a_fixed_batch_gives_the_same_votes() {
     let certificate = certifier.certify_one(&inputs(3).last().unwrap()).unwrap();
     assert_eq!(Certificate { seconds: 0.0, ..certificate }, run(1, 64, 3)[2]);
 }
+
+/// A classifier of one value: the first class above `boundary`.
+fn threshold(boundary: f32) -> Box<dyn Classifier> {
+    Box::new(LinearClassifier::new(array![[1.0], [-1.0]], array![-boundary, boundary]))
+}
+
+fn share(settings: Settings, boundary: f32, image: f32) -> (f64, Certificate) {
+    let mut certifier = Certifier::new(vec![threshold(boundary)], settings, 512).unwrap();
+    let input = Input { index: 0, label: None, image: vec![image] };
+    let certificate = certifier.certify_one(&input).unwrap();
+    (certificate.estimation.by_class()[0] as f64 / settings.n as f64, certificate)
+}
+
+#[test]
+fn under_uniform_noise_the_radius_nears_the_distance_to_the_boundary() {
+    let sigma = Sigma::new(0.5).unwrap();
+    let settings = Settings { n: 200_000, distribution: Distribution::Uniform, ..Settings::new(sigma, 5) };
+    let (share, certificate) = share(settings, 0.0, 0.4);
+    let half_width = 0.5 * 3.0_f64.sqrt();
+    let exact = (0.4 + half_width) / (2.0 * half_width);
+    assert!((share - exact).abs() < 4.0 * (exact * (1.0 - exact) / 2e5).sqrt(), "{share} {exact}");
+    let radius = certificate.radius.unwrap();
+    assert!(radius < 0.4 && radius > 0.39, "{radius}");
+}
+
+#[test]
+fn on_the_grid_the_share_is_that_of_the_rounded_gaussian() {
+    use statrs::distribution::{ContinuousCDF, Normal};
+    let sigma = Sigma::new(0.1).unwrap();
+    let settings =
+        Settings { n: 200_000, distribution: Distribution::QuantizedGaussian, ..Settings::new(sigma, 5) };
+    // Level 120, the boundary between the levels 100 and 101: noise of at least −19 levels, that is −19.5 unrounded.
+    let (share, certificate) = share(settings, 100.5 / 255.0, 120.0 / 255.0);
+    let exact = Normal::standard().cdf(19.5 / 25.5);
+    assert!((share - exact).abs() < 4.0 * (exact * (1.0 - exact) / 2e5).sqrt(), "{share} {exact}");
+    // Level 101 is the last of this class: the claim is about levels, 19 of which lie within 19.5 / 255.
+    let radius = certificate.radius.unwrap();
+    assert!(radius < 19.5 / 255.0 && radius > 19.0 / 255.0, "{radius}");
+}
+
+#[test]
+fn an_image_off_the_grid_is_refused_under_noise_on_the_grid() {
+    let sigma = Sigma::new(0.5).unwrap();
+    let settings = Settings { distribution: Distribution::QuantizedGaussian, ..Settings::new(sigma, 1) };
+    let mut certifier = Certifier::new(vec![model()], settings, 64).unwrap();
+    let input = Input { index: 4, label: None, image: vec![1.0, 0.3] };
+    assert_eq!(
+        certifier.certify_one(&input).unwrap_err().to_string(),
+        "value 1 of input 4 is 0.3, which is not k/255 for a whole k from 0 to 255; noise on that grid \
+         (--exact-noise) is for 8-bit images"
+    );
+    let tiny = Settings { sigma: Sigma::new(0.001).unwrap(), ..settings };
+    assert!(Certifier::new(vec![model()], tiny, 64).is_err());
+}
+
+#[test]
+fn predictions_depend_on_neither_batch_nor_workers() {
+    let settings = Settings { n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
+    let predict = |workers: usize, batch| {
+        let mut certifier = Certifier::new((0..workers).map(|_| model()).collect(), settings, batch).unwrap();
+        let mut predictions = Vec::new();
+        let keep = |prediction| {
+            predictions.push(Prediction { seconds: 0.0, ..prediction });
+            Ok(())
+        };
+        certifier.predict_all(inputs(7), |_| {}, keep).unwrap();
+        predictions
+    };
+    let reference = predict(1, 64);
+    assert_eq!(reference.len(), 7);
+    assert!(reference.iter().all(|prediction| prediction.votes.total() == 900));
+    for (workers, batch) in [(1, 1), (2, 100), (3, 1000)] {
+        assert_eq!(predict(workers, batch), reference, "{workers} workers, batch {batch}");
+    }
+    // Samples that predict are none of those that certify.
+    assert_ne!(reference[0].votes, run(1, 64, 1)[0].estimation);
+}
