@@ -8,15 +8,14 @@ use clap::{Args, ValueEnum};
 use mithridate_onnx::ModelMetadata;
 use serde_json::json;
 
-use super::model::{ModelArguments, ReadyModel};
+use super::model::{ModelArguments, ReadyModel, model_source};
 use crate::{
     audit::{Audit, summarize, to_text},
-    backend::Classifier,
     certify::{Certifier, Input, Settings, Timings},
-    data::{Dataset, Split, sha256_file},
+    data::{Dataset, Split},
     evidence::{
-        DataSource, EvidenceWriter, Execution, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA,
-        Selection, read_evidence, read_header,
+        DataSource, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Selection,
+        read_evidence, read_header,
     },
     noise::{GENERATOR, seed_from_os},
     terminal::{self, Progress},
@@ -80,16 +79,15 @@ enum SplitArgument {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
-    let metadata = ModelMetadata::of(&mithridate_onnx::read(&arguments.model.model)?)?;
-    let sigma = choose_sigma(arguments, &metadata)?;
+    let sigma =
+        choose_sigma(arguments, &ModelMetadata::of(&mithridate_onnx::read(&arguments.model.model)?)?)?;
     let split = match arguments.split {
         SplitArgument::Train => Split::Train,
         SplitArgument::Test => Split::Test,
     };
     let data = Dataset::open(&arguments.data, split)?;
-    let (runtime, classifier) = arguments.model.open()?;
-    let classes = classifier.classes();
-    check_shapes(&arguments.model.model, classifier.input_shape(), &data)?;
+    let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
+    let classes = model.classes();
     let indices = select(arguments, &data, classes)?;
     let seed = match (arguments.seed, arguments.resume) {
         (Some(seed), _) => seed,
@@ -98,13 +96,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let settings = Settings { sigma, alpha: arguments.alpha, n0: arguments.n0, n: arguments.n, seed };
     settings.check()?;
-    let model = ModelSource {
-        file: file_name(&arguments.model.model),
-        sha256: sha256_file(&arguments.model.model)?,
-        classes,
-    };
-    let ready = arguments.model.ready(runtime, classifier)?;
-    let header = header(arguments, &ready, &data, settings, model, indices.len());
+    let ready = arguments.model.ready(runtime, model)?;
+    let header = header(arguments, &ready, &data, settings, indices.len());
 
     let (writer, done) = if arguments.resume && out.exists() {
         match EvidenceWriter::resume(&out, &header)? {
@@ -201,21 +194,6 @@ fn choose_sigma(arguments: &Arguments, metadata: &ModelMetadata) -> anyhow::Resu
     }
 }
 
-/// The input of a model must have as many values as an image, in the same order of dimensions.
-fn check_shapes(model: &Path, input: &[usize], data: &Dataset) -> anyhow::Result<()> {
-    let image = data.shape();
-    let fits = input == image
-        || (image[0] == 1 && input == &image[1..])
-        || input == [image.iter().product::<usize>()];
-    ensure!(
-        fits,
-        "{} takes inputs of shape {input:?} and the images of {} have shape {image:?}; certify it on the data it was made for",
-        model.display(),
-        data.path.display()
-    );
-    Ok(())
-}
-
 fn select(arguments: &Arguments, data: &Dataset, classes: usize) -> anyhow::Result<Vec<usize>> {
     if let Some(class) = arguments.class.iter().find(|&&class| class >= classes) {
         bail!(
@@ -248,7 +226,6 @@ fn header(
     ready: &ReadyModel,
     data: &Dataset,
     settings: Settings,
-    model: ModelSource,
     count: usize,
 ) -> Header {
     let mut classes = arguments.class.clone();
@@ -257,7 +234,7 @@ fn header(
     Header {
         schema: SCHEMA.into(),
         tool: concat!("rscert ", env!("CARGO_PKG_VERSION")).into(),
-        model,
+        model: model_source(&ready.model, settings.sigma),
         data: DataSource {
             file: file_name(&data.path),
             images_sha256: data.images_sha256.clone(),
@@ -276,7 +253,7 @@ fn header(
         execution: Execution {
             engine: format!("ONNX Runtime {}", ready.runtime.version()),
             provider: arguments.model.provider.to_string(),
-            precision: "float32".into(),
+            precision: ready.model.precision().into(),
             plan: ready.plan,
         },
         machine: Machine::this(),

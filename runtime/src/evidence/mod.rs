@@ -11,7 +11,8 @@ mod write;
 
 pub use error::EvidenceError;
 pub use format::{
-    DataSource, Execution, Footer, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA, Selection,
+    DataSource, Execution, ExternalSource, Footer, Header, Machine, ModelSource, ModelUse, NoiseSource,
+    Record, SCHEMA, Selection,
 };
 pub use read::{Evidence, read_evidence, read_header};
 pub use write::EvidenceWriter;

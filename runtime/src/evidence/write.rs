@@ -180,7 +180,13 @@ mod tests {
         Header {
             schema: SCHEMA.into(),
             tool: "test".into(),
-            model: ModelSource { file: "m.onnx".into(), sha256: "aa".into(), classes: 2 },
+            model: ModelSource {
+                file: "m.onnx".into(),
+                sha256: "aa".into(),
+                classes: 2,
+                external: Vec::new(),
+                r#use: ModelUse::default(),
+            },
             data: DataSource {
                 file: "images".into(),
                 images_sha256: "bb".into(),
