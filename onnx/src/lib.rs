@@ -33,7 +33,7 @@ mod tensors;
 mod unknown_fields;
 
 pub use batch::with_symbolic_batch;
-pub use builder::{BatchNorm, Conv2d, GraphBuilder, Pool2d, Value};
+pub use builder::{BatchNorm, Conv2d, GraphBuilder, Pool2d, Value, attributes};
 pub use element_type::ElementType;
 pub use error::OnnxError;
 pub use external::{ExternalFile, ModelFile};

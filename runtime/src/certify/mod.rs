@@ -6,6 +6,7 @@
 
 mod certificate;
 mod certifier;
+mod forward;
 mod schedule;
 mod settings;
 mod tune;
@@ -13,6 +14,7 @@ mod worker;
 
 pub use certificate::{Certificate, Votes, decide};
 pub use certifier::{Certifier, CertifyError, Input};
+pub use forward::Notices;
 pub use settings::{Settings, SettingsError};
 pub use tune::{Instances, Plan, plan, time_forward};
 pub use worker::Timings;

@@ -1,5 +1,6 @@
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -11,7 +12,7 @@ use serde_json::json;
 use super::model::{ModelArguments, ReadyModel, model_source};
 use crate::{
     audit::{Audit, summarize, to_text},
-    certify::{Certifier, Input, Settings, Timings},
+    certify::{Certifier, Input, Notices, Settings, Timings},
     data::{Dataset, Split},
     evidence::{
         DataSource, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Selection,
@@ -127,6 +128,8 @@ fn certify(
     );
     progress.resume_at(done * samples);
     let mut certifier = Certifier::new(ready.instances, header.settings, ready.plan.batch)?;
+    let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
+    certifier.on_notice(&notices);
     let inputs = indices.iter().skip(done as usize).map(|&index| Input {
         index: index as u64,
         label: Some(usize::from(data.labels()[index])),
@@ -170,6 +173,13 @@ fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow
     let mut text =
         to_text(&Audit { radii: vec![], runs: vec![summary], baseline: None, comparisons: vec![] });
     let footer = &evidence.footer;
+    if let [first, ..] = &evidence.header.model.r#use.sigma_in_model[..] {
+        let scale = evidence.header.model.r#use.sigma_in_model.iter();
+        let all: Vec<String> = scale.map(|sigma| format!("{sigma:.4}")).collect();
+        let values =
+            if all.iter().all(|one| *one == all[0]) { format!("{first:.4}") } else { all.join(", ") };
+        text += &format!("sigma and radii are in units of the data set; to the model, sigma is {values}\n");
+    }
     text += &format!("{} samples; evidence in {}\n", footer.samples, out.display());
     Ok(terminal::print(&text)?)
 }

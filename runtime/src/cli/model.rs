@@ -143,6 +143,12 @@ impl ModelArguments {
             Ok(Box::new(model.classifier(&runtime, self.provider, inner)?))
         };
         let (plan, instances) = plan(load, threads, self.batch)?;
+        if let Some(batch) = self.batch.filter(|&batch| batch > plan.batch) {
+            eprintln!(
+                "rscert: note: too little memory for --batch {batch}; going on with batches of {}",
+                plan.batch
+            );
+        }
         Ok(ReadyModel { runtime, model, plan, instances })
     }
 }

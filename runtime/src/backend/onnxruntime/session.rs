@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use ort::{
     ep::CUDA,
+    logging::LogLevel,
     session::{
         HasSelectedOutputs, OutputSelector, RunOptions, Session,
         builder::{AutoDevicePolicy, GraphOptimizationLevel},
@@ -31,7 +32,9 @@ pub(super) fn new_session(
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?;
+        .with_inter_op_spinning(false)?
+        // What goes wrong is in the error; ONNX Runtime would print it as well.
+        .with_log_level(LogLevel::Fatal)?;
     for (location, bytes) in &content.external {
         builder = builder.with_external_initializer_file_in_memory(location, bytes.clone())?;
     }
@@ -50,7 +53,9 @@ pub(super) fn new_session(
 
 /// Runs that give one output alone.
 pub(super) fn only(output: &str) -> ort::Result<RunOptions<HasSelectedOutputs>> {
-    Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(output)))
+    let mut options = RunOptions::new()?.with_outputs(OutputSelector::no_default().with(output));
+    options.set_log_level(LogLevel::Fatal)?;
+    Ok(options)
 }
 
 /// Whether ONNX Runtime could not get memory: its own allocators, those of C++, CUDA and its libraries.
