@@ -6,7 +6,7 @@ use crate::{
     ElementType, OnnxError,
     external::needed,
     messages::{Dimension, DimensionValue, ModelProto, TensorProto, TypeProto, TypeValue, ValueInfoProto},
-    tensors::for_each_node,
+    tensors::{for_each_node, for_each_tensor},
 };
 
 /// One dimension of a tensor: a number, or a name for what is known only when the model runs.
@@ -132,6 +132,13 @@ pub fn summarize(model: &ModelProto) -> Result<ModelSummary, OnnxError> {
     for_each_node(graph, &mut |node| {
         *operators.entry(node.op_type.clone().unwrap_or_default()).or_insert(0) += 1;
     });
+    let mut parameters = 0_u64;
+    // Some exporters keep weights in `Constant` nodes.
+    for_each_tensor(model, &mut |tensor| {
+        if is_weight(tensor) {
+            parameters = parameters.saturating_add(element_count(tensor));
+        }
+    });
     let is_constant = |value: &ValueInfoProto| constants.contains(value.name.as_deref().unwrap_or_default());
     Ok(ModelSummary {
         ir_version: model.ir_version.unwrap_or_default(),
@@ -154,12 +161,7 @@ pub fn summarize(model: &ModelProto) -> Result<ModelSummary, OnnxError> {
         inputs: graph.input.iter().filter(|value| !is_constant(value)).map(value_summary).collect(),
         outputs: graph.output.iter().map(value_summary).collect(),
         operators,
-        parameters: graph
-            .initializer
-            .iter()
-            .filter(|tensor| is_weight(tensor))
-            .map(element_count)
-            .fold(0, u64::saturating_add),
+        parameters,
         external_data: needed(model).into_keys().collect(),
         metadata: model
             .metadata_props

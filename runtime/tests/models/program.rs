@@ -7,7 +7,11 @@ use std::{
 };
 
 use mithridate_onnx::{GraphBuilder, ModelMetadata};
-use mithridate_runtime::{data::write_idx, evidence::read_evidence};
+use mithridate_runtime::{
+    backend::{OnnxModel, OnnxRuntime, Reading},
+    data::write_idx,
+    evidence::read_evidence,
+};
 use serde_json::Value as Json;
 
 use crate::{with_external_weights, zoo};
@@ -56,6 +60,10 @@ fn forms_of_a_model_get_the_same_votes_and_the_evidence_says_what_was_done() {
     let votes = |model: &str, out: &str, flags: &[&str]| {
         let text = printed(&path, &certify(model, out, flags));
         let evidence = read_evidence(&path.join(out)).unwrap();
+        let again = Reading::of(&evidence.header);
+        let again = OnnxModel::open(&OnnxRuntime::load().unwrap(), &path.join(model), &again).unwrap();
+        assert_eq!(again.preprocessing, evidence.header.model.r#use.preprocessing, "read the same way again");
+        assert_eq!(again.sha256, evidence.header.model.sha256);
         let records = evidence.records.into_iter();
         let votes: Vec<_> =
             records.map(|record| (record.class, record.selection, record.estimation)).collect();

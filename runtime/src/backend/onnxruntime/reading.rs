@@ -1,4 +1,4 @@
-use crate::backend::Layout;
+use crate::{backend::Layout, evidence::Header};
 
 /// What a user says of how a model wants its input and which of its outputs counts; what is not said is taken from the
 /// model's metadata, or found out.
@@ -18,4 +18,21 @@ pub struct Reading {
     pub output: Option<String>,
     /// Height and width where neither model nor data say; a guess to try a model with.
     pub side: Option<usize>,
+}
+
+impl Reading {
+    /// How a run read its model, so that it can be run the same way again.
+    pub fn of(header: &Header) -> Self {
+        let used = &header.model.r#use;
+        let preprocessing = &used.preprocessing;
+        Self {
+            image: Some(header.data.shape),
+            layout: Some(preprocessing.layout),
+            range: Some(preprocessing.range),
+            mean: Some(preprocessing.mean.clone()),
+            std: Some(preprocessing.std.clone()),
+            output: used.output.clone(),
+            side: None,
+        }
+    }
 }
