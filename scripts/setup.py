@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetch and check everything Mithridate needs that Cargo does not bring.
 
-    python3 scripts/setup.py [TARGET...]        (default: onnxruntime libtorch mnist)
+    python3 scripts/setup.py [TARGET...]        (default: onnxruntime libtorch mnist onnx-backend-tests)
 
 Targets
     onnxruntime       ONNX Runtime for the CPU      -> third_party/onnxruntime/
@@ -9,6 +9,7 @@ Targets
     mnist             the four MNIST IDX files      -> data/mnist/
     fashion-mnist     the four IDX files of Fashion-MNIST       -> data/fashion-mnist/
     cifar10           the binary files of CIFAR-10, with names  -> data/cifar10/
+    onnx-backend-tests  models the ONNX project tests engines with  -> third_party/onnx-backend-tests/
     onnxruntime-cuda  ONNX Runtime with CUDA 13     -> third_party/onnxruntime-cuda/
 
 Every version and SHA-256 is pinned below. What is already there with the right pin is left
@@ -41,6 +42,8 @@ THIRD_PARTY = ROOT / "third_party"
 # Wheels by name: version, SHA-256 of the one file used, and the platform tag that selects it.
 WHEELS = {
     "onnxruntime": ("1.30.0", "fa688e7891a6aa206636fe7372e27ee75fd17713289f6b4fc7b190e0a7de9328"),
+    # Later releases carry few of their test models.
+    "onnx": ("1.19.1", "485d3674d50d789e0ee72fa6f6e174ab81cb14c772d594f992141bd744729d8a"),
     "onnxruntime-gpu": ("1.30.0", "6acc0f4b3d5ac5f2984432faa59dd8fcce6775f8b43a7140afa0f322c7a703b1"),
     "torch": ("2.11.0", "0f68f4ac6d95d12e896c3b7a912b5871619542ec54d3649cf48cc1edd4dd2756"),
     "nvidia-cuda-runtime": ("13.0.96", "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548"),
@@ -191,6 +194,27 @@ def setup_onnxruntime(package="onnxruntime", folder="onnxruntime"):
 
         extract(wheel, wanted, work)
         (work / "lib" / "libonnxruntime.so").symlink_to(f"libonnxruntime.so.{version}")
+        finish(work, target, pin)
+    say(f"{target.relative_to(ROOT)} is ready")
+
+
+def setup_onnx_backend_tests():
+    """The models, inputs and outputs of the backend tests, out of the wheel of the package `onnx`."""
+    target = THIRD_PARTY / "onnx-backend-tests"
+    pin = json.loads(json.dumps({"onnx": WHEELS["onnx"]}))
+    if is_complete(target, pin):
+        return
+    with work_folder() as scratch:
+        work = Path(scratch) / "data"
+        prefix = "onnx/backend/test/data/"
+
+        def wanted(name):
+            # A wheel is trusted by its hash alone, and still no name in it may lead elsewhere.
+            return Path(name[len(prefix):]) if name.startswith(prefix) and ".." not in name else None
+
+        extract(download_wheel("onnx", Path(scratch)), wanted, work)
+        if not any(work.glob("node/*/model.onnx")):
+            raise SetupError(f"the wheel of onnx {WHEELS['onnx'][0]} holds no backend test models.")
         finish(work, target, pin)
     say(f"{target.relative_to(ROOT)} is ready")
 
@@ -384,9 +408,10 @@ TARGETS = {
     "mnist": setup_mnist,
     "fashion-mnist": setup_fashion_mnist,
     "cifar10": setup_cifar10,
+    "onnx-backend-tests": setup_onnx_backend_tests,
     "onnxruntime-cuda": lambda: setup_onnxruntime("onnxruntime-gpu", "onnxruntime-cuda"),
 }
-DEFAULT = ["onnxruntime", "libtorch", "mnist"]
+DEFAULT = ["onnxruntime", "libtorch", "mnist", "onnx-backend-tests"]
 
 
 def main(arguments):

@@ -48,6 +48,10 @@ element_types! {
     Int4 = 22, "int4";
     Float4E2M1 = 23, "float4e2m1";
     Float8E8M0 = 24, "float8e8m0";
+    Uint2 = 25, "uint2";
+    Int2 = 26, "int2";
+    Float6E2M3 = 27, "float6e2m3";
+    Float6E3M2 = 28, "float6e3m2";
 }
 
 impl fmt::Display for ElementType {

@@ -30,6 +30,41 @@ pub enum OnnxError {
     /// Bytes in memory are not an ONNX model.
     #[error("not an ONNX model: {0}")]
     Malformed(String),
+    /// The file is larger than any ONNX file can be.
+    #[error(
+        "{} has {bytes} bytes and an ONNX file at most 2 GiB; keep the weights of a larger model in files beside it",
+        path.display()
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A field that no known version of the format has, which writing the model again would lose.
+    #[error(
+        "the model can't be changed without loss: field {field} of {message} is not in the ONNX format known here; \
+         save the model with an ONNX release up to 1.23"
+    )]
+    UnknownField {
+        /// Message that holds the field.
+        message: &'static str,
+        /// Number of the field.
+        field: u32,
+    },
+    /// Weights that are to come from another file which can't be had, or may not be.
+    #[error("the weights '{location}' of {}: {problem}", model.display())]
+    External {
+        /// The model.
+        model: PathBuf,
+        /// The file as the model names it.
+        location: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The batch dimension can't be made symbolic.
+    #[error("the batch dimension can't be made symbolic: {0}")]
+    Batch(String),
     /// Shapes of a node's inputs don't fit each other.
     #[error("operator {operator} in the graph: {problem}")]
     Shape {

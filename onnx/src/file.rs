@@ -1,23 +1,46 @@
-use std::{fs, io::Write, path::Path};
+use std::{
+    fs::File,
+    io::{Read, Write},
+    path::Path,
+};
 
 use prost::Message;
 
 use crate::{OnnxError, files::write_atomically, messages::ModelProto};
 
+/// Most bytes in a protobuf message, and so in a model file.
+const MAX_BYTES: u64 = 1 << 31;
+
 /// Reads a model file.
 ///
 /// # Errors
-/// [`OnnxError::Read`] if the file can't be read, [`OnnxError::NotOnnx`] if it holds no complete model.
+/// [`OnnxError::Read`] if the file can't be read, [`OnnxError::TooLarge`], [`OnnxError::NotOnnx`] if it holds no complete model.
 pub fn read(path: impl AsRef<Path>) -> Result<ModelProto, OnnxError> {
-    let path = path.as_ref();
-    let bytes = fs::read(path).map_err(|source| OnnxError::Read { path: path.to_owned(), source })?;
-    from_bytes(&bytes).map_err(|error| OnnxError::NotOnnx {
+    parse(path.as_ref()).map(|(_, model)| model)
+}
+
+/// Reads a model file; returns its bytes beside what they say.
+pub(crate) fn parse(path: &Path) -> Result<(Vec<u8>, ModelProto), OnnxError> {
+    let failed = |source| OnnxError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    if size > MAX_BYTES {
+        return Err(OnnxError::TooLarge { path: path.to_owned(), bytes: size });
+    }
+    let mut bytes = Vec::new();
+    // A file may grow, and a device has no size at all.
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(OnnxError::TooLarge { path: path.to_owned(), bytes: bytes.len() as u64 });
+    }
+    let model = from_bytes(&bytes).map_err(|error| OnnxError::NotOnnx {
         path: path.to_owned(),
         reason: match error {
             OnnxError::Malformed(reason) => reason,
             other => other.to_string(),
         },
-    })
+    })?;
+    Ok((bytes, model))
 }
 
 /// Reads a model from memory.

@@ -18,21 +18,30 @@
 //! # Ok::<(), mithridate_onnx::OnnxError>(())
 //! ```
 
+mod batch;
 mod builder;
 mod element_type;
 mod error;
+mod external;
 mod file;
 pub mod files;
 pub mod messages;
 mod metadata;
+mod normalization;
 mod summary;
+mod tensors;
+mod unknown_fields;
 
-pub use builder::{BatchNorm, Conv2d, GraphBuilder, Pool2d, Value};
+pub use batch::with_symbolic_batch;
+pub use builder::{BatchNorm, Conv2d, GraphBuilder, Pool2d, Value, attributes};
 pub use element_type::ElementType;
 pub use error::OnnxError;
+pub use external::{ExternalFile, ModelFile};
 pub use file::{from_bytes, read, to_bytes, write};
 pub use metadata::ModelMetadata;
+pub use normalization::{Normalization, find_normalization};
 pub use summary::{Dim, ModelSummary, ValueSummary, summarize};
+pub use unknown_fields::check_known_fields;
 
 /// Version of the file format that this crate writes.
 pub const IR_VERSION: i64 = 8;

@@ -54,6 +54,10 @@ metadata! {
     layout: String = "mithridate.layout", "text";
     /// Least and greatest value of an input, as `[0, 1]`.
     input_range: Vec<f64> = "mithridate.input_range", "a list of two numbers";
+    /// Mean subtracted from each channel after the range was applied, as `[0.485, 0.456, 0.406]`.
+    input_mean: Vec<f64> = "mithridate.input_mean", "a list of numbers";
+    /// Standard deviation that each channel is then divided by.
+    input_std: Vec<f64> = "mithridate.input_std", "a list of numbers";
     /// Names of the classes, in the order of the logits.
     class_names: Vec<String> = "mithridate.class_names", "a list of names";
     /// SHA-256 of the training images the network saw, poison included.

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use crate::{
     ElementType, OnnxError,
+    external::needed,
     messages::{Dimension, DimensionValue, ModelProto, TensorProto, TypeProto, TypeValue, ValueInfoProto},
+    tensors::{for_each_node, for_each_tensor},
 };
 
 /// One dimension of a tensor: a number, or a name for what is known only when the model runs.
@@ -108,7 +110,7 @@ pub struct ModelSummary {
     pub inputs: Vec<ValueSummary>,
     /// Outputs.
     pub outputs: Vec<ValueSummary>,
-    /// How often each operator is called.
+    /// How often each operator is called, branches and loop bodies included.
     pub operators: BTreeMap<String, usize>,
     /// Number of elements in constant tensors of a floating-point type.
     pub parameters: u64,
@@ -127,18 +129,16 @@ pub fn summarize(model: &ModelProto) -> Result<ModelSummary, OnnxError> {
     let constants: std::collections::HashSet<&str> =
         graph.initializer.iter().filter_map(|tensor| tensor.name.as_deref()).collect();
     let mut operators = BTreeMap::new();
-    for node in &graph.node {
+    for_each_node(graph, &mut |node| {
         *operators.entry(node.op_type.clone().unwrap_or_default()).or_insert(0) += 1;
-    }
-    let mut external_data: Vec<String> = graph
-        .initializer
-        .iter()
-        .flat_map(|tensor| &tensor.external_data)
-        .filter(|entry| entry.key.as_deref() == Some("location"))
-        .filter_map(|entry| entry.value.clone())
-        .collect();
-    external_data.sort();
-    external_data.dedup();
+    });
+    let mut parameters = 0_u64;
+    // Some exporters keep weights in `Constant` nodes.
+    for_each_tensor(model, &mut |tensor| {
+        if is_weight(tensor) {
+            parameters = parameters.saturating_add(element_count(tensor));
+        }
+    });
     let is_constant = |value: &ValueInfoProto| constants.contains(value.name.as_deref().unwrap_or_default());
     Ok(ModelSummary {
         ir_version: model.ir_version.unwrap_or_default(),
@@ -161,13 +161,8 @@ pub fn summarize(model: &ModelProto) -> Result<ModelSummary, OnnxError> {
         inputs: graph.input.iter().filter(|value| !is_constant(value)).map(value_summary).collect(),
         outputs: graph.output.iter().map(value_summary).collect(),
         operators,
-        parameters: graph
-            .initializer
-            .iter()
-            .filter(|tensor| is_weight(tensor))
-            .map(element_count)
-            .fold(0, u64::saturating_add),
-        external_data,
+        parameters,
+        external_data: needed(model).into_keys().collect(),
         metadata: model
             .metadata_props
             .iter()

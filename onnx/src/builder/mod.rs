@@ -1,4 +1,4 @@
-mod attributes;
+pub mod attributes;
 mod convolution;
 mod elementwise;
 mod linear;
@@ -80,6 +80,57 @@ impl GraphBuilder {
         });
         let shape = dims.into_iter().map(Dim::Fixed).collect();
         Value { name: name.into(), element_type: ElementType::Float, shape }
+    }
+
+    /// Adds a constant tensor of any element type, given as the bytes of its elements, little-endian and row-major.
+    ///
+    /// # Errors
+    /// [`OnnxError::Shape`] if a dimension is negative.
+    pub fn tensor(
+        &mut self,
+        name: &str,
+        element_type: ElementType,
+        dims: &[i64],
+        bytes: Vec<u8>,
+    ) -> Result<Value, OnnxError> {
+        if let Some(dim) = dims.iter().find(|dim| **dim < 0) {
+            return shape_error("constant", format!("{name} has a dimension of size {dim}"));
+        }
+        self.graph.initializer.push(TensorProto {
+            name: Some(name.into()),
+            dims: dims.to_vec(),
+            data_type: Some(element_type as i32),
+            raw_data: Some(bytes),
+            ..TensorProto::default()
+        });
+        Ok(Value {
+            name: name.into(),
+            element_type,
+            shape: dims.iter().map(|&dim| Dim::Fixed(dim)).collect(),
+        })
+    }
+
+    /// Calls any operator of the standard set, with the element type and shape of its result as the caller knows them.
+    ///
+    /// ```
+    /// use mithridate_onnx::{Dim, ElementType, GraphBuilder, attributes::int};
+    ///
+    /// let mut graph = GraphBuilder::new("probabilities");
+    /// let logits = graph.input("logits", ElementType::Float, &[Dim::symbolic("batch"), Dim::Fixed(10)])?;
+    /// let shape = logits.shape().to_vec();
+    /// let output = graph.operator("Softmax", &[&logits], vec![int("axis", 1)], ElementType::Float, shape);
+    /// assert_eq!(output.shape(), logits.shape());
+    /// # Ok::<(), mithridate_onnx::OnnxError>(())
+    /// ```
+    pub fn operator(
+        &mut self,
+        operator: &str,
+        inputs: &[&Value],
+        attribute: Vec<AttributeProto>,
+        element_type: ElementType,
+        shape: Vec<Dim>,
+    ) -> Value {
+        Value { element_type, ..self.node(operator, inputs, attribute, shape) }
     }
 
     /// Ends the graph: names its outputs and wraps it into a model with the metadata given.

@@ -1,6 +1,6 @@
-//! The messages of an ONNX file, complete up to IR version 12, so that reading and writing a file loses nothing.
+//! The messages of an ONNX file, complete up to ONNX 1.23, so that reading and writing a file loses nothing.
 //!
-//! Field names and numbers are those of the published schema (`onnx.proto`, ONNX 1.19). Each message is a plain
+//! Field names and numbers are those of the published schema (`onnx.proto`). Each message is a plain
 //! struct; `Option` marks what a file may leave out.
 
 mod distributed;

@@ -38,6 +38,14 @@ pub enum BackendError {
         /// What it has, and what is needed.
         problem: String,
     },
+    /// The engine could not get the memory that a batch needs; a smaller one may do.
+    #[error("the memory of the machine or device is too small for a batch of {batch} inputs: {problem}")]
+    OutOfMemory {
+        /// Inputs in the batch.
+        batch: usize,
+        /// What the engine said.
+        problem: String,
+    },
     /// The engine failed while running.
     #[error("the model failed on a batch of {batch} inputs: {problem}")]
     Run {

@@ -5,11 +5,15 @@ mod error;
 mod mock;
 #[cfg(feature = "ort")]
 mod onnxruntime;
+mod preprocessing;
 
 pub use error::BackendError;
 pub use mock::LinearClassifier;
 #[cfg(feature = "ort")]
-pub use onnxruntime::{MAX_VALUES, OnnxClassifier, OnnxRuntime, Provider};
+pub use onnxruntime::{
+    Batching, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind, Provider, Reading,
+};
+pub use preprocessing::{Layout, Preprocessing};
 
 /// A classifier that an engine runs.
 pub trait Classifier: Send {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Certificate, Instances, Prediction, Settings, SettingsError, Timings, Votes, decide, predict,
+    Certificate, Instances, Notices, Prediction, Settings, SettingsError, Timings, Votes, decide, predict,
     schedule::{Batch, Phase, Schedule},
     worker::{PieceVotes, Worker},
 };
@@ -101,6 +101,14 @@ impl Certifier {
         let noise = settings.noise()?;
         let workers = models.into_iter().map(|model| Worker::new(model, noise.clone(), batch)).collect();
         Ok(Self { workers, settings, batch })
+    }
+
+    /// `notices` hears, from the threads of the workers, what the user should know while a run goes on: that memory
+    /// was too small for a batch and smaller ones are used.
+    pub fn on_notice(&mut self, notices: &Notices) {
+        for worker in &mut self.workers {
+            worker.notices = Some(notices.clone());
+        }
     }
 
     /// Number of classes of the model.

@@ -6,6 +6,7 @@
 
 mod certificate;
 mod certifier;
+mod forward;
 mod prediction;
 mod schedule;
 mod settings;
@@ -14,6 +15,7 @@ mod worker;
 
 pub use certificate::{Certificate, Votes, decide};
 pub use certifier::{Certifier, CertifyError, Input};
+pub use forward::Notices;
 pub use prediction::{Prediction, predict};
 pub use settings::{Settings, SettingsError};
 pub use tune::{Instances, Plan, plan, time_forward};

@@ -77,9 +77,16 @@ fn fastest_batch(
         None => BATCHES.into_iter().filter(|&size| size <= largest.max(BATCHES[0])).collect(),
     };
     let started = Instant::now();
-    let (mut best, mut slower) = ((0.0, sizes[0]), 0);
+    let (mut best, mut slower) = ((0.0_f64, sizes[0]), 0);
     for size in sizes {
-        let rate = time_forward(models, size, TIME_A_SIZE)?;
+        let rate = match time_forward(models, size, TIME_A_SIZE) {
+            // The smaller sizes tried before did fit.
+            Err(BackendError::OutOfMemory { .. }) if best.0 > 0.0 => break,
+            Err(BackendError::OutOfMemory { .. }) if size > 1 && models[0].fixed_batch().is_none() => {
+                return fastest_batch(models, Some(size / 2));
+            }
+            other => other?,
+        };
         // A larger batch must be worth its memory.
         if rate > 1.02 * best.0 {
             (best, slower) = ((rate, size), 0);

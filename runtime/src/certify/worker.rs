@@ -5,9 +5,12 @@ use std::{
 
 use serde::Serialize;
 
-use super::schedule::Batch;
+use super::{
+    forward::{Notices, forward},
+    schedule::Batch,
+};
 use crate::{
-    backend::{BackendError, Classifier, vote},
+    backend::{BackendError, Classifier},
     noise::{Noise, NoiseKey, Role},
 };
 
@@ -57,6 +60,8 @@ pub(super) struct Worker {
     batch: usize,
     noisy: Vec<f32>,
     logits: Vec<f32>,
+    /// Hears of a batch that had to be made smaller.
+    pub notices: Option<Notices>,
     pub timings: Timings,
 }
 
@@ -64,7 +69,15 @@ impl Worker {
     /// `batch` is the most inputs the model is given at once.
     pub fn new(model: Box<dyn Classifier>, noise: Noise, batch: usize) -> Self {
         let batch = model.fixed_batch().unwrap_or(batch);
-        Self { model, noise, batch, noisy: Vec::new(), logits: Vec::new(), timings: Timings::default() }
+        Self {
+            model,
+            noise,
+            batch,
+            noisy: Vec::new(),
+            logits: Vec::new(),
+            notices: None,
+            timings: Timings::default(),
+        }
     }
 
     pub fn model(&self) -> &dyn Classifier {
@@ -92,16 +105,8 @@ impl Worker {
         }
         let noise_done = Instant::now();
 
-        let mut classes_voted = Vec::with_capacity(padded);
-        let (mut forward, mut count) = (Duration::ZERO, Duration::ZERO);
-        for inputs in self.noisy.chunks(self.batch * len) {
-            let before = Instant::now();
-            self.model.logits(inputs, &mut self.logits)?;
-            let after = Instant::now();
-            forward += after - before;
-            classes_voted.extend(self.logits.chunks_exact(classes).map(vote));
-            count += after.elapsed();
-        }
+        let (classes_voted, forward, mut count) =
+            forward(&mut *self.model, &self.noisy, &mut self.batch, &mut self.logits, self.notices.as_ref())?;
         let before = Instant::now();
         let mut voted = classes_voted.into_iter();
         let mut results: Vec<PieceVotes> = batch

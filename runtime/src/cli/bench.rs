@@ -25,15 +25,15 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let (runtime, classifier) = arguments.model.open()?;
-    let mut ready = arguments.model.ready(runtime, classifier)?;
+    let (runtime, model) = arguments.model.open()?;
+    let mut ready = arguments.model.ready(runtime, model)?;
     let plan = ready.plan;
     let half = Duration::from_secs(arguments.seconds) / 2;
 
     // The bare engine before and after, so that a machine that slows down or speeds up favours neither.
     let before = time_forward(&mut ready.instances, plan.batch, half)?;
     let (whole, timings, mut instances) =
-        time_whole(&ready.input_shape, ready.instances, plan.batch, 2 * half)?;
+        time_whole(&ready.model.image_shape(), ready.instances, plan.batch, 2 * half)?;
     let after = time_forward(&mut instances, plan.batch, half)?;
 
     let raw = f64::midpoint(before, after);

@@ -1,5 +1,6 @@
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -7,18 +8,18 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    data::{DataArguments, check_shapes, inputs},
-    model::{ModelArguments, ReadyModel},
+    data::{DataArguments, inputs},
+    model::{ModelArguments, ReadyModel, model_source},
     smoothing::{SmoothingArguments, check_noise},
 };
 use crate::{
     audit::{Audit, summarize, to_text},
-    backend::Classifier,
-    certify::{Certifier, Plan, Settings, Timings},
-    data::{Dataset, sha256_file},
+    backend::OnnxModel,
+    certify::{Certifier, Notices, Plan, Settings, Timings},
+    data::Dataset,
     evidence::{
-        DataSource, EvidenceWriter, Execution, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA,
-        Shard, Simultaneous, is_finished, read_evidence, read_header,
+        DataSource, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
+        Simultaneous, is_finished, read_evidence, read_header,
     },
     terminal::{self, Progress},
     units::parse_count,
@@ -59,10 +60,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let path = &arguments.model.model;
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
     let data = arguments.data.open()?;
-    let (runtime, classifier) = arguments.model.open()?;
-    let classes = classifier.classes();
-    check_shapes(path, classifier.input_shape(), &data)?;
-    let selected = arguments.data.select(path, &data, classes)?;
+    let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
+    let selected = arguments.data.select(path, &data, model.classes())?;
     let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
     let simultaneous =
         arguments.simultaneous.then_some(Simultaneous { alpha, inputs: selected.len() as u64 });
@@ -74,17 +73,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = Settings { sigma, distribution, alpha, n0: arguments.n0, n, seed };
     settings.check()?;
     check_noise(&settings, &selected, &data)?;
-    let model = ModelSource {
-        file: file_name(&arguments.model.model),
-        sha256: sha256_file(&arguments.model.model)?,
-        classes,
-    };
     let engine = format!("ONNX Runtime {}", runtime.version());
-    let mut header = header(arguments, engine, &data, settings, simultaneous, model, selected.len());
+    let mut header = header(arguments, engine, &data, settings, simultaneous, &model, selected.len());
     if arguments.resume && out.exists() && is_finished(&out, &header)? {
         return report(arguments, &out, None);
     }
-    let ready = arguments.model.ready(runtime, classifier)?;
+    let ready = arguments.model.ready(runtime, model)?;
     header.execution.plan = ready.plan;
     let indices: Vec<usize> = match arguments.shard {
         Some(shard) => {
@@ -120,6 +114,8 @@ fn certify(
     );
     progress.resume_at(done * samples);
     let mut certifier = Certifier::new(ready.instances, header.settings, ready.plan.batch)?;
+    let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
+    certifier.on_notice(&notices);
     let inputs = inputs(data, &indices[done as usize..]);
     let mut failure = None;
     let result = certifier.certify_all(
@@ -159,6 +155,13 @@ fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow
     let mut text =
         to_text(&Audit { radii: vec![], runs: vec![summary], baseline: None, comparisons: vec![] });
     let footer = &evidence.footer;
+    if let [first, ..] = &evidence.header.model.r#use.sigma_in_model[..] {
+        let scale = evidence.header.model.r#use.sigma_in_model.iter();
+        let all: Vec<String> = scale.map(|sigma| format!("{sigma:.4}")).collect();
+        let values =
+            if all.iter().all(|one| *one == all[0]) { format!("{first:.4}") } else { all.join(", ") };
+        text += &format!("sigma and radii are in units of the data set; to the model, sigma is {values}\n");
+    }
     text += &format!("{} samples; evidence in {}\n", footer.samples, out.display());
     Ok(terminal::print(&text)?)
 }
@@ -169,13 +172,13 @@ fn header(
     data: &Dataset,
     settings: Settings,
     simultaneous: Option<Simultaneous>,
-    model: ModelSource,
+    model: &OnnxModel,
     count: usize,
 ) -> Header {
     Header {
         schema: SCHEMA.into(),
         tool: concat!("rscert ", env!("CARGO_PKG_VERSION")).into(),
-        model,
+        model: model_source(model, settings.sigma),
         data: DataSource {
             file: file_name(&data.path),
             images_sha256: data.images_sha256.clone(),
@@ -197,7 +200,7 @@ fn header(
         execution: Execution {
             engine,
             provider: arguments.model.provider.to_string(),
-            precision: "float32".into(),
+            precision: model.precision().into(),
             // Not known before it is measured.
             plan: Plan { sessions: 0, threads: 0, batch: 0 },
         },

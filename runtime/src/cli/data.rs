@@ -101,21 +101,6 @@ impl DataArguments {
     }
 }
 
-/// The input of a model must have as many values as an image, in the same order of dimensions.
-pub(super) fn check_shapes(model: &Path, input: &[usize], data: &Dataset) -> anyhow::Result<()> {
-    let image = data.shape();
-    let fits = input == image
-        || (image[0] == 1 && input == &image[1..])
-        || input == [image.iter().product::<usize>()];
-    ensure!(
-        fits,
-        "{} takes inputs of shape {input:?} and the images of {} have shape {image:?}; certify it on the data it was made for",
-        model.display(),
-        data.path.display()
-    );
-    Ok(())
-}
-
 /// The inputs at these indices.
 pub(super) fn inputs<'a>(data: &'a Dataset, indices: &'a [usize]) -> impl Iterator<Item = Input> + 'a {
     indices.iter().map(|&index| Input {

@@ -2,10 +2,14 @@ use std::{path::PathBuf, thread};
 
 use clap::Args;
 
+use super::certify::file_name;
 use crate::{
-    backend::{BackendError, Classifier, MAX_VALUES, OnnxClassifier, OnnxRuntime, Provider},
+    backend::{
+        BackendError, Batching, Classifier, Layout, MAX_VALUES, OnnxModel, OnnxRuntime, Provider, Reading,
+    },
     certify::{Instances, Plan, plan},
-    units::parse_count,
+    evidence::{ModelSource, ModelUse},
+    units::{Sigma, parse_count},
 };
 
 /// More threads than any machine has use for.
@@ -26,31 +30,106 @@ pub(super) struct ModelArguments {
     /// Threads to use on the processor [default: all]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
     pub threads: Option<usize>,
+    #[command(flatten)]
+    pub reading: ReadingArguments,
+}
+
+/// How the model wants its input, and which output counts.
+#[derive(Args, Default)]
+pub(super) struct ReadingArguments {
+    /// Order of the dimensions of the model's input: nchw or nhwc [default: found from its shape]
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Option<Layout>,
+    /// Values of black and white that the model wants, such as 0,255 or -1,1; noise is added before, in units of the
+    /// data set [default: that in the model's metadata, or 0,1]
+    #[arg(long, value_name = "LOW,HIGH", value_parser = parse_range, allow_hyphen_values = true)]
+    range: Option<[f64; 2]>,
+    /// Mean to subtract from each channel after --range: one number, or one a channel
+    #[arg(long, value_name = "MEAN", value_delimiter = ',', allow_hyphen_values = true)]
+    mean: Option<Vec<f64>>,
+    /// Standard deviation to divide each channel by after --mean: one number, or one a channel
+    #[arg(long, value_name = "STD", value_delimiter = ',', allow_hyphen_values = true)]
+    std: Option<Vec<f64>>,
+    /// The output that holds logits or probabilities, if there are several
+    #[arg(long, value_name = "NAME")]
+    output: Option<String>,
 }
 
 /// A model ready to run in the way that was measured to be fastest.
 pub(super) struct ReadyModel {
     pub runtime: OnnxRuntime,
-    pub input_shape: Vec<usize>,
+    pub model: OnnxModel,
     pub plan: Plan,
     pub instances: Instances,
 }
 
+impl ReadingArguments {
+    pub fn reading(&self, image: Option<[usize; 3]>) -> Reading {
+        Reading {
+            image,
+            layout: self.layout,
+            range: self.range,
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+            output: self.output.clone(),
+            side: None,
+        }
+    }
+
+    /// Says where a flag and what the model says of itself differ.
+    fn note_differences(&self, model: &OnnxModel) {
+        let metadata = &model.metadata;
+        let range = self.range.map(|range| range.to_vec());
+        for (flag, given, own) in [
+            ("--range", &range, &metadata.input_range),
+            ("--mean", &self.mean, &metadata.input_mean),
+            ("--std", &self.std, &metadata.input_std),
+        ] {
+            if let (Some(given), Some(own)) = (given, own)
+                && given != own
+            {
+                eprintln!("rscert: note: {flag} is {given:?} and the model's metadata say {own:?}");
+            }
+        }
+        if let (Some(given), Some(own)) = (self.layout, &metadata.layout)
+            && own.parse() != Ok(given)
+        {
+            eprintln!("rscert: note: --layout is {given} and the model's metadata say {own}");
+        }
+    }
+}
+
 impl ModelArguments {
     /// Loads the model once, to know its shape before anything else is done.
-    pub fn open(&self) -> Result<(OnnxRuntime, OnnxClassifier), BackendError> {
+    pub fn open(&self) -> Result<(OnnxRuntime, OnnxModel), BackendError> {
+        self.open_for(None)
+    }
+
+    /// The same for images of a known shape: channels, height, width.
+    pub fn open_for(&self, image: Option<[usize; 3]>) -> Result<(OnnxRuntime, OnnxModel), BackendError> {
         // A file that is no model is the more helpful news than a missing library.
         mithridate_onnx::read(&self.model)?;
         let runtime = OnnxRuntime::load()?;
-        let classifier = OnnxClassifier::load(&runtime, &self.model, self.provider, 1)?;
-        Ok((runtime, classifier))
+        let model = OnnxModel::open(&runtime, &self.model, &self.reading.reading(image))?;
+        self.reading.note_differences(&model);
+        match model.batching {
+            Batching::Fixed { size } => eprintln!(
+                "rscert: note: {} takes exactly {size} inputs at once, which is slower than any number",
+                self.model.display()
+            ),
+            Batching::Single => eprintln!(
+                "rscert: note: an answer of {} depends on the other inputs of its batch, so it gets one at a time",
+                self.model.display()
+            ),
+            Batching::Symbolic | Batching::Rewritten { .. } => {}
+        }
+        Ok((runtime, model))
     }
 
     /// Finds the fastest way to run it.
-    pub fn ready(&self, runtime: OnnxRuntime, first: OnnxClassifier) -> Result<ReadyModel, BackendError> {
-        let input_shape = first.input_shape().to_vec();
+    pub fn ready(&self, runtime: OnnxRuntime, model: OnnxModel) -> Result<ReadyModel, BackendError> {
         let unusable = |problem: String| BackendError::Unsupported { path: self.model.clone(), problem };
-        let most = MAX_VALUES / input_shape.iter().product::<usize>();
+        let most = MAX_VALUES / model.image_shape().iter().product::<usize>().max(1);
         if let Some(batch) = self.batch.filter(|&batch| batch > most) {
             return Err(unusable(format!("--batch {batch} is too large for its inputs; use at most {most}")));
         }
@@ -60,14 +139,47 @@ impl ModelArguments {
         let available = thread::available_parallelism().map_or(1, usize::from);
         // On a GPU one instance keeps the device busy.
         let threads = if self.provider.is_cpu() { self.threads.unwrap_or(available) } else { 1 };
-        let mut first = Some(first);
         let load = |inner: usize| -> Result<Box<dyn Classifier>, BackendError> {
-            match first.take().filter(|_| inner == 1) {
-                Some(loaded) => Ok(Box::new(loaded)),
-                None => Ok(Box::new(OnnxClassifier::load(&runtime, &self.model, self.provider, inner)?)),
-            }
+            Ok(Box::new(model.classifier(&runtime, self.provider, inner)?))
         };
         let (plan, instances) = plan(load, threads, self.batch)?;
-        Ok(ReadyModel { runtime, input_shape, plan, instances })
+        if let Some(batch) = self.batch.filter(|&batch| batch > plan.batch) {
+            eprintln!(
+                "rscert: note: too little memory for --batch {batch}; going on with batches of {}",
+                plan.batch
+            );
+        }
+        Ok(ReadyModel { runtime, model, plan, instances })
+    }
+}
+
+/// The model as evidence names it.
+pub(super) fn model_source(model: &OnnxModel, sigma: Sigma) -> ModelSource {
+    let scale = model.preprocessing.scale(model.image_shape()[0]);
+    ModelSource {
+        file: file_name(&model.path),
+        sha256: model.sha256.clone(),
+        classes: model.classes(),
+        external: model.external.clone(),
+        r#use: ModelUse {
+            preprocessing: model.preprocessing.clone(),
+            sigma_in_model: match scale.iter().all(|&factor| factor == 1.0) {
+                true => Vec::new(),
+                false => scale.iter().map(|factor| factor * sigma.get()).collect(),
+            },
+            output: (model.summary.outputs.len() > 1).then(|| model.output().to_owned()),
+            batch_rewritten_from: match model.batching {
+                Batching::Rewritten { from } => Some(from),
+                _ => None,
+            },
+        },
+    }
+}
+
+fn parse_range(text: &str) -> Result<[f64; 2], String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some([low, high]) if low < high && (high - low).is_finite() => Ok([*low, *high]),
+        _ => Err("it must be two numbers, the values of black and white, such as 0,255 or -1,1".to_owned()),
     }
 }

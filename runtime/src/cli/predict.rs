@@ -5,12 +5,11 @@ use serde_json::json;
 
 use super::{
     certify::file_name,
-    data::{DataArguments, check_shapes, inputs},
+    data::{DataArguments, inputs},
     model::ModelArguments,
     smoothing::{SmoothingArguments, check_noise},
 };
 use crate::{
-    backend::Classifier,
     certify::{Certifier, Prediction, Settings},
     statistics::round_down,
     terminal::{self, Progress},
@@ -35,14 +34,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let path = &arguments.model.model;
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
     let data = arguments.data.open()?;
-    let (runtime, classifier) = arguments.model.open()?;
-    check_shapes(path, classifier.input_shape(), &data)?;
-    let indices = arguments.data.select(path, &data, classifier.classes())?;
+    let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
+    let indices = arguments.data.select(path, &data, model.classes())?;
     let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
     let settings = Settings { distribution, alpha, n, ..Settings::new(sigma, arguments.smoothing.seed()?) };
     settings.check()?;
     check_noise(&settings, &indices, &data)?;
-    let ready = arguments.model.ready(runtime, classifier)?;
+    let ready = arguments.model.ready(runtime, model)?;
     let mut certifier = Certifier::new(ready.instances, settings, ready.plan.batch)?;
     let title = format!("predicting with {}", file_name(path));
     let mut progress = Progress::new(&title, indices.len() as u64 * settings.n, "samples");

@@ -1,18 +1,23 @@
-use std::{path::PathBuf, process::ExitCode, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use mithridate_onnx::ModelFile;
 use serde_json::json;
 
 use super::{
-    data::{SplitArgument, check_shapes},
-    model::ModelArguments,
+    data::SplitArgument,
+    model::{ModelArguments, ReadingArguments},
 };
 use crate::{
-    backend::{Classifier, Provider},
+    backend::{OnnxModel, OnnxRuntime, Provider, Reading},
     certify::{Certifier, Input},
-    data::{Dataset, OpenOptions, sha256_file},
-    evidence::{Header, Record, Replay, Verification, replayed, verify},
+    data::{Dataset, OpenOptions, sha256},
+    evidence::{ExternalSource, Header, Record, Replay, Verification, replayed, verify},
     noise::seed_from_os,
     terminal::{self, Progress, printable},
     units::parse_count,
@@ -68,7 +73,8 @@ impl FromStr for Share {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut found = verify(&arguments.run)?;
     if let Some(model) = &arguments.model {
-        found.check_model(&sha256_file(model)?);
+        let file = ModelFile::read(model)?;
+        found.check_model(&sha256(&file.bytes), &ExternalSource::of(&file));
     }
     let data = match (&arguments.data, &found.header) {
         (Some(path), Some(header)) => {
@@ -105,21 +111,23 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn replay(
     arguments: &Arguments,
     share: Share,
-    model: &PathBuf,
+    path: &Path,
     data: &Dataset,
     header: &Header,
     records: &[Record],
 ) -> anyhow::Result<Vec<Replay>> {
     let chosen = choose(share, records)?;
     let (provider, threads) = (arguments.provider, arguments.threads);
-    let model = ModelArguments { model: model.clone(), provider, batch: None, threads };
-    let (runtime, classifier) = model.open()?;
-    check_shapes(&model.model, classifier.input_shape(), data)?;
+    let reading = ReadingArguments::default();
+    let arguments_of_model =
+        ModelArguments { model: path.to_owned(), provider, batch: None, threads, reading };
+    let runtime = OnnxRuntime::load()?;
+    let model = OnnxModel::open(&runtime, path, &Reading::of(header))?;
     ensure!(
-        classifier.classes() == header.model.classes,
+        model.classes() == header.model.classes,
         "{} has {} classes and the evidence is of {}",
-        model.model.display(),
-        classifier.classes(),
+        path.display(),
+        model.classes(),
         header.model.classes
     );
     let engine = format!("ONNX Runtime {}", runtime.version());
@@ -130,7 +138,7 @@ fn replay(
             header.execution.engine, header.execution.provider, arguments.provider
         );
     }
-    let ready = model.ready(runtime, classifier)?;
+    let ready = arguments_of_model.ready(runtime, model)?;
     let mut certifier = Certifier::new(ready.instances, header.settings, ready.plan.batch)?;
     let samples: u64 = chosen.iter().map(|record| header.settings.n0.saturating_add(record.samples)).sum();
     let mut progress = Progress::new("replaying", samples, "samples");

@@ -1,4 +1,4 @@
-use super::{DataSource, Execution, Header, Machine, ModelSource, NoiseSource, SCHEMA, Selection};
+use super::{DataSource, Execution, Header, Machine, ModelSource, ModelUse, NoiseSource, SCHEMA, Selection};
 use crate::{
     certify::{Plan, Settings},
     data::Preparation,
@@ -10,7 +10,13 @@ pub(crate) fn example_header() -> Header {
     Header {
         schema: SCHEMA.into(),
         tool: "test".into(),
-        model: ModelSource { file: "m.onnx".into(), sha256: "aa".into(), classes: 2 },
+        model: ModelSource {
+            file: "m.onnx".into(),
+            sha256: "aa".into(),
+            classes: 2,
+            external: vec![],
+            r#use: ModelUse::default(),
+        },
         data: DataSource {
             file: "images".into(),
             images_sha256: "bb".into(),

@@ -1,9 +1,11 @@
+use mithridate_onnx::{ExternalFile, ModelFile};
 use serde::{Deserialize, Serialize};
 
 use super::{Shard, Simultaneous};
 use crate::{
+    backend::Preprocessing,
     certify::{Certificate, Plan, Settings, Votes},
-    data::Preparation,
+    data::{Preparation, sha256},
     statistics::{Norm, Radii},
 };
 
@@ -83,6 +85,52 @@ pub struct ModelSource {
     pub sha256: String,
     /// Number of classes.
     pub classes: usize,
+    /// Files of weights beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<ExternalSource>,
+    /// How the model was used, where that is not plain from its file.
+    #[serde(default, skip_serializing_if = "ModelUse::is_plain")]
+    pub r#use: ModelUse,
+}
+
+/// A file of weights beside a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExternalSource {
+    /// Its name in the model.
+    pub file: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+}
+
+impl ExternalSource {
+    /// The files of weights of a model, hashed.
+    pub fn of(model: &ModelFile) -> Vec<Self> {
+        let hashed = |file: &ExternalFile| Self { file: file.location.clone(), sha256: sha256(&file.bytes) };
+        model.external.iter().map(hashed).collect()
+    }
+}
+
+/// How a model was used that needs something done to its input, or has more outputs than one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelUse {
+    /// What was done to noisy images before the model got them.
+    #[serde(default, skip_serializing_if = "Preprocessing::is_none")]
+    pub preprocessing: Preprocessing,
+    /// Standard deviation of the noise in units of the model's input, for each channel; empty if it is σ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sigma_in_model: Vec<f64>,
+    /// The output read, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// The batch size in the file, where the model was rewritten to take any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_rewritten_from: Option<usize>,
+}
+
+impl ModelUse {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A data set.

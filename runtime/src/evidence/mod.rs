@@ -27,7 +27,8 @@ pub use error::EvidenceError;
 #[cfg(test)]
 pub(crate) use example::example_header;
 pub use format::{
-    DataSource, Execution, Footer, Header, Machine, ModelSource, NoiseSource, Record, SCHEMA, Selection,
+    DataSource, Execution, ExternalSource, Footer, Header, Machine, ModelSource, ModelUse, NoiseSource,
+    Record, SCHEMA, Selection,
 };
 pub use merge::merge;
 pub use read::{Evidence, parse_evidence, read_evidence, read_header};

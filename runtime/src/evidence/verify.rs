@@ -7,7 +7,7 @@ use statrs::{
 };
 
 use super::{
-    EvidenceError, Header, Record,
+    EvidenceError, ExternalSource, Header, Record,
     read::read_text,
     walk::{Fault, Walk},
 };
@@ -186,12 +186,28 @@ impl Verification {
         self.problems.push(Problem { line, problem });
     }
 
-    /// Checks that the model is the one that was certified, by the SHA-256 of its file.
-    pub fn check_model(&mut self, sha256: &str) {
-        let Some(header) = &self.header else { return };
-        if header.model.sha256 != sha256 {
-            let expected = &header.model.sha256;
-            self.add(1, format!("the model's file hashes to {sha256}, and the one certified to {expected}"));
+    /// Checks that the model is the one that was certified, by the SHA-256 of its file and of its files of weights.
+    pub fn check_model(&mut self, sha256: &str, external: &[ExternalSource]) {
+        let Some(header) = self.header.clone() else { return };
+        let certified = &header.model;
+        if certified.sha256 != sha256 {
+            let problem =
+                format!("the model's file hashes to {sha256}, and the one certified to {}", certified.sha256);
+            self.add(1, problem);
+        }
+        for file in &certified.external {
+            if !external.contains(file) {
+                let ExternalSource { file, sha256 } = file;
+                self.add(1, format!("the model's file of weights {file} is not the one certified, which hashes to {sha256}"));
+            }
+        }
+        for file in
+            external.iter().filter(|file| !certified.external.iter().any(|known| known.file == file.file))
+        {
+            self.add(
+                1,
+                format!("the model has a file of weights {}, and the one certified had none", file.file),
+            );
         }
     }
 

@@ -31,6 +31,11 @@ impl OnnxRuntime {
             .map_err(|(path, problem)| BackendError::Library { path, problem })
     }
 
+    /// The environment that sessions are made in.
+    pub fn environment(&self) -> &ort::environment::Environment {
+        &self.environment
+    }
+
     /// The library's file.
     pub fn library(&self) -> &Path {
         &self.library

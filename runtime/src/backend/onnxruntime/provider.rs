@@ -32,6 +32,12 @@ impl Provider {
         }
     }
 
+    /// Providers that this ONNX Runtime was built with, of those that can be used here; whether there is a device for
+    /// one is another matter.
+    pub fn built_in() -> Vec<Self> {
+        [Self::Cpu, Self::Cuda(0)].into_iter().filter(|provider| provider.check().is_ok()).collect()
+    }
+
     /// Number of sessions that make sense at once: on a GPU one keeps the device busy.
     pub fn is_cpu(self) -> bool {
         self == Self::Cpu

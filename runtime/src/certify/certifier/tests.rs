@@ -102,6 +102,51 @@ fn a_failing_engine_ends_the_run_with_its_words() {
     assert_eq!(error.to_string(), "the model failed on a batch of 64 inputs: out of memory");
 }
 
+/// A model with memory for so many inputs at once.
+struct SmallMemory(Box<dyn Classifier>, usize);
+
+impl Classifier for SmallMemory {
+    fn input_len(&self) -> usize {
+        self.0.input_len()
+    }
+    fn classes(&self) -> usize {
+        self.0.classes()
+    }
+    fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {
+        let count = batch.len() / self.input_len();
+        if count > self.1 {
+            return Err(BackendError::OutOfMemory { batch: count, problem: "full".into() });
+        }
+        self.0.logits(batch, logits)
+    }
+}
+
+#[test]
+fn too_little_memory_halves_the_batch_and_leaves_the_votes() {
+    let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
+    let mut certifier = Certifier::new(vec![Box::new(SmallMemory(model(), 10))], settings, 64).unwrap();
+    let heard = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let list = heard.clone();
+    let notices: Notices = std::sync::Arc::new(move |text| list.lock().unwrap().push(text.to_owned()));
+    certifier.on_notice(&notices);
+    let certificate = certifier.certify_one(&inputs(3).last().unwrap()).unwrap();
+    assert_eq!(Certificate { seconds: 0.0, ..certificate }, run(1, 64, 3)[2]);
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.len(), 3, "{heard:?}");
+    assert!(heard[2].contains("a batch of 16 inputs (full); going on with batches of 8"), "{heard:?}");
+}
+
+#[test]
+fn no_memory_for_a_single_input_ends_the_run() {
+    let settings = Settings::new(Sigma::new(0.5).unwrap(), 1);
+    let mut certifier = Certifier::new(vec![Box::new(SmallMemory(model(), 0))], settings, 64).unwrap();
+    let error = certifier.certify_one(&inputs(1).last().unwrap()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the memory of the machine or device is too small for a batch of 1 inputs: full"
+    );
+}
+
 /// A model that panics.
 struct Panicking;
 

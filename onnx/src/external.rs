@@ -1,0 +1,183 @@
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Read,
+    path::{Component, Path, PathBuf},
+};
+
+use crate::{OnnxError, file::parse, messages::ModelProto, tensors::for_each_tensor};
+
+/// A model with everything that belongs to it, read once, so that what was hashed is what is run.
+#[derive(Clone, Debug)]
+pub struct ModelFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What they say.
+    pub model: ModelProto,
+    /// Files of weights beside it, by name.
+    pub external: Vec<ExternalFile>,
+}
+
+/// A file that holds weights of a model.
+#[derive(Clone, Debug)]
+pub struct ExternalFile {
+    /// Its name as the model gives it, relative to the model's folder.
+    pub location: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+impl ModelFile {
+    /// Reads a model and its files of weights.
+    ///
+    /// A model of a stranger must not make the program read other files: a file of weights has to lie in the folder of
+    /// the model or one below, also after symbolic links are followed.
+    ///
+    /// # Errors
+    /// Those of [`read`](crate::read); [`OnnxError::External`] for a file of weights that leaves the folder, is not
+    /// there, or is shorter than the tensors in it.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, OnnxError> {
+        let path = path.as_ref();
+        let (bytes, model) = parse(path)?;
+        let external = needed(&model)
+            .into_iter()
+            .map(|(location, end)| {
+                read_external(path, &location, end)
+                    .map(|bytes| ExternalFile { location: location.clone(), bytes })
+                    .map_err(|problem| OnnxError::External { model: path.to_owned(), location, problem })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { path: path.to_owned(), bytes, model, external })
+    }
+}
+
+/// The files of weights that a model names, with the least size that the tensors in each need.
+pub(crate) fn needed(model: &ModelProto) -> BTreeMap<String, u64> {
+    let mut files = BTreeMap::new();
+    for_each_tensor(model, &mut |tensor| {
+        let entry = |key: &str| {
+            let found = tensor.external_data.iter().find(|entry| entry.key.as_deref() == Some(key));
+            found.and_then(|entry| entry.value.as_deref())
+        };
+        if let Some(location) = entry("location") {
+            let number = |key: &str| entry(key).and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
+            let end = number("offset").saturating_add(number("length"));
+            let least = files.entry(location.to_owned()).or_insert(0);
+            *least = end.max(*least);
+        }
+    });
+    files
+}
+
+fn read_external(model: &Path, location: &str, least: u64) -> Result<Vec<u8>, String> {
+    let relative = Path::new(location);
+    let inside = relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if location.is_empty() || !inside {
+        return Err("it leaves the folder of the model, which a model may not do; put the file beside the \
+                    model and name it without '..'"
+            .into());
+    }
+    let folder = match model.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let unreadable = |error: std::io::Error| {
+        format!("it can't be read from the folder of the model ({error}); put it there")
+    };
+    let folder = fs::canonicalize(folder).map_err(unreadable)?;
+    let file = fs::canonicalize(folder.join(relative)).map_err(unreadable)?;
+    if !file.starts_with(&folder) {
+        return Err("it is a link that leaves the folder of the model, which a model may not do; put the \
+                    file itself beside the model"
+            .into());
+    }
+    let mut file = File::open(file).map_err(unreadable)?;
+    let information = file.metadata().map_err(unreadable)?;
+    if !information.is_file() {
+        return Err("it is no file".into());
+    }
+    if information.len() < least {
+        return Err(format!(
+            "it has {} bytes and the model's tensors in it end at byte {least}; it is cut short or of another model",
+            information.len()
+        ));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        messages::{GraphProto, OperatorSetIdProto, StringStringEntryProto, TensorProto},
+        to_bytes,
+    };
+
+    fn model(entries: &[(&str, &str)]) -> ModelProto {
+        let entry = |(key, value): &(&str, &str)| StringStringEntryProto {
+            key: Some((*key).into()),
+            value: Some((*value).into()),
+        };
+        let tensor =
+            TensorProto { external_data: entries.iter().map(entry).collect(), ..TensorProto::default() };
+        ModelProto {
+            graph: Some(GraphProto { initializer: vec![tensor], ..GraphProto::default() }),
+            opset_import: vec![OperatorSetIdProto::default()],
+            ..ModelProto::default()
+        }
+    }
+
+    fn read(folder: &Path, entries: &[(&str, &str)]) -> Result<ModelFile, OnnxError> {
+        let path = folder.join("model.onnx");
+        fs::write(&path, to_bytes(&model(entries))).unwrap();
+        ModelFile::read(path)
+    }
+
+    #[test]
+    fn weights_in_the_folder_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("below")).unwrap();
+        fs::write(folder.path().join("below/weights.bin"), b"12345678").unwrap();
+        let file =
+            read(folder.path(), &[("location", "below/weights.bin"), ("offset", "4"), ("length", "4")]);
+        let file = file.unwrap();
+        assert_eq!(
+            (file.external[0].location.as_str(), &file.external[0].bytes[..]),
+            ("below/weights.bin", &b"12345678"[..])
+        );
+    }
+
+    #[test]
+    fn weights_outside_or_cut_short_are_refused() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        fs::write(outer.path().join("secret"), b"secret").unwrap();
+        fs::write(folder.join("weights.bin"), b"1234").unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(outer.path().join("secret"), folder.join("link")).unwrap();
+        let absolute = outer.path().join("secret").display().to_string();
+        for (entries, expected) in [
+            (vec![("location", "../secret")], "it leaves the folder"),
+            (vec![("location", "a/../../secret")], "it leaves the folder"),
+            (vec![("location", absolute.as_str())], "it leaves the folder"),
+            (vec![("location", "")], "it leaves the folder"),
+            #[cfg(unix)]
+            (vec![("location", "link")], "it is a link that leaves the folder"),
+            (vec![("location", "none.bin")], "it can't be read"),
+            (vec![("location", ".")], "it is no file"),
+            (vec![("location", "weights.bin"), ("length", "5")], "it has 4 bytes"),
+            (
+                vec![("location", "weights.bin"), ("offset", "18446744073709551615"), ("length", "9")],
+                "it has 4 bytes",
+            ),
+        ] {
+            let error = read(&folder, &entries).unwrap_err().to_string();
+            assert!(error.contains(expected), "{entries:?}: {error}");
+        }
+    }
+}

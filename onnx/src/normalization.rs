@@ -1,0 +1,84 @@
+use crate::{
+    ElementType,
+    messages::{GraphProto, ModelProto, NodeProto, TensorProto},
+};
+
+/// How a model treats its input before the first layer proper: a guess from its first operators.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Normalization {
+    /// The operators, in order, such as `Sub` and `Div`.
+    pub operators: Vec<String>,
+    /// Whether the constants in them are of a size that only inputs in \[0, 255\] have use for.
+    pub of_bytes: bool,
+}
+
+/// Operators that move values about without changing them.
+const NEUTRAL: [&str; 8] = [
+    "Cast",
+    "Identity",
+    "Transpose",
+    "Reshape",
+    "Flatten",
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "Unsqueeze",
+];
+
+/// Finds operators at the start of a model that shift or scale its input by constants.
+pub fn find_normalization(model: &ModelProto, input: &str) -> Option<Normalization> {
+    let graph = model.graph.as_ref()?;
+    let (mut value, mut operators, mut of_bytes) = (input, Vec::new(), false);
+    // Each step follows a node of its own, so that this ends.
+    for _ in 0..graph.node.len() {
+        let mut readers = graph.node.iter().filter(|node| node.input.iter().any(|name| name == value));
+        let (Some(node), None) = (readers.next(), readers.next()) else { break };
+        let operator = node.op_type.as_deref().unwrap_or_default();
+        if operator == "BatchNormalization" {
+            operators.push(operator.to_owned());
+        } else if matches!(operator, "Sub" | "Add" | "Mul" | "Div") {
+            let others = node.input.iter().filter(|name| *name != value);
+            let constants: Vec<f32> = others.filter_map(|name| constant(graph, name)).flatten().collect();
+            if constants.is_empty() {
+                break;
+            }
+            let largest = constants.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            // Division by about 255 or 127.5, means of bytes; the images of [0, 1] have means and deviations below 1.
+            of_bytes |= match operator {
+                "Mul" => operators.is_empty() && largest > 0.0 && largest < 0.05,
+                _ => operators.is_empty() && largest > 16.0,
+            };
+            operators.push(operator.to_owned());
+        } else if !NEUTRAL.contains(&operator) {
+            break;
+        }
+        let Some(output) = node.output.first() else { break };
+        value = output;
+    }
+    (!operators.is_empty()).then_some(Normalization { operators, of_bytes })
+}
+
+fn constant(graph: &GraphProto, name: &str) -> Option<Vec<f32>> {
+    let initializer = graph.initializer.iter().find(|tensor| tensor.name.as_deref() == Some(name));
+    let tensor = initializer.or_else(|| {
+        let made = |node: &&NodeProto| {
+            node.op_type.as_deref() == Some("Constant")
+                && node.output.first().is_some_and(|output| output == name)
+        };
+        graph.node.iter().find(made)?.attribute.iter().find_map(|attribute| attribute.t.as_ref())
+    })?;
+    floats(tensor)
+}
+
+/// Elements of a small tensor of floats; of any other type nothing is known but that it is a constant.
+fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
+    if tensor.data_type != Some(ElementType::Float as i32) {
+        return Some(vec![0.0]);
+    }
+    match &tensor.raw_data {
+        Some(bytes) if !bytes.is_empty() => {
+            let (fours, _) = bytes.as_chunks::<4>();
+            Some(fours.iter().map(|four| f32::from_le_bytes(*four)).collect())
+        }
+        _ => Some(tensor.float_data.clone()),
+    }
+}

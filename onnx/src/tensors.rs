@@ -1,0 +1,56 @@
+use crate::messages::{AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto};
+
+/// Calls `visit` with every tensor of a model, in whatever graph, attribute or function it is.
+pub(crate) fn for_each_tensor<'a>(model: &'a ModelProto, visit: &mut impl FnMut(&'a TensorProto)) {
+    let training = model.training_info.iter().flat_map(|info| [&info.initialization, &info.algorithm]);
+    for graph in std::iter::once(&model.graph).chain(training).flatten() {
+        graph_tensors(graph, visit);
+    }
+    for function in &model.functions {
+        nodes(&function.node, visit);
+        attributes(&function.attribute_proto, visit);
+    }
+}
+
+/// Calls `visit` with every node of a graph and of the graphs within it.
+pub(crate) fn for_each_node<'a>(graph: &'a GraphProto, visit: &mut impl FnMut(&'a NodeProto)) {
+    for node in &graph.node {
+        visit(node);
+        for attribute in &node.attribute {
+            for inner in attribute.g.as_deref().into_iter().chain(&attribute.graphs) {
+                for_each_node(inner, visit);
+            }
+        }
+    }
+}
+
+fn graph_tensors<'a>(graph: &'a GraphProto, visit: &mut impl FnMut(&'a TensorProto)) {
+    graph.initializer.iter().for_each(&mut *visit);
+    sparse(&graph.sparse_initializer, visit);
+    nodes(&graph.node, visit);
+}
+
+fn nodes<'a>(nodes: &'a [NodeProto], visit: &mut impl FnMut(&'a TensorProto)) {
+    for node in nodes {
+        attributes(&node.attribute, visit);
+    }
+}
+
+fn attributes<'a>(list: &'a [AttributeProto], visit: &mut impl FnMut(&'a TensorProto)) {
+    for attribute in list {
+        attribute.t.iter().chain(&attribute.tensors).for_each(&mut *visit);
+        sparse(attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors), visit);
+        for graph in attribute.g.as_deref().into_iter().chain(&attribute.graphs) {
+            graph_tensors(graph, visit);
+        }
+    }
+}
+
+fn sparse<'a>(
+    list: impl IntoIterator<Item = &'a SparseTensorProto>,
+    visit: &mut impl FnMut(&'a TensorProto),
+) {
+    for tensor in list {
+        tensor.values.iter().chain(&tensor.indices).for_each(&mut *visit);
+    }
+}

@@ -1,0 +1,271 @@
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use mithridate_onnx::{
+    ElementType, ModelFile, ModelMetadata, ModelSummary, check_known_fields, summarize, to_bytes,
+    with_symbolic_batch,
+};
+use serde::Serialize;
+
+use super::{
+    OnnxClassifier, OnnxRuntime, OutputKind, Provider, Reading,
+    probe::{agree, images, is_independent, rows},
+    session::{Content, first_line, new_session, only},
+    signature::{Signature, find},
+};
+use crate::{
+    backend::{BackendError, Classifier, Preprocessing},
+    data::sha256,
+    evidence::ExternalSource,
+};
+
+/// How many inputs a model takes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Batching {
+    /// Any number.
+    Symbolic,
+    /// Its file says `from`, and it was rewritten to take any number; both were seen to give the same.
+    Rewritten {
+        /// The batch size in the file.
+        from: usize,
+    },
+    /// This number; a last batch is filled up.
+    Fixed {
+        /// The batch size.
+        size: usize,
+    },
+    /// One, for its answer to an input depends on the others in the batch.
+    Single,
+}
+
+impl Batching {
+    /// The only batch size, if there is just one.
+    pub fn size(self) -> Option<usize> {
+        match self {
+            Self::Symbolic | Self::Rewritten { .. } => None,
+            Self::Fixed { size } => Some(size),
+            Self::Single => Some(1),
+        }
+    }
+}
+
+/// A classifier in an ONNX file, read, understood and tried: instances of it run certificates.
+///
+/// One input of images (float, float16 or double; N×C×H×W, N×H×W×C, N×H×W or N×F), any number of inputs with
+/// defaults, and one output with a value for each class; weights in the file or in files beside it.
+#[derive(Clone, Debug)]
+pub struct OnnxModel {
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// SHA-256 of the files of weights beside it, by name.
+    pub external: Vec<ExternalSource>,
+    /// What the file says about itself.
+    pub summary: ModelSummary,
+    /// What our own exports say about themselves.
+    pub metadata: ModelMetadata,
+    /// What happens to an image before the model gets it.
+    pub preprocessing: Preprocessing,
+    /// What the output holds.
+    pub kind: OutputKind,
+    /// How many inputs it takes at once.
+    pub batching: Batching,
+    classes: usize,
+    signature: Signature,
+    content: Content,
+}
+
+impl OnnxModel {
+    /// Reads a model and tries it on the CPU with a few images, so that whatever it can't do is known before a run
+    /// starts.
+    ///
+    /// # Errors
+    /// [`BackendError`]: the file, or a model that is no classifier of one image input.
+    pub fn open(runtime: &OnnxRuntime, path: &Path, reading: &Reading) -> Result<Self, BackendError> {
+        let file = ModelFile::read(path)?;
+        let (summary, metadata) = (summarize(&file.model)?, ModelMetadata::of(&file.model)?);
+        let unsupported = |problem: String| BackendError::Unsupported { path: path.to_owned(), problem };
+        let reading = with_metadata(reading, &metadata).map_err(unsupported)?;
+        let signature = find(&summary, &reading).map_err(unsupported)?;
+        let preprocessing = Preprocessing {
+            layout: signature.layout,
+            range: reading.range.unwrap_or([0.0, 1.0]),
+            mean: reading.mean.unwrap_or_default(),
+            std: reading.std.unwrap_or_default(),
+        };
+        preprocessing.check(signature.image[0]).map_err(unsupported)?;
+        let external = ExternalSource::of(&file);
+        let mut model = Self {
+            path: path.to_owned(),
+            sha256: sha256(&file.bytes),
+            external,
+            summary,
+            metadata,
+            preprocessing,
+            classes: 0,
+            kind: OutputKind::Logits,
+            batching: signature.batch.map_or(Batching::Symbolic, |size| Batching::Fixed { size }),
+            signature,
+            content: Content {
+                bytes: file.bytes.into(),
+                external: file.external.into_iter().map(|file| (file.location, file.bytes.into())).collect(),
+            },
+        };
+        let mut classifier = model.untried(runtime, Provider::Cpu, 1)?;
+        model.try_out(&mut classifier)?;
+        if let Some(size) = model.signature.batch
+            && let Some(rewritten) = model.rewritten(runtime, &mut classifier, &file.model, size)
+        {
+            model.content.bytes = rewritten;
+            model.batching = Batching::Rewritten { from: size };
+        }
+        Ok(model)
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Shape of an image: channels, height, width.
+    pub fn image_shape(&self) -> [usize; 3] {
+        self.signature.image
+    }
+
+    /// Name of the output that is read.
+    pub fn output(&self) -> &str {
+        &self.signature.output.name
+    }
+
+    /// Name of the input that images go to.
+    pub fn input(&self) -> &str {
+        &self.signature.input.name
+    }
+
+    /// Arithmetic of the input, such as `float32`.
+    pub fn precision(&self) -> &'static str {
+        match self.signature.input.element_type {
+            ElementType::Float16 => "float16",
+            ElementType::Double => "float64",
+            _ => "float32",
+        }
+    }
+
+    /// An instance of the model, tried on its provider. `threads` is the number of threads within an operator on the
+    /// CPU.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub fn classifier(
+        &self,
+        runtime: &OnnxRuntime,
+        provider: Provider,
+        threads: usize,
+    ) -> Result<OnnxClassifier, BackendError> {
+        let mut classifier = self.untried(runtime, provider, threads)?;
+        let batch = self.batching.size().unwrap_or(2);
+        let inputs = images(batch, classifier.input_len(), 1);
+        rows(&mut classifier, &inputs, batch)?;
+        Ok(classifier)
+    }
+
+    fn untried(
+        &self,
+        runtime: &OnnxRuntime,
+        provider: Provider,
+        threads: usize,
+    ) -> Result<OnnxClassifier, BackendError> {
+        provider.check()?;
+        let session = new_session(runtime, &self.content, provider, threads)
+            .and_then(|session| Ok((session, only(self.output())?)));
+        let (session, options) = session.map_err(|error| match provider {
+            Provider::Cuda(_) => {
+                BackendError::Provider { provider: provider.to_string(), problem: first_line(&error) }
+            }
+            Provider::Cpu => BackendError::Load { path: self.path.clone(), problem: first_line(&error) },
+        })?;
+        let mut classifier = OnnxClassifier::untried(
+            session,
+            options,
+            &self.path,
+            &self.signature,
+            &self.preprocessing,
+            self.batching.size(),
+        );
+        classifier.set_classes(self.classes);
+        Ok(classifier)
+    }
+
+    /// Finds the number of classes and what the output holds; makes sure that inputs do not influence each other.
+    fn try_out(&mut self, classifier: &mut OnnxClassifier) -> Result<(), BackendError> {
+        let batch = self.batching.size().unwrap_or(3);
+        let output = rows(classifier, &images(batch, classifier.input_len(), 3), batch)?;
+        self.classes = output.len() / batch;
+        classifier.set_classes(self.classes);
+        self.kind = OutputKind::of(output.chunks(self.classes));
+        if batch > 1 && !is_independent(classifier, batch)? {
+            if self.signature.batch.is_some() {
+                return Err(BackendError::Unsupported {
+                    path: self.path.clone(),
+                    problem: format!(
+                        "its answer to an input depends on the {} others in the batch, so that samples would not be \
+                         independent; export it in inference mode, or with a batch of 1",
+                        batch - 1
+                    ),
+                });
+            }
+            self.batching = Batching::Single;
+        }
+        Ok(())
+    }
+
+    /// The model with a symbolic batch, if that can be made and gives the same for several batch sizes.
+    fn rewritten(
+        &self,
+        runtime: &OnnxRuntime,
+        fixed: &mut OnnxClassifier,
+        model: &mithridate_onnx::messages::ModelProto,
+        size: usize,
+    ) -> Option<Arc<[u8]>> {
+        check_known_fields(&self.content.bytes).ok()?;
+        let bytes: Arc<[u8]> = to_bytes(&with_symbolic_batch(model, self.input()).ok()?).into();
+        let content = Content { bytes: bytes.clone(), ..self.content.clone() };
+        let symbolic = Self { batching: Batching::Rewritten { from: size }, content, ..self.clone() };
+        let mut symbolic = symbolic.untried(runtime, Provider::Cpu, 1).ok()?;
+        let inputs = images(size * (1 + 2_usize.div_ceil(size)), fixed.input_len(), 4);
+        let count = inputs.len() / fixed.input_len();
+        let expected = rows(fixed, &inputs, size).ok()?;
+        for batch in [1, 2, count] {
+            let found = rows(&mut symbolic, &inputs, batch).ok()?;
+            if !agree(&found, &expected, self.classes, 1e-3) {
+                return None;
+            }
+        }
+        is_independent(&mut symbolic, 3).ok()?.then_some(bytes)
+    }
+}
+
+/// What a user didn't say and the model's metadata do.
+fn with_metadata(reading: &Reading, metadata: &ModelMetadata) -> Result<Reading, String> {
+    let mut reading = reading.clone();
+    if reading.layout.is_none()
+        && let Some(layout) = &metadata.layout
+    {
+        reading.layout = layout.parse().ok();
+    }
+    if reading.range.is_none()
+        && let Some(range) = &metadata.input_range
+    {
+        let pair = <[f64; 2]>::try_from(&range[..]);
+        reading.range = Some(
+            pair.map_err(|_| format!("its metadata give the range {range:?}, which is not two numbers"))?,
+        );
+    }
+    reading.mean = reading.mean.or_else(|| metadata.input_mean.clone());
+    reading.std = reading.std.or_else(|| metadata.input_std.clone());
+    Ok(reading)
+}

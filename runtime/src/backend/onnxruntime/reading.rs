@@ -1,0 +1,38 @@
+use crate::{backend::Layout, evidence::Header};
+
+/// What a user says of how a model wants its input and which of its outputs counts; what is not said is taken from the
+/// model's metadata, or found out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Shape of the images: channels, height, width.
+    pub image: Option<[usize; 3]>,
+    /// Order of the dimensions.
+    pub layout: Option<Layout>,
+    /// What 0 and 1 of the data set become.
+    pub range: Option<[f64; 2]>,
+    /// Mean of each channel, or one for all.
+    pub mean: Option<Vec<f64>>,
+    /// Standard deviation of each channel, or one for all.
+    pub std: Option<Vec<f64>>,
+    /// The output with a value for each class.
+    pub output: Option<String>,
+    /// Height and width where neither model nor data say; a guess to try a model with.
+    pub side: Option<usize>,
+}
+
+impl Reading {
+    /// How a run read its model, so that it can be run the same way again.
+    pub fn of(header: &Header) -> Self {
+        let used = &header.model.r#use;
+        let preprocessing = &used.preprocessing;
+        Self {
+            image: Some(header.data.shape),
+            layout: Some(preprocessing.layout),
+            range: Some(preprocessing.range),
+            mean: Some(preprocessing.mean.clone()),
+            std: Some(preprocessing.std.clone()),
+            output: used.output.clone(),
+            side: None,
+        }
+    }
+}

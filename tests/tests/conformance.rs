@@ -1,0 +1,294 @@
+//! The same cases over every engine: plain numbers, ONNX Runtime on the CPU, tract, and ONNX Runtime on a GPU where
+//! there is one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use half::f16;
+use mithridate_onnx::{
+    Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata, Value, attributes::int, messages::ModelProto,
+    to_bytes,
+};
+use mithridate_runtime::backend::{
+    Classifier, LinearClassifier, OnnxModel, OnnxRuntime, Provider, Reading, vote,
+};
+use ndarray::{Array1, Array2, ArrayD};
+use tract_onnx::prelude::*;
+
+/// Channels, height and width of the images, and classes.
+const IMAGE: [usize; 3] = [2, 5, 5];
+const VALUES: usize = 50;
+const CLASSES: usize = 4;
+const HIDDEN: usize = 6;
+
+/// Numbers in [−1, 1] that are the same every time.
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(91).wrapping_add(3);
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// A classifier as a model, and what it computes in plain numbers.
+struct Case {
+    name: &'static str,
+    model: ModelProto,
+    /// The batch size in the file, 0 for any.
+    batch: usize,
+    half: bool,
+    /// Logits of one image.
+    plain: Box<dyn Fn(&[f32]) -> Vec<f32>>,
+    tolerance: f32,
+}
+
+/// Builds a model around what `body` makes of its input.
+fn model(batch: usize, body: impl FnOnce(&mut GraphBuilder, &Value) -> Value) -> ModelProto {
+    let mut graph = GraphBuilder::new("conformance");
+    let first = if batch == 0 { Dim::symbolic("n") } else { Dim::Fixed(batch as i64) };
+    let shape = [first, Dim::Fixed(2), Dim::Fixed(5), Dim::Fixed(5)];
+    let image = graph.input("image", ElementType::Float, &shape).unwrap();
+    let output = body(&mut graph, &image);
+    graph.finish(&[("logits", &output)], &ModelMetadata::default()).unwrap()
+}
+
+/// A fully connected layer with numbers from `seed`.
+fn dense(graph: &mut GraphBuilder, input: &Value, sizes: (usize, usize), seed: u64) -> Value {
+    let (features, outputs) = sizes;
+    let weight = ArrayD::from_shape_vec(vec![outputs, features], numbers(outputs * features, seed)).unwrap();
+    let bias = ArrayD::from_shape_vec(vec![outputs], numbers(outputs, seed + 1)).unwrap();
+    let weight = graph.constant(&format!("w{seed}"), &weight.view());
+    let bias = graph.constant(&format!("b{seed}"), &bias.view());
+    graph.linear(input, &weight, Some(&bias)).unwrap()
+}
+
+/// The same in plain numbers.
+fn plain_dense(input: &[f32], outputs: usize, seed: u64) -> Vec<f32> {
+    let (weight, bias) = (numbers(outputs * input.len(), seed), numbers(outputs, seed + 1));
+    let rows = weight.chunks(input.len()).zip(bias);
+    rows.map(|(row, bias)| row.iter().zip(input).map(|(w, x)| w * x).sum::<f32>() + bias).collect()
+}
+
+/// A 3×3 convolution with padding 1 to three channels, without a bias.
+fn plain_conv(image: &[f32], kernel: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; 3 * 25];
+    for (k, at) in (0..3).flat_map(|k| (0..25).map(move |at| (k, at))) {
+        for (c, tap) in (0..2).flat_map(|c| (0..9).map(move |tap| (c, tap))) {
+            let (y, x) = (at / 5 + tap / 3, at % 5 + tap % 3);
+            if (1..6).contains(&y) && (1..6).contains(&x) {
+                out[k * 25 + at] += kernel[(k * 2 + c) * 9 + tap] * image[c * 25 + (y - 1) * 5 + x - 1];
+            }
+        }
+    }
+    out
+}
+
+fn relu(values: Vec<f32>) -> Vec<f32> {
+    values.into_iter().map(|value| value.max(0.0)).collect()
+}
+
+fn linear(batch: usize) -> ModelProto {
+    model(batch, |graph, image| {
+        let flat = graph.flatten(image).unwrap();
+        dense(graph, &flat, (VALUES, CLASSES), 1)
+    })
+}
+
+/// Weights and arithmetic in 16 bits behind an input of 32.
+fn half_precision() -> ModelProto {
+    model(0, |graph, image| {
+        let to = |target: ElementType| vec![int("to", target as i64)];
+        let flat = graph.flatten(image).unwrap();
+        let halves = |values: Vec<f32>| values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
+        let dims = [CLASSES as i64, VALUES as i64];
+        let weight = numbers(CLASSES * VALUES, 1);
+        let weight = graph.tensor("w", ElementType::Float16, &dims, halves(weight)).unwrap();
+        let bias = graph.tensor("b", ElementType::Float16, &dims[..1], halves(numbers(CLASSES, 2))).unwrap();
+        let shape = flat.shape().to_vec();
+        let flat = graph.operator("Cast", &[&flat], to(ElementType::Float16), ElementType::Float16, shape);
+        let out = vec![Dim::symbolic("n"), Dim::Fixed(CLASSES as i64)];
+        let trans = vec![int("transB", 1)];
+        let y = graph.operator("Gemm", &[&flat, &weight, &bias], trans, ElementType::Float16, out.clone());
+        graph.operator("Cast", &[&y], to(ElementType::Float), ElementType::Float, out)
+    })
+}
+
+fn cases() -> Vec<Case> {
+    let case = |name, model, plain: Box<dyn Fn(&[f32]) -> Vec<f32>>| Case {
+        name,
+        model,
+        batch: 0,
+        half: false,
+        plain,
+        tolerance: 1e-4,
+    };
+    let one_layer = |image: &[f32]| plain_dense(image, CLASSES, 1);
+    let two_layers = |image: &[f32]| plain_dense(&relu(plain_dense(image, HIDDEN, 3)), CLASSES, 5);
+    let mlp = model(0, |graph, image| {
+        let flat = graph.flatten(image).unwrap();
+        let hidden = dense(graph, &flat, (VALUES, HIDDEN), 3);
+        let hidden = graph.relu(&hidden);
+        dense(graph, &hidden, (HIDDEN, CLASSES), 5)
+    });
+    let convolution = model(0, |graph, image| {
+        let kernel = ArrayD::from_shape_vec(vec![3, 2, 3, 3], numbers(54, 7)).unwrap();
+        let kernel = graph.constant("kernel", &kernel.view());
+        let features = graph.conv2d(image, &kernel, None, Conv2d { stride: 1, padding: 1 }).unwrap();
+        let features = graph.relu(&features);
+        let flat = graph.flatten(&features).unwrap();
+        dense(graph, &flat, (75, CLASSES), 9)
+    });
+    // The logarithm of a negative sum is no number.
+    let not_a_number = model(0, |graph, image| {
+        let flat = graph.flatten(image).unwrap();
+        let y = dense(graph, &flat, (VALUES, CLASSES), 1);
+        let shape = y.shape().to_vec();
+        graph.operator("Log", &[&y], Vec::new(), ElementType::Float, shape)
+    });
+    vec![
+        case("linear", linear(0), Box::new(one_layer)),
+        case("mlp", mlp, Box::new(two_layers)),
+        case(
+            "convolution",
+            convolution,
+            Box::new(|image| plain_dense(&relu(plain_conv(image, &numbers(54, 7))), CLASSES, 9)),
+        ),
+        Case { batch: 3, ..case("a fixed batch of 3", linear(3), Box::new(one_layer)) },
+        Case { half: true, tolerance: 0.05, ..case("float16", half_precision(), Box::new(one_layer)) },
+        case(
+            "no numbers",
+            not_a_number,
+            Box::new(|image| plain_dense(image, CLASSES, 1).into_iter().map(f32::ln).collect()),
+        ),
+    ]
+}
+
+/// An engine: logits of a batch of images, or why there are none.
+trait Engine {
+    fn name(&self) -> String;
+    fn logits(&self, case: &Case, images: &[f32]) -> Result<Vec<f32>, String>;
+}
+
+/// The classifiers of this crate that need no engine.
+struct Mock;
+
+impl Engine for Mock {
+    fn name(&self) -> String {
+        "plain Rust".into()
+    }
+
+    fn logits(&self, case: &Case, images: &[f32]) -> Result<Vec<f32>, String> {
+        if !matches!(case.name, "linear" | "a fixed batch of 3") {
+            return Ok(images.chunks(VALUES).flat_map(&case.plain).collect());
+        }
+        let weights = Array2::from_shape_vec((CLASSES, VALUES), numbers(CLASSES * VALUES, 1)).unwrap();
+        let mut classifier = LinearClassifier::new(weights, Array1::from_vec(numbers(CLASSES, 2)));
+        let mut logits = Vec::new();
+        classifier.logits(images, &mut logits).map_err(|error| error.to_string())?;
+        Ok(logits)
+    }
+}
+
+struct Ort(Provider);
+
+impl Engine for Ort {
+    fn name(&self) -> String {
+        format!("ONNX Runtime, {}", self.0)
+    }
+
+    fn logits(&self, case: &Case, images: &[f32]) -> Result<Vec<f32>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        mithridate_onnx::write(&case.model, &path).unwrap();
+        let runtime = OnnxRuntime::load().unwrap();
+        let reading = Reading { image: Some(IMAGE), ..Reading::default() };
+        let text = |error: mithridate_runtime::backend::BackendError| error.to_string();
+        let model = OnnxModel::open(&runtime, &path, &reading).map_err(text)?;
+        let mut classifier = model.classifier(&runtime, self.0, 1).map_err(text)?;
+        let mut logits = Vec::new();
+        classifier.logits(images, &mut logits).map_err(text)?;
+        Ok(logits)
+    }
+}
+
+struct Tract;
+
+impl Engine for Tract {
+    fn name(&self) -> String {
+        "tract".into()
+    }
+
+    fn logits(&self, case: &Case, images: &[f32]) -> Result<Vec<f32>, String> {
+        // A model of fixed batch takes that many at a time, and nothing else.
+        let count = if case.batch == 0 { images.len() / VALUES } else { case.batch };
+        let shape = [count, IMAGE[0], IMAGE[1], IMAGE[2]];
+        let run = |part: &[f32]| -> TractResult<Vec<f32>> {
+            let bytes = to_bytes(&case.model);
+            let plan = onnx()
+                .model_for_read(&mut &bytes[..])?
+                .with_input_fact(0, f32::fact(shape).into())?
+                .into_optimized()?
+                .into_runnable()?;
+            let outputs = plan.run(tvec!(Tensor::from_shape(&shape, part)?.into()))?;
+            Ok(outputs[0].to_plain_array_view::<f32>()?.iter().copied().collect())
+        };
+        let mut logits = Vec::new();
+        for part in images.chunks(count * VALUES) {
+            logits.extend(run(part).map_err(|error| error.to_string())?);
+        }
+        Ok(logits)
+    }
+}
+
+fn engines() -> Vec<Box<dyn Engine>> {
+    let mut engines: Vec<Box<dyn Engine>> =
+        vec![Box::new(Mock), Box::new(Ort(Provider::Cpu)), Box::new(Tract)];
+    let gpu = Ort(Provider::Cuda(0));
+    match gpu.logits(&cases()[0], &vec![0.0; VALUES]) {
+        Ok(_) => engines.push(Box::new(gpu)),
+        Err(problem) => eprintln!("skipped ONNX Runtime on a GPU: {problem}"),
+    }
+    engines
+}
+
+#[test]
+fn every_engine_gives_the_logits_of_plain_numbers() {
+    let engines = engines();
+    for case in cases() {
+        for count in [1, 3, 64] {
+            // A fixed batch is filled by whoever runs it.
+            let count = if case.batch == 0 { count } else { (count as usize).next_multiple_of(case.batch) };
+            let images = numbers(count * VALUES, 40 + count as u64);
+            let expected: Vec<f32> = images.chunks(VALUES).flat_map(&case.plain).collect();
+            for engine in &engines {
+                let what = format!("{} of {count} under {}", case.name, engine.name());
+                let found =
+                    engine.logits(&case, &images).unwrap_or_else(|problem| panic!("{what}: {problem}"));
+                assert_eq!(found.len(), count * CLASSES, "{what}");
+                for (found, expected) in found.chunks(CLASSES).zip(expected.chunks(CLASSES)) {
+                    let near =
+                        |(a, b): (&f32, &f32)| (a - b).abs() <= case.tolerance || (a.is_nan() && b.is_nan());
+                    assert!(found.iter().zip(expected).all(near), "{what}: {found:?} and not {expected:?}");
+                    if !case.half {
+                        assert_eq!(vote(found), vote(expected), "{what}");
+                    }
+                }
+            }
+        }
+    }
+    let with_nan = &cases()[5];
+    let votes: Vec<_> =
+        numbers(64 * VALUES, 104).chunks(VALUES).map(|image| vote(&(with_nan.plain)(image))).collect();
+    assert!(votes.iter().filter(|vote| vote.is_none()).count() > 32, "most of these images have no vote");
+}
+
+#[test]
+fn every_engine_refuses_images_of_another_size() {
+    let case = &cases()[0];
+    for engine in engines() {
+        for values in [VALUES - 1, VALUES + 1, 2 * VALUES + 7] {
+            assert!(engine.logits(case, &numbers(values, 1)).is_err(), "{values} under {}", engine.name());
+        }
+    }
+}
