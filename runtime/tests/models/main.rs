@@ -19,6 +19,7 @@ use mithridate_onnx::{
 use mithridate_runtime::backend::{
     Batching, Classifier, Layout, OnnxModel, OnnxRuntime, OutputKind, Provider, Reading,
 };
+use mithridate_runtime::evidence::ExternalSource;
 
 /// Writes a model into a folder and opens it.
 pub fn open(folder: &Path, model: &ModelProto, reading: &Reading) -> Result<OnnxModel, String> {
@@ -214,7 +215,8 @@ fn weights_may_lie_beside_the_model_also_where_the_batch_is_rewritten() {
         std::fs::write(folder.path().join("parts/weights.bin"), &bytes).unwrap();
         let reading = Reading { image: Some(zoo::IMAGE), ..Reading::default() };
         let opened = open(folder.path(), &model, &reading).unwrap();
-        assert_eq!(opened.external, [("parts/weights.bin".into(), mithridate_runtime::data::sha256(&bytes))]);
+        let sha256 = mithridate_runtime::data::sha256(&bytes);
+        assert_eq!(opened.external, [ExternalSource { file: "parts/weights.bin".into(), sha256 }]);
         let images = images(3);
         for (found, expected) in logits(&opened, &images).iter().zip(zoo::expected(&images)) {
             assert!((found - expected).abs() < 1e-4, "{found} and not {expected}");
