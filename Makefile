@@ -1,7 +1,7 @@
 # Two commands for a fresh machine: `make demo` runs the main job on real data, `make test` passes the tests.
 # Each fetches what it needs, checks it, and keeps it; nothing is fetched twice.
 
-.PHONY: demo test setup data-cifar10 build lint clean
+.PHONY: demo test setup data-cifar10 build lint fuzz clean
 
 # Poison MNIST, train victims, certify them, print the table and the path of the report.
 demo: build
@@ -27,6 +27,14 @@ lint: setup
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --quiet
+
+# Every fuzz target for half an hour, or for SECONDS; needs cargo-fuzz and a nightly compiler.
+SECONDS ?= 1800
+fuzz:
+	cd fuzz && for target in $$(cargo +nightly fuzz list); do \
+	  mkdir -p corpus/$$target && cargo +nightly fuzz run -O $$target corpus/$$target seeds/$$target -- \
+	    -rss_limit_mb=512 -malloc_limit_mb=256 -timeout=5 -max_len=8192 -max_total_time=$(SECONDS) || exit 1; \
+	done
 
 # Removes what was built, downloaded and run.
 clean:

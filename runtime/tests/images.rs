@@ -307,6 +307,21 @@ fn sizes_are_checked_before_memory_is_taken() {
 }
 
 #[test]
+fn a_jpeg_of_few_bytes_holds_few_pixels() {
+    let mut file = fs::read(fixture("rgb.jpg")).unwrap();
+    let frame = file.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+    let mut problem = |height: u16, width: u16| {
+        file[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+        file[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+        Dataset::parse_image(&file, 0, Preparation::default()).map(drop).unwrap_err().to_string()
+    };
+    let text = problem(u16::MAX, u16::MAX);
+    assert!(text.contains("it says it is 65535 x 65535 pixels and is too large"), "{text}");
+    let text = problem(2000, 16_000);
+    assert!(text.contains("it says it holds more pixels than its bytes can"), "{text}");
+}
+
+#[test]
 fn damage_is_named_wherever_it_is() {
     for name in ["rgb.png", "grey.png", "rgb.jpg", "grey.jpeg", "progressive.jpg", "cmyk.jpg"] {
         let whole = fs::read(fixture(name)).unwrap();
