@@ -9,10 +9,10 @@
 //! | module | subject |
 //! | --- | --- |
 //! | [`data`] | data sets on disk |
-//! | [`noise`] | noise keyed by seed, role, input and block |
+//! | [`noise`] | noise keyed by seed, role, input and block: Gaussian, uniform, on the grid of 1/255; the start-up gate |
 //! | [`backend`] | engines that run a classifier: ONNX Runtime, a mock |
-//! | [`statistics`] | Clopper–Pearson bound, radius, intervals |
-//! | [`certify`] | the procedure CERTIFY over many inputs |
+//! | [`statistics`] | Clopper–Pearson bound, radius, norms, intervals |
+//! | [`certify`] | the procedures CERTIFY and PREDICT over many inputs |
 //! | [`evidence`] | the file a run leaves |
 //! | [`audit`] | what evidence files say: ACR, certified accuracy, comparison |
 //! | [`report`] | figures and pages |

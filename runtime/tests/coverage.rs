@@ -87,33 +87,31 @@ fn cumulative(n: u64, p: f64) -> Vec<f64> {
 /// What a procedure says: class, bound, radius.
 type Outcome = (Option<usize>, f64, Option<f64>);
 
-/// A procedure, with its bounds remembered: they depend on counts only.
+/// Outcomes by class and hits: they depend on nothing else.
+type Known = HashMap<(usize, u64), Outcome>;
+
+/// A procedure; it remembers its outcomes.
 struct Rule {
     name: &'static str,
-    run: fn(&mut Model, &Settings, &mut HashMap<(usize, u64), Outcome>) -> Outcome,
+    run: fn(&mut Model, &Settings, &mut Known) -> Outcome,
 }
 
 /// Every stopping rule that there is.
 const RULES: [Rule; 1] = [Rule { name: "fixed", run: fixed }];
 
-fn remembered(
-    selection: &Votes,
-    estimation: &Votes,
-    settings: &Settings,
-    known: &mut HashMap<(usize, u64), Outcome>,
-) -> Outcome {
+fn remembered(selection: &Votes, estimation: &Votes, settings: &Settings, known: &mut Known) -> Outcome {
     let Some(class) = selection.winner() else { return decide(selection, estimation, settings).unwrap() };
     let hits = estimation.by_class()[class];
     *known.entry((class, hits)).or_insert_with(|| decide(selection, estimation, settings).unwrap())
 }
 
-fn fixed(model: &mut Model, settings: &Settings, known: &mut HashMap<(usize, u64), Outcome>) -> Outcome {
+fn fixed(model: &mut Model, settings: &Settings, known: &mut Known) -> Outcome {
     let (selection, estimation) = (model.votes(settings.n0), model.votes(settings.n));
     remembered(&selection, &estimation, settings, known)
 }
 
 /// The mistake of published tools: the samples that chose the class are counted again for its bound.
-fn reused(model: &mut Model, settings: &Settings, known: &mut HashMap<(usize, u64), Outcome>) -> Outcome {
+fn reused(model: &mut Model, settings: &Settings, known: &mut Known) -> Outcome {
     let samples = model.votes(settings.n);
     let selection = Settings { n0: settings.n, ..*settings };
     remembered(&samples, &samples, &selection, known)

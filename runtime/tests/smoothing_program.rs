@@ -11,7 +11,7 @@ use std::{
 use mithridate_onnx::{Dim, ElementType, GraphBuilder, ModelMetadata};
 use mithridate_runtime::{
     data::write_idx,
-    evidence::{Evidence, read_evidence},
+    evidence::{Evidence, Record, read_evidence},
     noise::Distribution,
     statistics::Norm,
 };
@@ -92,7 +92,7 @@ fn every_kind_of_noise_is_written_down_with_its_radii() {
         assert_eq!(evidence.header.settings.distribution, distribution);
         assert!(table.contains(&format!("{distribution} noise")), "{table}");
         assert!(table.contains(&format!("radii in {norm}")), "{table}");
-        assert!(evidence.records.iter().any(|record| record.is_right()));
+        assert!(evidence.records.iter().any(Record::is_right));
         for record in &evidence.records {
             // The class is right wherever one is certified, and no radius exceeds the distance to the boundary.
             assert!(record.abstained || record.is_right(), "{record:?}");
@@ -182,7 +182,7 @@ fn printed_radii_and_accuracies_are_rounded_down() {
     let (evidence, table) = place.certify("run.jsonl", &["--sigma", "0.25"]);
     let row = table.lines().find(|line| line.trim_start().starts_with("all")).unwrap();
     let cells: Vec<f64> = row.split_whitespace().skip(1).map(|cell| cell.parse().unwrap()).collect();
-    let exact = evidence.records.iter().map(|record| record.right_radius()).sum::<f64>() / 8.0;
+    let exact = evidence.records.iter().map(Record::right_radius).sum::<f64>() / 8.0;
     assert!(cells[1] <= exact && cells[1] > exact - 1e-4, "{} {exact}", cells[1]);
     let right = evidence.records.iter().filter(|record| record.is_right()).count();
     assert!(cells[2] <= right as f64 / 8.0 && cells[2] > right as f64 / 8.0 - 1e-4);

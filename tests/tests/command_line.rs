@@ -461,7 +461,7 @@ fn pacd_boundary_says_what_is_wrong() {
 #[test]
 fn help_shows_every_command_with_an_example() {
     for (program, commands) in [
-        ("rscert", vec!["certify", "audit", "inspect", "bench"]),
+        ("rscert", vec!["certify", "predict", "audit", "inspect", "bench"]),
         ("pacd", vec!["poison", "train", "check", "export", "experiment", "inspect", "boundary", "bench"]),
     ] {
         let general = command(program).arg("--help").output().unwrap();

@@ -86,11 +86,11 @@ impl Noise {
             image.len(),
             batch.len()
         );
-        let mut stream = key.stream();
+        let stream = key.stream();
         match &self.drawn {
-            Drawn::Gaussian { sigma } => gaussian::add(&mut stream, *sigma, image, batch),
-            Drawn::Uniform { half_width } => uniform::add(&mut stream, *half_width, image, batch),
-            Drawn::Quantized(table) => table.add(&mut stream, image, batch),
+            Drawn::Gaussian { sigma } => gaussian::add(stream, *sigma, image, batch),
+            Drawn::Uniform { half_width } => uniform::add(stream, *half_width, image, batch),
+            Drawn::Quantized(table) => table.add(stream, image, batch),
         }
     }
 }

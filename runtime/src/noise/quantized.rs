@@ -79,10 +79,10 @@ impl Quantized {
 
     /// Writes `image + noise` for each sample of a batch: the single-precision number nearest to (k + m) / 255 for a
     /// pixel k / 255 and a level m.
-    pub fn add(&self, stream: &mut Xoshiro256PlusPlus, image: &[f32], batch: &mut [f32]) {
+    pub fn add(&self, mut stream: Xoshiro256PlusPlus, image: &[f32], batch: &mut [f32]) {
         for sample in batch.chunks_exact_mut(image.len()) {
             for (noisy, pixel) in sample.iter_mut().zip(image) {
-                let level = (pixel * GRID).round() as i32 + self.sample(stream);
+                let level = (pixel * GRID).round() as i32 + self.sample(&mut stream);
                 *noisy = level as f32 / GRID;
             }
         }
@@ -182,7 +182,7 @@ mod tests {
         let image: Vec<f32> = (0..=255).map(|level| level as f32 / 255.0).collect();
         assert_eq!(off_grid(&image), None);
         let mut batch = vec![0.0; 64 * 256];
-        table(0.5).add(&mut KEY.stream(), &image, &mut batch);
+        table(0.5).add(KEY.stream(), &image, &mut batch);
         assert!(batch.iter().all(|&value| (value * GRID).round() / GRID == value));
         assert!(batch.iter().any(|&value| value < 0.0) && batch.iter().any(|&value| value > 1.0));
     }
@@ -206,7 +206,7 @@ mod tests {
     fn uniform_noise_is_that_of_another_implementation() {
         for (_, place, odd) in rows("uniform") {
             let mut values = vec![0.0; place as usize + 1];
-            super::super::uniform::add(&mut KEY.stream(), 1.0, &[0.0], &mut values);
+            super::super::uniform::add(KEY.stream(), 1.0, &[0.0], &mut values);
             assert_eq!(values.last().map(|value| (value * 16_777_216.0) as i64), Some(odd.parse().unwrap()));
         }
     }

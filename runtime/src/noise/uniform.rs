@@ -3,7 +3,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// Writes `image + λ·u` for each sample of a batch, u uniform over the middles of 2²⁴ equal parts of (−1, 1), in
 /// single precision.
-pub(super) fn add(stream: &mut Xoshiro256PlusPlus, half_width: f32, image: &[f32], batch: &mut [f32]) {
+pub(super) fn add(mut stream: Xoshiro256PlusPlus, half_width: f32, image: &[f32], batch: &mut [f32]) {
     // An odd integer of at most 24 bits is a single-precision number, and 2⁻²⁴ only moves its exponent.
     const PARTS: i64 = 1 << 24;
     let step = half_width / PARTS as f32;
