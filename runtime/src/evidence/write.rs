@@ -171,7 +171,8 @@ mod tests {
     use crate::{
         certify::{Plan, Settings},
         evidence::{
-            DataSource, Execution, Machine, ModelSource, NoiseSource, SCHEMA, Selection, read_evidence,
+            DataSource, Execution, Machine, ModelSource, ModelUse, NoiseSource, SCHEMA, Selection,
+            read_evidence,
         },
         units::Sigma,
     };
