@@ -66,19 +66,19 @@ fn constant(graph: &GraphProto, name: &str) -> Option<Vec<f32>> {
         };
         graph.node.iter().find(made)?.attribute.iter().find_map(|attribute| attribute.t.as_ref())
     })?;
-    floats(tensor)
+    Some(floats(tensor))
 }
 
 /// Elements of a small tensor of floats; of any other type nothing is known but that it is a constant.
-fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
+fn floats(tensor: &TensorProto) -> Vec<f32> {
     if tensor.data_type != Some(ElementType::Float as i32) {
-        return Some(vec![0.0]);
+        return vec![0.0];
     }
     match &tensor.raw_data {
         Some(bytes) if !bytes.is_empty() => {
             let (fours, _) = bytes.as_chunks::<4>();
-            Some(fours.iter().map(|four| f32::from_le_bytes(*four)).collect())
+            fours.iter().map(|four| f32::from_le_bytes(*four)).collect()
         }
-        _ => Some(tensor.float_data.clone()),
+        _ => tensor.float_data.clone(),
     }
 }

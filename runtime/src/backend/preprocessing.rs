@@ -35,7 +35,7 @@ impl FromStr for Layout {
 }
 
 /// What happens to a noisy image, with values in units of the data set (\[0, 1\] without the noise), before a model
-/// gets it: each value x of channel c becomes (low + (high − low)·x − mean_c) / std_c, and the dimensions are put into
+/// gets it: each value x of channel c becomes `(low + (high − low)·x − mean) / std`, and the dimensions are put into
 /// the model's order.
 ///
 /// The noise is added before, so that σ and radii stay in units of the data set whatever the model wants.

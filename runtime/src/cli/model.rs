@@ -163,9 +163,10 @@ pub(super) fn model_source(model: &OnnxModel, sigma: Sigma) -> ModelSource {
         external: model.external.clone(),
         r#use: ModelUse {
             preprocessing: model.preprocessing.clone(),
-            sigma_in_model: match scale.iter().all(|&factor| factor == 1.0) {
-                true => Vec::new(),
-                false => scale.iter().map(|factor| factor * sigma.get()).collect(),
+            sigma_in_model: if scale.iter().all(|&factor| factor == 1.0) {
+                Vec::new()
+            } else {
+                scale.iter().map(|factor| factor * sigma.get()).collect()
             },
             output: (model.summary.outputs.len() > 1).then(|| model.output().to_owned()),
             batch_rewritten_from: match model.batching {

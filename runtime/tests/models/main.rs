@@ -22,7 +22,7 @@ use mithridate_runtime::backend::{
 use mithridate_runtime::evidence::ExternalSource;
 
 /// Writes a model into a folder and opens it.
-pub fn open(folder: &Path, model: &ModelProto, reading: &Reading) -> Result<OnnxModel, String> {
+fn open(folder: &Path, model: &ModelProto, reading: &Reading) -> Result<OnnxModel, String> {
     let path = folder.join("model.onnx");
     mithridate_onnx::write(model, &path).unwrap();
     OnnxModel::open(&OnnxRuntime::load().unwrap(), &path, reading).map_err(|error| error.to_string())
@@ -189,7 +189,7 @@ fn answers_that_depend_on_the_batch_are_asked_for_one_by_one_or_refused() {
 }
 
 /// Moves the weights of a model into a file beside it.
-pub fn with_external_weights(mut model: ModelProto, location: &str) -> (ModelProto, Vec<u8>) {
+fn with_external_weights(mut model: ModelProto, location: &str) -> (ModelProto, Vec<u8>) {
     let entry =
         |key: &str, value: String| StringStringEntryProto { key: Some(key.into()), value: Some(value) };
     let mut bytes = Vec::new();

@@ -10,7 +10,7 @@ use mithridate_onnx::{GraphBuilder, ModelMetadata};
 use mithridate_runtime::{
     backend::{OnnxModel, OnnxRuntime, Reading},
     data::write_idx,
-    evidence::read_evidence,
+    evidence::{ModelUse, read_evidence},
 };
 use serde_json::Value as Json;
 
@@ -75,7 +75,7 @@ fn forms_of_a_model_get_the_same_votes_and_the_evidence_says_what_was_done() {
         !header.contains("preprocessing") && !header.contains("external"),
         "nothing where nothing was done"
     );
-    assert_eq!(plain.r#use, Default::default());
+    assert_eq!(plain.r#use, ModelUse::default());
     let (found, source, _) = votes("fixed.onnx", "fixed.jsonl", &["--batch", "64"]);
     assert_eq!((found, source.r#use.batch_rewritten_from), (reference.clone(), None));
     let (found, source, _) = votes("last.onnx", "last.jsonl", &[]);

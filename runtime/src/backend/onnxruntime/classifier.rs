@@ -114,9 +114,10 @@ impl OnnxClassifier {
         self.shape[0] = count as i64;
         let failed = |error: ort::Error| {
             let problem = first_line(&error);
-            match is_out_of_memory(&error.to_string()) {
-                true => BackendError::OutOfMemory { batch: count, problem },
-                false => BackendError::Run { batch: count, problem },
+            if is_out_of_memory(&error.to_string()) {
+                BackendError::OutOfMemory { batch: count, problem }
+            } else {
+                BackendError::Run { batch: count, problem }
             }
         };
         let input = if self.identity {

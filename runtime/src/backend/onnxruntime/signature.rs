@@ -82,10 +82,9 @@ fn arrange(input: &ValueSummary, rest: &[Dim], reading: &Reading) -> Result<Layo
         None => (true, true),
     };
     match (as_nchw, as_nhwc) {
-        (true, false) => return Ok(Layout::Nchw),
         (false, true) => return Ok(Layout::Nhwc),
         // That they don't fit at all is said with the sizes.
-        (false, false) => return Ok(Layout::Nchw),
+        (_, false) => return Ok(Layout::Nchw),
         (true, true) => {}
     }
     let channels = |dim: &Dim| matches!(dim, Dim::Fixed(1 | 3));
@@ -120,8 +119,7 @@ fn sizes(
         return Ok(match (rest, layout) {
             ([features], _) => [1, 1, size(features)],
             ([h, w], _) => [1, size(h), size(w)],
-            ([c, h, w], Layout::Nchw) => [channels(c), size(h), size(w)],
-            ([h, w, c], Layout::Nhwc) => [channels(c), size(h), size(w)],
+            ([c, h, w], Layout::Nchw) | ([h, w, c], Layout::Nhwc) => [channels(c), size(h), size(w)],
             _ => [0, 0, 0],
         });
     };
@@ -146,9 +144,10 @@ fn choose_output(outputs: &[ValueSummary], name: Option<&str>) -> Result<ValueSu
     if let Some(name) = name {
         let found = outputs.iter().find(|output| output.name == name);
         let output = found.ok_or_else(|| format!("it has no output '{name}', only {}", list(outputs)))?;
-        return match is_float(output) {
-            true => Ok(output.clone()),
-            false => Err(format!("its output is {output}; one of type float, float16 or double is needed")),
+        return if is_float(output) {
+            Ok(output.clone())
+        } else {
+            Err(format!("its output is {output}; one of type float, float16 or double is needed"))
         };
     }
     let candidates: Vec<&ValueSummary> = outputs.iter().filter(|output| is_candidate(output)).collect();

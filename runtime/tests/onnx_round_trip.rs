@@ -14,7 +14,6 @@ use mithridate_onnx::{
     ElementType, check_known_fields, from_bytes, messages::TensorProto, summarize, to_bytes,
 };
 use mithridate_runtime::backend::OnnxRuntime;
-use mithridate_tests::workspace;
 use ort::{
     logging::LogLevel,
     session::Session,
@@ -27,7 +26,7 @@ const SAMPLE: usize = 200;
 
 /// All models, in a fixed order; none with a message if they were not fetched.
 fn models() -> Vec<PathBuf> {
-    let root = workspace().join("third_party/onnx-backend-tests");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../third_party/onnx-backend-tests");
     let mut found: Vec<PathBuf> = Vec::new();
     for kind in ["node", "simple", "pytorch-converted", "pytorch-operator", "light"] {
         for entry in fs::read_dir(root.join(kind)).into_iter().flatten().flatten() {
