@@ -275,10 +275,15 @@ fn of_evidence() {
         resume("resuming a folder", "data", &[]),
     ];
     insta::assert_snapshot!(sentences(root, &cases));
-    for changed in ["missing.jsonl", "swapped.jsonl", "digit.jsonl"] {
+    for (changed, line, what) in [
+        ("missing.jsonl", "3", "the header promises 3"),
+        ("swapped.jsonl", "2", "its chain value is"),
+        ("digit.jsonl", "2", "its chain value is"),
+    ] {
         let output = rscert(root, &["audit", changed]).output().unwrap();
         let text = sentence(root, changed, &output);
-        assert!(text.contains("was changed after it was written"), "{text}");
+        let expected = format!("line {line} of {changed} is not valid evidence: ");
+        assert!(text.contains(&expected) && text.contains(what), "{text}");
     }
     assert_eq!(fs::read_to_string(root.join("text.jsonl")).unwrap(), "some text\n");
 }
