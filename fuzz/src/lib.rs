@@ -5,9 +5,11 @@ use std::{fs, path::Path};
 
 use mithridate_onnx::{ModelMetadata, from_bytes, to_bytes};
 use mithridate_runtime::{
-    audit::{Audit, compare, summarize, to_html, to_text},
+    audit::{Audit, Run, TableSettings, compare, summarize, to_html, to_text},
     data::{Dataset, Preparation},
-    evidence::{EvidenceWriter, parse_evidence, read_evidence, read_header, verify},
+    evidence::{EvidenceWriter, parse_evidence, parse_table, read_evidence, read_header, verify},
+    statistics::Norm,
+    units::Alpha,
 };
 
 /// Reads a model, sums it up, and writes it; what was written reads back as the same model.
@@ -65,15 +67,29 @@ pub fn evidence(bytes: &[u8]) {
     }
     // Finished here, so that its hash and totals are right whatever it holds.
     let Ok(run) = read_evidence(&path) else { return };
-    let (radii, norm) = (vec![0.0, 0.25], run.header.settings.distribution.norm());
+    let norm = run.header.settings.distribution.norm();
+    let run = Run::of_evidence("run", &run);
+    audit_of(&run, norm);
+}
+
+/// A table of results and its audit.
+pub fn table(bytes: &[u8]) {
+    let Ok(table) = parse_table(&String::from_utf8_lossy(bytes)) else { return };
+    let sigma = "0.25".parse().ok();
+    let settings = TableSettings { sigma, alpha: Alpha::USUAL, n: 100_000 };
+    audit_of(&Run::of_table("table", &table, settings), Norm::L2);
+}
+
+fn audit_of(run: &Run, norm: Norm) {
+    let radii = vec![0.0, 0.25];
     let audit = Audit {
-        runs: vec![summarize("run", &run, &radii, norm)],
-        comparisons: compare(("run", &run), ("baseline", &run), norm).into_iter().collect(),
-        baseline: Some(summarize("baseline", &run, &radii, norm)),
+        runs: vec![summarize(run, &radii, norm)],
+        comparisons: compare(run, run, norm).into_iter().collect(),
+        baseline: Some(summarize(run, &radii, norm)),
         radii,
     };
     assert!(!to_text(&audit).contains('\u{1b}'));
-    assert!(!to_html(&audit).is_empty());
+    assert!(to_html(&audit).is_ok());
 }
 
 /// A data set that was read is one: as many images as labels, every value there.

@@ -429,3 +429,43 @@ fn another_model_other_data_and_another_selection_are_found() {
     let output = place.run(&["verify", "run.jsonl", "--data", "data"]);
     assert_eq!(output.status.code(), Some(3));
 }
+
+#[test]
+fn tables_are_written_and_audited_beside_evidence() {
+    let place = Place::new();
+    place.certify("run.jsonl", &["--n", "1000", "--tsv", "run.tsv"]);
+    place.certify("other.jsonl", &["--n", "500"]);
+    let text = fs::read_to_string(place.path("run.tsv")).unwrap();
+    let evidence = read_evidence(&place.path("run.jsonl")).unwrap();
+    for (line, record) in text.lines().skip(1).zip(&evidence.records) {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let radius: f64 = cells[3].parse().unwrap();
+        assert!(radius <= record.radius && record.radius < radius + 1e-4, "{line}");
+        assert_eq!(cells[2] == "-1", record.abstained);
+    }
+    let audit = |arguments: &[&str]| {
+        let output = place.run(&[&["audit", "--json"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let both = audit(&["run.jsonl", "run.tsv", "--baseline", "other.jsonl", "--sigma", "0.25", "--n", "1000"]);
+    let acr = |run: usize| both["runs"][run]["acr"].as_f64().unwrap();
+    assert!(acr(1) <= acr(0) && acr(0) < acr(1) + 1e-4);
+    assert_eq!(both["runs"][0]["abstained"], both["runs"][1]["abstained"]);
+    assert_eq!(both["runs"][1]["notes"].as_array().unwrap().len(), 1);
+    assert_eq!(both["comparisons"].as_array().unwrap().len(), 2);
+    // Said to be of fewer samples than it is, its radii are too good to be true.
+    let notes = audit(&["run.tsv", "--sigma", "0.25", "--n", "100"])["runs"][0]["notes"].clone();
+    assert!(notes[1].as_str().unwrap().starts_with("its largest radius"), "{notes}");
+    let output = place.run(&["audit", "run.tsv", "--norm", "linf"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("run doesn't say how large its inputs are"));
+    fs::write(place.path("bad.tsv"), text.replace("\tradius", "\tradios")).unwrap();
+    let output = place.run(&["audit", "bad.tsv"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        error,
+        "rscert: bad.tsv is neither evidence nor a table of results: line 1 has no column 'radius'; the columns are idx, \
+         label, predict, radius\n"
+    );
+}

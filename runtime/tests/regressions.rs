@@ -39,10 +39,10 @@ macro_rules! targets {
     )*};
 }
 
-targets!(onnx idx cifar npz npy image evidence);
+targets!(onnx idx cifar npz npy image evidence table);
 
 #[test]
 fn every_fuzz_target_is_replayed() {
     let manifest = include_str!("../../fuzz/Cargo.toml");
-    assert_eq!(manifest.matches("[[bin]]").count(), 7);
+    assert_eq!(manifest.matches("[[bin]]").count(), 8);
 }

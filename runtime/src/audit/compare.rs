@@ -2,10 +2,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use crate::{
-    evidence::Evidence,
-    statistics::{Interval, Norm, paired_difference},
-};
+use super::{Outcome, Run};
+use crate::statistics::{Interval, Norm, paired_difference};
 
 /// Why two runs can't be compared.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +21,22 @@ pub enum CompareError {
         there: String,
         /// Data of the baseline.
         here: String,
+    },
+    /// They give an input different labels.
+    #[error(
+        "{name} and the baseline {baseline} are of different data: the label of input {index} is {there} and {here}"
+    )]
+    OtherLabel {
+        /// The run.
+        name: String,
+        /// The baseline.
+        baseline: String,
+        /// The input.
+        index: u64,
+        /// Its label in the run.
+        there: usize,
+        /// Its label in the baseline.
+        here: usize,
     },
     /// They have fewer than two inputs in common.
     #[error(
@@ -65,31 +79,40 @@ pub struct Comparison {
 ///
 /// # Errors
 /// [`CompareError`] if the data are not the same or too few inputs are common to both.
-pub fn compare(
-    (name, run): (&str, &Evidence),
-    (baseline_name, baseline): (&str, &Evidence),
-    norm: Norm,
-) -> Result<Comparison, CompareError> {
-    let (there, here) = (&run.header.data, &baseline.header.data);
-    if there.images_sha256 != here.images_sha256 || there.labels_sha256 != here.labels_sha256 {
+pub fn compare(run: &Run, baseline: &Run, norm: Norm) -> Result<Comparison, CompareError> {
+    let names = || (run.name.clone(), baseline.name.clone());
+    if let (Some(there), Some(here)) = (&run.data, &baseline.data)
+        && (there.images_sha256 != here.images_sha256 || there.labels_sha256 != here.labels_sha256)
+    {
+        let (name, baseline) = names();
         return Err(CompareError::OtherData {
-            name: name.into(),
-            baseline: baseline_name.into(),
+            name,
+            baseline,
             there: there.file.clone(),
             here: here.file.clone(),
         });
     }
-    let before: HashMap<u64, _> = baseline.records.iter().map(|record| (record.index, record)).collect();
-    let pairs: Vec<_> =
-        run.records.iter().filter_map(|after| Some((*before.get(&after.index)?, after))).collect();
-    let difference = |pairs: &[(&crate::evidence::Record, &crate::evidence::Record)]| {
-        let radii: Vec<f64> = pairs
-            .iter()
-            .map(|(old, new)| {
-                new.right_radius_in(norm, &run.header) - old.right_radius_in(norm, &baseline.header)
-            })
-            .collect();
-        let right = |record: &crate::evidence::Record| f64::from(u8::from(record.is_right()));
+    let before: HashMap<u64, &Outcome> =
+        baseline.outcomes.iter().map(|outcome| (outcome.index, outcome)).collect();
+    let pairs: Vec<(&Outcome, &Outcome)> =
+        run.outcomes.iter().filter_map(|after| Some((*before.get(&after.index)?, after))).collect();
+    // Of a table nobody knows the data; the labels must agree at least.
+    if let Some((old, new)) = pairs.iter().find(|(old, new)| old.label != new.label) {
+        let (name, baseline) = names();
+        return Err(CompareError::OtherLabel {
+            name,
+            baseline,
+            index: new.index,
+            there: new.label,
+            here: old.label,
+        });
+    }
+    let difference = |pairs: &[(&Outcome, &Outcome)]| {
+        let radius = |(old, new): &(&Outcome, &Outcome)| {
+            run.right_radius(new, norm) - baseline.right_radius(old, norm)
+        };
+        let radii: Vec<f64> = pairs.iter().map(radius).collect();
+        let right = |outcome: &Outcome| f64::from(u8::from(outcome.right.is_some()));
         let rights: Vec<f64> = pairs.iter().map(|(old, new)| right(new) - right(old)).collect();
         Some(Difference {
             inputs: pairs.len(),
@@ -102,11 +125,10 @@ pub fn compare(
         by_class.entry(pair.1.label).or_default().push(pair);
     }
     Ok(Comparison {
-        name: name.into(),
-        all: difference(&pairs).ok_or_else(|| CompareError::TooFew {
-            name: name.into(),
-            baseline: baseline_name.into(),
-            common: pairs.len(),
+        name: run.name.clone(),
+        all: difference(&pairs).ok_or_else(|| {
+            let (name, baseline) = names();
+            CompareError::TooFew { name, baseline, common: pairs.len() }
         })?,
         classes: by_class.iter().filter_map(|(&class, pairs)| Some((class, difference(pairs)?))).collect(),
     })

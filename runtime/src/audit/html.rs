@@ -2,14 +2,17 @@ use std::collections::BTreeSet;
 
 use askama::Template;
 
-use super::{Audit, RunSummary};
+use super::{Audit, RunSummary, text::known};
 use crate::{
     report::{BarChart, BarGroup, Curve, LineChart, STYLE, certified_accuracy_curve, colour},
     statistics::{Interval, Norm, round_down},
 };
 
 /// An audit as a page that needs nothing but a browser.
-pub fn to_html(audit: &Audit) -> String {
+///
+/// # Errors
+/// What went wrong with the template.
+pub fn to_html(audit: &Audit) -> Result<String, String> {
     let runs: Vec<&RunSummary> = audit.baseline.iter().chain(&audit.runs).collect();
     let norm = runs.first().map_or_else(Norm::default, |run| run.norm);
     let curves = LineChart {
@@ -56,7 +59,7 @@ pub fn to_html(audit: &Audit) -> String {
         curves: curves.to_svg(),
         bars: bars.to_svg(),
     };
-    page.render().unwrap_or_default()
+    page.render().map_err(|error| error.to_string())
 }
 
 #[derive(Template)]
@@ -81,6 +84,16 @@ impl Page<'_> {
     #[allow(clippy::unused_self, clippy::trivially_copy_pass_by_ref)]
     fn fine(&self, value: &f64) -> String {
         round_down(*value, 6)
+    }
+
+    #[allow(clippy::unused_self, clippy::trivially_copy_pass_by_ref)]
+    fn sigma(&self, run: &RunSummary) -> String {
+        known(run.sigma)
+    }
+
+    #[allow(clippy::unused_self, clippy::trivially_copy_pass_by_ref)]
+    fn samples(&self, run: &RunSummary) -> String {
+        known(run.n)
     }
 
     #[allow(clippy::unused_self)]

@@ -3,11 +3,13 @@
 
 mod compare;
 mod html;
+mod run;
 mod summary;
 mod text;
 
 pub use compare::{CompareError, Comparison, Difference, compare};
 pub use html::to_html;
+pub use run::{Outcome, Run, TableSettings};
 pub use summary::{CertifiedAccuracy, GroupSummary, RunSummary, summarize};
 pub use text::to_text;
 

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::{Outcome, Run};
 use crate::{
-    evidence::{Evidence, Header, Record},
     noise::Distribution,
     statistics::{Norm, Radii, mean_down},
 };
@@ -42,10 +42,10 @@ pub struct GroupSummary {
 pub struct RunSummary {
     /// Name of the run, its file.
     pub name: String,
-    /// Name of the model's file.
-    pub model: String,
-    /// Noise level.
-    pub sigma: f64,
+    /// Name of the model's file, if known.
+    pub model: Option<String>,
+    /// Noise level, if known.
+    pub sigma: Option<f64>,
     /// What the noise is distributed as.
     pub noise: Distribution,
     /// The norm in which radii are given.
@@ -54,10 +54,10 @@ pub struct RunSummary {
     pub alpha: f64,
     /// Whether the claim is about all inputs of the run at once.
     pub simultaneous: bool,
-    /// Samples behind each bound.
-    pub n: u64,
-    /// Average certified radius in each norm.
-    pub acr_by_norm: Radii,
+    /// Samples behind each bound, if known.
+    pub n: Option<u64>,
+    /// Average certified radius in each norm; none if the size of the inputs is not known.
+    pub acr_by_norm: Option<Radii>,
     /// All inputs.
     #[serde(flatten)]
     pub all: GroupSummary,
@@ -66,40 +66,43 @@ pub struct RunSummary {
     /// Names of the classes, in the order of their labels, where the data set has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
+    /// What a reader should know of the run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Radii of inputs that are certified right, largest first; the others count as 0.
     #[serde(skip)]
     pub right_radii: Vec<f64>,
 }
 
 /// Sums up a run with its radii in a norm.
-pub fn summarize(name: &str, evidence: &Evidence, radii: &[f64], norm: Norm) -> RunSummary {
-    let (header, settings) = (&evidence.header, &evidence.header.settings);
-    let family = header.simultaneous.as_ref().map(|claim| claim.alpha.get());
-    let scale = Scale { radii, norm, header };
-    let mut classes: BTreeMap<usize, Vec<&Record>> = BTreeMap::new();
-    for record in &evidence.records {
-        classes.entry(record.label).or_default().push(record);
+pub fn summarize(run: &Run, radii: &[f64], norm: Norm) -> RunSummary {
+    let scale = Scale { radii, norm, run };
+    let mut classes: BTreeMap<usize, Vec<&Outcome>> = BTreeMap::new();
+    for outcome in &run.outcomes {
+        classes.entry(outcome.label).or_default().push(outcome);
     }
-    let all: Vec<&Record> = evidence.records.iter().collect();
-    let mut right_radii: Vec<f64> =
-        all.iter().filter(|record| record.is_right()).map(|record| scale.right_radius(record)).collect();
+    let all: Vec<&Outcome> = run.outcomes.iter().collect();
+    let mut right_radii: Vec<f64> = all
+        .iter()
+        .filter(|outcome| outcome.right.is_some())
+        .map(|outcome| scale.right_radius(outcome))
+        .collect();
     right_radii.sort_by(|a, b| b.total_cmp(a));
     RunSummary {
-        name: name.into(),
-        model: evidence.header.model.file.clone(),
-        sigma: settings.sigma.get(),
-        noise: settings.distribution,
+        name: run.name.clone(),
+        model: run.model.clone(),
+        sigma: run.sigma.map(f64::from),
+        noise: run.noise,
         norm,
-        alpha: family.unwrap_or(settings.alpha.get()),
-        simultaneous: family.is_some(),
-        n: settings.n,
-        class_names: evidence.header.data.class_names.clone(),
-        acr_by_norm: {
-            let acr = |norm| mean_down(all.iter().map(|record| record.right_radius_in(norm, header)));
-            Radii { l1: acr(Norm::L1), l2: acr(Norm::L2), linf: acr(Norm::Linf) }
-        },
+        alpha: run.family_alpha.unwrap_or(run.alpha).get(),
+        simultaneous: run.family_alpha.is_some(),
+        n: run.n,
+        class_names: run.data.as_ref().map(|data| data.class_names.clone()).unwrap_or_default(),
+        notes: run.notes.clone(),
+        acr_by_norm: run
+            .mean_radii(|norm| mean_down(all.iter().map(|outcome| run.right_radius(outcome, norm)))),
         all: group(&all, &scale),
-        classes: classes.iter().map(|(&class, records)| (class, group(records, &scale))).collect(),
+        classes: classes.iter().map(|(&class, outcomes)| (class, group(outcomes, &scale))).collect(),
         right_radii,
     }
 }
@@ -118,37 +121,34 @@ impl RunSummary {
 struct Scale<'a> {
     radii: &'a [f64],
     norm: Norm,
-    header: &'a Header,
+    run: &'a Run,
 }
 
 impl Scale<'_> {
-    fn right_radius(&self, record: &Record) -> f64 {
-        record.right_radius_in(self.norm, self.header)
+    fn right_radius(&self, outcome: &Outcome) -> f64 {
+        self.run.right_radius(outcome, self.norm)
     }
 }
 
-fn group(records: &[&Record], scale: &Scale<'_>) -> GroupSummary {
-    let inputs = records.len();
+fn group(outcomes: &[&Outcome], scale: &Scale<'_>) -> GroupSummary {
+    let inputs = outcomes.len();
+    let count = |holds: &dyn Fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| holds(outcome)).count();
     let share = |count: usize| if inputs == 0 { 0.0 } else { count as f64 / inputs as f64 };
-    let at_least = |radius: f64| {
-        share(
-            records.iter().filter(|record| record.is_right() && scale.right_radius(record) >= radius).count(),
-        )
-    };
     GroupSummary {
         inputs,
-        acr: mean_down(records.iter().map(|record| scale.right_radius(record))),
-        approximate_accuracy: share(records.iter().filter(|record| record.right_radius() > 0.0).count()),
-        abstained: records.iter().filter(|record| record.abstained).count(),
+        acr: mean_down(outcomes.iter().map(|outcome| scale.right_radius(outcome))),
+        approximate_accuracy: share(count(&|outcome| outcome.right.is_some_and(|radius| radius > 0.0))),
+        abstained: count(&|outcome| outcome.abstained),
         certified_accuracy: scale
             .radii
             .iter()
             .map(|&radius| {
-                let value = at_least(radius);
+                let value =
+                    share(count(&|outcome| outcome.right.is_some() && scale.right_radius(outcome) >= radius));
                 CertifiedAccuracy {
                     radius,
                     value,
-                    high_probability: high_probability(value, inputs, scale.header),
+                    high_probability: high_probability(value, inputs, scale.run),
                 }
             })
             .collect(),
@@ -160,11 +160,11 @@ fn group(records: &[&Record], scale: &Scale<'_>) -> GroupSummary {
 /// ln(1/ρ)/(3m). Scripts in use leave the 2 out, which at m = 10,000 and α = 0.001 fails more often than ρ.
 ///
 /// A simultaneous claim at α ≤ ρ is that already.
-fn high_probability(accuracy: f64, inputs: usize, header: &Header) -> f64 {
-    if header.simultaneous.as_ref().is_some_and(|claim| claim.alpha.get() <= RHO) {
+fn high_probability(accuracy: f64, inputs: usize, run: &Run) -> f64 {
+    if run.family_alpha.is_some_and(|alpha| alpha.get() <= RHO) {
         return accuracy;
     }
-    slackened(accuracy, header.settings.alpha.get(), inputs)
+    slackened(accuracy, run.alpha.get(), inputs)
 }
 
 fn slackened(accuracy: f64, alpha: f64, inputs: usize) -> f64 {
@@ -177,7 +177,7 @@ fn slackened(accuracy: f64, alpha: f64, inputs: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Simultaneous, example_header};
+    use crate::evidence::{Evidence, Footer, Record, example_header};
 
     fn record(label: usize, class: usize, radius: f64) -> Record {
         Record {
@@ -195,12 +195,17 @@ mod tests {
         }
     }
 
+    fn run(records: Vec<Record>, shape: [usize; 3]) -> Run {
+        let mut header = example_header();
+        header.data.shape = shape;
+        Run::of_evidence("run", &Evidence { header, records, footer: Footer::default() })
+    }
+
     #[test]
     fn wrong_and_abstained_inputs_count_as_radius_zero() {
         let records = [record(1, 1, 0.5), record(1, 2, 0.9), record(1, 1, 0.0), record(1, 1, 0.25)];
-        let header = example_header();
-        let scale = Scale { radii: &[0.0, 0.25, 0.3, 0.6], norm: Norm::L2, header: &header };
-        let summary = group(&records.iter().collect::<Vec<_>>(), &scale);
+        let run = run(records.to_vec(), [1, 1, 1]);
+        let summary = summarize(&run, &[0.0, 0.25, 0.3, 0.6], Norm::L2).all;
         assert_eq!((summary.inputs, summary.abstained), (4, 1));
         assert_eq!((summary.acr, summary.approximate_accuracy), (0.75 / 4.0, 0.5));
         let values: Vec<f64> = summary.certified_accuracy.iter().map(|at| at.value).collect();
@@ -216,27 +221,20 @@ mod tests {
 
     #[test]
     fn radii_are_given_in_the_norm_asked_for() {
-        let mut header = example_header();
-        header.data.shape = [1, 2, 8];
-        let evidence = Evidence {
-            records: vec![record(0, 0, 0.5), record(0, 1, 0.5)],
-            header,
-            footer: crate::evidence::Footer::default(),
-        };
-        let summary = summarize("run", &evidence, &[0.125], Norm::Linf);
+        let run = run(vec![record(0, 0, 0.5), record(0, 1, 0.5)], [1, 2, 8]);
+        let summary = summarize(&run, &[0.125], Norm::Linf);
         assert_eq!((summary.all.acr, summary.all.certified_accuracy[0].value), (0.0625, 0.5));
-        assert_eq!(summary.acr_by_norm, Radii { l1: 0.25, l2: 0.25, linf: 0.0625 });
+        assert_eq!(summary.acr_by_norm, Some(Radii { l1: 0.25, l2: 0.25, linf: 0.0625 }));
         assert_eq!(summary.right_radii, [0.125]);
     }
 
     #[test]
     fn a_simultaneous_claim_needs_no_slack() {
-        let mut header = example_header();
-        assert!(high_probability(0.5, 500, &header) < 0.49);
-        let claim = |alpha: &str| Some(Simultaneous { alpha: alpha.parse().unwrap(), inputs: 500 });
-        header.simultaneous = claim("0.001");
-        assert_eq!(high_probability(0.5, 500, &header), 0.5);
-        header.simultaneous = claim("0.01");
-        assert!(high_probability(0.5, 500, &header) < 0.5);
+        let mut run = run(vec![], [1, 1, 1]);
+        assert!(high_probability(0.5, 500, &run) < 0.49);
+        run.family_alpha = Some("0.001".parse().unwrap());
+        assert_eq!(high_probability(0.5, 500, &run), 0.5);
+        run.family_alpha = Some("0.01".parse().unwrap());
+        assert!(high_probability(0.5, 500, &run) < 0.5);
     }
 }

@@ -17,12 +17,12 @@ pub fn to_text(audit: &Audit) -> String {
             text,
             "{}{role}: {}, {} noise, σ {}, α {}{}, n {}, radii in {}",
             printable(&run.name),
-            printable(&run.model),
+            printable(run.model.as_deref().unwrap_or("unknown model")),
             run.noise,
-            run.sigma,
+            known(run.sigma),
             run.alpha,
             if run.simultaneous { " for all inputs at once" } else { "" },
-            run.n,
+            known(run.n),
             run.norm
         );
         let _ = write!(
@@ -44,16 +44,21 @@ pub fn to_text(audit: &Audit) -> String {
                 }
             }
         }
-        let others = Norm::ALL.into_iter().filter(|norm| *norm != run.norm);
-        let others: Vec<String> = others
-            .map(|norm| {
-                let acr = run.acr_by_norm.of(norm);
-                // A radius in ℓ∞ is small: four significant digits of it.
-                let decimals = 4 + (-acr.log10()).clamp(0.0, 12.0) as usize;
-                format!("{} in {norm}", round_down(acr, decimals))
-            })
-            .collect();
-        let _ = writeln!(text, "  ACR {}", others.join(", "));
+        if let Some(means) = &run.acr_by_norm {
+            let others = Norm::ALL.into_iter().filter(|norm| *norm != run.norm);
+            let others: Vec<String> = others
+                .map(|norm| {
+                    let acr = means.of(norm);
+                    // A radius in ℓ∞ is small: four significant digits of it.
+                    let decimals = 4 + (-acr.log10()).clamp(0.0, 12.0) as usize;
+                    format!("{} in {norm}", round_down(acr, decimals))
+                })
+                .collect();
+            let _ = writeln!(text, "  ACR {}", others.join(", "));
+        }
+        for note in &run.notes {
+            let _ = writeln!(text, "  note: {}", printable(note));
+        }
     }
     for comparison in &audit.comparisons {
         let _ = writeln!(
@@ -75,6 +80,11 @@ pub fn to_text(audit: &Audit) -> String {
         }
     }
     text
+}
+
+/// A number that may not be known.
+pub(super) fn known(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
 }
 
 fn line(text: &mut String, name: &str, group: &GroupSummary) {

@@ -7,21 +7,22 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 use crate::{
-    audit::{Audit, compare, summarize, to_html, to_text},
-    evidence::{Evidence, read_evidence},
+    audit::{Audit, Run, TableSettings, compare, summarize, to_html, to_text},
+    evidence::{is_table_file, read_evidence, read_table},
     files::write_atomically,
     statistics::Norm,
     terminal,
+    units::{Alpha, Sigma, parse_count},
 };
 
 #[derive(Args)]
 #[command(after_help = "Example:
   rscert audit poisoned.jsonl --baseline clean.jsonl --radii 0.25,0.5 --html audit.html")]
 pub(super) struct Arguments {
-    /// Evidence files
+    /// Evidence files, or tables with the columns idx, label, predict and radius, separated by tabs
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// Evidence file to compare them with, input by input
+    /// Evidence file or table to compare them with, input by input
     #[arg(long, value_name = "RUN")]
     baseline: Option<PathBuf>,
     /// Radii at which to give certified accuracy
@@ -30,6 +31,15 @@ pub(super) struct Arguments {
     /// Norm of all radii: l1, l2 or linf [default: the norm of the runs' noise, which must be the same]
     #[arg(long, value_name = "NORM")]
     norm: Option<Norm>,
+    /// Noise level of the tables, which don't say: for the largest radius that is possible
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
+    sigma: Option<Sigma>,
+    /// Alpha of the tables
+    #[arg(long, default_value = "0.001", value_name = "ALPHA", allow_negative_numbers = true)]
+    alpha: Alpha,
+    /// Samples behind each bound of the tables
+    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
+    n: u64,
     /// Write a page with figures
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -42,34 +52,33 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(radius) = arguments.radii.iter().find(|radius| !radius.is_finite() || **radius < 0.0) {
         anyhow::bail!("a radius is a number that is not negative, unlike {radius} in --radii");
     }
-    let evidence = arguments
-        .runs
-        .iter()
-        .map(|path| Ok((name(path), read_evidence(path)?)))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let baseline = match &arguments.baseline {
-        Some(path) => Some((name(path), read_evidence(path)?)),
-        None => None,
-    };
-    check_alpha(evidence.iter().chain(&baseline))?;
+    let tables = TableSettings { sigma: arguments.sigma, alpha: arguments.alpha, n: arguments.n };
+    let runs = arguments.runs.iter().map(|path| open(path, tables)).collect::<anyhow::Result<Vec<Run>>>()?;
+    let baseline = arguments.baseline.as_ref().map(|path| open(path, tables)).transpose()?;
+    let all: Vec<&Run> = runs.iter().chain(&baseline).collect();
+    check_alpha(&all)?;
     let norm = match arguments.norm {
         Some(norm) => norm,
-        None => common_norm(evidence.iter().chain(&baseline))?,
+        None => common_norm(&all)?,
     };
+    if let Some(run) = all.iter().find(|run| norm > run.noise.norm() && run.values().is_none()) {
+        anyhow::bail!(
+            "{} doesn't say how large its inputs are, so that its radii in {norm} are not known",
+            run.name
+        );
+    }
+    let comparisons =
+        baseline.iter().flat_map(|baseline| runs.iter().map(|run| compare(run, baseline, norm)));
     let audit = Audit {
-        runs: evidence.iter().map(|(name, run)| summarize(name, run, &arguments.radii, norm)).collect(),
-        comparisons: match &baseline {
-            Some((baseline_name, baseline)) => evidence
-                .iter()
-                .map(|(name, run)| compare((name, run), (baseline_name, baseline), norm))
-                .collect::<Result<_, _>>()?,
-            None => Vec::new(),
-        },
-        baseline: baseline.map(|(name, run)| summarize(&name, &run, &arguments.radii, norm)),
+        comparisons: comparisons.collect::<Result<_, _>>()?,
+        runs: runs.iter().map(|run| summarize(run, &arguments.radii, norm)).collect(),
+        baseline: baseline.as_ref().map(|run| summarize(run, &arguments.radii, norm)),
         radii: arguments.radii,
     };
     if let Some(path) = &arguments.html {
-        write_atomically(path, |file| file.write_all(to_html(&audit).as_bytes()))
+        let page = to_html(&audit)
+            .map_err(|problem| anyhow::anyhow!("cannot draw the page {}: {problem}", path.display()))?;
+        write_atomically(path, |file| file.write_all(page.as_bytes()))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     if arguments.json {
@@ -78,41 +87,43 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(terminal::print(&to_text(&audit))?)
 }
 
+/// Reads a run from evidence or from a table.
+fn open(path: &Path, tables: TableSettings) -> anyhow::Result<Run> {
+    let name = path
+        .file_stem()
+        .map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned());
+    Ok(if is_table_file(path)? {
+        Run::of_table(&name, &read_table(path)?, tables)
+    } else {
+        Run::of_evidence(&name, &read_evidence(path)?)
+    })
+}
+
 /// Runs at different α, or of different kinds of claims, prove different things; one table must not mix them.
-fn check_alpha<'a>(runs: impl Iterator<Item = &'a (String, Evidence)>) -> anyhow::Result<()> {
-    let claim = |run: &Evidence| match &run.header.simultaneous {
-        Some(claim) => format!("at alpha {} for all inputs at once", claim.alpha),
-        None => format!("at alpha {}", run.header.settings.alpha),
+fn check_alpha(runs: &[&Run]) -> anyhow::Result<()> {
+    let claim = |run: &Run| match run.family_alpha {
+        Some(alpha) => format!("at alpha {alpha} for all inputs at once"),
+        None => format!("at alpha {}", run.alpha),
     };
     all_alike(runs, claim, "audit them apart")
 }
 
 /// The norm of the noise of all runs.
-fn common_norm<'a>(runs: impl Iterator<Item = &'a (String, Evidence)> + Clone) -> anyhow::Result<Norm> {
-    let norm = |run: &Evidence| run.header.settings.distribution.norm();
-    let with = |run: &Evidence| format!("with {} noise in {}", run.header.settings.distribution, norm(run));
-    let first = runs.clone().next().map_or_else(Norm::default, |(_, run)| norm(run));
-    let differs = runs.clone().any(|(_, run)| norm(run) != first);
-    if differs {
+fn common_norm(runs: &[&Run]) -> anyhow::Result<Norm> {
+    let with = |run: &Run| format!("with {} noise in {}", run.noise, run.noise.norm());
+    let first = runs.first().map_or_else(Norm::default, |run| run.noise.norm());
+    if runs.iter().any(|run| run.noise.norm() != first) {
         all_alike(runs, with, "choose one norm for all radii with --norm l1, l2 or linf")?;
     }
     Ok(first)
 }
 
 /// Fails with what to do unless all runs were certified at or with the same.
-fn all_alike<'a>(
-    mut runs: impl Iterator<Item = &'a (String, Evidence)>,
-    what: impl Fn(&Evidence) -> String,
-    advice: &str,
-) -> anyhow::Result<()> {
-    let Some(first) = runs.next() else { return Ok(()) };
-    for run in runs {
-        let (there, here) = (what(&first.1), what(&run.1));
-        ensure!(there == here, "{} was certified {there} and {} {here}; {advice}", first.0, run.0);
+fn all_alike(runs: &[&Run], what: impl Fn(&Run) -> String, advice: &str) -> anyhow::Result<()> {
+    let Some((first, others)) = runs.split_first() else { return Ok(()) };
+    for run in others {
+        let (there, here) = (what(first), what(run));
+        ensure!(there == here, "{} was certified {there} and {} {here}; {advice}", first.name, run.name);
     }
     Ok(())
-}
-
-fn name(path: &Path) -> String {
-    path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned())
 }

@@ -1,9 +1,11 @@
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
@@ -13,14 +15,15 @@ use super::{
     smoothing::{SmoothingArguments, check_noise},
 };
 use crate::{
-    audit::{Audit, summarize, to_text},
+    audit::{Audit, Run, summarize, to_text},
     backend::OnnxModel,
     certify::{Certifier, Notices, Plan, Settings, Timings},
     data::Dataset,
     evidence::{
         DataSource, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, is_finished, read_evidence, read_header,
+        Simultaneous, is_finished, read_evidence, read_header, to_table,
     },
+    files::write_atomically,
     terminal::{self, Progress},
     units::parse_count,
 };
@@ -47,6 +50,9 @@ pub(super) struct Arguments {
     /// The evidence file [default: the model's name with .evidence.jsonl]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Also write the table that the field uses, separated by tabs, with radii rounded down
+    #[arg(long, value_name = "FILE")]
+    tsv: Option<PathBuf>,
     /// Continue an interrupted run where it stopped
     #[arg(long)]
     resume: bool,
@@ -141,7 +147,12 @@ fn certify(
 
 fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow::Result<()> {
     let evidence = read_evidence(out)?;
-    let summary = summarize(&file_name(out), &evidence, &[], evidence.header.settings.distribution.norm());
+    let norm = evidence.header.settings.distribution.norm();
+    let summary = summarize(&Run::of_evidence(&file_name(out), &evidence), &[], norm);
+    if let Some(path) = &arguments.tsv {
+        write_atomically(path, |file| file.write_all(to_table(&evidence.records).as_bytes()))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     if arguments.json {
         let document = json!({
             "evidence": out,

@@ -57,6 +57,14 @@ pub enum EvidenceError {
         /// Its value asked for now.
         here: String,
     },
+    /// A file is no table of results.
+    #[error("{} is neither evidence nor a table of results: {problem}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// Parts that are not those of one run.
     #[error("these are not the parts of one run: {}", problems.join("; "))]
     OtherParts {

@@ -1,0 +1,170 @@
+use crate::{
+    evidence::{DataSource, Evidence, Record, Table},
+    noise::Distribution,
+    statistics::{Norm, Radii, certified_radius, clopper_pearson_lower},
+    units::{Alpha, Sigma},
+};
+
+/// A run to be audited, from whatever kind of file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Its name, that of the file.
+    pub name: String,
+    /// Name of the model's file, if known.
+    pub model: Option<String>,
+    /// Noise level, if known.
+    pub sigma: Option<Sigma>,
+    /// What the noise is distributed as.
+    pub noise: Distribution,
+    /// Probability that one certificate is wrong.
+    pub alpha: Alpha,
+    /// Probability that any certificate is wrong, if the claim is about all at once.
+    pub family_alpha: Option<Alpha>,
+    /// Samples behind each bound, if known.
+    pub n: Option<u64>,
+    /// The data, if known.
+    pub data: Option<DataSource>,
+    /// What came of each input, in order.
+    pub outcomes: Vec<Outcome>,
+    /// What a reader should know of the run.
+    pub notes: Vec<String>,
+}
+
+/// What came of one input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Index in the data set.
+    pub index: u64,
+    /// True class.
+    pub label: usize,
+    /// Certified radius in the norm of the noise where the certified class is the true one.
+    pub right: Option<f64>,
+    /// Whether nothing could be certified.
+    pub abstained: bool,
+}
+
+impl Outcome {
+    fn of(record: &Record) -> Self {
+        let &Record { index, label, abstained, radius, .. } = record;
+        Self { index, label, right: record.is_right().then_some(radius), abstained }
+    }
+}
+
+/// What a table of the field does not say of itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TableSettings {
+    /// Noise level, if known.
+    pub sigma: Option<Sigma>,
+    /// Probability that a certificate is wrong.
+    pub alpha: Alpha,
+    /// Samples behind each bound.
+    pub n: u64,
+}
+
+impl Run {
+    /// A run with evidence.
+    pub fn of_evidence(name: &str, evidence: &Evidence) -> Self {
+        let Evidence { header, records, .. } = evidence;
+        Self {
+            name: name.into(),
+            model: Some(header.model.file.clone()),
+            sigma: Some(header.settings.sigma),
+            noise: header.settings.distribution,
+            alpha: header.settings.alpha,
+            family_alpha: header.simultaneous.as_ref().map(|claim| claim.alpha),
+            n: Some(header.settings.n),
+            data: Some(header.data.clone()),
+            outcomes: records.iter().map(Outcome::of).collect(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// A run of which there is only a table of the field, made with Gaussian noise. Nothing in it can be checked, but that
+    /// no radius is above what n samples can prove at α; one that is betrays another α or n.
+    pub fn of_table(name: &str, table: &Table, settings: TableSettings) -> Self {
+        let TableSettings { sigma, alpha, n } = settings;
+        let mut notes = vec![format!(
+            "from a table, of which nothing can be checked; alpha {alpha} and n {n} are what was said of it"
+        )];
+        notes.extend(sigma.and_then(|sigma| ceiling_note(table, sigma, alpha, n)));
+        let outcome = |row: &crate::evidence::Row| Outcome {
+            index: row.index,
+            label: row.label,
+            right: row.class.filter(|&class| class == row.label).map(|_| row.radius),
+            abstained: row.class.is_none(),
+        };
+        Self {
+            name: name.into(),
+            model: None,
+            sigma,
+            noise: Distribution::Gaussian,
+            alpha,
+            family_alpha: None,
+            n: Some(n),
+            data: None,
+            outcomes: table.rows.iter().map(outcome).collect(),
+            notes,
+        }
+    }
+
+    /// Radius of an outcome in a norm where its class is right, else 0. In ℓ∞ it is known only if the size of the inputs
+    /// is, and 0 otherwise.
+    pub(super) fn right_radius(&self, outcome: &Outcome, norm: Norm) -> f64 {
+        let own = self.noise.norm();
+        let Some(radius) = outcome.right else { return 0.0 };
+        match self.values() {
+            Some(values) => own.derive(radius, norm, values),
+            None if norm <= own => radius,
+            None => 0.0,
+        }
+    }
+
+    /// Values of an input, if known.
+    pub fn values(&self) -> Option<usize> {
+        self.data.as_ref().map(|data| data.shape.iter().product())
+    }
+
+    /// The mean over all inputs of the radius in each norm; none if the size of the inputs is not known.
+    pub(super) fn mean_radii(&self, mean: impl Fn(Norm) -> f64) -> Option<Radii> {
+        self.values().map(|_| Radii { l1: mean(Norm::L1), l2: mean(Norm::L2), linf: mean(Norm::Linf) })
+    }
+}
+
+/// What a radius above the greatest possible one says.
+fn ceiling_note(table: &Table, sigma: Sigma, alpha: Alpha, n: u64) -> Option<String> {
+    let bound = clopper_pearson_lower(n, n, alpha).ok()?;
+    let ceiling = certified_radius(bound, sigma).unwrap_or(0.0);
+    let largest =
+        table.rows.iter().filter(|row| row.class.is_some()).max_by(|a, b| a.radius.total_cmp(&b.radius))?;
+    // A table may have been rounded to nearest.
+    (largest.radius - largest.unit > ceiling).then(|| {
+        format!(
+            "its largest radius {} (input {}) is above {ceiling:.4}, the most that {n} samples prove at alpha {alpha} \
+             and sigma {sigma}: it was made with another alpha, n or sigma, or is wrong",
+            largest.radius, largest.index
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::parse_table;
+
+    fn run(radius: &str, alpha: f64) -> Run {
+        let text = format!("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t{radius}\t1\t0:00:01\n");
+        let table = parse_table(&text).unwrap();
+        let sigma = Some(Sigma::new(0.25).unwrap());
+        Run::of_table("t", &table, TableSettings { sigma, alpha: Alpha::new(alpha).unwrap(), n: 100_000 })
+    }
+
+    #[test]
+    fn a_radius_above_the_ceiling_betrays_another_alpha() {
+        // 100,000 unanimous samples prove 3.8115 σ = 0.95288 at α 0.001, and more at a larger one.
+        assert_eq!(run("0.9528", 0.001).notes.len(), 1);
+        assert_eq!(run("0.953", 0.001).notes.len(), 1, "rounded to nearest");
+        let notes = run("0.978", 0.001).notes;
+        assert!(notes[1].starts_with("its largest radius 0.978 (input 0) is above 0.952"), "{notes:?}");
+        assert_eq!(run("0.978", 0.01).notes.len(), 1);
+    }
+}

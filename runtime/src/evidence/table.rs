@@ -1,0 +1,224 @@
+//! The tab-separated table that the field passes results on in.
+
+use std::{collections::BTreeSet, fmt::Write, path::Path};
+
+use super::{EvidenceError, Record, read::read_text};
+use crate::statistics::round_down;
+
+/// Results without evidence: the table with the columns `idx`, `label`, `predict`, `radius` (and usually `correct` and
+/// `time`) that Cohen et al. (2019) write and others read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// One row an input.
+    pub rows: Vec<Row>,
+}
+
+/// The result for one input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// Index in the data set.
+    pub index: u64,
+    /// True class.
+    pub label: usize,
+    /// Certified class; none for an abstention.
+    pub class: Option<usize>,
+    /// Certified radius; 0 for an abstention.
+    pub radius: f64,
+    /// One unit of the last digit that the radius was printed with.
+    pub unit: f64,
+}
+
+const COLUMNS: [&str; 6] = ["idx", "label", "predict", "radius", "correct", "time"];
+
+/// The table of a run: radii with four decimals, rounded down; −1 and 0.0 for an abstention; times as h:mm:ss.
+pub fn to_table(records: &[Record]) -> String {
+    let mut text = COLUMNS.join("\t") + "\n";
+    for record in records {
+        let class = if record.abstained { None } else { record.class };
+        let predict = class.map_or_else(|| "-1".to_owned(), |class| class.to_string());
+        let radius = if class.is_some() { round_down(record.radius, 4) } else { "0.0".into() };
+        let (minutes, seconds) = ((record.seconds / 60.0).floor(), record.seconds % 60.0);
+        let _ = writeln!(
+            text,
+            "{}\t{}\t{predict}\t{radius}\t{}\t{}:{:02}:{seconds:09.6}",
+            record.index,
+            record.label,
+            u8::from(record.is_right()),
+            (minutes / 60.0).floor(),
+            minutes % 60.0
+        );
+    }
+    text
+}
+
+/// Whether a file is such a table rather than evidence: evidence starts with a brace.
+pub(super) fn is_table(text: &str) -> bool {
+    text.lines().next().is_some_and(|line| {
+        !line.trim_start().starts_with('{') && line.split('\t').any(|name| name.trim() == "idx")
+    })
+}
+
+/// Reads a table. Columns are found by the names in the first line, in any order; others are left alone.
+///
+/// # Errors
+/// A sentence with the number of the line.
+///
+/// ```
+/// use mithridate_runtime::evidence::parse_table;
+///
+/// let table = parse_table("idx\tlabel\tpredict\tradius\n0\t7\t7\t0.413\n3\t2\t-1\t0.0\n")?;
+/// assert_eq!((table.rows[0].class, table.rows[0].radius), (Some(7), 0.413));
+/// assert_eq!(table.rows[1].class, None);
+/// # Ok::<(), String>(())
+/// ```
+pub fn parse_table(text: &str) -> Result<Table, String> {
+    let mut lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim_end_matches('\r')));
+    let names: Vec<&str> =
+        lines.next().map(|(_, line)| line.split('\t').map(str::trim).collect()).unwrap_or_default();
+    let place = |name: &str| {
+        let missing =
+            || format!("line 1 has no column '{name}'; the columns are idx, label, predict, radius");
+        names.iter().position(|found| *found == name).ok_or_else(missing)
+    };
+    let [index, label, predict, radius] =
+        [place("idx")?, place("label")?, place("predict")?, place("radius")?];
+    let correct = names.iter().position(|name| *name == "correct");
+    let mut seen = BTreeSet::new();
+    let mut rows = Vec::new();
+    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+        let cells: Vec<&str> = line.split('\t').map(str::trim).collect();
+        let cell = |column: usize| {
+            cells
+                .get(column)
+                .copied()
+                .ok_or_else(|| format!("line {number} has no value for '{}'", names[column]))
+        };
+        let wrong = |column: usize, expected: &str| {
+            let found = cells.get(column).copied().unwrap_or_default();
+            format!("line {number}: {} must be {expected} and is '{found}'", names[column])
+        };
+        let row_index: u64 =
+            cell(index)?.parse().map_err(|_| wrong(index, "a whole number that is not negative"))?;
+        let row_label: usize = cell(label)?.parse().map_err(|_| wrong(label, "a class"))?;
+        let class = match cell(predict)? {
+            "-1" => None,
+            text => {
+                Some(text.parse::<usize>().map_err(|_| wrong(predict, "a class, or -1 for an abstention"))?)
+            }
+        };
+        let printed = cell(radius)?;
+        let value: f64 = printed.parse().map_err(|_| wrong(radius, "a number"))?;
+        if !value.is_finite() || value < 0.0 {
+            return Err(wrong(radius, "a finite number that is not negative"));
+        }
+        if class.is_none() && value > 0.0 {
+            return Err(wrong(radius, "0.0 for an abstention"));
+        }
+        if let Some(column) = correct {
+            let expected = if class == Some(row_label) { "1" } else { "0" };
+            if cell(column)? != expected {
+                return Err(wrong(column, expected));
+            }
+        }
+        if !seen.insert(row_index) {
+            return Err(format!("line {number}: input {row_index} is there twice"));
+        }
+        rows.push(Row {
+            index: row_index,
+            label: row_label,
+            class,
+            radius: value,
+            unit: last_digit(printed),
+        });
+    }
+    if rows.is_empty() { Err("it holds no row".into()) } else { Ok(Table { rows }) }
+}
+
+/// One unit of the last digit of a printed number, such as 0.001 for 0.413 and 1e-6 for 4.13e-4.
+fn last_digit(printed: &str) -> f64 {
+    let (digits, exponent) = printed.split_once(['e', 'E']).unwrap_or((printed, "0"));
+    let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len() as i32);
+    10_f64.powi(exponent.parse::<i32>().unwrap_or(0).saturating_sub(decimals))
+}
+
+/// Reads a table from a file.
+///
+/// # Errors
+/// [`EvidenceError::Read`], [`EvidenceError::Table`].
+pub fn read_table(path: &Path) -> Result<Table, EvidenceError> {
+    parse_table(&read_text(path)?).map_err(|problem| EvidenceError::Table { path: path.to_owned(), problem })
+}
+
+/// Whether a file is a table rather than evidence.
+///
+/// # Errors
+/// [`EvidenceError::Read`].
+pub fn is_table_file(path: &Path) -> Result<bool, EvidenceError> {
+    Ok(is_table(&read_text(path)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(index: u64, class: Option<usize>, radius: f64) -> Record {
+        Record {
+            index,
+            label: 1,
+            class,
+            selection: vec![].into(),
+            estimation: vec![].into(),
+            samples: 1,
+            p_lower: 0.5,
+            radius,
+            radii: None,
+            abstained: radius == 0.0,
+            seconds: 3725.25,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_radii_are_rounded_down() {
+        let text =
+            to_table(&[record(4, Some(1), 0.97768), record(9, Some(0), 0.5), record(10, Some(1), 0.0)]);
+        assert_eq!(
+            text,
+            "idx\tlabel\tpredict\tradius\tcorrect\ttime\n4\t1\t1\t0.9776\t1\t1:02:05.250000\n\
+             9\t1\t0\t0.5000\t0\t1:02:05.250000\n10\t1\t-1\t0.0\t0\t1:02:05.250000\n"
+        );
+        let rows = parse_table(&text).unwrap().rows;
+        assert_eq!(
+            rows.iter().map(|row| (row.class, row.radius)).collect::<Vec<_>>(),
+            [(Some(1), 0.9776), (Some(0), 0.5), (None, 0.0)]
+        );
+        assert_eq!(rows[0].unit, 1e-4);
+    }
+
+    #[test]
+    fn both_formats_of_numbers_and_any_order_of_columns() {
+        let rows = parse_table("radius\tpredict\tnote\tidx\tlabel\n0.978\t3\tx\t0\t3\n1.2e-05\t3\ty\t2\t0\n")
+            .unwrap()
+            .rows;
+        assert_eq!((rows[0].unit, rows[1].radius), (0.001, 1.2e-5));
+        assert!((rows[1].unit / 1e-6 - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_no_table_is_said_with_its_line() {
+        let start = "idx\tlabel\tpredict\tradius\tcorrect\n";
+        for (rows, problem) in [
+            ("", "it holds no row"),
+            ("0\t1\t1\n", "line 2 has no value for 'radius'"),
+            ("x\t1\t1\t0.5\t1\n", "line 2: idx must be a whole number that is not negative and is 'x'"),
+            ("0\t1\t-2\t0.5\t1\n", "line 2: predict must be a class, or -1 for an abstention and is '-2'"),
+            ("0\t1\t1\tnan\t1\n", "line 2: radius must be a finite number that is not negative and is 'nan'"),
+            ("0\t1\t-1\t0.5\t0\n", "line 2: radius must be 0.0 for an abstention and is '0.5'"),
+            ("0\t1\t2\t0.5\t1\n", "line 2: correct must be 0 and is '1'"),
+            ("0\t1\t1\t0.5\t1\n\n0\t1\t1\t0.5\t1\n", "line 4: input 0 is there twice"),
+        ] {
+            assert_eq!(parse_table(&format!("{start}{rows}")).unwrap_err(), problem);
+        }
+        assert!(parse_table("idx\tlabel\n").unwrap_err().contains("no column 'predict'"));
+        assert!(parse_table("").is_err());
+    }
+}
