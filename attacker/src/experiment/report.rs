@@ -33,8 +33,8 @@ pub(super) fn page(
         rows: rows(results),
         headline: results.victims.get(&VictimKind::Poison).and_then(|kind| kind.target.relative_drop),
         random: results.victims.get(&VictimKind::Random).and_then(|kind| kind.target.relative_drop),
-        curves: curves(results, victims),
-        bars: bars(results, victims),
+        curves: curves(results, victims)?,
+        bars: bars(results, victims)?,
         panel: poison.map(|poison| panel(training, poison)).unwrap_or_default(),
         largest_change: poison.map_or(0, |poison| poison.manifest.largest_change),
         poisoned: poison.map_or(0, PoisonSet::len),
@@ -114,7 +114,7 @@ fn rows(results: &Results) -> Vec<Row> {
 }
 
 /// Certified accuracy against radius on the target class, one curve a victim, one colour a kind.
-fn curves(results: &Results, victims: &[Victim]) -> String {
+fn curves(results: &Results, victims: &[Victim]) -> Result<String, Error> {
     let kinds: Vec<VictimKind> = results.victims.keys().copied().collect();
     let mut named = Vec::new();
     let curves = victims.iter().map(|victim| {
@@ -133,10 +133,11 @@ fn curves(results: &Results, victims: &[Victim]) -> String {
         curves: curves.collect(),
     }
     .to_svg()
+    .map_err(|error| Error::Report(error.to_string()))
 }
 
 /// Average certified radius by class, mean over the victims of a kind.
-fn bars(results: &Results, victims: &[Victim]) -> String {
+fn bars(results: &Results, victims: &[Victim]) -> Result<String, Error> {
     let kinds: Vec<VictimKind> = results.victims.keys().copied().collect();
     let mut sums: BTreeMap<usize, Vec<(f64, usize)>> = BTreeMap::new();
     for victim in victims {
@@ -163,6 +164,7 @@ fn bars(results: &Results, victims: &[Victim]) -> String {
             .collect(),
     }
     .to_svg()
+    .map_err(|error| Error::Report(error.to_string()))
 }
 
 /// Clean image, poisoned image and their difference (grey is none, doubled), for images spread over the set.

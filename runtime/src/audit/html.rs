@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, io};
 
 use askama::Template;
 
@@ -11,8 +11,8 @@ use crate::{
 /// An audit as a page that needs nothing but a browser.
 ///
 /// # Errors
-/// What went wrong with the template.
-pub fn to_html(audit: &Audit) -> Result<String, String> {
+/// If it can't be drawn.
+pub fn to_html(audit: &Audit) -> io::Result<String> {
     let runs: Vec<&RunSummary> = audit.baseline.iter().chain(&audit.runs).collect();
     let norm = runs.first().map_or_else(Norm::default, |run| run.norm);
     let curves = LineChart {
@@ -56,10 +56,10 @@ pub fn to_html(audit: &Audit) -> Result<String, String> {
         norm,
         classes: names.join(", "),
         style: STYLE,
-        curves: curves.to_svg(),
-        bars: bars.to_svg(),
+        curves: curves.to_svg()?,
+        bars: bars.to_svg()?,
     };
-    page.render().map_err(|error| error.to_string())
+    Ok(page.render()?)
 }
 
 #[derive(Template)]

@@ -76,8 +76,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         radii: arguments.radii,
     };
     if let Some(path) = &arguments.html {
-        let page = to_html(&audit)
-            .map_err(|problem| anyhow::anyhow!("cannot draw the page {}: {problem}", path.display()))?;
+        let page = to_html(&audit).with_context(|| format!("cannot draw {}", path.display()))?;
         write_atomically(path, |file| file.write_all(page.as_bytes()))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }

@@ -141,3 +141,70 @@ fn encode(line: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     bytes.push(b'\n');
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::example_header;
+
+    /// JSON with its keys in alphabetical order, written without the code above.
+    fn sorted(value: &Value) -> String {
+        match value {
+            Value::Object(map) => {
+                let mut keys: Vec<&String> = map.keys().collect();
+                keys.sort();
+                let pairs: Vec<String> = keys
+                    .iter()
+                    .map(|key| format!("{}:{}", Value::from(key.as_str()), sorted(&map[*key])))
+                    .collect();
+                format!("{{{}}}", pairs.join(","))
+            }
+            Value::Array(values) => {
+                format!("[{}]", values.iter().map(sorted).collect::<Vec<_>>().join(","))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_chain_is_what_the_documentation_says_it_is() {
+        let header = example_header();
+        let record: Record = serde_json::from_str(
+            r#"{"index":3,"label":1,"class":null,"selection":[0,0],"estimation":[4,6],"samples":10,"p_lower":0.0,
+                "radius":0.0,"abstained":true,"seconds":1.5}"#,
+        )
+        .unwrap();
+        let (mut encoder, first) = Encoder::begin(&header).unwrap();
+        let line = encoder.record(&record).unwrap();
+
+        let mut content: Value = serde_json::from_slice(&first).unwrap();
+        let map = content.as_object_mut().unwrap();
+        for key in ["kind", "machine", "started"] {
+            assert!(map.remove(key).is_some(), "{key}");
+        }
+        for (outer, inner) in [("data", "file"), ("model", "file"), ("execution", "plan")] {
+            assert!(map[outer].as_object_mut().unwrap().remove(inner).is_some(), "{inner}");
+        }
+        let start = sha256(sorted(&content).as_bytes());
+        let mut content: Value = serde_json::from_slice(&line).unwrap();
+        let map = content.as_object_mut().unwrap();
+        let chain = map.remove("chain").unwrap();
+        assert!(map.remove("kind").is_some() && map.remove("seconds").is_some());
+        assert_eq!(chain, sha256(format!("{start}{}", sorted(&content)).as_bytes()));
+    }
+
+    #[test]
+    fn times_and_places_leave_the_chain_alone() {
+        let chain = |change: fn(&mut Header)| {
+            let mut header = example_header();
+            change(&mut header);
+            Encoder::begin(&header).unwrap().0.chain().to_owned()
+        };
+        let plain = chain(|_| {});
+        assert_eq!(plain, chain(|header| header.started += 1));
+        assert_eq!(plain, chain(|header| header.execution.plan.batch += 1));
+        assert_eq!(plain, chain(|header| header.shard = "1/2".parse().ok()));
+        assert_ne!(plain, chain(|header| header.settings.seed += 1));
+        assert_ne!(plain, chain(|header| header.model.sha256.push('0')));
+    }
+}

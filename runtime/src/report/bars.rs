@@ -1,3 +1,5 @@
+use std::io;
+
 use askama::Template;
 
 use super::{
@@ -41,7 +43,10 @@ struct Bar {
 
 impl BarChart {
     /// The chart as an SVG element.
-    pub fn to_svg(&self) -> String {
+    ///
+    /// # Errors
+    /// If it can't be drawn.
+    pub fn to_svg(&self) -> io::Result<String> {
         let largest =
             self.groups.iter().flat_map(|group| &group.values).flatten().fold(0.0_f64, |a, &b| a.max(b));
         let y = Scale { from: 0.0, to: round_up(largest), start: 330.0, end: 40.0 };
@@ -73,7 +78,7 @@ impl BarChart {
         }
         let legend =
             self.series.iter().enumerate().map(|(series, name)| (name.as_str(), colour(series))).collect();
-        Svg { chart: self, names, y: y.ticks(), bars, legend }.render().unwrap_or_default()
+        Ok(Svg { chart: self, names, y: y.ticks(), bars, legend }.render()?)
     }
 }
 

@@ -1,3 +1,5 @@
+use std::io;
+
 use askama::Template;
 
 use super::scale::{Scale, Tick, round_up};
@@ -30,7 +32,10 @@ pub struct LineChart {
 
 impl LineChart {
     /// The chart as an SVG element.
-    pub fn to_svg(&self) -> String {
+    ///
+    /// # Errors
+    /// If it can't be drawn.
+    pub fn to_svg(&self) -> io::Result<String> {
         let x_max =
             self.curves.iter().flat_map(|curve| &curve.points).fold(0.0_f64, |max, point| max.max(point.0));
         let x = Scale { from: 0.0, to: round_up(x_max), start: 60.0, end: 700.0 };
@@ -49,7 +54,7 @@ impl LineChart {
                 legend.push((name, curve.colour));
             }
         }
-        Svg { chart: self, x: x.ticks(), y: y.ticks(), lines, legend }.render().unwrap_or_default()
+        Ok(Svg { chart: self, x: x.ticks(), y: y.ticks(), lines, legend }.render()?)
     }
 }
 
@@ -105,7 +110,7 @@ mod tests {
                 points: vec![(0.0, 1.0), (1.0, 0.0)],
             }],
         };
-        let svg = chart.to_svg();
+        let svg = chart.to_svg().unwrap();
         assert!(!svg.contains("<script>") && !svg.contains("a<b>"), "{svg}");
         assert!(svg.contains("points=\"60.0,20.0 700.0,330.0\""), "{svg}");
     }

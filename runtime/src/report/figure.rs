@@ -1,10 +1,18 @@
+use std::io;
+
 use askama::Template;
 
 use super::label::Label;
 
 /// An SVG element from marks, which are made of numbers and colours only, and labels, which are escaped.
-pub(super) fn figure(title: &str, width: f64, height: f64, marks: &str, labels: &[Label]) -> String {
-    Svg { title, width, height, marks, labels }.render().unwrap_or_default()
+pub(super) fn figure(
+    title: &str,
+    width: f64,
+    height: f64,
+    marks: &str,
+    labels: &[Label],
+) -> io::Result<String> {
+    Ok(Svg { title, width, height, marks, labels }.render()?)
 }
 
 #[derive(Template)]

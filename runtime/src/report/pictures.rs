@@ -99,7 +99,7 @@ impl PictureTable {
         let caption = paragraph(&self.caption, MARGIN, y, inner, 13.0);
         y += 17.0 * caption.len() as f64;
         labels.extend(caption.into_iter().map(Label::soft));
-        Ok(figure(&self.title, WIDTH, (y + MARGIN - 8.0).ceil(), &marks, &labels))
+        Ok(figure(&self.title, WIDTH, (y + MARGIN - 8.0).ceil(), &marks, &labels)?)
     }
 }
 

@@ -142,7 +142,7 @@ fn draw(
         (y - gap + 4.0 + MARGIN + if caption.is_empty() { 0.0 } else { 17.0 * caption.len() as f64 + 6.0 })
             .ceil();
     labels.extend(caption.into_iter().map(Label::soft));
-    Ok(figure(title, width, height, &marks, &labels))
+    Ok(figure(title, width, height, &marks, &labels)?)
 }
 
 #[cfg(test)]
