@@ -31,6 +31,9 @@ fn numbers(count: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
+/// Logits of one image in plain numbers.
+type Plain = Box<dyn Fn(&[f32]) -> Vec<f32>>;
+
 /// A classifier as a model, and what it computes in plain numbers.
 struct Case {
     name: &'static str,
@@ -39,7 +42,7 @@ struct Case {
     batch: usize,
     half: bool,
     /// Logits of one image.
-    plain: Box<dyn Fn(&[f32]) -> Vec<f32>>,
+    plain: Plain,
     tolerance: f32,
 }
 
@@ -101,28 +104,23 @@ fn half_precision() -> ModelProto {
         let to = |target: ElementType| vec![int("to", target as i64)];
         let flat = graph.flatten(image).unwrap();
         let halves = |values: Vec<f32>| values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
-        let dims = [CLASSES as i64, VALUES as i64];
-        let weight = numbers(CLASSES * VALUES, 1);
-        let weight = graph.tensor("w", ElementType::Float16, &dims, halves(weight)).unwrap();
-        let bias = graph.tensor("b", ElementType::Float16, &dims[..1], halves(numbers(CLASSES, 2))).unwrap();
+        let rows = Array2::from_shape_vec((CLASSES, VALUES), numbers(CLASSES * VALUES, 1)).unwrap();
+        let columns: Vec<f32> = rows.t().iter().copied().collect();
+        let dims = [VALUES as i64, CLASSES as i64];
+        let weight = graph.tensor("w", ElementType::Float16, &dims, halves(columns)).unwrap();
+        let bias = graph.tensor("b", ElementType::Float16, &dims[1..], halves(numbers(CLASSES, 2))).unwrap();
         let shape = flat.shape().to_vec();
         let flat = graph.operator("Cast", &[&flat], to(ElementType::Float16), ElementType::Float16, shape);
         let out = vec![Dim::symbolic("n"), Dim::Fixed(CLASSES as i64)];
-        let trans = vec![int("transB", 1)];
-        let y = graph.operator("Gemm", &[&flat, &weight, &bias], trans, ElementType::Float16, out.clone());
+        let y = graph.operator("MatMul", &[&flat, &weight], Vec::new(), ElementType::Float16, out.clone());
+        let y = graph.operator("Add", &[&y, &bias], Vec::new(), ElementType::Float16, out.clone());
         graph.operator("Cast", &[&y], to(ElementType::Float), ElementType::Float, out)
     })
 }
 
 fn cases() -> Vec<Case> {
-    let case = |name, model, plain: Box<dyn Fn(&[f32]) -> Vec<f32>>| Case {
-        name,
-        model,
-        batch: 0,
-        half: false,
-        plain,
-        tolerance: 1e-4,
-    };
+    let case =
+        |name, model, plain: Plain| Case { name, model, batch: 0, half: false, plain, tolerance: 1e-4 };
     let one_layer = |image: &[f32]| plain_dense(image, CLASSES, 1);
     let two_layers = |image: &[f32]| plain_dense(&relu(plain_dense(image, HIDDEN, 3)), CLASSES, 5);
     let mlp = model(0, |graph, image| {
@@ -222,6 +220,9 @@ impl Engine for Tract {
     fn logits(&self, case: &Case, images: &[f32]) -> Result<Vec<f32>, String> {
         // A model of fixed batch takes that many at a time, and nothing else.
         let count = if case.batch == 0 { images.len() / VALUES } else { case.batch };
+        if count == 0 {
+            return Err("no whole image".into());
+        }
         let shape = [count, IMAGE[0], IMAGE[1], IMAGE[2]];
         let run = |part: &[f32]| -> TractResult<Vec<f32>> {
             let bytes = to_bytes(&case.model);
@@ -245,7 +246,7 @@ fn engines() -> Vec<Box<dyn Engine>> {
     let mut engines: Vec<Box<dyn Engine>> =
         vec![Box::new(Mock), Box::new(Ort(Provider::Cpu)), Box::new(Tract)];
     let gpu = Ort(Provider::Cuda(0));
-    match gpu.logits(&cases()[0], &vec![0.0; VALUES]) {
+    match gpu.logits(&cases()[0], &[0.0; VALUES]) {
         Ok(_) => engines.push(Box::new(gpu)),
         Err(problem) => eprintln!("skipped ONNX Runtime on a GPU: {problem}"),
     }
@@ -256,9 +257,9 @@ fn engines() -> Vec<Box<dyn Engine>> {
 fn every_engine_gives_the_logits_of_plain_numbers() {
     let engines = engines();
     for case in cases() {
-        for count in [1, 3, 64] {
+        for count in [1_usize, 3, 64] {
             // A fixed batch is filled by whoever runs it.
-            let count = if case.batch == 0 { count } else { (count as usize).next_multiple_of(case.batch) };
+            let count = if case.batch == 0 { count } else { count.next_multiple_of(case.batch) };
             let images = numbers(count * VALUES, 40 + count as u64);
             let expected: Vec<f32> = images.chunks(VALUES).flat_map(&case.plain).collect();
             for engine in &engines {

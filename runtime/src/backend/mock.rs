@@ -39,8 +39,13 @@ impl Classifier for LinearClassifier {
 
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {
         let count = batch.len() / self.input_len();
+        let whole = count * self.input_len();
+        let problem = |problem: String| BackendError::Run { batch: count, problem };
+        if whole != batch.len() {
+            return Err(problem(format!("{} values are no whole number of inputs", batch.len())));
+        }
         let inputs = ArrayView2::from_shape((count, self.input_len()), batch)
-            .map_err(|error| BackendError::Run { batch: count, problem: error.to_string() })?;
+            .map_err(|error| problem(error.to_string()))?;
         logits.clear();
         logits.extend((inputs.dot(&self.weights.t()) + &self.biases).iter());
         Ok(())

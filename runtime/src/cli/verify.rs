@@ -17,7 +17,7 @@ use crate::{
     backend::{OnnxModel, OnnxRuntime, Provider, Reading},
     certify::{Certifier, Input},
     data::{Dataset, OpenOptions, sha256},
-    evidence::{ExternalSource, Header, Record, Replay, Verification, replayed, verify},
+    evidence::{ExternalSource, Header, Problem, Record, Replay, Verification, replayed, verify},
     noise::seed_from_os,
     terminal::{self, Progress, printable},
     units::parse_count,
@@ -184,12 +184,12 @@ fn choose(share: Share, records: &[Record]) -> anyhow::Result<Vec<&Record>> {
 }
 
 fn listed(found: &Verification) -> String {
-    let line = |line: usize| if line == 0 { String::new() } else { format!("line {line}: ") };
-    found
-        .problems
-        .iter()
-        .map(|problem| format!("- {}{}\n", line(problem.line), printable(&problem.problem)))
-        .collect()
+    let mut text = String::new();
+    for Problem { line, problem } in &found.problems {
+        let place = if *line == 0 { String::new() } else { format!("line {line}: ") };
+        text += &format!("- {place}{}\n", printable(problem));
+    }
+    text
 }
 
 fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds: bool) -> anyhow::Result<()> {
