@@ -50,7 +50,7 @@ pub fn to_text(audit: &Audit) -> String {
                 .map(|norm| {
                     let acr = means.of(norm);
                     // A radius in ℓ∞ is small: four significant digits of it.
-                    let decimals = 4 + (-acr.log10()).clamp(0.0, 12.0) as usize;
+                    let decimals = if acr > 0.0 { 4 + (-acr.log10()).clamp(0.0, 12.0) as usize } else { 4 };
                     format!("{} in {norm}", round_down(acr, decimals))
                 })
                 .collect();
