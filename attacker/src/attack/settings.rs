@@ -186,7 +186,7 @@ impl Default for AttackSettings {
             network: Architecture::LeNet,
             sigma: 0.25,
             smoothadv: SmoothAdvSettings { warm_up: 2, ..SmoothAdvSettings::default() },
-            macer: MacerSettings { noises: 4, lambda: 4.0, ..MacerSettings::default() },
+            macer: MacerSettings { noises: 1, lambda: 1.0, ..MacerSettings::default() },
             crop: 0,
             flip: false,
             frozen_bn: false,
