@@ -318,13 +318,14 @@ fn forge(place: &Place, path: &Path, change: impl Fn(&mut Record)) -> PathBuf {
     out
 }
 
+type Change = fn(&mut Record);
+
 #[test]
 fn numbers_that_the_votes_do_not_give_are_found_under_good_hashes() {
     let place = Place::new();
     let path = place.certify("run.jsonl", &["--n", "1000"]);
     let honest = forge(&place, &path, |_| {});
     assert_eq!(fs::read(&honest).unwrap(), fs::read(&path).unwrap());
-    type Change = fn(&mut Record);
     let changes: [(&str, Change); 7] = [
         ("its radius is", |record| record.radius = record.radius.next_up()),
         ("its p_lower is", |record| record.p_lower = record.p_lower.next_up()),
