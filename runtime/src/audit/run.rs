@@ -75,7 +75,7 @@ impl Run {
             n: Some(header.settings.n),
             data: Some(header.data.clone()),
             outcomes: records.iter().map(Outcome::of).collect(),
-            notes: Vec::new(),
+            notes: units_note(&header.model.r#use.sigma_in_model).into_iter().collect(),
         }
     }
 
@@ -130,6 +130,14 @@ impl Run {
     }
 }
 
+/// What σ is in the units of a model that wants other values than the data set has.
+fn units_note(sigma_in_model: &[f64]) -> Option<String> {
+    let texts: Vec<String> = sigma_in_model.iter().map(|sigma| format!("{sigma:.4}")).collect();
+    let first = texts.first()?;
+    let values = if texts.iter().all(|text| text == first) { first.clone() } else { texts.join(", ") };
+    Some(format!("sigma and radii are in units of the data set; to the model, sigma is {values}"))
+}
+
 /// What a radius above the greatest possible one says.
 fn ceiling_note(table: &Table, sigma: Sigma, alpha: Alpha, n: u64) -> Option<String> {
     let bound = clopper_pearson_lower(n, n, alpha).ok()?;
@@ -156,6 +164,13 @@ mod tests {
         let table = parse_table(&text).unwrap();
         let sigma = Some(Sigma::new(0.25).unwrap());
         Run::of_table("t", &table, TableSettings { sigma, alpha: Alpha::new(alpha).unwrap(), n: 100_000 })
+    }
+
+    #[test]
+    fn sigma_in_units_of_the_model_is_said() {
+        assert_eq!(units_note(&[]), None);
+        assert!(units_note(&[0.5, 0.5]).unwrap().ends_with("sigma is 0.5000"));
+        assert!(units_note(&[0.5, 0.25]).unwrap().ends_with("sigma is 0.5000, 0.2500"));
     }
 
     #[test]

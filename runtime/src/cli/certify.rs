@@ -166,13 +166,6 @@ fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow
     let mut text =
         to_text(&Audit { radii: vec![], runs: vec![summary], baseline: None, comparisons: vec![] });
     let footer = &evidence.footer;
-    if let [first, ..] = &evidence.header.model.r#use.sigma_in_model[..] {
-        let scale = evidence.header.model.r#use.sigma_in_model.iter();
-        let all: Vec<String> = scale.map(|sigma| format!("{sigma:.4}")).collect();
-        let values =
-            if all.iter().all(|one| *one == all[0]) { format!("{first:.4}") } else { all.join(", ") };
-        text += &format!("sigma and radii are in units of the data set; to the model, sigma is {values}\n");
-    }
     text += &format!("{} samples; evidence in {}\n", footer.samples, out.display());
     Ok(terminal::print(&text)?)
 }
