@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::{
     audit::{Audit, Run, TableSettings, compare, summarize, to_html, to_text},
-    evidence::{is_table_file, read_evidence, read_table},
+    evidence::{Results, read_results},
     files::write_atomically,
     statistics::Norm,
     terminal,
@@ -91,10 +91,9 @@ fn open(path: &Path, tables: TableSettings) -> anyhow::Result<Run> {
     let name = path
         .file_stem()
         .map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned());
-    Ok(if is_table_file(path)? {
-        Run::of_table(&name, &read_table(path)?, tables)
-    } else {
-        Run::of_evidence(&name, &read_evidence(path)?)
+    Ok(match read_results(path)? {
+        Results::Table(table) => Run::of_table(&name, &table, tables),
+        Results::Evidence(evidence) => Run::of_evidence(&name, &evidence),
     })
 }
 

@@ -6,7 +6,7 @@ use crate::{
     backend::Preprocessing,
     certify::{Certificate, Plan, Settings, Votes},
     data::{Preparation, sha256},
-    statistics::{Norm, Radii},
+    statistics::Radii,
 };
 
 /// Name and version of the format.
@@ -282,11 +282,6 @@ impl Record {
     /// The radius in the norm of the noise if the certified class is the true one, else 0.
     pub fn right_radius(&self) -> f64 {
         if self.is_right() { self.radius } else { 0.0 }
-    }
-
-    /// The same in any norm; `header` is that of the run.
-    pub fn right_radius_in(&self, norm: Norm, header: &Header) -> f64 {
-        header.radii(self.right_radius()).of(norm)
     }
 }
 

@@ -35,6 +35,6 @@ pub use merge::merge;
 pub use read::{Evidence, parse_evidence, read_evidence, read_header};
 pub use shard::Shard;
 pub use simultaneous::Simultaneous;
-pub use table::{Row, Table, is_table_file, parse_table, read_table, to_table};
+pub use table::{Results, Row, Table, parse_table, read_results, to_table};
 pub use verify::{Problem, Replay, Verification, replayed, verify};
 pub use write::{EvidenceWriter, is_finished};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write, path::Path};
 
-use super::{EvidenceError, Record, read::read_text};
+use super::{Evidence, EvidenceError, Record, parse_evidence, read::read_text};
 use crate::statistics::round_down;
 
 /// Results without evidence: the table with the columns `idx`, `label`, `predict`, `radius` (and usually `correct` and
@@ -52,7 +52,7 @@ pub fn to_table(records: &[Record]) -> String {
 }
 
 /// Whether a file is such a table rather than evidence: evidence starts with a brace.
-pub(super) fn is_table(text: &str) -> bool {
+fn is_table(text: &str) -> bool {
     text.lines().next().is_some_and(|line| {
         !line.trim_start().starts_with('{') && line.split('\t').any(|name| name.trim() == "idx")
     })
@@ -141,20 +141,28 @@ fn last_digit(printed: &str) -> f64 {
     10_f64.powi(exponent.parse::<i32>().unwrap_or(0).saturating_sub(decimals))
 }
 
-/// Reads a table from a file.
-///
-/// # Errors
-/// [`EvidenceError::Read`], [`EvidenceError::Table`].
-pub fn read_table(path: &Path) -> Result<Table, EvidenceError> {
-    parse_table(&read_text(path)?).map_err(|problem| EvidenceError::Table { path: path.to_owned(), problem })
+/// What a file of results holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Results {
+    /// A run with evidence.
+    Evidence(Box<Evidence>),
+    /// A table.
+    Table(Table),
 }
 
-/// Whether a file is a table rather than evidence.
+/// Reads a file of results, whichever kind it is.
 ///
 /// # Errors
-/// [`EvidenceError::Read`].
-pub fn is_table_file(path: &Path) -> Result<bool, EvidenceError> {
-    Ok(is_table(&read_text(path)?))
+/// [`EvidenceError`]: those of [`read_evidence`](super::read_evidence), or [`EvidenceError::Table`].
+pub fn read_results(path: &Path) -> Result<Results, EvidenceError> {
+    let text = read_text(path)?;
+    if is_table(&text) {
+        let table = parse_table(&text);
+        let table = table.map_err(|problem| EvidenceError::Table { path: path.to_owned(), problem })?;
+        Ok(Results::Table(table))
+    } else {
+        Ok(Results::Evidence(Box::new(parse_evidence(path, &text)?)))
+    }
 }
 
 #[cfg(test)]
