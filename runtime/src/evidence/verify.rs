@@ -65,7 +65,7 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
         .map(|Fault { line, problem }| Problem { line: *line, problem: problem.clone() })
         .collect();
     let mut add = |line: usize, problem: String| problems.push(Problem { line, problem });
-    match Procedure::new(&walk.header.settings) {
+    match Procedure::new(walk.header.settings.clone()) {
         Ok(procedure) => {
             for (record, &line) in walk.records.iter().zip(&walk.lines) {
                 check_record(record, &walk.header, &procedure, |problem| add(line, problem));
