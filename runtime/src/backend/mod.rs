@@ -8,10 +8,13 @@ mod onnxruntime;
 mod preprocessing;
 
 pub use error::BackendError;
+#[cfg(feature = "ort")]
+pub use mithridate_onnx::NoiseInput;
 pub use mock::LinearClassifier;
 #[cfg(feature = "ort")]
 pub use onnxruntime::{
-    Batching, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind, Provider, Reading,
+    Batching, Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind, Precision, Provider,
+    Reading, Slot, SmoothingPlan, SmoothingSession,
 };
 pub use preprocessing::{Layout, Preprocessing};
 
