@@ -7,8 +7,11 @@ use mithridate_onnx::{
     messages::ModelProto,
 };
 use mithridate_runtime::{
-    backend::{Classifier, NoiseInput, OnnxModel, OnnxRuntime, Provider, Reading, Slot, SmoothingPlan, vote},
-    noise::{BLOCK, Distribution, Noise, NoiseKey, Role},
+    backend::{
+        Banked, Classifier, NoiseInput, OnnxModel, OnnxRuntime, Provider, Reading, SharedNoise, Slot,
+        SmoothingClassifier, SmoothingPlan, vote,
+    },
+    noise::{BLOCK, Distribution, Noise, NoiseBank, NoiseKey, NoiseMode, Role},
     units::Sigma,
 };
 use ndarray::ArrayD;
@@ -256,4 +259,57 @@ fn what_can_not_be_extended_or_does_not_fit_is_said() {
     // A session that refused something still works.
     session.count(&[Slot::Noisy(one)]).unwrap();
     assert_eq!(session.counts().iter().sum::<i64>(), 1);
+}
+
+#[test]
+fn a_classifier_that_counts_itself_gives_the_votes_of_its_logits() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = OnnxRuntime::load().unwrap();
+    let reading = Reading { image: Some(zoo::IMAGE), ..Reading::default() };
+    let model = open(folder.path(), &coarse(None), &reading).unwrap();
+    let as_votes = |logits: &[f32]| -> Vec<u16> {
+        logits.chunks(model.classes()).map(|row| vote(row).map_or(u16::MAX, |class| class as u16)).collect()
+    };
+    let mut classifier =
+        SmoothingClassifier::fastest(&model, &runtime, Provider::Cpu, Some(100), None).unwrap();
+    assert_eq!((classifier.plan().slots, classifier.has_bank()), (2, false));
+    // Fewer than a slot, more than a batch, and not whole slots.
+    for count in [1, 64, 100, 128, 300] {
+        let batch: Vec<f32> = zoo::numbers(count * zoo::VALUES, count as u64);
+        let (mut votes, mut logits) = (vec![7], Vec::new());
+        classifier.votes(&batch, &mut votes).unwrap().unwrap();
+        classifier.logits(&batch, &mut logits).unwrap();
+        assert_eq!(votes[1..], as_votes(&logits), "{count}");
+        assert!(votes.contains(&u16::MAX) || count < 64);
+    }
+
+    let noise = Noise::new(Distribution::Gaussian, Sigma::new(SIGMA).unwrap()).unwrap();
+    let bank = NoiseBank::new(8, &[(Role::Selection, 100), (Role::Estimation, 500)]);
+    let shared = SharedNoise { noise: &noise, bank: &bank, threads: 2 };
+    let mut banked =
+        SmoothingClassifier::fastest(&model, &runtime, Provider::Cpu, Some(128), Some(shared)).unwrap();
+    assert!(banked.has_bank() && banked.votes(&[0.0; zoo::VALUES], &mut Vec::new()).is_none());
+    let images = [image(0), image(1)];
+    let pieces = [
+        (0, Role::Selection, 1, 36),
+        (1, Role::Estimation, 7, 52),
+        (1, Role::Estimation, 0, 64),
+        (0, Role::Selection, 0, 64),
+        (0, Role::Estimation, 3, 1),
+    ];
+    let (mut noisy, mut asked) = (Vec::new(), Vec::new());
+    for &(number, role, block, samples) in &pieces {
+        let key = NoiseMode::Shared.key(8, role, number, block);
+        let start = noisy.len();
+        noisy.resize(start + samples * zoo::VALUES, 0.0);
+        noise.add(&key, &images[number as usize], &mut noisy[start..]);
+        asked.push(Banked { image: &images[number as usize], key, samples });
+    }
+    let (mut votes, mut expected) = (Vec::new(), Vec::new());
+    banked.banked_votes(&asked, &mut votes).unwrap();
+    classifier.votes(&noisy, &mut expected).unwrap().unwrap();
+    assert_eq!(votes, expected);
+    let other = Banked { key: NoiseMode::Independent.key(8, Role::Estimation, 1, 0), ..asked[0] };
+    let error = banked.banked_votes(&[other], &mut votes).unwrap_err().to_string();
+    assert!(error.contains("its noise is not in the bank"), "{error}");
 }

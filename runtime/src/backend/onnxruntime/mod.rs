@@ -10,6 +10,7 @@ mod reading;
 mod session;
 mod signature;
 mod smoothing;
+mod smoothing_classifier;
 
 pub use classifier::OnnxClassifier;
 pub use device::{Device, Precision};
@@ -19,6 +20,7 @@ pub use probe::OutputKind;
 pub use provider::Provider;
 pub use reading::Reading;
 pub use smoothing::{Slot, SmoothingPlan, SmoothingSession};
+pub use smoothing_classifier::{SharedNoise, SmoothingClassifier};
 
 /// Most values in one batch of inputs: 1 GiB of floats.
 pub const MAX_VALUES: usize = 1 << 28;

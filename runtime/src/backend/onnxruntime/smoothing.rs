@@ -78,6 +78,16 @@ pub struct SmoothingSession {
     classes: usize,
 }
 
+impl Slot<'_> {
+    /// Number of samples, of images of `values` values.
+    pub fn samples(&self, values: usize) -> usize {
+        match self {
+            Self::Noisy(noise) | Self::Added { noise, .. } => noise.len() / values.max(1),
+            Self::Banked { samples, .. } => *samples,
+        }
+    }
+}
+
 impl OnnxModel {
     /// The model as a smoothing graph, tried on its device. `bank` holds the noise for [`NoiseInput::Bank`], blocks ×
     /// [`BLOCK`] × V values, and nothing otherwise.
@@ -99,7 +109,7 @@ impl OnnxModel {
         let device = device.into();
         device.check()?;
         let content = self.smoothing_content(device, plan)?;
-        memory::check(self, device, plan)?;
+        plan.check(self, device)?;
         if plan.cuda_graph && matches!(device.provider, Provider::Cuda(_)) {
             let made = SmoothingSession::new(self, runtime, &content, (device, threads), plan, bank.clone())
                 .and_then(SmoothingSession::tried);
@@ -259,20 +269,21 @@ impl SmoothingSession {
     /// Puts the samples of a slot where the graph takes them from.
     fn fill(&mut self, number: usize, slot: &Slot<'_>) -> Result<(), String> {
         let (len, block) = (self.len, BLOCK as usize);
-        let (image, noise, samples) = match (*slot, self.plan.noise) {
-            (Slot::Noisy(noisy), NoiseInput::Noisy) => (None, noisy, noisy.len() / len),
-            (Slot::Added { image, noise }, NoiseInput::Added) => (Some(image), noise, noise.len() / len),
-            (Slot::Banked { image, block, samples }, NoiseInput::Bank { blocks }) => {
+        let (image, noise) = match (*slot, self.plan.noise) {
+            (Slot::Noisy(noisy), NoiseInput::Noisy) => (None, noisy),
+            (Slot::Added { image, noise }, NoiseInput::Added) => (Some(image), noise),
+            (Slot::Banked { image, block, .. }, NoiseInput::Bank { blocks }) => {
                 if block >= blocks {
                     return Err(format!("block {block} of a bank of {blocks}"));
                 }
                 if let Some(chosen) = &mut self.block {
                     chosen.write(number, &[block as i32]);
                 }
-                (Some(image), &[][..], samples)
+                (Some(image), &[][..])
             }
             (_, expected) => return Err(format!("it is not one for {expected:?}")),
         };
+        let samples = slot.samples(len);
         if image.is_some_and(|image| image.len() != len)
             || samples > block
             || !noise.len().is_multiple_of(len)

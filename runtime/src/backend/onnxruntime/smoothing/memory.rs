@@ -32,27 +32,29 @@ impl SmoothingPlan {
         let votes = if self.votes { 4 * self.slots * block } else { 0 };
         noise.saturating_add(passing).saturating_add(4 * self.slots + 8 * self.slots * classes + votes)
     }
-}
 
-/// Refuses a plan that needs more memory than the device may use, before any of it is taken.
-pub(super) fn check(model: &OnnxModel, device: Device, plan: SmoothingPlan) -> Result<(), BackendError> {
-    let values: usize = model.image_shape().iter().product();
-    let batch = plan.slots.saturating_mul(BLOCK as usize);
-    if batch == 0 || batch.saturating_mul(values) > MAX_VALUES {
-        let problem =
-            format!("it must have 1 to {} blocks of {BLOCK} samples", MAX_VALUES / values / BLOCK as usize);
-        return Err(BackendError::Run { batch, problem });
-    }
-    let Some(most) = device.memory else { return Ok(()) };
-    let needed = plan.bytes(values, model.classes());
-    if needed <= most {
-        return Ok(());
-    }
-    let what = match plan.noise {
-        NoiseInput::Bank { blocks } => {
-            format!("a noise bank of {} samples and batches", blocks * BLOCK as usize)
+    /// Refuses a plan that needs more memory than the device may use, or none at all, before any of it is taken.
+    pub(in super::super) fn check(&self, model: &OnnxModel, device: Device) -> Result<(), BackendError> {
+        let values: usize = model.image_shape().iter().product();
+        let batch = self.slots.saturating_mul(BLOCK as usize);
+        if batch == 0 || batch.saturating_mul(values) > MAX_VALUES {
+            let problem = format!(
+                "it must have 1 to {} blocks of {BLOCK} samples",
+                MAX_VALUES / values / BLOCK as usize
+            );
+            return Err(BackendError::Run { batch, problem });
         }
-        _ => "batches".into(),
-    };
-    Err(BackendError::DeviceMemory { what, samples: batch, needed, most })
+        let Some(most) = device.memory else { return Ok(()) };
+        let needed = self.bytes(values, model.classes());
+        if needed <= most {
+            return Ok(());
+        }
+        let what = match self.noise {
+            NoiseInput::Bank { blocks } => {
+                format!("a noise bank of {} samples and batches", blocks * BLOCK as usize)
+            }
+            _ => "batches".into(),
+        };
+        Err(BackendError::DeviceMemory { what, samples: batch, needed, most })
+    }
 }
