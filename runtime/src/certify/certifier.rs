@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     backend::{BackendError, Classifier},
-    noise::{Distribution, Role, off_grid},
+    noise::{Distribution, NoiseMode, Role, off_grid},
     statistics::StatisticsError,
 };
 
@@ -81,6 +81,7 @@ pub enum CertifyError {
 pub struct Certifier {
     workers: Vec<Worker>,
     settings: Settings,
+    noise_mode: NoiseMode,
     batch: usize,
 }
 
@@ -100,7 +101,12 @@ impl Certifier {
         }
         let noise = settings.noise()?;
         let workers = models.into_iter().map(|model| Worker::new(model, noise.clone(), batch)).collect();
-        Ok(Self { workers, settings, batch })
+        Ok(Self { workers, settings, noise_mode: NoiseMode::Independent, batch })
+    }
+
+    /// Which inputs get which noise; independent noise unless said otherwise.
+    pub fn set_noise_mode(&mut self, mode: NoiseMode) {
+        self.noise_mode = mode;
     }
 
     /// `notices` hears, from the threads of the workers, what the user should know while a run goes on: that memory
@@ -231,7 +237,7 @@ impl Certifier {
         let (settings, expected, classes) =
             (self.settings, self.workers[0].model().input_len(), self.classes());
         let samples = phases.iter().map(|(_, samples)| samples).sum();
-        let mut schedule = Schedule::new(inputs, phases, settings.seed, self.batch);
+        let mut schedule = Schedule::new(inputs, phases, (settings.seed, self.noise_mode), self.batch);
         let most_batches = self.workers.len() + 1;
         let (to_workers, batches) = mpsc::sync_channel::<Batch>(most_batches);
         let (to_here, results) = mpsc::channel::<Result<Vec<PieceVotes>, BackendError>>();

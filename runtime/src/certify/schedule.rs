@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Input;
-use crate::noise::{BLOCK, NoiseKey, Role};
+use crate::noise::{BLOCK, NoiseKey, NoiseMode, Role};
 
 /// Up to one block of samples of one input.
 pub(super) struct Piece {
@@ -39,7 +39,7 @@ struct Current {
 pub(super) struct Schedule<I> {
     inputs: I,
     phases: Vec<Phase>,
-    seed: u64,
+    noise: (u64, NoiseMode),
     batch: usize,
     current: Option<Current>,
     next_number: u64,
@@ -47,8 +47,8 @@ pub(super) struct Schedule<I> {
 
 impl<I: Iterator<Item = Input>> Schedule<I> {
     /// Each phase has at least one sample.
-    pub fn new(inputs: I, phases: Vec<Phase>, seed: u64, batch: usize) -> Self {
-        Self { inputs, phases, seed, batch: batch.max(BLOCK as usize), current: None, next_number: 0 }
+    pub fn new(inputs: I, phases: Vec<Phase>, noise: (u64, NoiseMode), batch: usize) -> Self {
+        Self { inputs, phases, noise, batch: batch.max(BLOCK as usize), current: None, next_number: 0 }
     }
 
     /// The next batch, and every input that starts in it, by its number in this run.
@@ -77,10 +77,11 @@ impl<I: Iterator<Item = Input>> Schedule<I> {
                 break;
             }
             batch.samples += samples;
+            let (seed, mode) = self.noise;
             batch.pieces.push(Piece {
                 input: current.number,
                 image: current.image.clone(),
-                key: NoiseKey { seed: self.seed, role, input: current.index, block: current.block },
+                key: mode.key(seed, role, current.index, current.block),
                 samples,
             });
             current.block += 1;
@@ -108,7 +109,7 @@ mod tests {
         ) {
             let phases = vec![(Role::Selection, n0), (Role::Estimation, n)];
             let list = (0..inputs).map(|index| Input { index: 100 + index, label: None, image: vec![0.0] });
-            let mut schedule = Schedule::new(list, phases, 0, batch);
+            let mut schedule = Schedule::new(list, phases, (0, NoiseMode::Independent), batch);
             let mut seen: BTreeMap<(u64, bool), Vec<(u64, usize)>> = BTreeMap::new();
             let mut started = 0;
             while let Some(batch) = schedule.next_batch(|_, _| started += 1) {

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use mithridate_onnx::NoiseInput;
+use mithridate_onnx::{NoiseInput, OnnxError};
 
 use super::{Device, OnnxClassifier, OnnxModel, OnnxRuntime, Slot, SmoothingPlan, SmoothingSession};
 use crate::{
@@ -52,6 +52,10 @@ impl SmoothingClassifier {
     ) -> Result<Self, BackendError> {
         let device = device.into();
         let values = model.image_shape().iter().product();
+        if model.classes() >= usize::from(u16::MAX) {
+            let problem = format!("it has {} classes, and 65534 can be told apart", model.classes());
+            return Err(OnnxError::Smoothing(problem).into());
+        }
         let slots: Vec<usize> = match batch {
             Some(batch) => vec![batch.div_ceil(BLOCK as usize)],
             None => SLOTS.into(),
