@@ -199,7 +199,8 @@ impl ModelArguments {
             batch = Some(instance.plan().slots * BLOCK as usize);
             instances.push(Box::new(instance));
         }
-        Ok((Plan { sessions, threads: 1, batch: batch.unwrap_or(BLOCK as usize) }, instances))
+        let noise_threads = if kept.is_some() { 0 } else { threads };
+        Ok((Plan { sessions, threads: 1, batch: batch.unwrap_or(BLOCK as usize), noise_threads }, instances))
     }
 }
 

@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use mithridate_onnx::{NoiseInput, OnnxError};
 
@@ -56,14 +59,14 @@ impl SmoothingClassifier {
             let problem = format!("it has {} classes, and 65534 can be told apart", model.classes());
             return Err(OnnxError::Smoothing(problem).into());
         }
-        let slots: Vec<usize> = match batch {
-            Some(batch) => vec![batch.div_ceil(BLOCK as usize)],
+        let mut sizes: VecDeque<usize> = match batch {
+            Some(batch) => [batch.div_ceil(BLOCK as usize)].into(),
             None => SLOTS.into(),
         };
         let of = |slots, noise| SmoothingPlan { noise, slots, votes: true, cuda_graph: true };
         // The noise makes no difference to the speed of the model: batches are tried with noise that is sent.
         let mut best: Option<(f64, SmoothingSession)> = None;
-        for slots in slots {
+        while let Some(slots) = sizes.pop_front() {
             let made = model
                 .smoothing(runtime, device, 1, of(slots, NoiseInput::Noisy), Vec::new())
                 .and_then(|mut session| Ok((time(&mut session)?, session)));
@@ -73,6 +76,8 @@ impl SmoothingClassifier {
                 {
                     break;
                 }
+                // Not even the smallest fits, or the only one.
+                Err(BackendError::OutOfMemory { .. }) if slots > 1 => sizes = [slots / 2].into(),
                 Err(error) => return Err(error),
                 Ok((rate, session)) if best.as_ref().is_none_or(|(fastest, _)| rate > 1.05 * fastest) => {
                     best = Some((rate, session));
