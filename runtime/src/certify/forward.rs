@@ -42,10 +42,17 @@ pub(super) fn forward(
         if run.until.is_some_and(|until| before >= until) {
             break;
         }
-        match model.logits(now, logits) {
+        // Some engines count themselves.
+        let begun = voted.len();
+        let (by_engine, result) = match model.votes(now, voted) {
+            Some(result) => (true, result),
+            None => (false, model.logits(now, logits)),
+        };
+        match result {
             Err(BackendError::OutOfMemory { batch: failed, problem })
                 if *batch > 1 && model.fixed_batch().is_none() =>
             {
+                voted.truncate(begun);
                 // The batch may have been a last, smaller one.
                 *batch = (failed.min(*batch) / 2).max(1);
                 if let Some(notices) = run.notices {
@@ -58,10 +65,14 @@ pub(super) fn forward(
                 other?;
                 let after = Instant::now();
                 forward += after - before;
-                // A class has a number below NOBODY: models with more are refused.
-                voted.extend(
-                    logits.chunks_exact(classes).map(|row| vote(row).map_or(NOBODY, |class| class as Vote)),
-                );
+                if !by_engine {
+                    // A class has a number below NOBODY: models with more are refused.
+                    voted.extend(
+                        logits
+                            .chunks_exact(classes)
+                            .map(|row| vote(row).map_or(NOBODY, |class| class as Vote)),
+                    );
+                }
                 count += after.elapsed();
                 rest = later;
             }

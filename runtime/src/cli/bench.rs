@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let document = json!({
             "model": file_name(&arguments.model.model),
             "engine": format!("ONNX Runtime {}", ready.runtime.version()),
-            "provider": arguments.model.provider.to_string(),
+            "provider": arguments.model.device.provider.to_string(),
             "plan": plan,
             "machine": machine,
             "samples_per_second": {
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
          - counting     {:>12.0}\n\
          time outside the forward pass: {:.1} %\n",
         file_name(&arguments.model.model),
-        arguments.model.provider,
+        arguments.model.device.provider,
         machine.processor,
         machine.threads,
         plan.sessions,

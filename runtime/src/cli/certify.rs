@@ -25,6 +25,7 @@ use crate::{
         Simultaneous, is_finished, read_evidence, read_header, to_table,
     },
     files::write_atomically,
+    noise::NoiseMode,
     statistics::SequenceForm,
     terminal::{self, Progress},
     units::parse_count,
@@ -43,6 +44,10 @@ pub(super) struct Arguments {
     /// Samples that choose the class, before n fresh ones bound its probability
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     n0: u64,
+    /// Noise of the inputs: independent, or shared by all, drawn once and on a GPU kept there; each certificate holds
+    /// as before, and only claims about several at once (--simultaneous) rest on the union bound alone
+    #[arg(long, value_name = "MODE", default_value = "independent")]
+    noise_mode: NoiseMode,
     /// When to stop sampling an input before n: fixed (never), radius:R[,R...] (when it is known which of these radii
     /// are certified), precision:T or T% (when n samples could add no more than T to the radius), deadline:MS, loss:C
     /// (a number chosen from the selection votes, to lose at most C of the radius)
@@ -97,13 +102,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         seed,
     };
     settings.check()?;
-    check_noise(&settings, &selected, &data)?;
+    check_noise(&settings, arguments.noise_mode, &selected, &data)?;
     let engine = format!("ONNX Runtime {}", runtime.version());
     let mut header = header(arguments, engine, &data, settings, simultaneous, &model, selected.len());
     if arguments.resume && out.exists() && is_finished(&out, &header)? {
         return report(arguments, &out, None);
     }
-    let ready = arguments.model.ready(runtime, model)?;
+    let shared = (arguments.noise_mode == NoiseMode::Shared).then_some(&header.settings);
+    let ready = arguments.model.ready_for(runtime, model, shared)?;
     header.execution.plan = ready.plan;
     let indices: Vec<usize> = match arguments.shard {
         Some(shard) => {
@@ -142,6 +148,7 @@ fn certify(
     let progress = RefCell::new(progress);
     let mut certifier = Certifier::new(ready.instances, header.settings.clone(), ready.plan.batch)?;
     certifier.set_noise_threads(ready.plan.noise_threads);
+    certifier.set_noise_mode(header.noise.mode);
     let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
     certifier.on_notice(&notices);
     let inputs = inputs(data, &indices[done as usize..]);
@@ -224,15 +231,15 @@ fn header(
         selection: arguments.data.selection(count as u64),
         shard: arguments.shard,
         noise: NoiseSource {
-            mode: "independent".into(),
+            mode: arguments.noise_mode,
             generator: settings.distribution.generator().into(),
         },
         settings,
         simultaneous,
         execution: Execution {
             engine,
-            provider: arguments.model.provider.to_string(),
-            precision: model.precision().into(),
+            provider: arguments.model.device.provider.to_string(),
+            precision: arguments.model.device.device(1).precision_of(model.precision()).into(),
             // Not known before it is measured.
             plan: Plan { sessions: 0, threads: 0, batch: 0, noise_threads: 0 },
         },

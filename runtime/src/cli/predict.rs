@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     certify::{Certifier, Prediction, Settings},
+    noise::NoiseMode,
     statistics::round_down,
     terminal::{self, Progress},
 };
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
     let settings = Settings { distribution, alpha, n, ..Settings::new(sigma, arguments.smoothing.seed()?) };
     settings.check()?;
-    check_noise(&settings, &indices, &data)?;
+    check_noise(&settings, NoiseMode::Independent, &indices, &data)?;
     let ready = arguments.model.ready(runtime, model)?;
     let mut certifier = Certifier::new(ready.instances, settings.clone(), ready.plan.batch)?;
     certifier.set_noise_threads(ready.plan.noise_threads);

@@ -11,14 +11,15 @@ use serde_json::json;
 
 use super::{
     data::SplitArgument,
+    device::DeviceArguments,
     model::{ModelArguments, ReadingArguments},
 };
 use crate::{
-    backend::{OnnxModel, OnnxRuntime, Provider, Reading},
+    backend::{OnnxModel, OnnxRuntime, Reading},
     certify::{Certifier, Input, Settings, StoppingRule},
     data::{Dataset, OpenOptions, sha256},
     evidence::{ExternalSource, Header, Problem, Record, Replay, Verification, replayed, verify},
-    noise::seed_from_os,
+    noise::{NoiseMode, seed_from_os},
     terminal::{self, Progress, printable},
     units::parse_count,
 };
@@ -44,9 +45,8 @@ pub(super) struct Arguments {
     /// Run the noise of so many inputs, chosen at random, through the model again and compare the votes; or of all
     #[arg(long, value_name = "K|all", requires_all = ["model", "data"])]
     replay: Option<Share>,
-    /// What runs the model for --replay: cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "PROVIDER")]
-    provider: Provider,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Threads to use on the processor [default: all]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
     threads: Option<usize>,
@@ -117,10 +117,9 @@ fn replay(
     records: &[Record],
 ) -> anyhow::Result<Vec<Replay>> {
     let chosen = choose(share, records)?;
-    let (provider, threads) = (arguments.provider, arguments.threads);
+    let (device, threads) = (arguments.device, arguments.threads);
     let reading = ReadingArguments::default();
-    let arguments_of_model =
-        ModelArguments { model: path.to_owned(), provider, batch: None, threads, reading };
+    let arguments_of_model = ModelArguments { model: path.to_owned(), device, batch: None, threads, reading };
     let runtime = OnnxRuntime::load()?;
     let model = OnnxModel::open(&runtime, path, &Reading::of(header))?;
     ensure!(
@@ -131,14 +130,19 @@ fn replay(
         header.model.classes
     );
     let engine = format!("ONNX Runtime {}", runtime.version());
-    if engine != header.execution.engine || arguments.provider.to_string() != header.execution.provider {
+    let (provider, precision) =
+        (device.provider.to_string(), device.device(1).precision_of(model.precision()));
+    let used = &header.execution;
+    if engine != used.engine || provider != used.provider || precision != used.precision {
         eprintln!(
-            "rscert: note: the votes were made by {} on {}, and are made again by {engine} on {}, which may round \
-             otherwise; a few differing votes then mean little",
-            header.execution.engine, header.execution.provider, arguments.provider
+            "rscert: note: the votes were made by {} on {} in {}, and are made again by {engine} on {provider} in \
+             {precision}, which may round otherwise; a few differing votes then mean little",
+            used.engine, used.provider, used.precision
         );
     }
-    let ready = arguments_of_model.ready(runtime, model)?;
+    let mode = header.noise.mode;
+    let shared = (mode == NoiseMode::Shared).then_some(&header.settings);
+    let ready = arguments_of_model.ready_for(runtime, model, shared)?;
     let samples: u64 = chosen.iter().map(|record| header.settings.n0.saturating_add(record.samples)).sum();
     let mut progress = Progress::new("replaying", samples, "samples");
     let mut instances = ready.instances;
@@ -153,6 +157,7 @@ fn replay(
         // Whenever the run stopped, these are the samples that it had.
         let settings = Settings { n: record.samples, stop: StoppingRule::Fixed, ..header.settings.clone() };
         let mut certifier = Certifier::new(instances, settings, ready.plan.batch)?;
+        certifier.set_noise_mode(mode);
         certifier.certify_all(
             std::iter::once(input),
             |samples| progress.advance(samples),

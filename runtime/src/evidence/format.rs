@@ -6,6 +6,7 @@ use crate::{
     backend::Preprocessing,
     certify::{Certificate, Plan, Settings, Votes},
     data::{Preparation, sha256},
+    noise::NoiseMode,
     statistics::Radii,
 };
 
@@ -180,8 +181,8 @@ impl Selection {
 /// How noise of the distribution in the settings was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoiseSource {
-    /// `independent`: fresh noise for every input.
-    pub mode: String,
+    /// Whether every input got noise of its own.
+    pub mode: NoiseMode,
     /// Generator and how it is keyed.
     pub generator: String,
 }

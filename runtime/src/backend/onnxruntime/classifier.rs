@@ -7,11 +7,7 @@ use ort::{
     value::TensorRef,
 };
 
-use super::{
-    OnnxModel, OnnxRuntime, Provider, Reading,
-    session::{first_line, is_out_of_memory},
-    signature::Signature,
-};
+use super::{Device, OnnxModel, OnnxRuntime, Reading, session::run_error, signature::Signature};
 use crate::backend::{BackendError, Classifier, Preprocessing};
 
 /// One instance of an [`OnnxModel`], run by ONNX Runtime.
@@ -41,10 +37,10 @@ impl OnnxClassifier {
     pub fn load(
         runtime: &OnnxRuntime,
         path: &Path,
-        provider: Provider,
+        device: impl Into<Device>,
         threads: usize,
     ) -> Result<Self, BackendError> {
-        OnnxModel::open(runtime, path, &Reading::default())?.classifier(runtime, provider, threads)
+        OnnxModel::open(runtime, path, &Reading::default())?.classifier(runtime, device, threads)
     }
 
     /// An instance before it is known how many classes there are.
@@ -112,14 +108,7 @@ impl OnnxClassifier {
     pub(super) fn run(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<Vec<i64>, BackendError> {
         let count = batch.len() / self.input_len();
         self.shape[0] = count as i64;
-        let failed = |error: ort::Error| {
-            let problem = first_line(&error);
-            if is_out_of_memory(&error.to_string()) {
-                BackendError::OutOfMemory { batch: count, problem }
-            } else {
-                BackendError::Run { batch: count, problem }
-            }
-        };
+        let failed = |error: ort::Error| run_error(count, &error);
         let input = if self.identity {
             batch
         } else {

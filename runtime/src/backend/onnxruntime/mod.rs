@@ -1,6 +1,7 @@
 //! ONNX Runtime as the engine.
 
 mod classifier;
+mod device;
 mod library;
 mod model;
 mod probe;
@@ -8,13 +9,18 @@ mod provider;
 mod reading;
 mod session;
 mod signature;
+mod smoothing;
+mod smoothing_classifier;
 
 pub use classifier::OnnxClassifier;
+pub use device::{Device, Precision};
 pub use library::OnnxRuntime;
 pub use model::{Batching, OnnxModel};
 pub use probe::OutputKind;
 pub use provider::Provider;
 pub use reading::Reading;
+pub use smoothing::{Slot, SmoothingPlan, SmoothingSession};
+pub use smoothing_classifier::{SharedNoise, SmoothingClassifier};
 
 /// Most values in one batch of inputs: 1 GiB of floats.
 pub const MAX_VALUES: usize = 1 << 28;

@@ -10,9 +10,9 @@ use mithridate_onnx::{
 use serde::Serialize;
 
 use super::{
-    OnnxClassifier, OnnxRuntime, OutputKind, Provider, Reading,
+    Device, OnnxClassifier, OnnxRuntime, OutputKind, Reading,
     probe::{agree, images, is_independent, rows},
-    session::{Content, first_line, new_session, only},
+    session::{Content, new_session, only, session_error},
     signature::{Signature, find},
 };
 use crate::{
@@ -75,8 +75,8 @@ pub struct OnnxModel {
     /// How many inputs it takes at once.
     pub batching: Batching,
     classes: usize,
-    signature: Signature,
-    content: Content,
+    pub(super) signature: Signature,
+    pub(super) content: Content,
 }
 
 impl OnnxModel {
@@ -115,7 +115,7 @@ impl OnnxModel {
                 external: file.external.into_iter().map(|file| (file.location, file.bytes.into())).collect(),
             },
         };
-        let mut classifier = model.untried(runtime, Provider::Cpu, 1)?;
+        let mut classifier = model.untried(runtime, Device::default(), 1)?;
         model.try_out(&mut classifier)?;
         if let Some(size) = model.signature.batch
             && let Some(rewritten) = model.rewritten(runtime, &mut classifier, &file.model, size)
@@ -163,10 +163,10 @@ impl OnnxModel {
     pub fn classifier(
         &self,
         runtime: &OnnxRuntime,
-        provider: Provider,
+        device: impl Into<Device>,
         threads: usize,
     ) -> Result<OnnxClassifier, BackendError> {
-        let mut classifier = self.untried(runtime, provider, threads)?;
+        let mut classifier = self.untried(runtime, device.into(), threads)?;
         let batch = self.batching.size().unwrap_or(2);
         let inputs = images(batch, classifier.input_len(), 1);
         rows(&mut classifier, &inputs, batch)?;
@@ -176,18 +176,13 @@ impl OnnxModel {
     fn untried(
         &self,
         runtime: &OnnxRuntime,
-        provider: Provider,
+        device: Device,
         threads: usize,
     ) -> Result<OnnxClassifier, BackendError> {
-        provider.check()?;
-        let session = new_session(runtime, &self.content, provider, threads)
+        device.check()?;
+        let session = new_session(runtime, &self.content, device, threads, false)
             .and_then(|session| Ok((session, only(self.output())?)));
-        let (session, options) = session.map_err(|error| match provider {
-            Provider::Cuda(_) => {
-                BackendError::Provider { provider: provider.to_string(), problem: first_line(&error) }
-            }
-            Provider::Cpu => BackendError::Load { path: self.path.clone(), problem: first_line(&error) },
-        })?;
+        let (session, options) = session.map_err(|error| session_error(device, &self.path, &error))?;
         let mut classifier = OnnxClassifier::untried(
             session,
             options,
@@ -235,7 +230,7 @@ impl OnnxModel {
         let bytes: Arc<[u8]> = to_bytes(&with_symbolic_batch(model, self.input()).ok()?).into();
         let content = Content { bytes: bytes.clone(), ..self.content.clone() };
         let symbolic = Self { batching: Batching::Rewritten { from: size }, content, ..self.clone() };
-        let mut symbolic = symbolic.untried(runtime, Provider::Cpu, 1).ok()?;
+        let mut symbolic = symbolic.untried(runtime, Device::default(), 1).ok()?;
         let inputs = images(size * (1 + 2_usize.div_ceil(size)), fixed.input_len(), 4);
         let count = inputs.len() / fixed.input_len();
         let expected = rows(fixed, &inputs, size).ok()?;
