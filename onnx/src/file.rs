@@ -6,7 +6,7 @@ use std::{
 
 use prost::Message;
 
-use crate::{OnnxError, files::write_atomically, messages::ModelProto};
+use crate::{OnnxError, decoded_size::check_decoded_size, files::write_atomically, messages::ModelProto};
 
 /// Most bytes in a protobuf message, and so in a model file.
 const MAX_BYTES: u64 = 1 << 31;
@@ -47,11 +47,12 @@ pub(crate) fn parse(path: &Path) -> Result<(Vec<u8>, ModelProto), OnnxError> {
 ///
 /// # Errors
 /// [`OnnxError::Malformed`] if the bytes are no model, or one without a graph or an operator set, as a file cut
-/// short at a field border is.
+/// short at a field border is; also if its parts would take memory out of all proportion to the bytes.
 pub fn from_bytes(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
     if bytes.is_empty() {
         return Err(OnnxError::Malformed("it is empty".into()));
     }
+    check_decoded_size(bytes)?;
     let model = ModelProto::decode(bytes).map_err(|error| OnnxError::Malformed(error.to_string()))?;
     if model.graph.is_none() {
         return Err(OnnxError::Malformed("it holds no graph".into()));
