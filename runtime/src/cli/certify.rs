@@ -128,8 +128,7 @@ fn certify(
         inputs,
         |samples| progress.advance(samples),
         |certificate| {
-            let label = certificate.label.unwrap_or_default();
-            writer.record(&Record::new(certificate, label, header.settings.n, header)).map_err(|error| {
+            writer.record(&Record::new(certificate, header.settings.n, header)).map_err(|error| {
                 let message = error.to_string();
                 failure = Some(error);
                 std::io::Error::other(message)

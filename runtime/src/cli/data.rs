@@ -28,7 +28,7 @@ pub(super) struct DataArguments {
     /// Cut a square of N x N pixels from the middle of PNG and JPEG images, after --resize
     #[arg(long, value_name = "N", value_parser = parse_count::<u32>, allow_negative_numbers = true)]
     crop: Option<u32>,
-    /// The true class of the image, if --data is one image
+    /// The true class of the image, if --data is one image and it is known
     #[arg(long, value_name = "CLASS")]
     label: Option<u16>,
     /// Only inputs of these classes, such as 8 or 0,1,2
@@ -59,8 +59,12 @@ impl From<SplitArgument> for Split {
 
 impl DataArguments {
     pub fn open(&self) -> Result<Dataset, DataError> {
-        let options =
-            OpenOptions { split: self.split.into(), preparation: self.preparation(), label: self.label };
+        let options = OpenOptions {
+            split: self.split.into(),
+            preparation: self.preparation(),
+            label: self.label,
+            unlabelled: true,
+        };
         Dataset::open_with(&self.data, &options)
     }
 
@@ -94,8 +98,26 @@ impl DataArguments {
                 model.display()
             );
         }
-        let indices = self.selection(0).indices(data.labels());
+        ensure!(
+            self.class.is_empty() || !data.labels().is_empty(),
+            "--class chooses by label, and {} has no labels",
+            data.path.display()
+        );
+        let indices = self.selection(0).indices(data);
         let indices: Vec<usize> = indices.into_iter().map(|index| index as usize).collect();
+        if data.labels().is_empty() {
+            let how = if data.path.extension().is_some_and(|extension| extension == "npz") {
+                "an array 'labels' beside 'images' would hold them"
+            } else if self.label.is_none() && data.len() == 1 {
+                "--label gives that of one image"
+            } else {
+                "a file named like it, with labels for images, would hold them"
+            };
+            eprintln!(
+                "rscert: note: the true classes in {} are not known ({how}): there will be no accuracy",
+                data.path.display()
+            );
+        }
         ensure!(!indices.is_empty(), "no image of {} has a label in {:?}", data.path.display(), self.class);
         Ok(indices)
     }
@@ -105,7 +127,7 @@ impl DataArguments {
 pub(super) fn inputs<'a>(data: &'a Dataset, indices: &'a [usize]) -> impl Iterator<Item = Input> + 'a {
     indices.iter().map(|&index| Input {
         index: index as u64,
-        label: Some(usize::from(data.labels()[index])),
+        label: data.label(index),
         image: data.image(index),
     })
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     backend::{OnnxModel, OnnxRuntime, Provider, Reading},
     certify::{Certifier, Input},
-    data::{Dataset, OpenOptions, sha256},
+    data::{Dataset, OpenOptions, is_image_name, sha256},
     evidence::{ExternalSource, Header, Problem, Record, Replay, Verification, replayed, verify},
     noise::seed_from_os,
     terminal::{self, Progress, printable},
@@ -80,11 +80,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (Some(path), Some(header)) => {
             let preparation = header.data.preparation;
             // One image has the label that it was given.
-            let label = found.records.first().and_then(|record| record.label.try_into().ok());
-            let label = label.filter(|_| path.is_file() && header.selection.count == 1);
+            let label = found.records.first().and_then(|record| record.label?.try_into().ok());
+            let label = label.filter(|_| is_image_name(path));
+            let unlabelled = header.data.labels_sha256.is_empty();
             Some(Dataset::open_with(
                 path,
-                &OpenOptions { split: arguments.split.into(), preparation, label },
+                &OpenOptions { split: arguments.split.into(), preparation, label, unlabelled },
             )?)
         }
         _ => None,
@@ -144,7 +145,7 @@ fn replay(
     let mut progress = Progress::new("replaying", samples, "samples");
     let inputs = chosen.iter().map(|record| Input {
         index: record.index,
-        label: Some(record.label),
+        label: record.label,
         image: data.image(record.index as usize),
     });
     let mut replays = Vec::new();

@@ -152,7 +152,7 @@ mod tests {
     fn record(index: u64) -> Record {
         Record {
             index,
-            label: 0,
+            label: Some(0),
             class: Some(0),
             selection: vec![100, 0].into(),
             estimation: vec![10, 0].into(),
