@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    data::{DataArguments, inputs},
+    data::{DataArguments, inputs, order_classes},
     model::{ModelArguments, ReadyModel, model_source},
     smoothing::{SmoothingArguments, check_noise},
 };
@@ -65,8 +65,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
     let path = &arguments.model.model;
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
-    let data = arguments.data.open()?;
+    let mut data = arguments.data.open()?;
     let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
+    order_classes(&mut data, &model)?;
     let selected = arguments.data.select(path, &data, model.classes())?;
     let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
     let simultaneous =

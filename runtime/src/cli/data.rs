@@ -4,11 +4,16 @@ use anyhow::{bail, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::{
+    backend::OnnxModel,
     certify::Input,
-    data::{DataError, Dataset, OpenOptions, Preparation, Split},
+    data::{ClassOrder, DataError, Dataset, OpenOptions, Preparation, Split},
     evidence::Selection,
+    terminal::printable,
     units::parse_count,
 };
+
+/// Classes that are named in a note.
+const SHOWN: usize = 12;
 
 /// Which inputs of which data set.
 #[derive(Args)]
@@ -121,6 +126,35 @@ impl DataArguments {
         ensure!(!indices.is_empty(), "no image of {} has a label in {:?}", data.path.display(), self.class);
         Ok(indices)
     }
+}
+
+/// Numbers the classes of the data as the model does, where both have names for them, and says what it did.
+pub(super) fn order_classes(data: &mut Dataset, model: &OnnxModel) -> Result<(), DataError> {
+    let names = model.metadata.class_names.as_deref().unwrap_or_default();
+    let before = data.class_names().unwrap_or_default();
+    let (path, model) = (data.path.display().to_string(), model.path.display());
+    let note = match data.order_classes(names)? {
+        ClassOrder::Same => return Ok(()),
+        ClassOrder::Renumbered => {
+            let number = |name: &String| names.iter().position(|other| other == name).unwrap_or_default();
+            let pairs: Vec<String> =
+                before.iter().take(SHOWN).map(|name| format!("{name} {}", number(name))).collect();
+            let more = if before.len() > SHOWN { ", …" } else { "" };
+            format!(
+                "the classes of {path} are numbered as in the metadata of {model}, not in the order of their names: \
+                 {}{more}",
+                pairs.join(", ")
+            )
+        }
+        ClassOrder::Unrelated => format!(
+            "{model} calls its classes otherwise than {path}: its class 0 is {} and there {}; make sure that their order \
+             is the same",
+            names.first().map_or("", String::as_str),
+            before.first().map_or("", String::as_str)
+        ),
+    };
+    eprintln!("rscert: note: {}", printable(&note));
+    Ok(())
 }
 
 /// The inputs at these indices.

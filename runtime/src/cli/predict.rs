@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     certify::file_name,
-    data::{DataArguments, inputs},
+    data::{DataArguments, inputs, order_classes},
     model::ModelArguments,
     smoothing::{SmoothingArguments, check_noise},
 };
@@ -33,8 +33,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let path = &arguments.model.model;
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
-    let data = arguments.data.open()?;
+    let mut data = arguments.data.open()?;
     let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
+    order_classes(&mut data, &model)?;
     let indices = arguments.data.select(path, &data, model.classes())?;
     let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
     let settings = Settings { distribution, alpha, n, ..Settings::new(sigma, arguments.smoothing.seed()?) };

@@ -83,10 +83,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let label = found.records.first().and_then(|record| record.label?.try_into().ok());
             let label = label.filter(|_| is_image_name(path));
             let unlabelled = header.data.labels_sha256.is_empty();
-            Some(Dataset::open_with(
-                path,
-                &OpenOptions { split: arguments.split.into(), preparation, label, unlabelled },
-            )?)
+            let options = OpenOptions { split: arguments.split.into(), preparation, label, unlabelled };
+            let mut data = Dataset::open_with(path, &options)?;
+            // As they were numbered when it was certified.
+            data.order_classes(&header.data.class_names)?;
+            Some(data)
         }
         _ => None,
     };

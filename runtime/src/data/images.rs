@@ -309,7 +309,7 @@ impl Collector {
 }
 
 /// The hash of labels as an IDX file of the narrowest type that holds them; empty for none.
-fn labels_sha256(labels: &[u16]) -> String {
+pub(super) fn labels_sha256(labels: &[u16]) -> String {
     if labels.is_empty() {
         return String::new();
     }

@@ -11,6 +11,7 @@
 //! what is declared is checked before memory is taken for it, and whatever does not fit is an error that names it.
 
 mod cifar;
+mod class_order;
 mod dataset;
 mod error;
 mod folder;
@@ -21,6 +22,7 @@ mod npz;
 mod picture;
 mod preparation;
 
+pub use class_order::ClassOrder;
 pub use dataset::{Dataset, OpenOptions, Split};
 pub use error::DataError;
 pub(crate) use hash::hex;
