@@ -6,6 +6,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{DataError, Dataset, Preparation, Split, hex, idx::idx_header, picture::Picture};
+use crate::files;
 
 /// What images of the field are called by the end of their names.
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
@@ -53,14 +54,12 @@ pub(super) fn parse_image(
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let read_error = |source| DataError::Read { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(read_error)?;
-    let problem = match metadata.len() {
-        _ if !metadata.is_file() => "it is no ordinary file".to_owned(),
-        length if length > LARGEST_FILE => {
-            format!("its {length} bytes are more than the {LARGEST_FILE} that are read")
-        }
-        _ => return fs::read(path).map_err(read_error),
-    };
-    Err(DataError::Malformed { path: path.to_owned(), format: "image", problem })
+    let length = metadata.len();
+    if metadata.is_file() && length > LARGEST_FILE {
+        let problem = format!("its {length} bytes are more than the {LARGEST_FILE} that are read");
+        return Err(DataError::Malformed { path: path.to_owned(), format: "image", problem });
+    }
+    files::read(path).map_err(read_error)
 }
 
 /// Opens a folder that holds a folder of images for each class, itself or its `train` and `test` (or `val`); `None`

@@ -1,6 +1,5 @@
 use std::{
     fmt::Display,
-    fs::File,
     io::{self, BufReader, BufWriter, Read, Seek},
     path::Path,
 };
@@ -10,6 +9,7 @@ use ndarray_npy::{NpzWriter, ReadNpyExt, ReadableElement, npy::header::Header};
 use zip::{CompressionMethod, DateTime, ZipArchive, write::SimpleFileOptions};
 
 use super::{DataError, Dataset, sha256};
+use crate::files;
 
 /// Longest header that is read, as in NumPy.
 const LONGEST_HEADER: usize = 10_000;
@@ -50,7 +50,7 @@ pub fn write_npz(path: &Path, arrays: &[(&str, NpzArray<'_>)]) -> Result<(), Dat
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::default());
-    crate::files::write_atomically(path, |file| {
+    files::write_atomically(path, |file| {
         let mut npz = NpzWriter::new(BufWriter::new(file));
         for (name, array) in arrays {
             let bytes = match array {
@@ -72,7 +72,7 @@ pub fn write_npz(path: &Path, arrays: &[(&str, NpzArray<'_>)]) -> Result<(), Dat
 
 /// Opens an npz file with the arrays `images` and `labels`; `images` alone will do where `unlabelled` is true.
 pub(super) fn open_npz(path: &Path, unlabelled: bool) -> Result<Dataset, DataError> {
-    let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    let file = files::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
     parse_npz(path, BufReader::new(file), unlabelled)
 }
 
@@ -149,7 +149,7 @@ fn list(members: &[&str]) -> String {
 /// Opens an npy file of images and, where they are known, one of labels.
 pub(super) fn open_npy(images_path: &Path, labels_path: Option<&Path>) -> Result<Dataset, DataError> {
     let open = |path: &Path| {
-        let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+        let file = files::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
         Ok::<_, DataError>(BufReader::new(file))
     };
     let labels = labels_path.map(|path| Ok::<_, DataError>((path, open(path)?))).transpose()?;
