@@ -5,7 +5,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{BackendError, Classifier};
+use crate::backend::{BackendError, Classifier, make_room};
 
 /// How work is split: instances of the model, threads within each, and batch size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,8 +115,9 @@ pub fn time_forward(
             .map(|model| {
                 scope.spawn(move || {
                     // Any values do, but not all alike.
-                    let inputs: Vec<f32> =
-                        (0..batch * model.input_len()).map(|i| (i % 251) as f32 / 251.0).collect();
+                    let mut inputs = Vec::new();
+                    make_room(&mut inputs, batch.saturating_mul(model.input_len()), batch)?;
+                    inputs.iter_mut().enumerate().for_each(|(i, value)| *value = (i % 251) as f32 / 251.0);
                     let mut logits = Vec::new();
                     model.logits(&inputs, &mut logits)?;
                     let (started, mut runs) = (Instant::now(), 0);

@@ -10,7 +10,7 @@ use super::{
     schedule::Batch,
 };
 use crate::{
-    backend::{BackendError, Classifier},
+    backend::{BackendError, Classifier, make_room},
     noise::{Noise, NoiseKey, Role},
 };
 
@@ -96,7 +96,7 @@ impl Worker {
             Some(size) => batch.samples.next_multiple_of(size),
             None => batch.samples,
         };
-        self.noisy.resize(padded * len, 0.0);
+        make_room(&mut self.noisy, padded.saturating_mul(len), batch.samples)?;
         let mut rest = &mut self.noisy[..];
         for piece in &batch.pieces {
             let (samples, after) = rest.split_at_mut(piece.samples * len);
