@@ -20,10 +20,10 @@ use crate::{
     certify::{Certifier, Notices, Plan, Settings, Timings},
     data::Dataset,
     evidence::{
-        DataSource, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, is_finished, read_evidence, read_header, to_table,
+        DataSource, Earlier, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
+        Simultaneous, read_evidence, to_table,
     },
-    files::write_atomically,
+    files::{check_place, write_atomically},
     terminal::{self, Progress},
     units::parse_count,
 };
@@ -64,6 +64,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
     let path = &arguments.model.model;
+    for place in arguments.tsv.iter().chain([&out]) {
+        check_place(place).with_context(|| format!("cannot write {}", place.display()))?;
+    }
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
     let mut data = arguments.data.open()?;
     let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
@@ -73,8 +76,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let simultaneous =
         arguments.simultaneous.then_some(Simultaneous { alpha, inputs: selected.len() as u64 });
     let alpha = simultaneous.as_ref().map_or(Ok(alpha), Simultaneous::alpha_each)?;
-    let seed = match arguments.smoothing.seed {
-        None if arguments.resume => seed_of(arguments, &out)?,
+    let earlier = if arguments.resume && out.exists() { Some(Earlier::read(&out)?) } else { None };
+    // A run is resumed with its own seed.
+    let own_seed = earlier.as_ref().and_then(|earlier| Some(earlier.header()?.settings.seed));
+    let seed = match (arguments.smoothing.seed, own_seed) {
+        (None, Some(seed)) => seed,
         _ => arguments.smoothing.seed()?,
     };
     let settings = Settings { sigma, distribution, alpha, n0: arguments.n0, n, seed };
@@ -82,7 +88,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     check_noise(&settings, &selected, &data)?;
     let engine = format!("ONNX Runtime {}", runtime.version());
     let mut header = header(arguments, engine, &data, settings, simultaneous, &model, selected.len());
-    if arguments.resume && out.exists() && is_finished(&out, &header)? {
+    if let Some(earlier) = &earlier
+        && earlier.is_finished(&header)?
+    {
         return report(arguments, &out, None);
     }
     let ready = arguments.model.ready(runtime, model)?;
@@ -93,13 +101,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         None => selected,
     };
-    let (writer, done) = if arguments.resume && out.exists() {
-        match EvidenceWriter::resume(&out, &header)? {
-            Some(resumed) => resumed,
-            None => return report(arguments, &out, None),
-        }
-    } else {
-        (EvidenceWriter::create(&out, &header)?, 0)
+    let (writer, done) = match earlier {
+        Some(earlier) => earlier.resume(&header)?,
+        None => (EvidenceWriter::create(&out, &header)?, 0),
     };
     let timings = certify(ready, &header, &data, &indices, writer, done)?;
     report(arguments, &out, Some(timings))
@@ -210,15 +214,6 @@ fn header(
         },
         machine: Machine::this(),
         started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-    }
-}
-
-/// A run is resumed with its own seed.
-fn seed_of(arguments: &Arguments, out: &Path) -> anyhow::Result<u64> {
-    let header = if out.exists() { read_header(out)? } else { None };
-    match header {
-        Some(header) => Ok(header.settings.seed),
-        None => arguments.smoothing.seed(),
     }
 }
 

@@ -44,6 +44,9 @@ pub(super) struct Arguments {
     /// Run the noise of so many inputs, chosen at random, through the model again and compare the votes; or of all
     #[arg(long, value_name = "K|all", requires_all = ["model", "data"])]
     replay: Option<Share>,
+    /// Let up to so many votes of a replayed input differ, as another provider or version of the engine rounds otherwise
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "replay")]
+    differing: u64,
     /// What runs the model for --replay: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", value_name = "PROVIDER")]
     provider: Provider,
@@ -104,7 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         _ => Vec::new(),
     };
-    let holds = found.holds() && replays.iter().all(|replay| replay.differing == 0);
+    let holds = found.holds() && replays.iter().all(|replay| replay.differing <= arguments.differing);
     print(arguments, &found, &replays, holds)?;
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
@@ -203,6 +206,7 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
             "chain": found.chain,
             "problems": found.problems,
             "replays": replays,
+            "differing_allowed": arguments.replay.map(|_| arguments.differing),
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
@@ -233,7 +237,11 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
         text += &if differing == 0 {
             "every vote is the same\n".to_owned()
         } else {
-            format!("{differing} votes differ\n")
+            let allowed = match arguments.differing {
+                0 => "not one may".to_owned(),
+                most => format!("of an input up to {most} may by --differing"),
+            };
+            format!("{differing} votes differ, and {allowed}\n")
         };
         for Replay { index, differing, samples } in replays.iter().filter(|replay| replay.differing > 0) {
             text += &format!("- input {index}: {differing} of {samples} votes differ\n");
