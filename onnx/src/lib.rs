@@ -20,6 +20,7 @@
 
 mod batch;
 mod builder;
+mod decoded_size;
 mod element_type;
 mod error;
 mod external;
@@ -28,10 +29,12 @@ pub mod files;
 pub mod messages;
 mod metadata;
 mod normalization;
+mod schema;
 pub mod smoothing;
 mod summary;
 mod tensors;
 mod unknown_fields;
+mod wire;
 
 pub use batch::with_symbolic_batch;
 pub use builder::{BatchNorm, Conv2d, GraphBuilder, Pool2d, Value, attributes};

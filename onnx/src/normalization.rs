@@ -64,7 +64,7 @@ fn constant(graph: &GraphProto, name: &str) -> Option<Vec<f32>> {
             node.op_type.as_deref() == Some("Constant")
                 && node.output.first().is_some_and(|output| output == name)
         };
-        graph.node.iter().find(made)?.attribute.iter().find_map(|attribute| attribute.t.as_ref())
+        graph.node.iter().find(made)?.attribute.iter().find_map(|attribute| attribute.t.as_deref())
     })?;
     Some(floats(tensor))
 }

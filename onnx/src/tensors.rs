@@ -38,8 +38,8 @@ fn nodes<'a>(nodes: &'a [NodeProto], visit: &mut impl FnMut(&'a TensorProto)) {
 
 fn attributes<'a>(list: &'a [AttributeProto], visit: &mut impl FnMut(&'a TensorProto)) {
     for attribute in list {
-        attribute.t.iter().chain(&attribute.tensors).for_each(&mut *visit);
-        sparse(attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors), visit);
+        attribute.t.as_deref().into_iter().chain(&attribute.tensors).for_each(&mut *visit);
+        sparse(attribute.sparse_tensor.as_deref().into_iter().chain(&attribute.sparse_tensors), visit);
         for graph in attribute.g.as_deref().into_iter().chain(&attribute.graphs) {
             graph_tensors(graph, visit);
         }

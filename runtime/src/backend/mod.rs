@@ -2,12 +2,14 @@
 //! of it than that.
 
 mod error;
+mod memory;
 mod mock;
 #[cfg(feature = "ort")]
 mod onnxruntime;
 mod preprocessing;
 
 pub use error::BackendError;
+pub(crate) use memory::make_room;
 #[cfg(feature = "ort")]
 pub use mithridate_onnx::NoiseInput;
 pub use mock::LinearClassifier;

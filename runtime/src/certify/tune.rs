@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Certifier, CertifyError, Input, Settings};
 use crate::{
-    backend::{BackendError, Classifier},
+    backend::{BackendError, Classifier, make_room},
     noise::BLOCK,
     units::Sigma,
 };
@@ -179,8 +179,9 @@ pub fn time_forward(
             .map(|model| {
                 scope.spawn(move || {
                     // Any values do, but not all alike.
-                    let inputs: Vec<f32> =
-                        (0..batch * model.input_len()).map(|i| (i % 251) as f32 / 251.0).collect();
+                    let mut inputs = Vec::new();
+                    make_room(&mut inputs, batch.saturating_mul(model.input_len()), batch)?;
+                    inputs.iter_mut().enumerate().for_each(|(i, value)| *value = (i % 251) as f32 / 251.0);
                     let mut logits = Vec::new();
                     model.logits(&inputs, &mut logits)?;
                     let (started, mut runs) = (Instant::now(), 0);
