@@ -28,6 +28,7 @@ pub mod files;
 pub mod messages;
 mod metadata;
 mod normalization;
+mod precision;
 mod summary;
 mod tensors;
 mod unknown_fields;
@@ -40,6 +41,7 @@ pub use external::{ExternalFile, ModelFile};
 pub use file::{from_bytes, read, to_bytes, write};
 pub use metadata::ModelMetadata;
 pub use normalization::{Normalization, find_normalization};
+pub use precision::{Affine, to_float16, to_int8};
 pub use summary::{Dim, ModelSummary, ValueSummary, summarize};
 pub use unknown_fields::check_known_fields;
 

@@ -146,8 +146,11 @@ impl OnnxModel {
         &self.signature.input.name
     }
 
-    /// Arithmetic of the input, such as `float32`.
+    /// Precision of most weights, such as `float32` or `int8`; that of the input where there are none.
     pub fn precision(&self) -> &'static str {
+        if let Some(precision) = self.summary.precision() {
+            return precision;
+        }
         match self.signature.input.element_type {
             ElementType::Float16 => "float16",
             ElementType::Double => "float64",
