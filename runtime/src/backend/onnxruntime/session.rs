@@ -33,6 +33,8 @@ pub(super) fn new_session(
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
+        // Products of 8-bit integers would saturate on processors without VNNI, and a vote depend on the machine.
+        .with_precise_qmm()?
         // What goes wrong is in the error; ONNX Runtime would print it as well.
         .with_log_level(LogLevel::Fatal)?;
     for (location, bytes) in &content.external {
