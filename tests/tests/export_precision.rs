@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use mithridate_runtime::{
-    backend::{Classifier, OnnxModel, OnnxRuntime, Provider, Reading},
+    backend::{Classifier, OnnxModel, OnnxRuntime, Provider, Reading, vote},
     data::{Dataset, Split},
     noise::{Distribution, Noise, NoiseKey, Role},
     units::Sigma,
@@ -43,23 +43,18 @@ fn open(model: &Path) -> OnnxModel {
 }
 
 /// The class that a model votes for, input by input.
-fn votes(model: &OnnxModel, inputs: &[f32]) -> Vec<usize> {
+fn votes(model: &OnnxModel, inputs: &[f32]) -> Vec<Option<usize>> {
     let mut classifier = model.classifier(&OnnxRuntime::load().unwrap(), Provider::Cpu, 2).unwrap();
     let (mut votes, mut logits) = (Vec::new(), Vec::new());
     for batch in inputs.chunks(SAMPLES * classifier.input_len()) {
         classifier.logits(batch, &mut logits).unwrap();
-        votes.extend(logits.chunks(classifier.classes()).map(|row| {
-            let (class, largest) =
-                row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).expect("there are classes");
-            assert!(largest.is_finite());
-            class
-        }));
+        votes.extend(logits.chunks(classifier.classes()).map(vote));
     }
     votes
 }
 
 /// Test images with noise, and their labels.
-fn noisy(data: &Path) -> (Vec<f32>, Vec<usize>) {
+fn noisy(data: &Path) -> (Vec<f32>, Vec<Option<usize>>) {
     let data = Dataset::open(data, Split::Test).unwrap();
     let noise = Noise::new(Distribution::Gaussian, Sigma::new(0.25).unwrap()).unwrap();
     let (mut inputs, mut labels) = (Vec::new(), Vec::new());
@@ -69,7 +64,7 @@ fn noisy(data: &Path) -> (Vec<f32>, Vec<usize>) {
         let key = NoiseKey { seed: 1, role: Role::Estimation, input: index as u64, block: 0 };
         noise.add(&key, &image, &mut samples);
         inputs.append(&mut samples);
-        labels.extend([usize::from(data.labels()[index]); SAMPLES]);
+        labels.extend([Some(usize::from(data.labels()[index])); SAMPLES]);
     }
     (inputs, labels)
 }

@@ -55,10 +55,10 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "float32", value_name = "PRECISION")]
     precision: Precision,
     /// For int8: the data set that the ranges of activations are taken from, over 256 training images with noise
-    #[arg(long, value_name = "DATA", required_if_eq("precision", "int8"))]
+    #[arg(long, value_name = "DATA")]
     calibration: Option<PathBuf>,
     /// For int8: standard deviation of that noise [default: that of training]
-    #[arg(long, value_name = "SIGMA", requires = "calibration")]
+    #[arg(long, value_name = "SIGMA")]
     sigma: Option<Sigma>,
     /// Also write random inputs with libtorch's logits for them, to check any other engine against: a safetensors
     /// file with `inputs` (N×C×H×W) and `logits` (N×K)
@@ -85,15 +85,25 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> Result<ModelProto, Error> {
     let options = ExportOptions { batch: arguments.batch_size, fold_batch_norm: arguments.fold_batch_norm };
     let precision = arguments.precision;
-    let Some(path) = arguments.calibration.as_ref().filter(|_| precision == Precision::Int8) else {
-        if arguments.calibration.is_some() {
-            return Err(Error::Usage(format!(
-                "--calibration is for --precision int8; {precision} needs no ranges of activations"
-            )));
+    if precision != Precision::Int8 {
+        for (flag, given) in
+            [("--calibration", arguments.calibration.is_some()), ("--sigma", arguments.sigma.is_some())]
+        {
+            if given {
+                return Err(Error::Usage(format!(
+                    "{flag} is for --precision int8; {precision} needs no ranges of activations"
+                )));
+            }
         }
         let model = network.to_onnx(options, metadata)?;
         return Ok(if precision == Precision::Float16 { to_float16(&model)? } else { model });
-    };
+    }
+    let path = arguments.calibration.as_ref().ok_or_else(|| {
+        Error::Usage(
+            "--precision int8 takes the ranges of activations from images; name a data set with --calibration"
+                .into(),
+        )
+    })?;
     let sigma = arguments.sigma.map(Sigma::get).or(metadata.training_sigma).ok_or_else(|| {
         Error::Usage(
             "the network was trained without noise; say with --sigma at which σ the model will be certified"
