@@ -9,8 +9,8 @@ use ndarray::ArrayD;
 use ort::value::{DynValue, Tensor};
 
 use super::{
-    OnnxModel, OnnxRuntime, Provider, Reading,
-    session::{Content, new_session},
+    OnnxModel, OnnxRuntime, Reading,
+    session::{Content, unoptimized_session},
 };
 use crate::backend::BackendError;
 
@@ -67,7 +67,7 @@ pub(super) fn multiply_adds(
         }
     }
     let content = Content { bytes: to_bytes(&shown).into(), ..content.clone() };
-    let mut session = new_session(runtime, &content, Provider::Cpu, 1).ok()?;
+    let mut session = unoptimized_session(runtime, &content).ok()?;
     let zeros = zeros(input.element_type, shape).ok()?;
     let outputs = session.run(ort::inputs![input.name.as_str() => zeros]).ok()?;
     for (name, value) in &outputs {
