@@ -24,6 +24,9 @@ const LARGEST_BIAS: f32 = (1_u32 << 30) as f32;
 /// point, biases 32 bits wide. What a product is computed from, back to the last operator that has no form on integers, is
 /// quantised too; outputs are not. Batch normalisation should be folded before.
 ///
+/// Products of unsigned activations with signed weights can saturate on x86 processors without VNNI; ONNX Runtime has a
+/// session option against it, `session.x64quantprecision`.
+///
 /// `range` gives the least and greatest element of a value, by its name, over inputs such as the model will see.
 ///
 /// # Errors
