@@ -1,5 +1,6 @@
 //! ONNX Runtime as the engine.
 
+mod arithmetic;
 mod classifier;
 mod device;
 mod library;
@@ -12,6 +13,7 @@ mod signature;
 mod smoothing;
 mod smoothing_classifier;
 
+pub use arithmetic::{PRODUCT, matrix_product};
 pub use classifier::OnnxClassifier;
 pub use device::{Device, Precision};
 pub use library::OnnxRuntime;
