@@ -24,7 +24,7 @@ const STIRLING_ERROR: [f64; 16] = [
 const LN_TWO_PI: f64 = 1.837_877_066_409_345_3;
 
 /// The error of Stirling's formula for ln n!, n ≥ 1.
-fn stirling_error(n: u64) -> f64 {
+pub(super) fn stirling_error(n: u64) -> f64 {
     if n < 16 {
         return STIRLING_ERROR[n as usize];
     }
@@ -34,7 +34,7 @@ fn stirling_error(n: u64) -> f64 {
 }
 
 /// x ln(x / m) + m − x for x, m > 0, without cancellation where x is near m.
-fn deviance(x: f64, m: f64) -> f64 {
+pub(super) fn deviance(x: f64, m: f64) -> f64 {
     if (x - m).abs() < 0.1 * (x + m) {
         let v = (x - m) / (x + m);
         let mut sum = (x - m) * v;

@@ -80,7 +80,7 @@ pub fn clopper_pearson_lower(hits: u64, trials: u64, alpha: Alpha) -> Result<f64
 
 /// The number nearest to `unsafe_end` for which `safe` holds, towards `safe_end`, where it is taken to hold. If it
 /// holds at `unsafe_end` too (α near 1), looks no further: the bound is then not above the observed share.
-fn bisect(unsafe_end: f64, safe_end: f64, safe: impl Fn(f64) -> bool) -> f64 {
+pub(super) fn bisect(unsafe_end: f64, safe_end: f64, safe: impl Fn(f64) -> bool) -> f64 {
     if unsafe_end > 0.0 && unsafe_end < 1.0 && safe(unsafe_end) {
         return unsafe_end;
     }

@@ -9,6 +9,7 @@ mod norm;
 mod paired;
 mod radius;
 mod rounding;
+mod sequence;
 
 pub use bootstrap::relative_drop;
 pub use clopper_pearson::{MAX_TRIALS, StatisticsError, clopper_pearson_lower};
@@ -18,3 +19,4 @@ pub use paired::{Interval, paired_difference};
 pub(crate) use radius::uniform_half_width;
 pub use radius::{certified_radius, certified_radius_on_grid, certified_radius_uniform};
 pub use rounding::{mean_down, round_down};
+pub use sequence::{ConfidenceSequence, SequenceForm, UnknownForm};

@@ -1,0 +1,121 @@
+use crate::{
+    noise::BLOCK,
+    statistics::{StatisticsError, clopper_pearson_lower},
+    units::Alpha,
+};
+
+/// How much later each look is than the one before, for a known number of samples.
+const GROWTH: f64 = 1.2;
+/// The share of α of a look grows with this power of its time.
+const POWER: f64 = 0.2;
+/// The same for a number of samples that is not known.
+const GEOMETRIC_GROWTH: f64 = 1.1;
+/// What rounding may add to the sum of the shares.
+const SAFETY: f64 = 1.0 - 1e-9;
+
+/// Moments at which a Clopper–Pearson bound is taken, each at a level of its own; the levels sum to at most α.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Looks {
+    /// Numbers of samples, increasing.
+    times: Vec<u64>,
+    levels: Vec<f64>,
+    /// Level of the bound for samples that are all hits, at any time: that the first T are has probability p^T, and
+    /// where p^T is at most the level for some T, it is so for all later ones, so this is a single event.
+    run: Option<f64>,
+}
+
+impl Looks {
+    /// Looks up to a known last sample.
+    pub fn finite(alpha: Alpha, horizon: u64, run_share: f64) -> Self {
+        let times = times(horizon, GROWTH);
+        let weights: Vec<f64> = times.iter().map(|&time| (time as f64).powf(POWER)).collect();
+        let sum: f64 = weights.iter().sum();
+        let whole = alpha.get() * SAFETY * (1.0 - run_share);
+        let levels = weights.iter().map(|weight| whole * weight / sum).collect();
+        Self { times, levels, run: (run_share > 0.0).then_some(alpha.get() * SAFETY * run_share) }
+    }
+
+    /// Looks without end, of which those up to `horizon` are kept.
+    pub fn geometric(alpha: Alpha, horizon: u64) -> Self {
+        let times = times(horizon, GEOMETRIC_GROWTH);
+        let level = |j: usize| 5.0 * alpha.get() * SAFETY / ((j + 4) as f64 * (j + 5) as f64);
+        let levels = (1..=times.len()).map(level).collect();
+        Self { times, levels, run: None }
+    }
+
+    pub fn lower(&self, hits: u64, samples: u64) -> Result<f64, StatisticsError> {
+        let mut best = 0.0_f64;
+        let mut bound = |level: f64| {
+            // A level of 0 or less than any number can hold proves nothing.
+            if let Ok(level) = Alpha::new(level) {
+                best = best.max(clopper_pearson_lower(hits, samples, level)?);
+            }
+            Ok(())
+        };
+        if let Some(level) = self.run.filter(|_| hits == samples) {
+            bound(level)?;
+        }
+        if let Ok(look) = self.times.binary_search(&samples) {
+            bound(self.levels[look])?;
+        }
+        Ok(best)
+    }
+
+    pub fn last_look(&self, samples: u64) -> u64 {
+        match self.times.partition_point(|&time| time <= samples) {
+            0 => 0,
+            looks => self.times[looks - 1],
+        }
+    }
+}
+
+/// Whole blocks of samples, each moment later than the one before by this factor, and the last sample.
+fn times(horizon: u64, growth: f64) -> Vec<u64> {
+    let mut times = Vec::new();
+    let mut time = BLOCK as f64;
+    while time < horizon as f64 {
+        let blocks = (time / BLOCK as f64 - 1e-9).ceil() as u64 * BLOCK;
+        if blocks < horizon && times.last() != Some(&blocks) {
+            times.push(blocks);
+        }
+        time *= growth;
+    }
+    times.push(horizon.max(1));
+    times
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_sum_to_no_more_than_alpha() {
+        for horizon in [1, 10, 64, 65, 1000, 100_000, 10_000_000_000] {
+            for (alpha, share) in [(0.001, 0.2), (0.05, 0.5), (0.5, 0.0)] {
+                let alpha = Alpha::new(alpha).unwrap();
+                let finite = Looks::finite(alpha, horizon, share);
+                let sum: f64 = finite.levels.iter().sum::<f64>() + finite.run.unwrap_or(0.0);
+                assert!(sum <= alpha.get() && sum > 0.999 * alpha.get(), "{horizon}: {sum}");
+                let geometric = Looks::geometric(alpha, horizon);
+                assert!(geometric.levels.iter().sum::<f64>() < alpha.get());
+                for looks in [finite, geometric] {
+                    assert!(looks.times.is_sorted_by(|a, b| a < b));
+                    assert_eq!(looks.times.len(), looks.levels.len());
+                    assert_eq!(looks.times.last(), Some(&horizon));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn between_looks_only_unbroken_runs_prove_something() {
+        let looks = Looks::finite(Alpha::USUAL, 100_000, 0.2);
+        assert_eq!(looks.last_look(63), 0);
+        assert_eq!(looks.last_look(100), 64);
+        assert_eq!(looks.last_look(99_999), looks.times[looks.times.len() - 2]);
+        let between = looks.times[5] + 1;
+        assert_eq!(looks.lower(between - 1, between), Ok(0.0));
+        assert!(looks.lower(between, between).unwrap() > 0.9);
+        assert!(looks.lower(looks.times[5] - 1, looks.times[5]).unwrap() > 0.9);
+    }
+}
