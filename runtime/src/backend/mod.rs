@@ -11,7 +11,8 @@ pub use error::BackendError;
 pub use mock::LinearClassifier;
 #[cfg(feature = "ort")]
 pub use onnxruntime::{
-    Batching, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind, Provider, Reading,
+    Batching, BoundClassifier, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind, Provider,
+    Reading,
 };
 pub use preprocessing::{Layout, Preprocessing};
 

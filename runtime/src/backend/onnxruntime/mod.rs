@@ -1,5 +1,6 @@
 //! ONNX Runtime as the engine.
 
+mod bound;
 mod classifier;
 mod library;
 mod model;
@@ -9,6 +10,7 @@ mod reading;
 mod session;
 mod signature;
 
+pub use bound::BoundClassifier;
 pub use classifier::OnnxClassifier;
 pub use library::OnnxRuntime;
 pub use model::{Batching, OnnxModel};

@@ -53,7 +53,12 @@ pub(super) fn new_session(
 
 /// Runs that give one output alone.
 pub(super) fn only(output: &str) -> ort::Result<RunOptions<HasSelectedOutputs>> {
-    let mut options = RunOptions::new()?.with_outputs(OutputSelector::no_default().with(output));
+    options(OutputSelector::no_default().with(output))
+}
+
+/// Runs that give the outputs selected.
+pub(super) fn options(outputs: OutputSelector) -> ort::Result<RunOptions<HasSelectedOutputs>> {
+    let mut options = RunOptions::new()?.with_outputs(outputs);
     options.set_log_level(LogLevel::Fatal)?;
     Ok(options)
 }

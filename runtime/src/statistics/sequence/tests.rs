@@ -26,11 +26,13 @@ fn wealth_is_that_of_betting_sample_by_sample() {
 #[test]
 fn wealth_is_precise_for_many_samples() {
     // ln Γ of large numbers leaves fewer digits the larger they are: 1e-7 of these.
-    for (hits, samples) in [(9_999_000_u64, 10_000_000_u64), (5_100_000, 10_000_000), (10_000_000, 10_000_000)]
+    for (hits, samples) in
+        [(9_999_000_u64, 10_000_000_u64), (5_100_000, 10_000_000), (10_000_000, 10_000_000)]
     {
         let (h, f) = (hits as f64, (samples - hits) as f64);
         let p = h / (h + f) - 1e-3;
-        let plain = ln_gamma(h + 0.5) + ln_gamma(f + 0.5) - ln_gamma(h + f + 1.0)
+        let plain = ln_gamma(h + 0.5) + ln_gamma(f + 0.5)
+            - ln_gamma(h + f + 1.0)
             - core::f64::consts::PI.ln()
             - h * p.ln()
             - f * (-p).ln_1p();
@@ -42,12 +44,16 @@ fn wealth_is_precise_for_many_samples() {
 #[test]
 fn a_bound_is_where_the_wealth_reaches_one_over_alpha() {
     let sequence = ConfidenceSequence::new(SequenceForm::Betting, Alpha::USUAL, 1, 0.0);
-    for (hits, samples) in [(1, 1), (64, 64), (600, 1000), (99_990, 100_000), (3, 1000), (100_000_000, 100_000_000)]
+    for (hits, samples) in
+        [(1, 1), (64, 64), (600, 1000), (99_990, 100_000), (3, 1000), (100_000_000, 100_000_000)]
     {
         let bound = sequence.lower(hits, samples).unwrap();
         let wealth = ln_wealth(hits, samples, bound, 1.0 - bound);
         assert!(bound < hits as f64 / samples as f64);
-        assert!(wealth >= 1000.0_f64.ln() && wealth < 1000.0_f64.ln() + 1e-6, "{hits} of {samples}: {wealth}");
+        assert!(
+            wealth >= 1000.0_f64.ln() && wealth < 1000.0_f64.ln() + 1e-6,
+            "{hits} of {samples}: {wealth}"
+        );
     }
     assert_eq!(sequence.lower(0, 10), Ok(0.0));
 }
