@@ -26,11 +26,11 @@ typedef enum {
 // A loaded model. One thread at a time may use it; different ones are independent.
 typedef struct mithridate_certifier mithridate_certifier;
 
-// What to load, and how to certify. Start from mithridate_default_options().
+// What to load, and how to certify. Start from `mithridate_default_options()`.
 typedef struct {
   // Path of the classifier, an ONNX file. UTF-8.
   const char *model;
-  // Path of libonnxruntime.so, version 1.24 or newer; null for the one in the variable ORT_DYLIB_PATH, beside the
+  // Path of `libonnxruntime.so`, version 1.24 or newer; null for the one in the variable `ORT_DYLIB_PATH`, beside the
   // program, or of the system. A process has one only.
   const char *onnxruntime;
   // Standard deviation of the noise, in the units of the frames; 0 for the training sigma in the model's metadata.
@@ -83,7 +83,7 @@ const char *mithridate_last_error(void);
 
 // Loads a model, tests the noise and takes all memory, so that no later call allocates any but to report an error.
 //
-// On success `*certifier` is to be freed with mithridate_free(), else it is null.
+// On success `*certifier` is to be freed with `mithridate_free()`, else it is null.
 //
 // # Safety
 // `options` points to options whose paths are null or end with a zero byte; `certifier` points to a pointer.
@@ -93,11 +93,11 @@ mithridate_status mithridate_load(const mithridate_options *options,
 // Certifies the next frame: `length` values, channels by rows by columns, in the units of the data that the model
 // was trained on ([0, 1] for images), within `deadline_ms` milliseconds from now.
 //
-// Stops early once options.max_samples are run. The claim holds whenever it stops: with probability 1 - alpha, no
+// Stops early once `options.max_samples` are run. The claim holds whenever it stops: with probability 1 - alpha, no
 // change of the frame by less than the radius changes the class that the smoothed model answers.
 //
 // # Safety
-// `certifier` comes from mithridate_load(), is not freed and not in use by another thread; `image` points to
+// `certifier` comes from `mithridate_load()`, is not freed and not in use by another thread; `image` points to
 // `length` floats; `certificate` points to a certificate, which is written on success only.
 mithridate_status mithridate_certify(mithridate_certifier *certifier,
                                      const float *image,
@@ -108,25 +108,25 @@ mithridate_status mithridate_certify(mithridate_certifier *certifier,
 // Number of values in a frame, channels times rows times columns; 0 for a null pointer.
 //
 // # Safety
-// `certifier` is null, or comes from mithridate_load() and is not freed.
+// `certifier` is null, or comes from `mithridate_load()` and is not freed.
 size_t mithridate_input_length(const mithridate_certifier *certifier);
 
 // Number of classes; 0 for a null pointer.
 //
 // # Safety
-// `certifier` is null, or comes from mithridate_load() and is not freed.
+// `certifier` is null, or comes from `mithridate_load()` and is not freed.
 size_t mithridate_classes(const mithridate_certifier *certifier);
 
 // Seed of all noise, to draw that of a frame again; 0 for a null pointer. Whoever makes the frames must not know it.
 //
 // # Safety
-// `certifier` is null, or comes from mithridate_load() and is not freed.
+// `certifier` is null, or comes from `mithridate_load()` and is not freed.
 uint64_t mithridate_seed(const mithridate_certifier *certifier);
 
 // Frees a certifier; does nothing for a null pointer.
 //
 // # Safety
-// `certifier` is null, or comes from mithridate_load(), is not freed and not in use.
+// `certifier` is null, or comes from `mithridate_load()`, is not freed and not in use.
 void mithridate_free(mithridate_certifier *certifier);
 
 // The usual options, for a model: alpha 0.001, n0 100, at most 100000 samples, a seed from the operating system, one

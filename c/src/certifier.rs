@@ -45,7 +45,7 @@ pub struct Certificate {
 
 /// Loads a model, tests the noise and takes all memory, so that no later call allocates any but to report an error.
 ///
-/// On success `*certifier` is to be freed with mithridate_free(), else it is null.
+/// On success `*certifier` is to be freed with `mithridate_free()`, else it is null.
 ///
 /// # Safety
 /// `options` points to options whose paths are null or end with a zero byte; `certifier` points to a pointer.
@@ -97,11 +97,11 @@ unsafe fn load(options: &Options) -> Result<FrameCertifier, Failure> {
 /// Certifies the next frame: `length` values, channels by rows by columns, in the units of the data that the model
 /// was trained on ([0, 1] for images), within `deadline_ms` milliseconds from now.
 ///
-/// Stops early once options.max_samples are run. The claim holds whenever it stops: with probability 1 - alpha, no
+/// Stops early once `options.max_samples` are run. The claim holds whenever it stops: with probability 1 - alpha, no
 /// change of the frame by less than the radius changes the class that the smoothed model answers.
 ///
 /// # Safety
-/// `certifier` comes from mithridate_load(), is not freed and not in use by another thread; `image` points to
+/// `certifier` comes from `mithridate_load()`, is not freed and not in use by another thread; `image` points to
 /// `length` floats; `certificate` points to a certificate, which is written on success only.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_certify(
@@ -183,7 +183,7 @@ unsafe fn certify(
 /// Number of values in a frame, channels times rows times columns; 0 for a null pointer.
 ///
 /// # Safety
-/// `certifier` is null, or comes from mithridate_load() and is not freed.
+/// `certifier` is null, or comes from `mithridate_load()` and is not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_input_length(certifier: *const Certifier) -> usize {
     // SAFETY: null is checked, and the caller promises the rest.
@@ -193,7 +193,7 @@ pub unsafe extern "C" fn mithridate_input_length(certifier: *const Certifier) ->
 /// Number of classes; 0 for a null pointer.
 ///
 /// # Safety
-/// `certifier` is null, or comes from mithridate_load() and is not freed.
+/// `certifier` is null, or comes from `mithridate_load()` and is not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_classes(certifier: *const Certifier) -> usize {
     // SAFETY: null is checked, and the caller promises the rest.
@@ -203,7 +203,7 @@ pub unsafe extern "C" fn mithridate_classes(certifier: *const Certifier) -> usiz
 /// Seed of all noise, to draw that of a frame again; 0 for a null pointer. Whoever makes the frames must not know it.
 ///
 /// # Safety
-/// `certifier` is null, or comes from mithridate_load() and is not freed.
+/// `certifier` is null, or comes from `mithridate_load()` and is not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_seed(certifier: *const Certifier) -> u64 {
     // SAFETY: null is checked, and the caller promises the rest.
@@ -213,7 +213,7 @@ pub unsafe extern "C" fn mithridate_seed(certifier: *const Certifier) -> u64 {
 /// Frees a certifier; does nothing for a null pointer.
 ///
 /// # Safety
-/// `certifier` is null, or comes from mithridate_load(), is not freed and not in use.
+/// `certifier` is null, or comes from `mithridate_load()`, is not freed and not in use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_free(certifier: *mut Certifier) {
     if certifier.is_null() {

@@ -1,3 +1,5 @@
+use std::error::Error;
+
 use mithridate_runtime::{backend::BackendError, certify::CertifyError, embed::EmbedError, units::UnitError};
 
 /// How a call ended.
@@ -34,9 +36,24 @@ impl Failure {
     }
 }
 
+/// An error with everything that caused it, as one sentence.
+fn sentence(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // A transparent error says what its source says.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 impl From<UnitError> for Failure {
     fn from(error: UnitError) -> Self {
-        Self::argument(error.to_string())
+        Self::argument(sentence(&error))
     }
 }
 
@@ -46,7 +63,7 @@ impl From<BackendError> for Failure {
             BackendError::Run { .. } | BackendError::OutOfMemory { .. } => Status::RunFailed,
             _ => Status::LoadFailed,
         };
-        Self::new(status, error.to_string())
+        Self::new(status, sentence(&error))
     }
 }
 
@@ -58,8 +75,8 @@ impl From<EmbedError> for Failure {
                 error @ (CertifyError::Settings(_)
                 | CertifyError::InputLength { .. }
                 | CertifyError::OffGrid { .. }),
-            ) => Self::argument(error.to_string()),
-            error => Self::new(Status::InternalError, error.to_string()),
+            ) => Self::argument(sentence(&error)),
+            error => Self::new(Status::InternalError, sentence(&error)),
         }
     }
 }

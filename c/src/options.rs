@@ -12,13 +12,13 @@ use crate::{
     error::{Failure, Status},
 };
 
-/// What to load, and how to certify. Start from mithridate_default_options().
+/// What to load, and how to certify. Start from `mithridate_default_options()`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Path of the classifier, an ONNX file. UTF-8.
     pub model: *const c_char,
-    /// Path of libonnxruntime.so, version 1.24 or newer; null for the one in the variable ORT_DYLIB_PATH, beside the
+    /// Path of `libonnxruntime.so`, version 1.24 or newer; null for the one in the variable `ORT_DYLIB_PATH`, beside the
     /// program, or of the system. A process has one only.
     pub onnxruntime: *const c_char,
     /// Standard deviation of the noise, in the units of the frames; 0 for the training sigma in the model's metadata.
