@@ -37,6 +37,8 @@ struct Slow {
     model: LinearClassifier,
     batch: usize,
     time: Duration,
+    /// So many batches take 200 times as long.
+    slower: u32,
 }
 
 impl Classifier for Slow {
@@ -54,7 +56,9 @@ impl Classifier for Slow {
 
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {
         assert_eq!(batch.len(), self.batch * self.input_len());
-        thread::sleep(self.time);
+        let factor = if self.slower > 0 { 200 } else { 1 };
+        self.slower = self.slower.saturating_sub(1);
+        thread::sleep(factor * self.time);
         self.model.logits(batch, logits)
     }
 }
@@ -97,7 +101,7 @@ fn votes_are_those_of_a_run_whatever_the_batch() {
     let mut certifier = Certifier::new(vec![Box::new(linear())], settings, 256).unwrap();
     let whole = certifier.certify_one(&Input { index: 5, label: None, image: image.clone() }).unwrap();
     for batch in [1, 10, 16, 64, 100, 320] {
-        let slow = Slow { model: linear(), batch, time: Duration::ZERO };
+        let slow = Slow { model: linear(), batch, time: Duration::ZERO, slower: 0 };
         let mut frames = FrameCertifier::new(Box::new(slow), settings).unwrap();
         frames.set_next_frame(5);
         let frame = frames.certify(&image, NEVER).unwrap();
@@ -176,7 +180,7 @@ fn a_classifier_is_bound_to_no_other_batch_than_it_takes() {
 #[test]
 fn a_deadline_is_kept() {
     let batch_time = Duration::from_millis(2);
-    let slow = Slow { model: linear(), batch: 64, time: batch_time };
+    let slow = Slow { model: linear(), batch: 64, time: batch_time, slower: 0 };
     let mut frames = FrameCertifier::new(Box::new(slow), settings(100, 1_000_000)).unwrap();
     let mut late = 0;
     for within in [30, 50, 80, 50, 30].map(Duration::from_millis) {
@@ -190,6 +194,16 @@ fn a_deadline_is_kept() {
         late += u32::from(started.elapsed() > within + batch_time);
     }
     assert!(late < 3, "late {late} times of 5");
+}
+
+#[test]
+fn a_slow_start_is_forgotten() {
+    let slow = Slow { model: linear(), batch: 64, time: Duration::from_millis(1), slower: 3 };
+    let mut frames = FrameCertifier::new(Box::new(slow), settings(100, 1000)).unwrap();
+    let mut samples =
+        (0..20).map(|_| frames.certify(&[0.5, 0.5, 0.0], Duration::from_millis(60)).unwrap().samples);
+    assert_eq!(samples.next(), Some(0));
+    assert!(samples.any(|samples| samples >= 128));
 }
 
 #[test]

@@ -150,7 +150,9 @@ impl FrameCertifier {
     /// Certifies a frame, C×H×W values in units of the data set, within a time from now.
     ///
     /// Stops when another batch would take longer than is left, as far as those before tell: so it is late by no
-    /// more than a batch that takes unusually long. Allocates nothing, but for an error.
+    /// more than a batch that takes unusually long. Where the time does not suffice for a single batch there is no class
+    /// and no claim; every few such frames one batch is run nevertheless, to see how long it takes by now. Allocates
+    /// nothing, but for an error.
     ///
     /// # Errors
     /// [`EmbedError::Certify`]; the next frame may be fine again.
