@@ -27,20 +27,16 @@ fn text(output: &Output) -> String {
 fn programs() -> &'static Path {
     static BUILT: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = BUILT.get_or_init(|| {
-        // …/target/<profile>/deps/<test>
+        // The libraries, shared and static, are built for the test and lie beside it.
         let test = std::env::current_exe().unwrap();
-        let target = test.ancestors().nth(2).unwrap();
-        // The test was built with the library; a shared and a static one are made of it in no time.
-        let mut build = Command::new(env!("CARGO"));
-        build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--lib"]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "the library doesn't build");
+        let libraries = test.parent().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().display();
         let mut make = Command::new("make");
-        make.arg("-C").arg(example()).arg(format!("TARGET={}", target.display())).arg(format!("OUT={out}"));
+        make.arg("-C")
+            .arg(example())
+            .arg(format!("TARGET={}", libraries.display()))
+            .arg(format!("OUT={out}"));
         let output = make.args([format!("{out}/certify"), format!("{out}/certify-static")]).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
         folder
