@@ -1,5 +1,5 @@
 use mithridate_runtime::{
-    certify::{Settings, Votes, decide},
+    certify::{Procedure, Settings, Votes},
     units::Sigma,
 };
 use serde::{Deserialize, Serialize};
@@ -100,13 +100,16 @@ pub fn certified_radii(
 ) -> Result<Vec<Option<(usize, f64)>>, Error> {
     let unit = Sigma::new(sigma).map_err(|error| Error::setting("sigma", error.to_string(), &sigma))?;
     let rule = Settings { n0: N0, n: samples, ..Settings::new(unit, seed) };
+    let procedure = Procedure::new(rule)
+        .map_err(|error| Error::setting("selection.samples", error.to_string(), &samples))?;
     let random = Random::new(Domain::Selection, seed);
     (0..pixels.size()[0])
         .map(|index| {
             let image = pixels.narrow(0, index, 1);
             let selection = votes(network, &image, sigma, N0, random, 2 * index as u64);
             let estimation = votes(network, &image, sigma, samples, random, 2 * index as u64 + 1);
-            let (class, _, radius) = decide(&selection, &estimation, &rule)
+            let (class, _, radius) = procedure
+                .decide(&selection, &estimation, samples)
                 .map_err(|error| Error::setting("selection.samples", error.to_string(), &samples))?;
             Ok(class.zip(radius))
         })

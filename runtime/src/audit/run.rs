@@ -1,4 +1,5 @@
 use crate::{
+    certify::{Settings, StoppingRule},
     evidence::{DataSource, Evidence, Record, Table},
     noise::Distribution,
     statistics::{Norm, Radii, certified_radius, clopper_pearson_lower},
@@ -75,7 +76,10 @@ impl Run {
             n: Some(header.settings.n),
             data: Some(header.data.clone()),
             outcomes: records.iter().map(Outcome::of).collect(),
-            notes: units_note(&header.model.r#use.sigma_in_model).into_iter().collect(),
+            notes: units_note(&header.model.r#use.sigma_in_model)
+                .into_iter()
+                .chain(stopping_note(&header.settings, records))
+                .collect(),
         }
     }
 
@@ -136,6 +140,18 @@ fn units_note(sigma_in_model: &[f64]) -> Option<String> {
     let first = texts.first()?;
     let values = if texts.iter().all(|text| text == first) { first.clone() } else { texts.join(", ") };
     Some(format!("sigma and radii are in units of the data set; to the model, sigma is {values}"))
+}
+
+/// How many samples a rule other than `fixed` took.
+fn stopping_note(settings: &Settings, records: &[Record]) -> Option<String> {
+    let samples = records.iter().fold(0_u64, |sum, record| sum.saturating_add(record.samples));
+    let mean = samples as f64 / records.len().max(1) as f64;
+    let holds = match settings.stop {
+        StoppingRule::Fixed => return None,
+        StoppingRule::Loss(_) => "chosen from the selection votes",
+        _ => "bounds that hold whenever sampling stops",
+    };
+    Some(format!("stopping rule {}, {holds}: {mean:.0} samples an input on average", settings.stop))
 }
 
 /// What a radius above the greatest possible one says.

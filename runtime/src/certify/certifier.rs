@@ -1,23 +1,14 @@
-use std::{
-    collections::BTreeMap,
-    panic::{self, AssertUnwindSafe},
-    sync::{Mutex, mpsc},
-    thread,
-};
-
 use super::{
-    Certificate, Instances, Notices, Prediction, Settings, SettingsError, Timings, Votes, decide, predict,
-    schedule::{Batch, Phase, Schedule},
-    worker::{PieceVotes, Worker},
+    Certificate, Instances, NOBODY, Notices, Prediction, Procedure, Settings, SettingsError, Timings, Vote,
+    board::{Board, Sampled, Task},
+    pipeline::Pipeline,
+    worker::Worker,
 };
 use crate::{
     backend::{BackendError, Classifier},
-    noise::{Distribution, Role, off_grid},
+    noise::Noise,
     statistics::StatisticsError,
 };
-
-/// Inputs that may be under way at once, so that memory does not grow with the number of inputs.
-const MAX_OPEN_INPUTS: usize = 1024;
 
 /// An input to certify.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,8 +71,11 @@ pub enum CertifyError {
 /// See the [crate documentation](crate) for an example.
 pub struct Certifier {
     workers: Vec<Worker>,
-    settings: Settings,
+    procedure: Procedure,
+    noise: Noise,
+    noise_threads: usize,
     batch: usize,
+    keep_votes: bool,
 }
 
 impl Certifier {
@@ -90,7 +84,7 @@ impl Certifier {
     /// # Errors
     /// [`CertifyError::Settings`].
     pub fn new(models: Instances, settings: Settings, batch: usize) -> Result<Self, CertifyError> {
-        settings.check()?;
+        let procedure = Procedure::new(settings)?;
         if models.is_empty() || batch == 0 {
             return Err(SettingsError::NoWorkers.into());
         }
@@ -98,9 +92,23 @@ impl Certifier {
         if models.iter().any(|model| shape(&**model) != shape(&*models[0])) {
             return Err(SettingsError::DifferentModels.into());
         }
-        let noise = settings.noise()?;
-        let workers = models.into_iter().map(|model| Worker::new(model, noise.clone(), batch)).collect();
-        Ok(Self { workers, settings, batch })
+        if models[0].classes() > usize::from(NOBODY) {
+            return Err(SettingsError::TooManyClasses { classes: models[0].classes() }.into());
+        }
+        let noise = procedure.settings().noise()?;
+        let workers = models.into_iter().map(|model| Worker::new(model, batch)).collect();
+        Ok(Self { workers, procedure, noise, noise_threads: 0, batch, keep_votes: false })
+    }
+
+    /// Makes noise ahead on so many threads of its own; with 0, as at first, each instance of the model makes its own
+    /// between batches. The result is the same.
+    pub fn set_noise_threads(&mut self, threads: usize) {
+        self.noise_threads = threads;
+    }
+
+    /// Hands on the vote of every estimation sample with each certificate.
+    pub fn keep_votes(&mut self) {
+        self.keep_votes = true;
     }
 
     /// `notices` hears, from the threads of the workers, what the user should know while a run goes on: that memory
@@ -158,22 +166,24 @@ impl Certifier {
         on_samples: impl FnMut(u64),
         mut on_certificate: impl FnMut(Certificate) -> std::io::Result<()>,
     ) -> Result<(), CertifyError> {
-        let settings = self.settings;
-        let phases = vec![(Role::Selection, settings.n0), (Role::Estimation, settings.n)];
-        self.sample_all(inputs, phases, on_samples, |sampled| {
-            let Sampled { index, label, first: selection, last: estimation, seconds, .. } = sampled;
-            let (class, p_lower, radius) = decide(&selection, &estimation, &settings)
-                .map_err(|source| CertifyError::Statistics { index, source })?;
-            Ok(on_certificate(Certificate {
-                index,
-                label,
-                class,
-                selection,
-                estimation,
-                p_lower,
-                radius,
-                seconds,
-            })?)
+        self.certify_with_votes(inputs, on_samples, |certificate, _| on_certificate(certificate))
+    }
+
+    /// As [`certify_all`](Self::certify_all), with the vote of every estimation sample of each input after
+    /// [`keep_votes`](Self::keep_votes), else none.
+    ///
+    /// # Errors
+    /// [`CertifyError`].
+    pub fn certify_with_votes(
+        &mut self,
+        inputs: impl Iterator<Item = Input>,
+        on_samples: impl FnMut(u64),
+        mut on_certificate: impl FnMut(Certificate, Option<Vec<Vote>>) -> std::io::Result<()>,
+    ) -> Result<(), CertifyError> {
+        let procedure = self.procedure.clone();
+        self.sample_all(inputs, Task::Certify(&procedure), on_samples, |sampled| {
+            let (certificate, votes) = sampled.certify(&procedure)?;
+            Ok(on_certificate(certificate, votes)?)
         })
     }
 
@@ -211,154 +221,23 @@ impl Certifier {
         on_samples: impl FnMut(u64),
         mut on_prediction: impl FnMut(Prediction) -> std::io::Result<()>,
     ) -> Result<(), CertifyError> {
-        let settings = self.settings;
-        self.sample_all(inputs, vec![(Role::Prediction, settings.n)], on_samples, |sampled| {
-            let Sampled { index, label, last: votes, seconds, .. } = sampled;
-            let (class, p_value) = predict(&votes, settings.n, settings.alpha)
-                .map_err(|source| CertifyError::Statistics { index, source })?;
-            Ok(on_prediction(Prediction { index, label, class, votes, p_value, seconds })?)
+        let settings = self.procedure.settings().clone();
+        self.sample_all(inputs, Task::Predict(&settings), on_samples, |sampled| {
+            Ok(on_prediction(sampled.predict(&settings)?)?)
         })
     }
 
-    /// Counts the votes of every phase of every input and hands them on in the order of the inputs.
     fn sample_all(
         &mut self,
         inputs: impl Iterator<Item = Input>,
-        phases: Vec<Phase>,
-        mut on_samples: impl FnMut(u64),
-        mut on_sampled: impl FnMut(Sampled) -> Result<(), CertifyError>,
+        task: Task<'_>,
+        on_samples: impl FnMut(u64),
+        on_sampled: impl FnMut(Sampled) -> Result<(), CertifyError>,
     ) -> Result<(), CertifyError> {
-        let (settings, expected, classes) =
-            (self.settings, self.workers[0].model().input_len(), self.classes());
-        let samples = phases.iter().map(|(_, samples)| samples).sum();
-        let mut schedule = Schedule::new(inputs, phases, settings.seed, self.batch);
-        let most_batches = self.workers.len() + 1;
-        let (to_workers, batches) = mpsc::sync_channel::<Batch>(most_batches);
-        let (to_here, results) = mpsc::channel::<Result<Vec<PieceVotes>, BackendError>>();
-        let batches = Mutex::new(batches);
-        thread::scope(|scope| {
-            for worker in &mut self.workers {
-                let (batches, to_here) = (&batches, to_here.clone());
-                scope.spawn(move || {
-                    loop {
-                        let Ok(Ok(batch)) = batches.lock().map(|queue| queue.recv()) else { return };
-                        // A model that panics must end the run with an error, not leave it waiting for the batch.
-                        let result = panic::catch_unwind(AssertUnwindSafe(|| worker.run(&batch)));
-                        let result = result.unwrap_or_else(|_| {
-                            let problem = "its thread ended unexpectedly".to_owned();
-                            Err(BackendError::Run { batch: batch.samples, problem })
-                        });
-                        if to_here.send(result).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-            drop(to_here);
-            let to_workers = to_workers;
-            let mut tally = Tally { samples, classes, open: BTreeMap::new(), finished: 0 };
-            let mut under_way = 0;
-            loop {
-                while under_way < most_batches && tally.open.len() < MAX_OPEN_INPUTS {
-                    let mut wrong = None;
-                    let batch = schedule.next_batch(|number, input| {
-                        wrong = wrong.take().or_else(|| check(input, expected, settings.distribution).err());
-                        tally.start(number, input);
-                    });
-                    if let Some(wrong) = wrong {
-                        return Err(wrong);
-                    }
-                    let Some(batch) = batch else { break };
-                    if to_workers.send(batch).is_err() {
-                        break;
-                    }
-                    under_way += 1;
-                }
-                if under_way == 0 {
-                    return Ok(());
-                }
-                let Ok(result) = results.recv() else { return Ok(()) };
-                under_way -= 1;
-                let pieces = result?;
-                on_samples(pieces.iter().map(|piece| piece.samples).sum());
-                for piece in pieces {
-                    tally.count(&piece);
-                }
-                while let Some(sampled) = tally.next_finished() {
-                    on_sampled(sampled)?;
-                }
-            }
-        })
-    }
-}
-
-/// Refuses an input that the model or the noise can't be given.
-fn check(input: &Input, expected: usize, distribution: Distribution) -> Result<(), CertifyError> {
-    let Input { index, image, .. } = input;
-    if image.len() != expected {
-        return Err(CertifyError::InputLength { index: *index, found: image.len(), expected });
-    }
-    if distribution == Distribution::QuantizedGaussian
-        && let Some(position) = off_grid(image)
-    {
-        return Err(CertifyError::OffGrid { index: *index, position, value: image[position] });
-    }
-    Ok(())
-}
-
-/// An input whose samples are under way, or all in.
-struct Sampled {
-    index: u64,
-    label: Option<usize>,
-    /// Votes of the selection samples.
-    first: Votes,
-    /// Votes of the other samples.
-    last: Votes,
-    samples_left: u64,
-    seconds: f64,
-}
-
-/// Sorts votes to their inputs.
-struct Tally {
-    samples: u64,
-    classes: usize,
-    open: BTreeMap<u64, Sampled>,
-    finished: u64,
-}
-
-impl Tally {
-    fn start(&mut self, number: u64, input: &Input) {
-        let open = Sampled {
-            index: input.index,
-            label: input.label,
-            first: Votes::none(self.classes),
-            last: Votes::none(self.classes),
-            samples_left: self.samples,
-            seconds: 0.0,
-        };
-        self.open.insert(number, open);
-    }
-
-    fn count(&mut self, piece: &PieceVotes) {
-        if let Some(open) = self.open.get_mut(&piece.input) {
-            let votes = match piece.role {
-                Role::Selection => &mut open.first,
-                Role::Estimation | Role::Prediction => &mut open.last,
-            };
-            votes.add(&piece.votes);
-            open.samples_left -= piece.samples;
-            open.seconds += piece.seconds;
-        }
-    }
-
-    /// The next input in order, once all its samples are in.
-    fn next_finished(&mut self) -> Option<Sampled> {
-        let entry = self
-            .open
-            .first_entry()
-            .filter(|entry| *entry.key() == self.finished && entry.get().samples_left == 0)?;
-        self.finished += 1;
-        Some(entry.remove())
+        let (values, classes) = (self.workers[0].model().input_len(), self.classes());
+        let pipeline = Pipeline::new(&mut self.workers, &self.noise, self.noise_threads, self.batch)?;
+        let board = Board::new(inputs, task, values, classes, pipeline.blocks(), self.keep_votes);
+        pipeline.run(board, on_samples, on_sampled)
     }
 }
 

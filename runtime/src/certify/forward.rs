@@ -3,15 +3,25 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::certificate::{NOBODY, Vote};
 use crate::backend::{BackendError, Classifier, vote};
 
 /// Hears sentences for the user while a run goes on.
 pub type Notices = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Classes voted for by noisy inputs, `batch` at a time, with the time of the forward pass and of counting.
+/// How to go about running the model.
+pub(super) struct Forward<'a> {
+    /// Hears of a batch that had to be made smaller.
+    pub notices: Option<&'a Notices>,
+    /// No batch is begun after this.
+    pub until: Option<Instant>,
+}
+
+/// Writes the class voted for by each noisy input, `batch` of them at a time; returns the time of the forward pass and
+/// of reading the votes.
 ///
 /// Where the engine has too little memory for a batch, it is halved, from now on, and the run goes on; votes do not
-/// depend on the batch.
+/// depend on the batch. Where time is up, the votes are fewer than the inputs.
 ///
 /// # Errors
 /// [`BackendError`]; that of memory where not even one input, or a fixed batch, fits.
@@ -20,22 +30,25 @@ pub(super) fn forward(
     inputs: &[f32],
     batch: &mut usize,
     logits: &mut Vec<f32>,
-    notices: Option<&Notices>,
-) -> Result<(Vec<Option<usize>>, Duration, Duration), BackendError> {
+    voted: &mut Vec<Vote>,
+    run: &Forward<'_>,
+) -> Result<(Duration, Duration), BackendError> {
     let (len, classes) = (model.input_len(), model.classes());
-    let mut voted = Vec::with_capacity(inputs.len() / len);
     let (mut forward, mut count) = (Duration::ZERO, Duration::ZERO);
     let mut rest = inputs;
     while !rest.is_empty() {
         let (now, later) = rest.split_at(rest.len().min(*batch * len));
         let before = Instant::now();
+        if run.until.is_some_and(|until| before >= until) {
+            break;
+        }
         match model.logits(now, logits) {
             Err(BackendError::OutOfMemory { batch: failed, problem })
                 if *batch > 1 && model.fixed_batch().is_none() =>
             {
                 // The batch may have been a last, smaller one.
                 *batch = (failed.min(*batch) / 2).max(1);
-                if let Some(notices) = notices {
+                if let Some(notices) = run.notices {
                     notices(&format!(
                         "too little memory for a batch of {failed} inputs ({problem}); going on with batches of {batch}"
                     ));
@@ -45,11 +58,14 @@ pub(super) fn forward(
                 other?;
                 let after = Instant::now();
                 forward += after - before;
-                voted.extend(logits.chunks_exact(classes).map(vote));
+                // A class has a number below NOBODY: models with more are refused.
+                voted.extend(
+                    logits.chunks_exact(classes).map(|row| vote(row).map_or(NOBODY, |class| class as Vote)),
+                );
                 count += after.elapsed();
                 rest = later;
             }
         }
     }
-    Ok((voted, forward, count))
+    Ok((forward, count))
 }

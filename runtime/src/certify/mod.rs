@@ -1,22 +1,37 @@
-//! The procedures CERTIFY and PREDICT of Cohen et al. (2019) over many inputs.
+//! The procedures CERTIFY and PREDICT of Cohen et al. (2019) over many inputs, with rules for when to stop.
 //!
 //! Samples of different inputs are packed into full batches, so the engine always gets the batch size it is fastest
 //! at; votes are sorted back to their inputs, and certificates come out in the order of the inputs whatever the
 //! number of workers.
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `settings`, `stopping` | what a certificate depends on |
+//! | `procedure` | when to stop, and what the votes prove |
+//! | `board` | which samples come next, and what is known of every input |
+//! | `slot`, `pipeline`, `worker`, `forward` | buffers and threads that the samples go through |
+//! | `certifier` | all of it for many inputs |
+//! | `tune` | how to split the work |
 
+mod board;
 mod certificate;
 mod certifier;
 mod forward;
+mod pipeline;
 mod prediction;
-mod schedule;
+mod procedure;
 mod settings;
+mod slot;
+mod stopping;
 mod tune;
 mod worker;
 
-pub use certificate::{Certificate, Votes, decide};
+pub use certificate::{Certificate, NOBODY, Vote, Votes};
 pub use certifier::{Certifier, CertifyError, Input};
 pub use forward::Notices;
 pub use prediction::{Prediction, predict};
+pub use procedure::Procedure;
 pub use settings::{Settings, SettingsError};
+pub use stopping::{StoppingRule, UnknownRule, Width};
 pub use tune::{Instances, Plan, plan, time_forward};
 pub use worker::Timings;

@@ -1,8 +1,11 @@
 use serde::{Deserialize, Serialize};
 
+use super::StoppingRule;
 use crate::{
     noise::{Distribution, Noise, NoiseError},
-    statistics::{MAX_TRIALS, certified_radius, certified_radius_on_grid, certified_radius_uniform},
+    statistics::{
+        MAX_TRIALS, SequenceForm, certified_radius, certified_radius_on_grid, certified_radius_uniform,
+    },
     units::{Alpha, Sigma},
 };
 
@@ -31,13 +34,19 @@ pub enum SettingsError {
     /// Instances that are not of one model.
     #[error("the model instances differ in input size, classes or batch")]
     DifferentModels,
+    /// More classes than votes are kept of.
+    #[error("the model has {classes} classes, and at most 65,535 can be told apart")]
+    TooManyClasses {
+        /// Classes of the model.
+        classes: usize,
+    },
     /// No workers or no batch.
     #[error("at least one model instance and a batch of at least one input are needed")]
     NoWorkers,
 }
 
 /// What a certificate depends on, besides model and input.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Standard deviation of the noise.
     pub sigma: Sigma,
@@ -48,16 +57,30 @@ pub struct Settings {
     pub alpha: Alpha,
     /// Samples that choose the class.
     pub n0: u64,
-    /// Fresh samples that bound its probability.
+    /// Fresh samples that bound its probability, at most.
     pub n: u64,
+    /// When to stop before.
+    #[serde(rename = "stopping_rule")]
+    pub stop: StoppingRule,
+    /// How bounds are made that hold whenever sampling stops.
+    pub sequence: SequenceForm,
     /// Seed of all noise.
     pub seed: u64,
 }
 
 impl Settings {
-    /// The field's usual Gaussian noise, α = 0.001, n0 = 100 and n = 100,000.
+    /// The field's usual Gaussian noise, α = 0.001, n0 = 100 and n = 100,000, never fewer.
     pub fn new(sigma: Sigma, seed: u64) -> Self {
-        Self { sigma, distribution: Distribution::Gaussian, alpha: Alpha::USUAL, n0: 100, n: 100_000, seed }
+        Self {
+            sigma,
+            distribution: Distribution::Gaussian,
+            alpha: Alpha::USUAL,
+            n0: 100,
+            n: 100_000,
+            stop: StoppingRule::Fixed,
+            sequence: SequenceForm::Looks,
+            seed,
+        }
     }
 
     /// Refuses numbers of samples below 1 or above what a bound can be computed for, and a σ that the noise can't have.

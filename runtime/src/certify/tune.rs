@@ -5,7 +5,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{BackendError, Classifier};
+use super::{Certifier, CertifyError, Input, Settings};
+use crate::{
+    backend::{BackendError, Classifier},
+    noise::BLOCK,
+    units::Sigma,
+};
 
 /// How work is split: instances of the model, threads within each, and batch size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +21,9 @@ pub struct Plan {
     pub threads: usize,
     /// Inputs in a batch.
     pub batch: usize,
+    /// Threads that make noise ahead; with none, each instance makes its own.
+    #[serde(default)]
+    pub noise_threads: usize,
 }
 
 /// Instances of a model.
@@ -29,6 +37,8 @@ const MAX_BATCH_BYTES: usize = 64 << 20;
 const TIME_A_SIZE: Duration = Duration::from_millis(60);
 /// Time for one way to split the threads.
 const TIME_A_SPLIT: Duration = Duration::from_millis(600);
+/// Time for one number of noise threads.
+const TIME_A_NOISE_SPLIT: Duration = Duration::from_millis(120);
 
 /// Finds the fastest way to run a model with `threads` threads by trying: every split of the threads into instances
 /// and threads within an operator that makes sense, with batch sizes from small to large until they stop getting
@@ -58,12 +68,66 @@ pub fn plan(
         let (rate, size) = fastest_batch(&mut models, batch)?;
         // An earlier split is kept unless a later one is clearly faster.
         if best.as_ref().is_none_or(|(fastest, ..)| rate > 1.03 * fastest) {
-            best = Some((rate, (Plan { sessions, threads: inner, batch: size }, models)));
+            best = Some((rate, (Plan { sessions, threads: inner, batch: size, noise_threads: 0 }, models)));
         }
     }
     // There is at least one split.
-    best.map(|(_, found)| found)
-        .ok_or_else(|| BackendError::Run { batch: 0, problem: "no way to split the threads".into() })
+    let (_, (mut plan, models)) =
+        best.ok_or_else(|| BackendError::Run { batch: 0, problem: "no way to split the threads".into() })?;
+    let (noise_threads, models) = fastest_noise(models, plan.batch, threads)?;
+    plan.noise_threads = noise_threads;
+    Ok((plan, models))
+}
+
+/// The fastest number of threads that make noise ahead, none unless they are clearly faster.
+fn fastest_noise(
+    mut models: Instances,
+    batch: usize,
+    threads: usize,
+) -> Result<(usize, Instances), BackendError> {
+    let mut best = (0.0_f64, 0);
+    let mut counts = vec![0, 1];
+    counts.extend((threads >= 8).then_some(threads / 4));
+    for count in counts {
+        let rate;
+        (rate, models) = time_certification(models, batch, count, TIME_A_NOISE_SPLIT)?;
+        if rate > 1.03 * best.0 {
+            best = (rate, count);
+        }
+    }
+    Ok((best.1, models))
+}
+
+/// Samples per second of certification, with Gaussian noise of standard deviation ¼ around a grey image, over about
+/// `time`; the instances of the model come back.
+///
+/// # Errors
+/// [`BackendError`] from the model.
+pub fn time_certification(
+    models: Instances,
+    batch: usize,
+    noise_threads: usize,
+    time: Duration,
+) -> Result<(f64, Instances), BackendError> {
+    let failed = |problem: String| BackendError::Run { batch, problem };
+    let sigma = Sigma::new(0.25).map_err(|error| failed(error.to_string()))?;
+    let settings = Settings { n0: 1, n: 8 * batch.max(BLOCK as usize) as u64, ..Settings::new(sigma, 0) };
+    let image = vec![0.5; models[0].input_len()];
+    let mut certifier = Certifier::new(models, settings, batch).map_err(|error| match error {
+        CertifyError::Backend(error) => error,
+        error => failed(error.to_string()),
+    })?;
+    certifier.set_noise_threads(noise_threads);
+    let started = Instant::now();
+    let endless = (0..).map_while(|index| {
+        (index == 0 || started.elapsed() < time).then(|| Input { index, label: None, image: image.clone() })
+    });
+    certifier.certify_all(endless, |_| {}, |_| Ok(())).map_err(|error| match error {
+        CertifyError::Backend(error) => error,
+        error => failed(error.to_string()),
+    })?;
+    let rate = certifier.timings().samples as f64 / started.elapsed().as_secs_f64();
+    Ok((rate, certifier.into_models()))
 }
 
 /// Samples per second and size of the fastest batch.

@@ -6,12 +6,12 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    forward::{Notices, forward},
-    schedule::Batch,
+    forward::{Forward, Notices, forward},
+    slot::Slot,
 };
 use crate::{
     backend::{BackendError, Classifier},
-    noise::{Noise, NoiseKey, Role},
+    noise::Noise,
 };
 
 /// Where the time of the workers went.
@@ -23,7 +23,7 @@ pub struct Timings {
     pub noise: Duration,
     /// The model's forward pass.
     pub forward: Duration,
-    /// Counting votes.
+    /// Reading votes off the logits.
     pub count: Duration,
 }
 
@@ -44,21 +44,10 @@ impl AddAssign for Timings {
     }
 }
 
-/// Votes of one piece of a batch.
-pub(super) struct PieceVotes {
-    pub input: u64,
-    pub role: Role,
-    pub samples: u64,
-    pub votes: Vec<u64>,
-    pub seconds: f64,
-}
-
 /// One instance of the model with its buffers.
 pub(super) struct Worker {
     model: Box<dyn Classifier>,
-    noise: Noise,
     batch: usize,
-    noisy: Vec<f32>,
     logits: Vec<f32>,
     /// Hears of a batch that had to be made smaller.
     pub notices: Option<Notices>,
@@ -67,17 +56,9 @@ pub(super) struct Worker {
 
 impl Worker {
     /// `batch` is the most inputs the model is given at once.
-    pub fn new(model: Box<dyn Classifier>, noise: Noise, batch: usize) -> Self {
+    pub fn new(model: Box<dyn Classifier>, batch: usize) -> Self {
         let batch = model.fixed_batch().unwrap_or(batch);
-        Self {
-            model,
-            noise,
-            batch,
-            noisy: Vec::new(),
-            logits: Vec::new(),
-            notices: None,
-            timings: Timings::default(),
-        }
+        Self { model, batch, logits: Vec::new(), notices: None, timings: Timings::default() }
     }
 
     pub fn model(&self) -> &dyn Classifier {
@@ -88,47 +69,20 @@ impl Worker {
         self.model
     }
 
-    /// Draws the noise of a batch, runs the model and counts votes piece by piece.
-    pub fn run(&mut self, batch: &Batch) -> Result<Vec<PieceVotes>, BackendError> {
-        let (len, classes) = (self.model.input_len(), self.model.classes());
+    /// Runs the model on the noisy inputs of a slot, which `noise` draws if they are not there yet, and writes down the
+    /// vote of each.
+    pub fn run(&mut self, slot: &mut Slot, noise: Option<&Noise>) -> Result<(), BackendError> {
+        if let Some(noise) = noise {
+            slot.draw(noise, self.model.fixed_batch());
+        }
         let started = Instant::now();
-        let padded = match self.model.fixed_batch() {
-            Some(size) => batch.samples.next_multiple_of(size),
-            None => batch.samples,
-        };
-        self.noisy.resize(padded * len, 0.0);
-        let mut rest = &mut self.noisy[..];
-        for piece in &batch.pieces {
-            let (samples, after) = rest.split_at_mut(piece.samples * len);
-            self.noise.add(&piece.key, &piece.image, samples);
-            rest = after;
-        }
-        let noise_done = Instant::now();
-
-        let (classes_voted, forward, mut count) =
-            forward(&mut *self.model, &self.noisy, &mut self.batch, &mut self.logits, self.notices.as_ref())?;
-        let before = Instant::now();
-        let mut voted = classes_voted.into_iter();
-        let mut results: Vec<PieceVotes> = batch
-            .pieces
-            .iter()
-            .map(|piece| {
-                let NoiseKey { role, .. } = piece.key;
-                let mut votes = vec![0; classes];
-                for class in voted.by_ref().take(piece.samples).flatten() {
-                    votes[class] += 1;
-                }
-                PieceVotes { input: piece.input, role, samples: piece.samples as u64, votes, seconds: 0.0 }
-            })
-            .collect();
-        count += before.elapsed();
-
-        let seconds = started.elapsed().as_secs_f64() / batch.samples as f64;
-        for result in &mut results {
-            result.seconds = seconds * result.samples as f64;
-        }
-        self.timings +=
-            Timings { samples: batch.samples as u64, noise: noise_done - started, forward, count };
-        Ok(results)
+        let run = Forward { notices: self.notices.as_ref(), until: slot.until };
+        let (forward, count) =
+            forward(&mut *self.model, &slot.noisy, &mut self.batch, &mut self.logits, &mut slot.voted, &run)?;
+        // What filled up the last batch of a model with a fixed one.
+        slot.voted.truncate(slot.samples);
+        slot.work += started.elapsed();
+        self.timings += Timings { samples: slot.voted.len() as u64, noise: slot.noise, forward, count };
+        Ok(())
     }
 }

@@ -1,4 +1,5 @@
 use std::{
+    cell::RefCell,
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,13 +18,14 @@ use super::{
 use crate::{
     audit::{Audit, Run, summarize, to_text},
     backend::OnnxModel,
-    certify::{Certifier, Notices, Plan, Settings, Timings},
+    certify::{Certifier, Notices, Plan, Settings, StoppingRule, Timings},
     data::Dataset,
     evidence::{
         DataSource, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
         Simultaneous, is_finished, read_evidence, read_header, to_table,
     },
     files::write_atomically,
+    statistics::SequenceForm,
     terminal::{self, Progress},
     units::parse_count,
 };
@@ -41,6 +43,14 @@ pub(super) struct Arguments {
     /// Samples that choose the class, before n fresh ones bound its probability
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     n0: u64,
+    /// When to stop sampling an input before n: fixed (never), radius:R[,R...] (when it is known which of these radii
+    /// are certified), precision:T or T% (when n samples could add no more than T to the radius), deadline:MS, loss:C
+    /// (a number chosen from the selection votes, to lose at most C of the radius)
+    #[arg(long, value_name = "RULE", default_value = "fixed")]
+    stop: StoppingRule,
+    /// How bounds are made that hold whenever sampling stops: looks, geometric or betting
+    #[arg(long, value_name = "FORM", default_value = "looks", hide = true)]
+    sequence: SequenceForm,
     /// Make one claim about all inputs chosen: with probability 1 - alpha, all certificates are right at once
     #[arg(long)]
     simultaneous: bool,
@@ -76,7 +86,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None if arguments.resume => seed_of(arguments, &out)?,
         _ => arguments.smoothing.seed()?,
     };
-    let settings = Settings { sigma, distribution, alpha, n0: arguments.n0, n, seed };
+    let settings = Settings {
+        sigma,
+        distribution,
+        alpha,
+        n0: arguments.n0,
+        n,
+        stop: arguments.stop.clone(),
+        sequence: arguments.sequence,
+        seed,
+    };
     settings.check()?;
     check_noise(&settings, &selected, &data)?;
     let engine = format!("ONNX Runtime {}", runtime.version());
@@ -112,31 +131,41 @@ fn certify(
     mut writer: EvidenceWriter,
     done: u64,
 ) -> anyhow::Result<Timings> {
-    let samples = header.settings.n0 + header.settings.n;
-    let mut progress = Progress::new(
-        &format!("certifying {}", header.model.file),
-        indices.len() as u64 * samples,
-        "samples",
-    );
+    // How many samples an input takes is known beforehand if the rule is to take all.
+    let (samples, unit) = match header.settings.stop {
+        StoppingRule::Fixed => (header.settings.n0 + header.settings.n, "samples"),
+        _ => (1, "inputs"),
+    };
+    let title = format!("certifying {}", header.model.file);
+    let mut progress = Progress::new(&title, indices.len() as u64 * samples, unit);
     progress.resume_at(done * samples);
-    let mut certifier = Certifier::new(ready.instances, header.settings, ready.plan.batch)?;
+    let progress = RefCell::new(progress);
+    let mut certifier = Certifier::new(ready.instances, header.settings.clone(), ready.plan.batch)?;
+    certifier.set_noise_threads(ready.plan.noise_threads);
     let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
     certifier.on_notice(&notices);
     let inputs = inputs(data, &indices[done as usize..]);
     let mut failure = None;
     let result = certifier.certify_all(
         inputs,
-        |samples| progress.advance(samples),
+        |run| {
+            if samples > 1 {
+                progress.borrow_mut().advance(run);
+            }
+        },
         |certificate| {
+            if samples == 1 {
+                progress.borrow_mut().advance(1);
+            }
             let label = certificate.label.unwrap_or_default();
-            writer.record(&Record::new(certificate, label, header.settings.n, header)).map_err(|error| {
+            writer.record(&Record::new(certificate, label, header)).map_err(|error| {
                 let message = error.to_string();
                 failure = Some(error);
                 std::io::Error::other(message)
             })
         },
     );
-    progress.finish();
+    progress.into_inner().finish();
     if let Some(error) = failure {
         return Err(error.into());
     }
@@ -194,19 +223,18 @@ fn header(
         },
         selection: arguments.data.selection(count as u64),
         shard: arguments.shard,
-        settings,
-        simultaneous,
-        stopping_rule: "fixed".into(),
         noise: NoiseSource {
             mode: "independent".into(),
             generator: settings.distribution.generator().into(),
         },
+        settings,
+        simultaneous,
         execution: Execution {
             engine,
             provider: arguments.model.provider.to_string(),
             precision: model.precision().into(),
             // Not known before it is measured.
-            plan: Plan { sessions: 0, threads: 0, batch: 0 },
+            plan: Plan { sessions: 0, threads: 0, batch: 0, noise_threads: 0 },
         },
         machine: Machine::this(),
         started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),

@@ -41,7 +41,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     settings.check()?;
     check_noise(&settings, &indices, &data)?;
     let ready = arguments.model.ready(runtime, model)?;
-    let mut certifier = Certifier::new(ready.instances, settings, ready.plan.batch)?;
+    let mut certifier = Certifier::new(ready.instances, settings.clone(), ready.plan.batch)?;
+    certifier.set_noise_threads(ready.plan.noise_threads);
     let title = format!("predicting with {}", file_name(path));
     let mut progress = Progress::new(&title, indices.len() as u64 * settings.n, "samples");
     let mut predictions = Vec::with_capacity(indices.len());

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     backend::{OnnxModel, OnnxRuntime, Provider, Reading},
-    certify::{Certifier, Input},
+    certify::{Certifier, Input, Settings, StoppingRule},
     data::{Dataset, OpenOptions, sha256},
     evidence::{ExternalSource, Header, Problem, Record, Replay, Verification, replayed, verify},
     noise::seed_from_os,
@@ -139,26 +139,30 @@ fn replay(
         );
     }
     let ready = arguments_of_model.ready(runtime, model)?;
-    let mut certifier = Certifier::new(ready.instances, header.settings, ready.plan.batch)?;
     let samples: u64 = chosen.iter().map(|record| header.settings.n0.saturating_add(record.samples)).sum();
     let mut progress = Progress::new("replaying", samples, "samples");
-    let inputs = chosen.iter().map(|record| Input {
-        index: record.index,
-        label: Some(record.label),
-        image: data.image(record.index as usize),
-    });
+    let mut instances = ready.instances;
     let mut replays = Vec::new();
-    let mut originals = chosen.iter();
-    certifier.certify_all(
-        inputs,
-        |samples| progress.advance(samples),
-        |again| {
-            if let Some(record) = originals.next() {
+    // Without a sample there is no certificate either.
+    for record in chosen.iter().filter(|record| record.samples > 0) {
+        let input = Input {
+            index: record.index,
+            label: Some(record.label),
+            image: data.image(record.index as usize),
+        };
+        // Whenever the run stopped, these are the samples that it had.
+        let settings = Settings { n: record.samples, stop: StoppingRule::Fixed, ..header.settings.clone() };
+        let mut certifier = Certifier::new(instances, settings, ready.plan.batch)?;
+        certifier.certify_all(
+            std::iter::once(input),
+            |samples| progress.advance(samples),
+            |again| {
                 replays.push(replayed(record, &again, header.settings.n0));
-            }
-            Ok(())
-        },
-    )?;
+                Ok(())
+            },
+        )?;
+        instances = certifier.into_models();
+    }
     progress.finish();
     Ok(replays)
 }

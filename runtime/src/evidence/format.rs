@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Name and version of the format.
-pub const SCHEMA: &str = "mithridate-evidence/2";
+pub const SCHEMA: &str = "mithridate-evidence/3";
 
 /// One line of an evidence file.
 #[derive(Serialize, Deserialize)]
@@ -45,14 +45,12 @@ pub struct Header {
     /// Which part of the selection this file is for; the whole if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
-    /// Noise level and distribution, confidence for each input, numbers of samples, seed.
+    /// Noise level and distribution, confidence for each input, numbers of samples, stopping rule, seed.
     #[serde(flatten)]
     pub settings: Settings,
     /// The claim about all inputs at once, if that is what α was chosen for.
     #[serde(default)]
     pub simultaneous: Option<Simultaneous>,
-    /// When to stop sampling: `fixed`.
-    pub stopping_rule: String,
     /// How noise was made.
     pub noise: NoiseSource,
     /// What ran the model.
@@ -257,8 +255,9 @@ pub struct Record {
 
 impl Record {
     /// The record of a certificate for an input with a known label, of a run with this header.
-    pub fn new(certificate: Certificate, label: usize, samples: u64, header: &Header) -> Self {
-        let Certificate { index, class, selection, estimation, p_lower, radius, seconds, .. } = certificate;
+    pub fn new(certificate: Certificate, label: usize, header: &Header) -> Self {
+        let Certificate { index, class, selection, estimation, samples, p_lower, radius, seconds, .. } =
+            certificate;
         Self {
             index,
             label,

@@ -12,7 +12,7 @@ use super::{
     walk::{Fault, Walk},
 };
 use crate::{
-    certify::{Certificate, Votes, decide},
+    certify::{Certificate, Procedure, Votes},
     data::Dataset,
     noise::Distribution,
     statistics::Radii,
@@ -65,10 +65,15 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
         .map(|Fault { line, problem }| Problem { line: *line, problem: problem.clone() })
         .collect();
     let mut add = |line: usize, problem: String| problems.push(Problem { line, problem });
-    for (record, &line) in walk.records.iter().zip(&walk.lines) {
-        check_record(record, &walk.header, |problem| add(line, problem));
+    match Procedure::new(walk.header.settings.clone()) {
+        Ok(procedure) => {
+            for (record, &line) in walk.records.iter().zip(&walk.lines) {
+                check_record(record, &walk.header, &procedure, |problem| add(line, problem));
+            }
+        }
+        Err(error) => add(1, error.to_string()),
     }
-    check_header(&walk.header, |problem| add(1, problem));
+    check_claim(&walk.header, |problem| add(1, problem));
     if walk.is_torn {
         add(0, "its last line has no end: it was cut off".into());
     } else if walk.footer.is_none() {
@@ -80,11 +85,8 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
     Ok(Verification { header: Some(walk.header), records: walk.records, chain, problems })
 }
 
-/// Compares the settings of a run with each other.
-fn check_header(header: &Header, mut add: impl FnMut(String)) {
-    if let Err(error) = header.settings.check() {
-        add(error.to_string());
-    }
+/// Compares the claim about all inputs with the settings of the run.
+fn check_claim(header: &Header, mut add: impl FnMut(String)) {
     let Some(claim) = &header.simultaneous else { return };
     if claim.inputs != header.selection.count {
         add(format!(
@@ -100,14 +102,11 @@ fn check_header(header: &Header, mut add: impl FnMut(String)) {
 }
 
 /// Compares a record with what its votes prove.
-fn check_record(record: &Record, header: &Header, mut add: impl FnMut(String)) {
-    let Header { settings, model, .. } = header;
+fn check_record(record: &Record, header: &Header, procedure: &Procedure, mut add: impl FnMut(String)) {
+    let model = &header.model;
     let Record { label, selection, estimation, .. } = record;
     if *label >= model.classes {
         add(format!("its label is {label} and there are {} classes", model.classes));
-    }
-    if record.samples != settings.n {
-        add(format!("its number of samples is {} and the header says {}", record.samples, settings.n));
     }
     if !header.selection.classes.is_empty() && !header.selection.classes.contains(label) {
         add(format!("its label {label} is not among the classes that the header says were selected"));
@@ -117,7 +116,7 @@ fn check_record(record: &Record, header: &Header, mut add: impl FnMut(String)) {
             add(format!("it has {} {name} votes for {} classes", votes.by_class().len(), model.classes));
         }
     }
-    let (class, p_lower, radius) = match decide(selection, estimation, settings) {
+    let (class, p_lower, radius) = match procedure.decide(selection, estimation, record.samples) {
         Ok(decision) => decision,
         Err(error) => return add(error.to_string()),
     };
@@ -127,11 +126,12 @@ fn check_record(record: &Record, header: &Header, mut add: impl FnMut(String)) {
         class,
         selection: selection.clone(),
         estimation: estimation.clone(),
+        samples: record.samples,
         p_lower,
         radius,
         seconds: record.seconds,
     };
-    let expected = Record::new(certificate, *label, record.samples, header);
+    let expected = Record::new(certificate, *label, header);
     let json = |radii: &Option<Radii>| serde_json::to_string(radii).unwrap_or_default();
     let text = |class: Option<usize>| class.map_or_else(|| "none".to_owned(), |class| class.to_string());
     for (name, found, expected) in [

@@ -18,6 +18,12 @@ pub enum StatisticsError {
         /// Trials.
         trials: u64,
     },
+    /// A number of samples after which the stopping rule does not stop.
+    #[error("the stopping rule does not stop after {samples} samples with these votes")]
+    NotAMoment {
+        /// Samples.
+        samples: u64,
+    },
     /// No trials at all.
     #[error("a bound needs at least one sample")]
     NoTrials,

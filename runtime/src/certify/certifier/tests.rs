@@ -1,7 +1,9 @@
+use std::sync::Mutex;
+
 use ndarray::array;
 
 use super::*;
-use crate::{backend::LinearClassifier, units::Sigma};
+use crate::{backend::LinearClassifier, certify::StoppingRule, noise::Distribution, units::Sigma};
 
 fn model() -> Box<dyn Classifier> {
     Box::new(LinearClassifier::new(array![[1.0, 0.5], [-1.0, 0.0], [0.0, -2.0]], array![0.0, 0.1, 0.0]))
@@ -166,7 +168,7 @@ impl Classifier for Panicking {
 fn a_panicking_model_ends_the_run_with_an_error() {
     let settings = Settings::new(Sigma::new(0.5).unwrap(), 1);
     let models: Instances = vec![Box::new(Panicking), Box::new(Panicking)];
-    let mut certifier = Certifier::new(models, settings, 64).unwrap();
+    let mut certifier = Certifier::new(models, settings.clone(), 64).unwrap();
     let error = certifier.certify_one(&Input { index: 0, label: None, image: vec![0.0] }).unwrap_err();
     assert!(error.to_string().ends_with("its thread ended unexpectedly"), "{error}");
     let models: Instances = vec![Box::new(Panicking), model()];
@@ -215,10 +217,11 @@ fn threshold(boundary: f32) -> Box<dyn Classifier> {
 }
 
 fn share(settings: Settings, boundary: f32, image: f32) -> (f64, Certificate) {
+    let n = settings.n;
     let mut certifier = Certifier::new(vec![threshold(boundary)], settings, 512).unwrap();
     let input = Input { index: 0, label: None, image: vec![image] };
     let certificate = certifier.certify_one(&input).unwrap();
-    (certificate.estimation.by_class()[0] as f64 / settings.n as f64, certificate)
+    (certificate.estimation.by_class()[0] as f64 / n as f64, certificate)
 }
 
 #[test]
@@ -252,7 +255,7 @@ fn on_the_grid_the_share_is_that_of_the_rounded_gaussian() {
 fn an_image_off_the_grid_is_refused_under_noise_on_the_grid() {
     let sigma = Sigma::new(0.5).unwrap();
     let settings = Settings { distribution: Distribution::QuantizedGaussian, ..Settings::new(sigma, 1) };
-    let mut certifier = Certifier::new(vec![model()], settings, 64).unwrap();
+    let mut certifier = Certifier::new(vec![model()], settings.clone(), 64).unwrap();
     let input = Input { index: 4, label: None, image: vec![1.0, 0.3] };
     assert_eq!(
         certifier.certify_one(&input).unwrap_err().to_string(),
@@ -267,7 +270,8 @@ fn an_image_off_the_grid_is_refused_under_noise_on_the_grid() {
 fn predictions_depend_on_neither_batch_nor_workers() {
     let settings = Settings { n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
     let predict = |workers: usize, batch| {
-        let mut certifier = Certifier::new((0..workers).map(|_| model()).collect(), settings, batch).unwrap();
+        let mut certifier =
+            Certifier::new((0..workers).map(|_| model()).collect(), settings.clone(), batch).unwrap();
         let mut predictions = Vec::new();
         let keep = |prediction| {
             predictions.push(Prediction { seconds: 0.0, ..prediction });
@@ -284,4 +288,116 @@ fn predictions_depend_on_neither_batch_nor_workers() {
     }
     // Samples that predict are none of those that certify.
     assert_ne!(reference[0].votes, run(1, 64, 1)[0].estimation);
+}
+
+/// Certificates of a rule, of which some inputs are easy and others hard.
+fn run_rule(
+    rule: &str,
+    n: u64,
+    workers: usize,
+    batch: usize,
+    noise_threads: usize,
+) -> (Vec<Certificate>, u64) {
+    let settings = Settings { n, stop: rule.parse().unwrap(), ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
+    let mut certifier = Certifier::new((0..workers).map(|_| model()).collect(), settings, batch).unwrap();
+    certifier.set_noise_threads(noise_threads);
+    let mut certificates = Vec::new();
+    let keep = |certificate| {
+        certificates.push(Certificate { seconds: 0.0, ..certificate });
+        Ok(())
+    };
+    certifier.certify_all(inputs(15), |_| {}, keep).unwrap();
+    (certificates, certifier.timings().samples)
+}
+
+#[test]
+fn every_rule_gives_the_same_however_the_work_is_split() {
+    for rule in ["fixed", "radius:0.2,0.4,0.8", "precision:0.1", "precision:10%", "loss:0.1"] {
+        let (reference, _) = run_rule(rule, 3000, 1, 1, 0);
+        assert_eq!(reference.len(), 15);
+        for (workers, batch, noise_threads) in [(1, 64, 1), (2, 100, 0), (2, 700, 2), (4, 256, 1)] {
+            let (split, _) = run_rule(rule, 3000, workers, batch, noise_threads);
+            assert_eq!(
+                split, reference,
+                "{rule}: {workers} workers, batch {batch}, {noise_threads} for noise"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_adaptive_rule_runs_far_fewer_samples() {
+    let (fixed, all) = run_rule("fixed", 50_000, 2, 64, 0);
+    let (decided, few) = run_rule("radius:0.2,0.4,0.8", 50_000, 2, 64, 0);
+    assert!(4 * few < all, "{few} of {all}");
+    let used: u64 = decided.iter().map(|certificate| certificate.samples).sum();
+    assert!(used <= few);
+    for (fixed, decided) in fixed.iter().zip(&decided) {
+        assert_eq!(fixed.class, decided.class);
+        // The class is chosen by the same samples, and the bound rests on the first of the same.
+        assert_eq!(fixed.selection, decided.selection);
+        assert!(decided.samples <= fixed.samples);
+    }
+}
+
+#[test]
+fn a_deadline_ends_each_input_with_what_is_proved_by_then() {
+    let settings = Settings {
+        n: 1_000_000_000,
+        stop: "deadline:30".parse().unwrap(),
+        ..Settings::new(Sigma::new(0.5).unwrap(), 11)
+    };
+    let mut certifier = Certifier::new(vec![model(), model()], settings.clone(), 64).unwrap();
+    let mut certificates = Vec::new();
+    let keep = |certificate| {
+        certificates.push(certificate);
+        Ok(())
+    };
+    certifier.certify_all(inputs(3), |_| {}, keep).unwrap();
+    assert_eq!(certificates.len(), 3);
+    for certificate in certificates {
+        assert!(certificate.samples < settings.n);
+        // The same samples at any other time give the same.
+        if certificate.samples > 0 {
+            let again = Settings { n: certificate.samples, stop: StoppingRule::Fixed, ..settings.clone() };
+            let mut certifier = Certifier::new(vec![model()], again, 64).unwrap();
+            let input = inputs(3).find(|input| input.index == certificate.index).unwrap();
+            let again = certifier.certify_one(&input).unwrap();
+            assert_eq!((again.selection, again.estimation), (certificate.selection, certificate.estimation));
+            assert!(again.p_lower >= certificate.p_lower);
+        }
+    }
+}
+
+#[test]
+fn no_batch_is_begun_when_time_is_up() {
+    use std::time::Instant;
+
+    use crate::certify::forward::{Forward, forward};
+    let (mut logits, mut voted, mut batch) = (Vec::new(), Vec::new(), 2);
+    let late = Forward { notices: None, until: Some(Instant::now()) };
+    forward(&mut *model(), &[0.0; 8], &mut batch, &mut logits, &mut voted, &late).unwrap();
+    assert!(voted.is_empty());
+    let free = Forward { notices: None, until: None };
+    forward(&mut *model(), &[0.0; 8], &mut batch, &mut logits, &mut voted, &free).unwrap();
+    assert_eq!(voted.len(), 4);
+}
+
+#[test]
+fn kept_votes_are_those_that_were_counted() {
+    let settings = Settings { n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
+    let mut certifier = Certifier::new(vec![model(), model()], settings, 100).unwrap();
+    certifier.keep_votes();
+    let mut seen = 0;
+    let check = |certificate: Certificate, votes: Option<Vec<Vote>>| {
+        let votes = votes.unwrap();
+        assert_eq!(votes.len(), 900);
+        for (class, &count) in certificate.estimation.by_class().iter().enumerate() {
+            assert_eq!(votes.iter().filter(|&&vote| usize::from(vote) == class).count() as u64, count);
+        }
+        seen += 1;
+        Ok(())
+    };
+    certifier.certify_with_votes(inputs(4), |_| {}, check).unwrap();
+    assert_eq!(seen, 4);
 }

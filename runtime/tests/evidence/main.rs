@@ -3,90 +3,29 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../program/mod.rs"]
 mod program;
+
+mod place;
+mod stopping;
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::{
-    data::write_idx,
+    certify::Procedure,
     evidence::{EvidenceWriter, Record, Verification, read_evidence, verify},
 };
 use serde_json::Value;
 
-use program::{model, rscert};
-
-const INPUTS: usize = 12;
-
-/// A folder with a model and data for it.
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        mithridate_onnx::write(&model(&ModelMetadata::default()), root.join("model.onnx")).unwrap();
-        fs::create_dir(root.join("data")).unwrap();
-        let mut images = Vec::new();
-        for input in 0..INPUTS as u8 {
-            images.extend([100 + 8 * input, 110, 90, 100]);
-        }
-        write_idx(&root.join("data/t10k-images-idx3-ubyte"), &[INPUTS, 2, 2], &images).unwrap();
-        let labels: Vec<u8> = (0..INPUTS).map(|input| u8::from(input % 4 == 3)).collect();
-        write_idx(&root.join("data/t10k-labels-idx1-ubyte"), &[INPUTS], &labels).unwrap();
-        Self { folder }
-    }
-
-    fn root(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root().join(name)
-    }
-
-    fn command(&self, out: &str, flags: &[&str]) -> Command {
-        let fixed = ["certify", "--model", "model.onnx", "--data", "data", "--sigma", "0.25", "--seed", "7"];
-        let plan = ["--batch", "64", "--threads", "1", "--out", out];
-        rscert(self.root(), &[&fixed[..], &plan, flags].concat())
-    }
-
-    fn certify(&self, out: &str, flags: &[&str]) -> PathBuf {
-        let output = self.command(out, flags).output().unwrap();
-        assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
-        self.path(out)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        rscert(self.root(), arguments).output().unwrap()
-    }
-}
-
-/// The lines of a file without what may differ between two runs with the same result: times, and hashes of lines with
-/// times. The chain values stay.
-fn without_times(path: &Path) -> Vec<Value> {
-    let blank = |line: &str| {
-        let mut value: Value = serde_json::from_str(line).unwrap();
-        let map = value.as_object_mut().unwrap();
-        for key in ["seconds", "sha256", "started"] {
-            map.remove(key);
-        }
-        if let Some(execution) = map.get_mut("execution") {
-            execution.as_object_mut().unwrap().remove("plan");
-        }
-        // The hash of the model is of the result, that of the lines is not.
-        value
-    };
-    fs::read_to_string(path).unwrap().lines().map(blank).collect()
-}
+use place::{Place, without_times};
+use program::model;
 
 /// Random numbers that are the same in every run of the tests.
 fn numbers() -> impl FnMut(u64) -> u64 {
@@ -331,7 +270,7 @@ fn numbers_that_the_votes_do_not_give_are_found_under_good_hashes() {
         ("its p_lower is", |record| record.p_lower = record.p_lower.next_up()),
         ("its class is", |record| record.class = record.class.map(|class| 1 - class)),
         ("its abstained is", |record| record.abstained = !record.abstained),
-        ("its number of samples is", |record| record.samples += 1),
+        ("the stopping rule does not stop after 1001 samples", |record| record.samples += 1),
         ("its radii in other norms is", |record| record.radii = None),
         ("votes for 2 classes", |record| record.estimation = vec![900, 50, 50].into()),
     ];
@@ -379,12 +318,9 @@ fn votes_that_the_model_does_not_give_are_found_by_replaying() {
         if let Some(class) = record.class {
             let mut votes = vec![0; 2];
             votes[class] = 1000;
-            let (_, p_lower, radius) = mithridate_runtime::certify::decide(
-                &record.selection,
-                &votes.clone().into(),
-                &evidence.header.settings,
-            )
-            .unwrap();
+            let procedure = Procedure::new(evidence.header.settings.clone()).unwrap();
+            let (_, p_lower, radius) =
+                procedure.decide(&record.selection, &votes.clone().into(), record.samples).unwrap();
             record.estimation = votes.into();
             (record.p_lower, record.radius) = (p_lower, radius.unwrap());
             record.radii = Some(evidence.header.radii(record.radius));

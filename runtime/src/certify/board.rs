@@ -1,0 +1,420 @@
+//! Which samples come next, and what is known of every input under way.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    Certificate, CertifyError, Input, Prediction, Procedure, Settings, StoppingRule, Votes,
+    certificate::Vote,
+    predict,
+    slot::{Piece, Slot},
+};
+use crate::{
+    noise::{BLOCK, Distribution, NoiseKey, Role, off_grid},
+    statistics::StatisticsError,
+};
+
+/// Inputs that may be under way at once, so that memory does not grow with the number of inputs.
+const MAX_OPEN: usize = 1024;
+/// Most bytes in the images of inputs under way, but for the first few.
+const MAX_OPEN_BYTES: usize = 256 << 20;
+
+/// What the samples are for.
+pub(super) enum Task<'a> {
+    /// CERTIFY.
+    Certify(&'a Procedure),
+    /// PREDICT.
+    Predict(&'a Settings),
+}
+
+impl Task<'_> {
+    fn settings(&self) -> &Settings {
+        match self {
+            Self::Certify(procedure) => procedure.settings(),
+            Self::Predict(settings) => settings,
+        }
+    }
+
+    /// Selection samples of an input, and the most other ones.
+    fn samples(&self) -> (u64, u64) {
+        match self {
+            Self::Certify(procedure) => (procedure.settings().n0, procedure.settings().n),
+            Self::Predict(settings) => (0, settings.n),
+        }
+    }
+
+    fn role(&self) -> Role {
+        match self {
+            Self::Certify(_) => Role::Estimation,
+            Self::Predict(_) => Role::Prediction,
+        }
+    }
+
+    fn rule(&self) -> &StoppingRule {
+        match self {
+            Self::Certify(procedure) => &procedure.settings().stop,
+            Self::Predict(_) => &StoppingRule::Fixed,
+        }
+    }
+}
+
+/// Samples of one role of an input, counted in the order of their blocks.
+#[derive(Default)]
+struct Progress {
+    /// Samples handed out.
+    handed: u64,
+    /// Samples counted: all up to this one.
+    counted: u64,
+    votes: Votes,
+    /// Blocks that came before their turn.
+    ahead: Vec<Ahead>,
+    /// The vote of every sample, if asked for.
+    kept: Option<Vec<Vote>>,
+}
+
+struct Ahead {
+    block: u64,
+    asked: usize,
+    votes: [Vote; BLOCK as usize],
+    done: usize,
+}
+
+impl Progress {
+    fn new(classes: usize, keep: bool) -> Self {
+        Self { votes: Votes::none(classes), kept: keep.then(Vec::new), ..Self::default() }
+    }
+
+    fn put(&mut self, block: u64, asked: usize, voted: &[Vote]) {
+        let mut votes = [0; BLOCK as usize];
+        votes[..voted.len()].copy_from_slice(voted);
+        self.ahead.push(Ahead { block, asked, votes, done: voted.len() });
+    }
+
+    /// Counts the next block if it is there; whether all its samples were run.
+    fn count_next(&mut self) -> Option<bool> {
+        let next = self.counted / BLOCK;
+        if !self.counted.is_multiple_of(BLOCK) {
+            return None;
+        }
+        let position = self.ahead.iter().position(|ahead| ahead.block == next)?;
+        let Ahead { asked, votes, done, .. } = self.ahead.swap_remove(position);
+        self.votes.count(&votes[..done]);
+        if let Some(kept) = &mut self.kept {
+            kept.extend_from_slice(&votes[..done]);
+        }
+        self.counted += done as u64;
+        Some(done == asked)
+    }
+}
+
+/// An input under way.
+struct Open {
+    index: u64,
+    label: Option<usize>,
+    image: Arc<[f32]>,
+    selection: Progress,
+    estimation: Progress,
+    /// Set when the selection is done: the class, and the most estimation samples.
+    chosen: Option<(Option<usize>, u64)>,
+    /// The last moment that a bound can be taken at, with the votes up to it.
+    usable: (u64, Votes),
+    /// Samples handed out and not come back.
+    under_way: u64,
+    until: Option<Instant>,
+    /// No more samples are wanted.
+    is_done: bool,
+    seconds: f64,
+}
+
+/// An input with all the samples it needs.
+pub(super) struct Sampled {
+    index: u64,
+    label: Option<usize>,
+    selection: Votes,
+    estimation: Votes,
+    samples: u64,
+    kept: Option<Vec<Vote>>,
+    seconds: f64,
+}
+
+/// Hands out samples and collects votes.
+///
+/// Where all inputs get the same number of samples, one is finished before the next is begun. Else blocks of different
+/// inputs are packed, the least sampled undecided input first, so that batches are full until the last input is
+/// decided. An input stops at the first moment, in the order of its own samples, at which its rule is satisfied; what
+/// was run beyond is dropped: so the result depends on neither batches nor threads.
+pub(super) struct Board<'a, I> {
+    inputs: I,
+    task: Task<'a>,
+    values: usize,
+    classes: usize,
+    keep_votes: bool,
+    open: VecDeque<Open>,
+    /// Number of the first open input.
+    first: u64,
+    /// Open inputs that want samples: how urgent, and their number.
+    waiting: BinaryHeap<Reverse<(u64, u64)>>,
+    most_open: usize,
+    is_packed: bool,
+    has_ended: bool,
+}
+
+impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
+    /// `blocks` is the number of blocks that may be under way at once.
+    pub fn new(
+        inputs: I,
+        task: Task<'a>,
+        values: usize,
+        classes: usize,
+        blocks: usize,
+        keep_votes: bool,
+    ) -> Self {
+        let is_packed = matches!(&task, Task::Certify(procedure) if procedure.is_adaptive());
+        let in_memory = (MAX_OPEN_BYTES / (4 * values.max(1))).max(4);
+        let (is_packed, most_open) = if task.rule().deadline().is_some() {
+            // Its time is its own.
+            (false, 1)
+        } else {
+            (is_packed, if is_packed { (2 * blocks).clamp(16, MAX_OPEN) } else { MAX_OPEN }.min(in_memory))
+        };
+        Self {
+            inputs,
+            task,
+            values,
+            classes,
+            keep_votes,
+            open: VecDeque::new(),
+            first: 0,
+            waiting: BinaryHeap::new(),
+            most_open,
+            is_packed,
+            has_ended: false,
+        }
+    }
+
+    /// Takes up the next input, if there is one and room for it.
+    fn open_next(&mut self) -> Result<bool, CertifyError> {
+        if self.has_ended || self.open.len() >= self.most_open {
+            return Ok(false);
+        }
+        let Some(input) = self.inputs.next() else {
+            self.has_ended = true;
+            return Ok(false);
+        };
+        self.check(&input)?;
+        let (n0, n) = self.task.samples();
+        let progress = |keep| Progress::new(self.classes, keep);
+        self.waiting.push(Reverse((0, self.first + self.open.len() as u64)));
+        self.open.push_back(Open {
+            index: input.index,
+            label: input.label,
+            image: input.image.into(),
+            selection: progress(false),
+            estimation: progress(self.keep_votes),
+            chosen: (n0 == 0).then_some((None, n)),
+            usable: (0, Votes::none(self.classes)),
+            under_way: 0,
+            until: self.task.rule().deadline().and_then(|time| Instant::now().checked_add(time)),
+            is_done: false,
+            seconds: 0.0,
+        });
+        Ok(true)
+    }
+
+    /// Refuses an input that the model or the noise can't be given.
+    fn check(&self, input: &Input) -> Result<(), CertifyError> {
+        let Input { index, image, .. } = input;
+        if image.len() != self.values {
+            let (found, expected) = (image.len(), self.values);
+            return Err(CertifyError::InputLength { index: *index, found, expected });
+        }
+        if self.task.settings().distribution == Distribution::QuantizedGaussian
+            && let Some(position) = off_grid(image)
+        {
+            return Err(CertifyError::OffGrid { index: *index, position, value: image[position] });
+        }
+        Ok(())
+    }
+
+    /// Fills a slot; whether there is anything in it.
+    pub fn fill(&mut self, slot: &mut Slot) -> Result<bool, CertifyError> {
+        slot.clear();
+        loop {
+            // Packing wants many inputs to choose from; else one after the other.
+            while (self.is_packed || self.waiting.is_empty()) && self.open_next()? {}
+            let Some(&Reverse((_, number))) = self.waiting.peek() else { break };
+            let Some(piece) = self.next_piece(number) else {
+                self.waiting.pop();
+                continue;
+            };
+            if slot.samples + piece.samples > slot.capacity {
+                break;
+            }
+            let open = &mut self.open[(number - self.first) as usize];
+            let progress =
+                if piece.key.role == Role::Selection { &mut open.selection } else { &mut open.estimation };
+            progress.handed += piece.samples as u64;
+            open.under_way += piece.samples as u64;
+            slot.until = open.until;
+            slot.push(piece);
+            let urgency = if self.is_packed { open.selection.handed + open.estimation.handed } else { 0 };
+            self.waiting.pop();
+            self.waiting.push(Reverse((urgency, number)));
+        }
+        Ok(slot.samples > 0)
+    }
+
+    /// The next samples of an input, if it wants any now.
+    fn next_piece(&mut self, number: u64) -> Option<Piece> {
+        // It may be long finished.
+        let open = self.open.get_mut(number.checked_sub(self.first)? as usize)?;
+        if open.until.is_some_and(|until| Instant::now() >= until) {
+            open.is_done = true;
+        }
+        if open.is_done {
+            return None;
+        }
+        let (n0, n) = self.task.samples();
+        let (role, progress, total) = if open.selection.handed < n0 {
+            (Role::Selection, &open.selection, n0)
+        } else {
+            let budget = match open.chosen {
+                Some((_, budget)) => budget,
+                // How many there will be is for the selection to say.
+                None if matches!(self.task.rule(), StoppingRule::Loss(_)) => return None,
+                None => n,
+            };
+            (self.task.role(), &open.estimation, budget)
+        };
+        let samples = total.saturating_sub(progress.handed).min(BLOCK) as usize;
+        if samples == 0 {
+            return None;
+        }
+        let key = NoiseKey {
+            seed: self.task.settings().seed,
+            role,
+            input: open.index,
+            block: progress.handed / BLOCK,
+        };
+        Some(Piece { input: number, image: open.image.clone(), key, samples })
+    }
+
+    /// Takes the votes of a slot.
+    pub fn collect(&mut self, slot: &Slot) -> Result<(), CertifyError> {
+        let seconds = slot.work.as_secs_f64() / slot.samples as f64;
+        let mut voted = &slot.voted[..];
+        for piece in &slot.pieces {
+            let (now, later) = voted.split_at(piece.samples.min(voted.len()));
+            voted = later;
+            let Some(open) =
+                piece.input.checked_sub(self.first).and_then(|place| self.open.get_mut(place as usize))
+            else {
+                continue;
+            };
+            open.seconds += seconds * piece.samples as f64;
+            open.under_way -= piece.samples as u64;
+            if piece.key.role == Role::Selection {
+                open.selection.put(piece.key.block, piece.samples, now);
+            } else {
+                open.estimation.put(piece.key.block, piece.samples, now);
+            }
+            let index = open.index;
+            self.advance(piece.input).map_err(|source| CertifyError::Statistics { index, source })?;
+        }
+        Ok(())
+    }
+
+    /// Counts what can be counted of an input, in the order of its samples, and looks whether that is enough.
+    fn advance(&mut self, number: u64) -> Result<(), StatisticsError> {
+        let (n0, _) = self.task.samples();
+        let open = &mut self.open[(number - self.first) as usize];
+        while let Some(is_whole) = open.selection.count_next() {
+            open.is_done |= !is_whole;
+        }
+        if open.chosen.is_none() && open.selection.counted == n0 {
+            let Task::Certify(procedure) = &self.task else { return Ok(()) };
+            let class = open.selection.votes.winner();
+            let was_waiting = matches!(procedure.settings().stop, StoppingRule::Loss(_));
+            open.chosen = Some((class, procedure.budget(&open.selection.votes)?));
+            // Without a class there is nothing to decide.
+            open.is_done |= class.is_none() && procedure.is_adaptive();
+            if was_waiting {
+                self.waiting.push(Reverse((0, number)));
+            }
+        }
+        let Some((class, budget)) = open.chosen else { return Ok(()) };
+        // An input may stop at the moment that its last whole block is counted, and not at any later one.
+        let mut is_decided = open.is_done && open.until.is_none();
+        while !is_decided && let Some(is_whole) = open.estimation.count_next() {
+            let Progress { counted, votes, .. } = &open.estimation;
+            let hits = class.map_or(0, |class| votes.by_class()[class]);
+            if let Task::Certify(procedure) = &self.task {
+                if procedure.usable(hits, *counted) == *counted {
+                    open.usable.0 = *counted;
+                    open.usable.1.copy_from(votes);
+                }
+                is_decided = procedure.is_decided(hits, *counted)?;
+            } else {
+                open.usable.0 = *counted;
+                open.usable.1.copy_from(votes);
+            }
+            is_decided |= *counted >= budget;
+            open.is_done |= is_decided || !is_whole;
+        }
+        Ok(())
+    }
+
+    /// The next input in order, once it needs no more samples.
+    pub fn next_finished(&mut self) -> Option<Sampled> {
+        let open = self.open.front_mut()?;
+        // Samples that time ran out for come back all the same, and count as far as there is no gap.
+        let is_finished = open.is_done && (open.until.is_none() || open.under_way == 0);
+        if !is_finished {
+            return None;
+        }
+        let open = self.open.pop_front()?;
+        self.first += 1;
+        let (samples, estimation) = open.usable;
+        let kept = open.estimation.kept.map(|mut kept| {
+            kept.truncate(samples as usize);
+            kept
+        });
+        Some(Sampled {
+            index: open.index,
+            label: open.label,
+            selection: open.selection.votes,
+            estimation,
+            samples,
+            kept,
+            seconds: open.seconds,
+        })
+    }
+}
+
+impl Sampled {
+    /// What the votes prove, and the vote of every estimation sample if they were kept.
+    pub fn certify(self, procedure: &Procedure) -> Result<(Certificate, Option<Vec<Vote>>), CertifyError> {
+        let Self { index, label, selection, estimation, samples, kept, seconds } = self;
+        let (class, p_lower, radius) = procedure
+            .decide(&selection, &estimation, samples)
+            .map_err(|source| CertifyError::Statistics { index, source })?;
+        let certificate =
+            Certificate { index, label, class, selection, estimation, samples, p_lower, radius, seconds };
+        Ok((certificate, kept))
+    }
+
+    /// The answer that the votes give.
+    pub fn predict(self, settings: &Settings) -> Result<Prediction, CertifyError> {
+        let Self { index, label, estimation: votes, seconds, .. } = self;
+        let (class, p_value) = predict(&votes, settings.n, settings.alpha)
+            .map_err(|source| CertifyError::Statistics { index, source })?;
+        Ok(Prediction { index, label, class, votes, p_value, seconds })
+    }
+}
+
+#[cfg(test)]
+mod tests;

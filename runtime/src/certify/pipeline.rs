@@ -1,0 +1,167 @@
+use std::{
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Mutex,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+};
+
+use super::{
+    CertifyError, Input,
+    board::{Board, Sampled},
+    slot::Slot,
+    worker::Worker,
+};
+use crate::{
+    backend::BackendError,
+    noise::{BLOCK, Noise},
+};
+
+/// Threads that samples go through: the scheduler, which is the caller's; those that make noise ahead, if any; and one
+/// for each instance of the model.
+///
+/// Samples travel in a fixed number of slots, whose buffers are used again, so that a batch allocates nothing.
+pub(super) struct Pipeline<'a> {
+    workers: &'a mut [Worker],
+    noise: &'a Noise,
+    noise_threads: usize,
+    slots: Vec<Slot>,
+}
+
+/// A slot that came back, or why it did not.
+type Done = Result<Slot, BackendError>;
+
+impl<'a> Pipeline<'a> {
+    /// Makes the slots, of a batch or a block each, whichever is larger; smaller ones where there is no memory for them.
+    ///
+    /// # Errors
+    /// [`BackendError::OutOfMemory`] where there is none even for a block.
+    pub fn new(
+        workers: &'a mut [Worker],
+        noise: &'a Noise,
+        noise_threads: usize,
+        batch: usize,
+    ) -> Result<Self, BackendError> {
+        let block = BLOCK as usize;
+        let count = workers.len() + 1 + 2 * noise_threads;
+        let (values, fixed_batch) = (workers[0].model().input_len(), workers[0].model().fixed_batch());
+        let mut capacity = batch.max(block);
+        let slots = loop {
+            let slots: Result<Vec<Slot>, _> =
+                (0..count).map(|_| Slot::new(capacity, fixed_batch, values)).collect();
+            match slots {
+                Err(BackendError::OutOfMemory { problem, .. }) if capacity > block => {
+                    let smaller = (capacity / 2).max(block);
+                    if let Some(notices) = &workers[0].notices {
+                        notices(&format!("{problem}; going on with {smaller} at once"));
+                    }
+                    capacity = smaller;
+                }
+                other => break other?,
+            }
+        };
+        Ok(Self { workers, noise, noise_threads, slots })
+    }
+
+    /// Blocks that may be under way at once.
+    pub fn blocks(&self) -> usize {
+        self.slots.iter().map(|slot| slot.capacity / BLOCK as usize).sum()
+    }
+
+    /// Runs until the board has no more inputs. `on_samples` hears of the samples of every slot, `on_sampled` gets each
+    /// input in order.
+    pub fn run<I: Iterator<Item = Input>>(
+        self,
+        mut board: Board<'_, I>,
+        mut on_samples: impl FnMut(u64),
+        mut on_sampled: impl FnMut(Sampled) -> Result<(), CertifyError>,
+    ) -> Result<(), CertifyError> {
+        let Self { workers, noise, noise_threads, slots: mut free } = self;
+        let count = free.len();
+        let fixed_batch = workers[0].model().fixed_batch();
+        // As many places as there are slots: nobody ever waits for one.
+        let (to_noise, drawing) = sync_channel::<Slot>(count);
+        let (to_models, running) = sync_channel::<Slot>(count);
+        let (to_here, done) = sync_channel::<Done>(count);
+        let (drawing, running) = (Mutex::new(drawing), Mutex::new(running));
+        thread::scope(|scope| {
+            for _ in 0..noise_threads {
+                let (drawing, to_models, to_here) = (&drawing, to_models.clone(), to_here.clone());
+                scope.spawn(move || {
+                    let draw = |mut slot: Slot| {
+                        slot.draw(noise, fixed_batch);
+                        Ok(slot)
+                    };
+                    while let Some(slot) = next(drawing) {
+                        let is_lost = match guarded(slot, draw) {
+                            Ok(slot) => to_models.send(slot).is_err(),
+                            failed => to_here.send(failed).is_err(),
+                        };
+                        if is_lost {
+                            return;
+                        }
+                    }
+                });
+            }
+            for worker in workers {
+                let (running, to_here) = (&running, to_here.clone());
+                let own_noise = (noise_threads == 0).then_some(noise);
+                scope.spawn(move || {
+                    while let Some(slot) = next(running) {
+                        let result = guarded(slot, |mut slot| {
+                            worker.run(&mut slot, own_noise)?;
+                            Ok(slot)
+                        });
+                        if to_here.send(result).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(to_here);
+            let first: SyncSender<Slot> = if noise_threads == 0 { to_models } else { to_noise };
+            let mut under_way = 0;
+            loop {
+                while let Some(mut slot) = free.pop() {
+                    if !board.fill(&mut slot)? {
+                        free.push(slot);
+                        break;
+                    }
+                    if first.send(slot).is_err() {
+                        break;
+                    }
+                    under_way += 1;
+                }
+                let mut has_finished = false;
+                while let Some(sampled) = board.next_finished() {
+                    on_sampled(sampled)?;
+                    has_finished = true;
+                }
+                if under_way == 0 && !has_finished {
+                    return Ok(());
+                }
+                if under_way > 0 {
+                    let Ok(result) = done.recv() else { return Ok(()) };
+                    under_way -= 1;
+                    let slot = result?;
+                    on_samples(slot.voted.len() as u64);
+                    board.collect(&slot)?;
+                    free.push(slot);
+                }
+            }
+        })
+    }
+}
+
+/// The next slot in a queue that several threads share, until the other end is gone.
+fn next(queue: &Mutex<Receiver<Slot>>) -> Option<Slot> {
+    queue.lock().ok()?.recv().ok()
+}
+
+/// A model that panics must end the run with an error, not leave it waiting for the slot.
+fn guarded(slot: Slot, work: impl FnOnce(Slot) -> Done) -> Done {
+    let batch = slot.samples;
+    panic::catch_unwind(AssertUnwindSafe(|| work(slot)))
+        .unwrap_or_else(|_| Err(BackendError::Run { batch, problem: "its thread ended unexpectedly".into() }))
+}

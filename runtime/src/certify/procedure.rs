@@ -1,0 +1,204 @@
+use super::{Settings, SettingsError, StoppingRule, Votes, Width};
+use crate::{
+    noise::BLOCK,
+    statistics::{ConfidenceSequence, StatisticsError, clopper_pearson_lower},
+    units::Alpha,
+};
+
+/// Level of upper bounds. They decide only when to stop: where one is wrong, radius is lost and no certificate false.
+const UPPER_LEVEL: f64 = 0.01;
+
+/// Share of α for samples that are all hits, where the rule is `precision`: strong models never err, and this takes
+/// such an input to its end in few more samples than the least there can be.
+const RUN_SHARE_PRECISION: f64 = 0.5;
+/// The same for the other rules, which mostly stop after few samples.
+const RUN_SHARE: f64 = 0.2;
+
+/// CERTIFY without the sampling: when to stop, and what the votes prove then.
+///
+/// | rule | bound on the probability of the class |
+/// | --- | --- |
+/// | `fixed`, `loss` | Clopper–Pearson at level α, after a number of samples that the estimation votes have no part in |
+/// | `radius`, `precision`, `deadline` | a [`ConfidenceSequence`] at level α, which holds at all moments at once |
+///
+/// The class comes from the selection votes alone; every estimation sample that did not vote for it counts against it.
+#[derive(Clone, Debug)]
+pub struct Procedure {
+    settings: Settings,
+    /// Sequences for lower and upper bounds, where the rule looks at votes.
+    sequences: Option<[ConfidenceSequence; 2]>,
+}
+
+impl Procedure {
+    /// What these settings say.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        settings.check()?;
+        let run_share = match settings.stop {
+            StoppingRule::Fixed | StoppingRule::Loss(_) => None,
+            StoppingRule::Precision(_) => Some(RUN_SHARE_PRECISION),
+            StoppingRule::Radius(_) | StoppingRule::Deadline(_) => Some(RUN_SHARE),
+        };
+        let sequences = run_share.map(|run_share| {
+            let level = Alpha::new(UPPER_LEVEL).unwrap_or(settings.alpha);
+            [settings.alpha, level]
+                .map(|level| ConfidenceSequence::new(settings.sequence, level, settings.n, run_share))
+        });
+        Ok(Self { settings, sequences })
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether inputs may stop at different numbers of samples as the estimation votes come in.
+    pub(super) fn is_adaptive(&self) -> bool {
+        self.sequences.is_some()
+    }
+
+    /// The most estimation samples of an input, given its selection votes.
+    ///
+    /// # Errors
+    /// [`StatisticsError`] if the votes can't be of n0 samples.
+    pub fn budget(&self, selection: &Votes) -> Result<u64, StatisticsError> {
+        let Settings { n, stop, .. } = &self.settings;
+        let StoppingRule::Loss(loss) = stop else { return Ok(*n) };
+        let hits = selection.winner().map_or(0, |class| selection.by_class()[class]);
+        let likely = self.upper_of_few(hits, self.settings.n0)?;
+        let least = self.radius_after(likely, *n)? - loss;
+        // The radius grows with samples, but for whole votes; the least number of blocks at which it is large enough.
+        let (mut few, mut enough) = (0, n.div_ceil(BLOCK));
+        while enough - few > 1 {
+            let middle = u64::midpoint(few, enough);
+            if self.radius_after(likely, middle * BLOCK)? >= least {
+                enough = middle;
+            } else {
+                few = middle;
+            }
+        }
+        Ok((enough * BLOCK).min(*n))
+    }
+
+    /// How many of the first `samples` estimation samples, of which `hits` voted for the class, a bound can be taken
+    /// after: all, or those up to the last look of the sequence.
+    pub fn usable(&self, hits: u64, samples: u64) -> u64 {
+        match &self.sequences {
+            Some([lower, _]) if hits < samples => lower.last_look(samples),
+            _ => samples,
+        }
+    }
+
+    /// Whether what the rule asks is known after so many samples, of which so many voted for the class.
+    ///
+    /// # Errors
+    /// [`StatisticsError`] if there are more hits than samples.
+    pub fn is_decided(&self, hits: u64, samples: u64) -> Result<bool, StatisticsError> {
+        let Some([lower, upper]) = &self.sequences else { return Ok(false) };
+        if samples == 0 || self.usable(hits, samples) < samples {
+            return Ok(false);
+        }
+        let proved = self.settings.radius(lower.lower(hits, samples)?).unwrap_or(0.0);
+        let likely = upper.upper(hits, samples)?;
+        Ok(match &self.settings.stop {
+            StoppingRule::Radius(radii) => {
+                let possible =
+                    if likely < 1.0 { self.settings.radius(likely).unwrap_or(0.0) } else { f64::INFINITY };
+                radii.iter().all(|&radius| proved >= radius || possible < radius)
+            }
+            StoppingRule::Precision(width) => {
+                let possible = self.radius_after(likely, self.settings.n)?;
+                possible - proved
+                    <= match width {
+                        Width::Absolute(width) => *width,
+                        Width::Relative(share) => share * possible,
+                    }
+            }
+            StoppingRule::Fixed | StoppingRule::Loss(_) | StoppingRule::Deadline(_) => false,
+        })
+    }
+
+    /// Class, bound and radius that the votes prove.
+    ///
+    /// # Errors
+    /// [`StatisticsError`] if the votes can't be of that many samples, or if the rule does not stop there.
+    ///
+    /// # Example
+    /// ```
+    /// use mithridate_runtime::{certify::{Procedure, Settings}, units::Sigma};
+    ///
+    /// let settings = Settings { n: 1000, ..Settings::new(Sigma::new(0.25)?, 0) };
+    /// let procedure = Procedure::new(settings)?;
+    /// let (class, p_lower, radius) = procedure.decide(&vec![3, 97].into(), &vec![10, 990].into(), 1000)?;
+    /// assert_eq!(class, Some(1));
+    /// assert!(p_lower > 0.97 && radius.unwrap() > 0.25 * 1.88);
+    /// // The rule is to stop after n samples, and not before.
+    /// assert!(procedure.decide(&vec![3, 97].into(), &vec![10, 890].into(), 900).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[allow(clippy::type_complexity)]
+    pub fn decide(
+        &self,
+        selection: &Votes,
+        estimation: &Votes,
+        samples: u64,
+    ) -> Result<(Option<usize>, f64, Option<f64>), StatisticsError> {
+        for (votes, samples) in [(selection, self.settings.n0), (estimation, samples)] {
+            if votes.total() > samples {
+                return Err(StatisticsError::MoreHitsThanTrials { hits: votes.total(), trials: samples });
+            }
+        }
+        let class = selection.winner();
+        let hits = class.and_then(|class| estimation.by_class().get(class)).copied().unwrap_or(0);
+        if !self.stops_after(class, hits, samples, selection)? {
+            return Err(StatisticsError::NotAMoment { samples });
+        }
+        if class.is_none() || samples == 0 {
+            return Ok((class, 0.0, None));
+        }
+        let p_lower = match &self.sequences {
+            Some([lower, _]) => lower.lower(hits, samples)?,
+            None => clopper_pearson_lower(hits, samples, self.settings.alpha)?,
+        };
+        Ok((class, p_lower, self.settings.radius(p_lower)))
+    }
+
+    fn stops_after(
+        &self,
+        class: Option<usize>,
+        hits: u64,
+        samples: u64,
+        selection: &Votes,
+    ) -> Result<bool, StatisticsError> {
+        let budget = self.budget(selection)?;
+        Ok(match self.settings.stop {
+            StoppingRule::Fixed | StoppingRule::Loss(_) => samples == budget,
+            StoppingRule::Deadline(_) => samples <= budget && self.usable(hits, samples) == samples,
+            StoppingRule::Radius(_) | StoppingRule::Precision(_) if class.is_none() => samples == 0,
+            StoppingRule::Radius(_) | StoppingRule::Precision(_) => {
+                samples == budget || (samples < budget && self.is_decided(hits, samples)?)
+            }
+        })
+    }
+
+    /// Upper bound for a number of samples that was chosen beforehand.
+    fn upper_of_few(&self, hits: u64, samples: u64) -> Result<f64, StatisticsError> {
+        let misses =
+            samples.checked_sub(hits).ok_or(StatisticsError::MoreHitsThanTrials { hits, trials: samples })?;
+        let level = Alpha::new(UPPER_LEVEL).unwrap_or(self.settings.alpha);
+        Ok(1.0 - clopper_pearson_lower(misses, samples, level)?)
+    }
+
+    /// The radius that so many samples certify (with the number chosen beforehand) where a share p of them are hits; 0
+    /// for an abstention.
+    fn radius_after(&self, p: f64, samples: u64) -> Result<f64, StatisticsError> {
+        let hits = ((p * samples as f64) as u64).min(samples);
+        let p_lower = clopper_pearson_lower(hits, samples, self.settings.alpha)?;
+        Ok(self.settings.radius(p_lower).unwrap_or(0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::certificate::Vote;
+use crate::{
+    backend::BackendError,
+    noise::{Noise, NoiseKey},
+};
+
+/// Up to one block of samples of one input.
+pub(super) struct Piece {
+    /// Number of the input in this run.
+    pub input: u64,
+    /// Its values.
+    pub image: Arc<[f32]>,
+    /// Noise of the samples.
+    pub key: NoiseKey,
+    /// Number of samples.
+    pub samples: usize,
+}
+
+/// Samples to run together, with the buffers for them: they go round between the scheduler, the noise threads and the
+/// models, and are used again.
+pub(super) struct Slot {
+    pub pieces: Vec<Piece>,
+    /// Samples of all pieces.
+    pub samples: usize,
+    /// Most samples.
+    pub capacity: usize,
+    /// Noisy inputs, samples × values of an input.
+    pub noisy: Vec<f32>,
+    /// Vote of each sample; fewer than there are samples if time was up.
+    pub voted: Vec<Vote>,
+    /// When to stop.
+    pub until: Option<Instant>,
+    /// Time that making noise took.
+    pub noise: Duration,
+    /// Time that all of it took.
+    pub work: Duration,
+}
+
+impl Slot {
+    /// Buffers for so many samples, which a model with a fixed batch gets in whole batches.
+    ///
+    /// # Errors
+    /// [`BackendError::OutOfMemory`].
+    pub fn new(capacity: usize, fixed_batch: Option<usize>, values: usize) -> Result<Self, BackendError> {
+        let inputs = fixed_batch.map_or(capacity, |size| capacity.next_multiple_of(size));
+        let full = || BackendError::OutOfMemory {
+            batch: inputs,
+            problem: format!("there is no room for {inputs} noisy inputs of {values} values"),
+        };
+        let (mut noisy, mut voted) = (Vec::new(), Vec::new());
+        noisy.try_reserve_exact(inputs.checked_mul(values).ok_or_else(full)?).map_err(|_| full())?;
+        voted.try_reserve_exact(inputs).map_err(|_| full())?;
+        Ok(Self {
+            pieces: Vec::new(),
+            samples: 0,
+            capacity,
+            noisy,
+            voted,
+            until: None,
+            noise: Duration::ZERO,
+            work: Duration::ZERO,
+        })
+    }
+
+    /// Makes it empty again.
+    pub fn clear(&mut self) {
+        self.pieces.clear();
+        self.voted.clear();
+        (self.samples, self.until) = (0, None);
+        (self.noise, self.work) = (Duration::ZERO, Duration::ZERO);
+    }
+
+    pub fn push(&mut self, piece: Piece) {
+        self.samples += piece.samples;
+        self.pieces.push(piece);
+    }
+
+    /// Draws the noise of all samples and adds it to their inputs.
+    pub fn draw(&mut self, noise: &Noise, fixed_batch: Option<usize>) {
+        let started = Instant::now();
+        let values = self.pieces.first().map_or(0, |piece| piece.image.len());
+        let inputs = fixed_batch.map_or(self.samples, |size| self.samples.next_multiple_of(size));
+        self.noisy.resize(inputs * values, 0.0);
+        let mut rest = &mut self.noisy[..];
+        for piece in &self.pieces {
+            let (samples, after) = rest.split_at_mut(piece.samples * values);
+            noise.add(&piece.key, &piece.image, samples);
+            rest = after;
+        }
+        self.noise = started.elapsed();
+        self.work += self.noise;
+    }
+}

@@ -1,0 +1,187 @@
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// When to stop sampling an input. Whatever the rule, a certificate holds with probability 1 − α, and no input gets
+/// more than n samples.
+///
+/// As text: `fixed`, `radius:0.25,0.5`, `precision:0.05`, `precision:5%`, `deadline:50`, `loss:0.1`.
+///
+/// ```
+/// use mithridate_runtime::certify::StoppingRule;
+///
+/// let rule: StoppingRule = "radius:0.25,0.5".parse()?;
+/// assert_eq!(rule, StoppingRule::Radius(vec![0.25, 0.5]));
+/// assert_eq!(rule.to_string(), "radius:0.25,0.5");
+/// assert!("radius:-1".parse::<StoppingRule>().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum StoppingRule {
+    /// After n samples, always (Cohen et al. 2019).
+    #[default]
+    Fixed,
+    /// As soon as it is known of each of these radii whether the certified one is at least that, in units of the data.
+    Radius(Vec<f64>),
+    /// As soon as going on to n samples could add no more than this to the certified radius.
+    Precision(Width),
+    /// When this much time has passed since the input was taken up.
+    Deadline(Duration),
+    /// After a number of samples chosen from the selection votes, so that no more than this, in units of the data, is
+    /// lost of the radius that n samples would certify.
+    Loss(f64),
+}
+
+/// How near a radius must be known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Width {
+    /// In units of the data.
+    Absolute(f64),
+    /// As a share of the radius.
+    Relative(f64),
+}
+
+/// Text that is no stopping rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{text}' is no stopping rule: {problem}; there are fixed, radius:R[,R…], precision:T or precision:T%, \
+     deadline:MILLISECONDS and loss:C"
+)]
+pub struct UnknownRule {
+    text: String,
+    problem: String,
+}
+
+impl StoppingRule {
+    /// The time that an input may take, if that is the rule.
+    pub fn deadline(&self) -> Option<Duration> {
+        match self {
+            Self::Deadline(time) => Some(*time),
+            _ => None,
+        }
+    }
+}
+
+/// A number above 0.
+fn positive(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        Ok(value) => Err(format!("{value} is not above 0")),
+        Err(_) => Err(format!("'{text}' is not a number")),
+    }
+}
+
+fn parse(text: &str) -> Result<StoppingRule, String> {
+    let (name, value) = match text.split_once(':') {
+        None => (text, None),
+        Some((name, value)) => (name, Some(value)),
+    };
+    let value = |what: &str| value.ok_or_else(|| format!("{name} needs {what} after a colon"));
+    Ok(match name {
+        "fixed" if text == "fixed" => StoppingRule::Fixed,
+        "radius" => {
+            let mut radii =
+                value("one or more radii")?.split(',').map(positive).collect::<Result<Vec<_>, _>>()?;
+            radii.sort_by(f64::total_cmp);
+            radii.dedup();
+            StoppingRule::Radius(radii)
+        }
+        "precision" => StoppingRule::Precision(match value("a width")?.strip_suffix('%') {
+            Some(percent) => match positive(percent)? {
+                percent if percent < 100.0 => Width::Relative(percent / 100.0),
+                _ => return Err("the width must be below 100 %".into()),
+            },
+            None => Width::Absolute(positive(value("a width")?)?),
+        }),
+        "deadline" => {
+            let milliseconds = positive(value("milliseconds")?)?;
+            let deadline =
+                Duration::try_from_secs_f64(milliseconds / 1e3).map_err(|_| "the time is too long")?;
+            StoppingRule::Deadline(deadline)
+        }
+        "loss" => StoppingRule::Loss(positive(value("a loss of radius")?)?),
+        _ => return Err(format!("'{name}' is none")),
+    })
+}
+
+impl FromStr for StoppingRule {
+    type Err = UnknownRule;
+    fn from_str(text: &str) -> Result<Self, UnknownRule> {
+        parse(text).map_err(|problem| UnknownRule { text: text.into(), problem })
+    }
+}
+
+impl TryFrom<String> for StoppingRule {
+    type Error = UnknownRule;
+    fn try_from(text: String) -> Result<Self, UnknownRule> {
+        text.parse()
+    }
+}
+
+impl From<StoppingRule> for String {
+    fn from(rule: StoppingRule) -> Self {
+        rule.to_string()
+    }
+}
+
+impl fmt::Display for StoppingRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed => f.write_str("fixed"),
+            Self::Radius(radii) => {
+                let radii: Vec<String> = radii.iter().map(f64::to_string).collect();
+                write!(f, "radius:{}", radii.join(","))
+            }
+            Self::Precision(Width::Absolute(width)) => write!(f, "precision:{width}"),
+            Self::Precision(Width::Relative(share)) => write!(f, "precision:{}%", share * 100.0),
+            Self::Deadline(time) => write!(f, "deadline:{}", time.as_secs_f64() * 1e3),
+            Self::Loss(loss) => write!(f, "loss:{loss}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_read_as_they_are_written() {
+        for text in [
+            "fixed",
+            "radius:0.25",
+            "radius:0.1,0.2",
+            "precision:0.05",
+            "precision:5%",
+            "deadline:50",
+            "deadline:0.5",
+            "loss:0.1",
+        ] {
+            let rule: StoppingRule = text.parse().unwrap();
+            assert_eq!(rule.to_string(), text);
+            let written = serde_json::to_string(&rule).unwrap();
+            assert_eq!(serde_json::from_str::<StoppingRule>(&written).unwrap(), rule);
+        }
+        assert_eq!("radius:2,1,2".parse(), Ok(StoppingRule::Radius(vec![1.0, 2.0])));
+    }
+
+    #[test]
+    fn what_is_no_rule_is_told_why() {
+        for (text, problem) in [
+            ("", "'' is none"),
+            ("never", "'never' is none"),
+            ("fixed:1", "'fixed' is none"),
+            ("radius", "radius needs one or more radii after a colon"),
+            ("radius:", "'' is not a number"),
+            ("radius:0.5,x", "'x' is not a number"),
+            ("precision:-1", "-1 is not above 0"),
+            ("precision:100%", "the width must be below 100 %"),
+            ("loss:nan", "NaN is not above 0"),
+            ("deadline:inf", "inf is not above 0"),
+            ("deadline:1e300", "the time is too long"),
+        ] {
+            let error = text.parse::<StoppingRule>().unwrap_err();
+            assert_eq!(error.problem, problem, "{text}");
+        }
+    }
+}
