@@ -15,9 +15,9 @@ pub use mithridate_onnx::NoiseInput;
 pub use mock::LinearClassifier;
 #[cfg(feature = "ort")]
 pub use onnxruntime::{
-    Batching, Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind, PRODUCT, Precision,
-    Provider, Reading, SharedNoise, Slot, SmoothingClassifier, SmoothingPlan, SmoothingSession,
-    matrix_product,
+    Batching, BoundClassifier, Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind,
+    PRODUCT, Precision, Provider, Reading, SharedNoise, Slot, SmoothingClassifier, SmoothingPlan,
+    SmoothingSession, matrix_product,
 };
 pub use preprocessing::{Layout, Preprocessing};
 

@@ -12,15 +12,15 @@ use crate::backend::{BackendError, Classifier, Preprocessing, make_room};
 
 /// One instance of an [`OnnxModel`], run by ONNX Runtime.
 pub struct OnnxClassifier {
-    session: Session,
+    pub(super) session: Session,
     options: RunOptions<HasSelectedOutputs>,
-    path: PathBuf,
-    signature: Signature,
-    preprocessing: Preprocessing,
-    identity: bool,
-    classes: usize,
-    fixed_batch: Option<usize>,
-    shape: Vec<i64>,
+    pub(super) path: PathBuf,
+    pub(super) signature: Signature,
+    pub(super) preprocessing: Preprocessing,
+    pub(super) identity: bool,
+    pub(super) classes: usize,
+    pub(super) fixed_batch: Option<usize>,
+    pub(super) shape: Vec<i64>,
     input: Vec<f32>,
     halves: Vec<f16>,
     doubles: Vec<f64>,

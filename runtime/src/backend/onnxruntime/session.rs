@@ -124,7 +124,12 @@ fn builder(
 
 /// Runs that give one output alone.
 pub(super) fn only(output: &str) -> ort::Result<RunOptions<HasSelectedOutputs>> {
-    Ok(quiet()?.with_outputs(OutputSelector::no_default().with(output)))
+    options(OutputSelector::no_default().with(output))
+}
+
+/// Runs that give the outputs selected.
+pub(super) fn options(outputs: OutputSelector) -> ort::Result<RunOptions<HasSelectedOutputs>> {
+    Ok(quiet()?.with_outputs(outputs))
 }
 
 /// Runs that print nothing.
