@@ -171,7 +171,8 @@ fn check_otherwise(record: &Record, header: &Header, mut add: impl FnMut(String)
         // Half the width of the noise is σ·√3.
         Distribution::Uniform => 0.5 + radius / (2.0 * 3.0_f64.sqrt() * sigma),
     };
-    if radius > 0.0 && (reach.is_nan() || reach > p_lower + 1e-12) {
+    // The distribution function used here was seen to be wrong by 1.7e-12.
+    if radius > 0.0 && (reach.is_nan() || reach > p_lower + 1e-10) {
         add(format!("its radius {radius} needs a probability of {reach} and its p_lower is {p_lower}"));
     }
 }

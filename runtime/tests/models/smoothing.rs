@@ -11,6 +11,7 @@ use mithridate_runtime::{
         Banked, Classifier, NoiseInput, OnnxModel, OnnxRuntime, Provider, Reading, SharedNoise, Slot,
         SmoothingClassifier, SmoothingPlan, vote,
     },
+    certify::{Certificate, Certifier, Input, Instances, Settings},
     noise::{BLOCK, Distribution, Noise, NoiseBank, NoiseKey, NoiseMode, Role},
     units::Sigma,
 };
@@ -312,4 +313,57 @@ fn a_classifier_that_counts_itself_gives_the_votes_of_its_logits() {
     let other = Banked { key: NoiseMode::Independent.key(8, Role::Estimation, 1, 0), ..asked[0] };
     let error = banked.banked_votes(&[other], &mut votes).unwrap_err().to_string();
     assert!(error.contains("its noise is not in the bank"), "{error}");
+}
+
+/// Certificates of the same image as three inputs.
+fn certify(instances: Instances, settings: &Settings, mode: NoiseMode, threads: usize) -> Vec<Certificate> {
+    let mut certifier = Certifier::new(instances, settings.clone(), 128).unwrap();
+    certifier.set_noise_mode(mode);
+    certifier.set_noise_threads(threads);
+    let inputs = (0..3).map(|index| Input { index, label: None, image: image(0) });
+    let mut certificates = Vec::new();
+    certifier
+        .certify_all(
+            inputs,
+            |_| {},
+            |certificate| {
+                certificates.push(Certificate { index: 0, seconds: 0.0, ..certificate });
+                Ok(())
+            },
+        )
+        .unwrap();
+    certificates
+}
+
+#[test]
+fn certificates_are_those_of_the_host_whoever_counts_and_wherever_the_noise_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = OnnxRuntime::load().unwrap();
+    let reading = Reading { image: Some(zoo::IMAGE), ..Reading::default() };
+    let model = open(folder.path(), &coarse(None), &reading).unwrap();
+    for stop in ["fixed", "radius:0.1,0.3"] {
+        let settings = Settings {
+            n0: 100,
+            n: 1000,
+            stop: stop.parse().unwrap(),
+            ..Settings::new(Sigma::new(SIGMA).unwrap(), 4)
+        };
+        let (noise, bank) = settings.shared_noise().unwrap();
+        let shared = SharedNoise { noise: &noise, bank: &bank, threads: 2 };
+        let counting = |shared| -> Instances {
+            let made = SmoothingClassifier::fastest(&model, &runtime, Provider::Cpu, Some(192), shared);
+            vec![Box::new(made.unwrap())]
+        };
+        let host = || -> Instances { vec![Box::new(model.classifier(&runtime, Provider::Cpu, 1).unwrap())] };
+        for mode in [NoiseMode::Independent, NoiseMode::Shared] {
+            let expected = certify(host(), &settings, mode, 0);
+            assert_eq!(certify(counting(None), &settings, mode, 0), expected, "{stop}, {mode}");
+            assert_eq!(certify(counting(None), &settings, mode, 2), expected, "{stop}, {mode}");
+            let is_same = expected.iter().all(|certificate| *certificate == expected[0]);
+            assert_eq!(is_same, mode == NoiseMode::Shared, "one image three times, {stop}, {mode}");
+            if mode == NoiseMode::Shared {
+                assert_eq!(certify(counting(Some(shared)), &settings, mode, 2), expected, "{stop}, kept");
+            }
+        }
+    }
 }
