@@ -314,3 +314,22 @@ fn what_the_processor_can_not_do_is_said() {
     let (status, _) = sentence(&place.run("certify", &["--sigma", "0.25", "--device-memory", "lots"]));
     assert_eq!(status, 2);
 }
+
+#[test]
+fn votes_counted_in_the_graph_are_those_counted_on_the_host() {
+    for flags in [
+        &["--sigma", "0.25"][..],
+        &["--sigma", "0.25", "--noise-mode", "shared"],
+        &["--sigma", "0.25", "--noise-mode", "shared", "--exact-noise"],
+        &["--sigma", "0.25", "--noise-mode", "shared", "--stop", "radius:0.1,0.5", "--batch", "100"],
+    ] {
+        let place = Place::new();
+        let (host, _) = place.certify("host.jsonl", flags);
+        let (graph, _) = place.certify("graph.jsonl", &[flags, &["--smoothing-graph"]].concat());
+        assert_eq!(graph.footer.chain, host.footer.chain, "{flags:?}");
+        assert_eq!(graph.header.execution.plan.batch % 64, 0);
+        let verify = ["verify", "graph.jsonl", "--model", "model.onnx", "--data", ".", "--replay", "all"];
+        let output = place.rscert(&[&verify[..], &["--smoothing-graph"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
