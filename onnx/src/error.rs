@@ -68,6 +68,14 @@ pub enum OnnxError {
     /// The model can't be extended to a smoothing graph.
     #[error("the model can't be extended to count its own votes: {0}")]
     Smoothing(String),
+    /// The model has no form in the precision asked for.
+    #[error("the model can't be written in {precision}: {problem}")]
+    Precision {
+        /// The precision.
+        precision: &'static str,
+        /// What has no such form.
+        problem: String,
+    },
     /// Shapes of a node's inputs don't fit each other.
     #[error("operator {operator} in the graph: {problem}")]
     Shape {

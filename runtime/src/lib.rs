@@ -13,6 +13,7 @@
 //! | [`backend`] | engines that run a classifier: ONNX Runtime, a mock |
 //! | [`statistics`] | Clopper–Pearson bound, radius, norms, intervals |
 //! | [`certify`] | the procedures CERTIFY and PREDICT over many inputs |
+//! | [`embed`] | certificates for the frames of a camera, each under a deadline |
 //! | [`evidence`] | the file a run leaves |
 //! | [`audit`] | what evidence files say: ACR, certified accuracy, comparison |
 //! | [`report`] | figures and pages |
@@ -46,6 +47,7 @@ pub mod certify;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;
+pub mod embed;
 pub mod evidence;
 pub mod noise;
 pub mod report;

@@ -146,7 +146,7 @@ impl<'a> Runs<'a> {
         Self {
             model: Model::new(probabilities, seed),
             probabilities,
-            procedure: Procedure::new(settings).unwrap(),
+            procedure: Procedure::new(settings.clone()).unwrap(),
             budgets: HashMap::new(),
             outcomes: HashMap::new(),
             decided: HashMap::new(),

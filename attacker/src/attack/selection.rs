@@ -100,7 +100,7 @@ pub fn certified_radii(
 ) -> Result<Vec<Option<(usize, f64)>>, Error> {
     let unit = Sigma::new(sigma).map_err(|error| Error::setting("sigma", error.to_string(), &sigma))?;
     let rule = Settings { n0: N0, n: samples, ..Settings::new(unit, seed) };
-    let procedure = Procedure::new(&rule)
+    let procedure = Procedure::new(rule)
         .map_err(|error| Error::setting("selection.samples", error.to_string(), &samples))?;
     let random = Random::new(Domain::Selection, seed);
     (0..pixels.size()[0])

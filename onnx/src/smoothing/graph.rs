@@ -89,7 +89,7 @@ impl Parts {
         let value = AttributeProto {
             name: Some("value".into()),
             r#type: Some(AttributeType::Tensor as i32),
-            t: Some(tensor),
+            t: Some(Box::new(tensor)),
             ..AttributeProto::default()
         };
         self.node("Constant", &[], vec![value], &named(name))

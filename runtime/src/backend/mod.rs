@@ -2,19 +2,22 @@
 //! of it than that.
 
 mod error;
+mod memory;
 mod mock;
 #[cfg(feature = "ort")]
 mod onnxruntime;
 mod preprocessing;
 
 pub use error::BackendError;
+pub(crate) use memory::make_room;
 #[cfg(feature = "ort")]
 pub use mithridate_onnx::NoiseInput;
 pub use mock::LinearClassifier;
 #[cfg(feature = "ort")]
 pub use onnxruntime::{
-    Batching, Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind, Precision, Provider,
-    Reading, SharedNoise, Slot, SmoothingClassifier, SmoothingPlan, SmoothingSession,
+    Batching, BoundClassifier, Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind,
+    PRODUCT, Precision, Provider, Reading, SharedNoise, Slot, SmoothingClassifier, SmoothingPlan,
+    SmoothingSession, matrix_product,
 };
 pub use preprocessing::{Layout, Preprocessing};
 

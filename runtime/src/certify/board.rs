@@ -97,7 +97,7 @@ impl Progress {
     /// Counts the next block if it is there; whether all its samples were run.
     fn count_next(&mut self) -> Option<bool> {
         let next = self.counted / BLOCK;
-        if self.counted % BLOCK != 0 {
+        if !self.counted.is_multiple_of(BLOCK) {
             return None;
         }
         let position = self.ahead.iter().position(|ahead| ahead.block == next)?;

@@ -85,7 +85,7 @@ impl Certifier {
     /// # Errors
     /// [`CertifyError::Settings`].
     pub fn new(models: Instances, settings: Settings, batch: usize) -> Result<Self, CertifyError> {
-        let procedure = Procedure::new(&settings)?;
+        let procedure = Procedure::new(settings)?;
         if models.is_empty() || batch == 0 {
             return Err(SettingsError::NoWorkers.into());
         }
@@ -96,7 +96,7 @@ impl Certifier {
         if models[0].classes() > usize::from(NOBODY) {
             return Err(SettingsError::TooManyClasses { classes: models[0].classes() }.into());
         }
-        let noise = settings.noise()?;
+        let noise = procedure.settings().noise()?;
         let workers = models.into_iter().map(|model| Worker::new(model, batch)).collect();
         Ok(Self {
             workers,

@@ -53,13 +53,7 @@ pub(super) fn forward(
                 if *batch > 1 && model.fixed_batch().is_none() =>
             {
                 voted.truncate(begun);
-                // The batch may have been a last, smaller one.
-                *batch = (failed.min(*batch) / 2).max(1);
-                if let Some(notices) = run.notices {
-                    notices(&format!(
-                        "too little memory for a batch of {failed} inputs ({problem}); going on with batches of {batch}"
-                    ));
-                }
+                *batch = halved(*batch, failed, &problem, run.notices);
             }
             other => {
                 other?;
@@ -79,4 +73,16 @@ pub(super) fn forward(
         }
     }
     Ok((forward, count))
+}
+
+/// Half of a batch of `failed` inputs, for which memory was too small, or of `batch` if that is less; says so.
+pub(super) fn halved(batch: usize, failed: usize, problem: &str, notices: Option<&Notices>) -> usize {
+    // The batch may have been a last, smaller one.
+    let smaller = (failed.min(batch) / 2).max(1);
+    if let Some(notices) = notices {
+        notices(&format!(
+            "too little memory for a batch of {failed} inputs ({problem}); going on with batches of {smaller}"
+        ));
+    }
+    smaller
 }

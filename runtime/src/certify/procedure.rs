@@ -34,7 +34,7 @@ impl Procedure {
     ///
     /// # Errors
     /// [`SettingsError`].
-    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
         let run_share = match settings.stop {
             StoppingRule::Fixed | StoppingRule::Loss(_) => None,
@@ -46,7 +46,7 @@ impl Procedure {
             [settings.alpha, level]
                 .map(|level| ConfidenceSequence::new(settings.sequence, level, settings.n, run_share))
         });
-        Ok(Self { settings: settings.clone(), sequences })
+        Ok(Self { settings, sequences })
     }
 
     /// The settings.
@@ -130,7 +130,7 @@ impl Procedure {
     /// use mithridate_runtime::{certify::{Procedure, Settings}, units::Sigma};
     ///
     /// let settings = Settings { n: 1000, ..Settings::new(Sigma::new(0.25)?, 0) };
-    /// let procedure = Procedure::new(&settings)?;
+    /// let procedure = Procedure::new(settings)?;
     /// let (class, p_lower, radius) = procedure.decide(&vec![3, 97].into(), &vec![10, 990].into(), 1000)?;
     /// assert_eq!(class, Some(1));
     /// assert!(p_lower > 0.97 && radius.unwrap() > 0.25 * 1.88);

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    data::{DataArguments, inputs},
+    data::{DataArguments, inputs, order_classes},
     model::{ModelArguments, ReadyModel, model_source},
     smoothing::{SmoothingArguments, check_noise},
 };
@@ -21,10 +21,10 @@ use crate::{
     certify::{Certifier, Notices, Plan, Settings, StoppingRule, Timings},
     data::Dataset,
     evidence::{
-        DataSource, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, is_finished, read_evidence, read_header, to_table,
+        DataSource, Earlier, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
+        Simultaneous, read_evidence, to_table,
     },
-    files::write_atomically,
+    files::{check_place, write_atomically},
     noise::NoiseMode,
     statistics::SequenceForm,
     terminal::{self, Progress},
@@ -79,16 +79,23 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
     let path = &arguments.model.model;
+    for place in arguments.tsv.iter().chain([&out]) {
+        check_place(place).with_context(|| format!("cannot write {}", place.display()))?;
+    }
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
-    let data = arguments.data.open()?;
+    let mut data = arguments.data.open()?;
     let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
+    order_classes(&mut data, &model)?;
     let selected = arguments.data.select(path, &data, model.classes())?;
     let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
     let simultaneous =
         arguments.simultaneous.then_some(Simultaneous { alpha, inputs: selected.len() as u64 });
     let alpha = simultaneous.as_ref().map_or(Ok(alpha), Simultaneous::alpha_each)?;
-    let seed = match arguments.smoothing.seed {
-        None if arguments.resume => seed_of(arguments, &out)?,
+    let earlier = if arguments.resume && out.exists() { Some(Earlier::read(&out)?) } else { None };
+    // A run is resumed with its own seed.
+    let own_seed = earlier.as_ref().and_then(|earlier| Some(earlier.header()?.settings.seed));
+    let seed = match (arguments.smoothing.seed, own_seed) {
+        (None, Some(seed)) => seed,
         _ => arguments.smoothing.seed()?,
     };
     let settings = Settings {
@@ -105,7 +112,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     check_noise(&settings, arguments.noise_mode, &selected, &data)?;
     let engine = format!("ONNX Runtime {}", runtime.version());
     let mut header = header(arguments, engine, &data, settings, simultaneous, &model, selected.len());
-    if arguments.resume && out.exists() && is_finished(&out, &header)? {
+    if let Some(earlier) = &earlier
+        && earlier.is_finished(&header)?
+    {
         return report(arguments, &out, None);
     }
     let shared = (arguments.noise_mode == NoiseMode::Shared).then_some(&header.settings);
@@ -117,13 +126,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         None => selected,
     };
-    let (writer, done) = if arguments.resume && out.exists() {
-        match EvidenceWriter::resume(&out, &header)? {
-            Some(resumed) => resumed,
-            None => return report(arguments, &out, None),
-        }
-    } else {
-        (EvidenceWriter::create(&out, &header)?, 0)
+    let (writer, done) = match earlier {
+        Some(earlier) => earlier.resume(&header)?,
+        None => (EvidenceWriter::create(&out, &header)?, 0),
     };
     let timings = certify(ready, &header, &data, &indices, writer, done)?;
     report(arguments, &out, Some(timings))
@@ -165,8 +170,7 @@ fn certify(
             if samples == 1 {
                 progress.borrow_mut().advance(1);
             }
-            let label = certificate.label.unwrap_or_default();
-            writer.record(&Record::new(certificate, label, header)).map_err(|error| {
+            writer.record(&Record::new(certificate, header)).map_err(|error| {
                 let message = error.to_string();
                 failure = Some(error);
                 std::io::Error::other(message)
@@ -253,15 +257,6 @@ fn header(
         },
         machine: Machine::this(),
         started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-    }
-}
-
-/// A run is resumed with its own seed.
-fn seed_of(arguments: &Arguments, out: &Path) -> anyhow::Result<u64> {
-    let header = if out.exists() { read_header(out)? } else { None };
-    match header {
-        Some(header) => Ok(header.settings.seed),
-        None => arguments.smoothing.seed(),
     }
 }
 

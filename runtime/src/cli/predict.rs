@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     certify::file_name,
-    data::{DataArguments, inputs},
+    data::{DataArguments, inputs, order_classes},
     model::ModelArguments,
     smoothing::{SmoothingArguments, check_noise},
 };
@@ -34,8 +34,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let path = &arguments.model.model;
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
-    let data = arguments.data.open()?;
+    let mut data = arguments.data.open()?;
     let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
+    order_classes(&mut data, &model)?;
     let indices = arguments.data.select(path, &data, model.classes())?;
     let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
     let settings = Settings { distribution, alpha, n, ..Settings::new(sigma, arguments.smoothing.seed()?) };
@@ -62,6 +63,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn report(arguments: &Arguments, settings: &Settings, predictions: &[Prediction]) -> anyhow::Result<()> {
     let summary = Summary::of(predictions);
+    // A data set has labels or it has none.
+    let is_known = predictions.iter().all(|prediction| prediction.label.is_some());
     let model = file_name(&arguments.model.model);
     if arguments.json {
         let document = json!({
@@ -72,15 +75,22 @@ fn report(arguments: &Arguments, settings: &Settings, predictions: &[Prediction]
             "n": settings.n,
             "seed": settings.seed,
             "inputs": summary.inputs,
-            "right": summary.right,
+            "right": is_known.then_some(summary.right),
             "abstained": summary.abstained,
-            "accuracy": summary.accuracy(),
+            "accuracy": is_known.then(|| summary.accuracy()),
             "predictions": predictions,
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
     let Settings { sigma, distribution, alpha, n, seed, .. } = settings;
     let mut text = format!("{model}: {distribution} noise, σ {sigma}, α {alpha}, n {n}, seed {seed}\n");
+    if !is_known {
+        for Prediction { index, class, p_value, .. } in predictions {
+            let class = class.map_or_else(|| "abstained".into(), |class| format!("class {class}"));
+            let _ = writeln!(text, "  input {index}: {class} (p-value {p_value:.2e})");
+        }
+        return Ok(terminal::print(&text)?);
+    }
     let _ = writeln!(
         text,
         "  {:>8} {:>7} {:>9} {:>7} {:>9}",

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     backend::{OnnxModel, OnnxRuntime, Reading},
     certify::{Certifier, Input, Settings, StoppingRule},
-    data::{Dataset, OpenOptions, sha256},
+    data::{Dataset, OpenOptions, is_image_name, sha256},
     evidence::{ExternalSource, Header, Problem, Record, Replay, Verification, replayed, verify},
     noise::{NoiseMode, seed_from_os},
     terminal::{self, Progress, printable},
@@ -45,6 +45,9 @@ pub(super) struct Arguments {
     /// Run the noise of so many inputs, chosen at random, through the model again and compare the votes; or of all
     #[arg(long, value_name = "K|all", requires_all = ["model", "data"])]
     replay: Option<Share>,
+    /// Let up to so many votes of a replayed input differ, as another provider or version of the engine rounds otherwise
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "replay")]
+    differing: u64,
     #[command(flatten)]
     device: DeviceArguments,
     /// Threads to use on the processor [default: all]
@@ -80,12 +83,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (Some(path), Some(header)) => {
             let preparation = header.data.preparation;
             // One image has the label that it was given.
-            let label = found.records.first().and_then(|record| record.label.try_into().ok());
-            let label = label.filter(|_| path.is_file() && header.selection.count == 1);
-            Some(Dataset::open_with(
-                path,
-                &OpenOptions { split: arguments.split.into(), preparation, label },
-            )?)
+            let label = found.records.first().and_then(|record| record.label?.try_into().ok());
+            let label = label.filter(|_| is_image_name(path));
+            let unlabelled = header.data.labels_sha256.is_empty();
+            let options = OpenOptions { split: arguments.split.into(), preparation, label, unlabelled };
+            let mut data = Dataset::open_with(path, &options)?;
+            // As they were numbered when it was certified.
+            data.order_classes(&header.data.class_names)?;
+            Some(data)
         }
         _ => None,
     };
@@ -102,7 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         _ => Vec::new(),
     };
-    let holds = found.holds() && replays.iter().all(|replay| replay.differing == 0);
+    let holds = found.holds() && replays.iter().all(|replay| replay.differing <= arguments.differing);
     print(arguments, &found, &replays, holds)?;
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
@@ -149,11 +154,8 @@ fn replay(
     let mut replays = Vec::new();
     // Without a sample there is no certificate either.
     for record in chosen.iter().filter(|record| record.samples > 0) {
-        let input = Input {
-            index: record.index,
-            label: Some(record.label),
-            image: data.image(record.index as usize),
-        };
+        let input =
+            Input { index: record.index, label: record.label, image: data.image(record.index as usize) };
         // Whenever the run stopped, these are the samples that it had.
         let settings = Settings { n: record.samples, stop: StoppingRule::Fixed, ..header.settings.clone() };
         let mut certifier = Certifier::new(instances, settings, ready.plan.batch)?;
@@ -210,6 +212,7 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
             "chain": found.chain,
             "problems": found.problems,
             "replays": replays,
+            "differing_allowed": arguments.replay.map(|_| arguments.differing),
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
@@ -240,7 +243,11 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
         text += &if differing == 0 {
             "every vote is the same\n".to_owned()
         } else {
-            format!("{differing} votes differ\n")
+            let allowed = match arguments.differing {
+                0 => "not one may".to_owned(),
+                most => format!("of an input up to {most} may by --differing"),
+            };
+            format!("{differing} votes differ, and {allowed}\n")
         };
         for Replay { index, differing, samples } in replays.iter().filter(|replay| replay.differing > 0) {
             text += &format!("- input {index}: {differing} of {samples} votes differ\n");

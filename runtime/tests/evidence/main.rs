@@ -12,7 +12,7 @@ mod stopping;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -318,7 +318,7 @@ fn votes_that_the_model_does_not_give_are_found_by_replaying() {
         if let Some(class) = record.class {
             let mut votes = vec![0; 2];
             votes[class] = 1000;
-            let procedure = Procedure::new(&evidence.header.settings).unwrap();
+            let procedure = Procedure::new(evidence.header.settings.clone()).unwrap();
             let (_, p_lower, radius) =
                 procedure.decide(&record.selection, &votes.clone().into(), record.samples).unwrap();
             record.estimation = votes.into();

@@ -8,19 +8,19 @@ use ort::{
 };
 
 use super::{Device, OnnxModel, OnnxRuntime, Reading, session::run_error, signature::Signature};
-use crate::backend::{BackendError, Classifier, Preprocessing};
+use crate::backend::{BackendError, Classifier, Preprocessing, make_room};
 
 /// One instance of an [`OnnxModel`], run by ONNX Runtime.
 pub struct OnnxClassifier {
-    session: Session,
+    pub(super) session: Session,
     options: RunOptions<HasSelectedOutputs>,
-    path: PathBuf,
-    signature: Signature,
-    preprocessing: Preprocessing,
-    identity: bool,
-    classes: usize,
-    fixed_batch: Option<usize>,
-    shape: Vec<i64>,
+    pub(super) path: PathBuf,
+    pub(super) signature: Signature,
+    pub(super) preprocessing: Preprocessing,
+    pub(super) identity: bool,
+    pub(super) classes: usize,
+    pub(super) fixed_batch: Option<usize>,
+    pub(super) shape: Vec<i64>,
     input: Vec<f32>,
     halves: Vec<f16>,
     doubles: Vec<f64>,
@@ -112,20 +112,21 @@ impl OnnxClassifier {
         let input = if self.identity {
             batch
         } else {
+            make_room(&mut self.input, batch.len(), count)?;
             self.preprocessing.apply(self.signature.image, batch, &mut self.input);
             &self.input
         };
         let (name, shape) = (self.signature.input.name.as_str(), self.shape.as_slice());
         let outputs = match self.signature.input.element_type {
             ElementType::Float16 => {
-                self.halves.resize(input.len(), f16::ZERO);
+                make_room(&mut self.halves, input.len(), count)?;
                 self.halves.convert_from_f32_slice(input);
                 let tensor = TensorRef::from_array_view((shape, &self.halves[..])).map_err(failed)?;
                 self.session.run_with_options(ort::inputs![name => tensor], &self.options)
             }
             ElementType::Double => {
-                self.doubles.clear();
-                self.doubles.extend(input.iter().map(|&value| f64::from(value)));
+                make_room(&mut self.doubles, input.len(), count)?;
+                self.doubles.iter_mut().zip(input).for_each(|(double, &value)| *double = value.into());
                 let tensor = TensorRef::from_array_view((shape, &self.doubles[..])).map_err(failed)?;
                 self.session.run_with_options(ort::inputs![name => tensor], &self.options)
             }

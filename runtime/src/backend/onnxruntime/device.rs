@@ -96,9 +96,8 @@ impl Device {
     /// The arithmetic of a run, as evidence has it, for a model of this one.
     pub fn precision_of(self, model: &'static str) -> &'static str {
         match self.precision {
-            Precision::OfModel => model,
             Precision::Tf32 if model == "float32" => "tf32",
-            Precision::Tf32 => model,
+            Precision::OfModel | Precision::Tf32 => model,
             Precision::Float16 => "float16",
         }
     }

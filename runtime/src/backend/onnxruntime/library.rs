@@ -24,11 +24,21 @@ impl OnnxRuntime {
     /// # Errors
     /// [`BackendError::Library`] if there is none, or it can't be used.
     pub fn load() -> Result<Self, BackendError> {
-        static LOADED: OnceLock<Result<OnnxRuntime, (PathBuf, String)>> = OnceLock::new();
-        LOADED
-            .get_or_init(load_from)
-            .clone()
-            .map_err(|(path, problem)| BackendError::Library { path, problem })
+        once(find)
+    }
+
+    /// Loads the library in a file.
+    ///
+    /// # Errors
+    /// [`BackendError::Library`] if there is none, it can't be used, or the process already has another one.
+    pub fn load_file(library: &Path) -> Result<Self, BackendError> {
+        let wanted = std::path::absolute(library).unwrap_or_else(|_| library.to_owned());
+        let loaded = once(|| wanted.clone())?;
+        if same_file(&loaded.library, &wanted) {
+            return Ok(loaded);
+        }
+        let problem = format!("can't be loaded: the process already has {}", loaded.library.display());
+        Err(BackendError::Library { path: wanted, problem })
     }
 
     /// The environment that sessions are made in.
@@ -52,8 +62,20 @@ impl OnnxRuntime {
     }
 }
 
-fn load_from() -> Result<OnnxRuntime, (PathBuf, String)> {
-    let library = find();
+/// The ONNX Runtime of this process, loaded by the first who asks from the file that he names.
+fn once(library: impl FnOnce() -> PathBuf) -> Result<OnnxRuntime, BackendError> {
+    static LOADED: OnceLock<Result<OnnxRuntime, (PathBuf, String)>> = OnceLock::new();
+    LOADED
+        .get_or_init(|| load_from(library()))
+        .clone()
+        .map_err(|(path, problem)| BackendError::Library { path, problem })
+}
+
+fn same_file(left: &Path, right: &Path) -> bool {
+    left == right || left.canonicalize().ok().is_some_and(|left| right.canonicalize().ok() == Some(left))
+}
+
+fn load_from(library: PathBuf) -> Result<OnnxRuntime, (PathBuf, String)> {
     // `ort` panics on some broken paths and explains others poorly.
     if library.components().count() > 1 && !library.is_file() {
         return Err((library, "does not exist".into()));

@@ -1,5 +1,7 @@
 //! ONNX Runtime as the engine.
 
+mod arithmetic;
+mod bound;
 mod classifier;
 mod device;
 mod library;
@@ -12,6 +14,8 @@ mod signature;
 mod smoothing;
 mod smoothing_classifier;
 
+pub use arithmetic::{PRODUCT, matrix_product};
+pub use bound::BoundClassifier;
 pub use classifier::OnnxClassifier;
 pub use device::{Device, Precision};
 pub use library::OnnxRuntime;

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{
     Device, OnnxClassifier, OnnxRuntime, OutputKind, Reading,
+    arithmetic::multiply_adds,
     probe::{agree, images, is_independent, rows},
     session::{Content, new_session, only, session_error},
     signature::{Signature, find},
@@ -86,7 +87,19 @@ impl OnnxModel {
     /// # Errors
     /// [`BackendError`]: the file, or a model that is no classifier of one image input.
     pub fn open(runtime: &OnnxRuntime, path: &Path, reading: &Reading) -> Result<Self, BackendError> {
-        let file = ModelFile::read(path)?;
+        Self::from_file(runtime, ModelFile::read(path)?, reading)
+    }
+
+    /// The same of a model in memory.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::open`].
+    pub fn from_file(
+        runtime: &OnnxRuntime,
+        file: ModelFile,
+        reading: &Reading,
+    ) -> Result<Self, BackendError> {
+        let path = file.path.as_path();
         let (summary, metadata) = (summarize(&file.model)?, ModelMetadata::of(&file.model)?);
         let unsupported = |problem: String| BackendError::Unsupported { path: path.to_owned(), problem };
         let reading = with_metadata(reading, &metadata).map_err(unsupported)?;
@@ -146,8 +159,11 @@ impl OnnxModel {
         &self.signature.input.name
     }
 
-    /// Arithmetic of the input, such as `float32`.
+    /// Precision of most weights, such as `float32` or `int8`; that of the input where there are none.
     pub fn precision(&self) -> &'static str {
+        if let Some(precision) = self.summary.precision() {
+            return precision;
+        }
         match self.signature.input.element_type {
             ElementType::Float16 => "float16",
             ElementType::Double => "float64",
@@ -171,6 +187,16 @@ impl OnnxModel {
         let inputs = images(batch, classifier.input_len(), 1);
         rows(&mut classifier, &inputs, batch)?;
         Ok(classifier)
+    }
+
+    /// Multiplications with addition that one input takes, from the shapes that its convolutions and matrix products are
+    /// seen to have; `None` where that can't be told.
+    pub fn multiply_adds(&self, runtime: &OnnxRuntime) -> Option<u64> {
+        let size = self.batching.size().unwrap_or(1);
+        let mut shape = vec![size as i64];
+        shape.extend(self.signature.dims.iter().map(|&dim| dim as i64));
+        let total = multiply_adds(runtime, &self.content, &self.signature.input, &shape)?;
+        Some(total / size as u64)
     }
 
     fn untried(

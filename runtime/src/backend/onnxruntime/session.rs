@@ -5,7 +5,7 @@ use ort::{
     logging::LogLevel,
     session::{
         HasSelectedOutputs, NoSelectedOutputs, OutputSelector, RunOptions, Session,
-        builder::{AutoDevicePolicy, GraphOptimizationLevel},
+        builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder},
     },
 };
 
@@ -28,18 +28,7 @@ pub(super) fn new_session(
     threads: usize,
     cuda_graph: bool,
 ) -> ort::Result<Session> {
-    let mut builder = Session::builder(&runtime.environment)?
-        .with_auto_device(AutoDevicePolicy::PreferCPU)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(threads)?
-        .with_inter_threads(1)?
-        .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?
-        // What goes wrong is in the error; ONNX Runtime would print it as well.
-        .with_log_level(LogLevel::Fatal)?;
-    for (location, bytes) in &content.external {
-        builder = builder.with_external_initializer_file_in_memory(location, bytes.clone())?;
-    }
+    let builder = builder(runtime, content, threads, GraphOptimizationLevel::All)?;
     let mut builder = match device.provider {
         Provider::Cpu => builder,
         Provider::Cuda(number) => builder
@@ -105,9 +94,42 @@ pub(super) fn run_error(batch: usize, error: &ort::Error) -> BackendError {
     }
 }
 
+/// A session on the CPU that runs the graph as it is in the file, node by node.
+pub(super) fn unoptimized_session(runtime: &OnnxRuntime, content: &Content) -> ort::Result<Session> {
+    builder(runtime, content, 1, GraphOptimizationLevel::Disable)?.commit_from_memory(&content.bytes)
+}
+
+fn builder(
+    runtime: &OnnxRuntime,
+    content: &Content,
+    threads: usize,
+    level: GraphOptimizationLevel,
+) -> ort::Result<SessionBuilder> {
+    let mut builder = Session::builder(&runtime.environment)?
+        .with_auto_device(AutoDevicePolicy::PreferCPU)?
+        .with_optimization_level(level)?
+        .with_intra_threads(threads)?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?
+        // Products of 8-bit integers would saturate on processors without VNNI, and a vote depend on the machine.
+        .with_precise_qmm()?
+        // What goes wrong is in the error; ONNX Runtime would print it as well.
+        .with_log_level(LogLevel::Fatal)?;
+    for (location, bytes) in &content.external {
+        builder = builder.with_external_initializer_file_in_memory(location, bytes.clone())?;
+    }
+    Ok(builder)
+}
+
 /// Runs that give one output alone.
 pub(super) fn only(output: &str) -> ort::Result<RunOptions<HasSelectedOutputs>> {
-    Ok(quiet()?.with_outputs(OutputSelector::no_default().with(output)))
+    options(OutputSelector::no_default().with(output))
+}
+
+/// Runs that give the outputs selected.
+pub(super) fn options(outputs: OutputSelector) -> ort::Result<RunOptions<HasSelectedOutputs>> {
+    Ok(quiet()?.with_outputs(outputs))
 }
 
 /// Runs that print nothing.

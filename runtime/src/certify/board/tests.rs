@@ -8,7 +8,7 @@ use crate::{noise::NoiseKey, units::Sigma};
 /// Inputs whose samples are hits as a fixed pattern says: sample s of input i misses if s % (i + 2) == 0.
 fn voted(piece: &Piece) -> Vec<Vote> {
     (0..piece.samples as u64)
-        .map(|sample| u16::from((piece.key.block * BLOCK + sample) % (2 + 3 * piece.key.input) == 0))
+        .map(|sample| u16::from((piece.key.block * BLOCK + sample).is_multiple_of(2 + 3 * piece.key.input)))
         .collect()
 }
 
@@ -24,7 +24,7 @@ fn run(
     capacity: usize,
     turns: &[usize],
 ) -> (Vec<Certificate>, Vec<(u64, NoiseKey, usize)>) {
-    let procedure = Procedure::new(settings).unwrap();
+    let procedure = Procedure::new(settings.clone()).unwrap();
     let list = (0..inputs).map(|index| Input { index, label: None, image: vec![0.0] });
     let mut board = Board::new(list, Task::Certify(&procedure), 1, 2, slots * capacity / 64, true);
     let (mut under_way, mut handed, mut results) = (Vec::new(), Vec::new(), Vec::new());
@@ -101,7 +101,7 @@ proptest! {
 #[test]
 fn the_least_sampled_input_comes_first_and_batches_stay_full() {
     let settings = settings(64, 100_000, "radius:0.5");
-    let procedure = Procedure::new(&settings).unwrap();
+    let procedure = Procedure::new(settings).unwrap();
     let list = (0..40).map(|index| Input { index, label: None, image: vec![0.0] });
     let mut board = Board::new(list, Task::Certify(&procedure), 1, 2, 20, false);
     let mut slot = Slot::new(640, None, 1).unwrap();
@@ -118,7 +118,7 @@ fn the_least_sampled_input_comes_first_and_batches_stay_full() {
 #[test]
 fn when_time_is_up_the_votes_without_a_gap_count() {
     let settings = settings(64, 100_000, "deadline:60000");
-    let procedure = Procedure::new(&settings).unwrap();
+    let procedure = Procedure::new(settings).unwrap();
     let list = (0..1).map(|index| Input { index, label: None, image: vec![0.0] });
     let mut board = Board::new(list, Task::Certify(&procedure), 1, 2, 20, false);
     let mut slots: Vec<Slot> = (0..3).map(|_| Slot::new(128, None, 1).unwrap()).collect();

@@ -10,7 +10,7 @@ fn settings(n0: u64, n: u64) -> Settings {
 fn with_rule(rule: &str, sigma: f64, n: u64) -> Procedure {
     let settings =
         Settings { n, stop: rule.parse().unwrap(), ..Settings::new(Sigma::new(sigma).unwrap(), 0) };
-    Procedure::new(&settings).unwrap()
+    Procedure::new(settings).unwrap()
 }
 
 fn fixed(
@@ -18,7 +18,10 @@ fn fixed(
     estimation: Vec<u64>,
     settings: &Settings,
 ) -> (Option<usize>, f64, Option<f64>) {
-    Procedure::new(settings).unwrap().decide(&selection.into(), &estimation.into(), settings.n).unwrap()
+    Procedure::new(settings.clone())
+        .unwrap()
+        .decide(&selection.into(), &estimation.into(), settings.n)
+        .unwrap()
 }
 
 #[test]
@@ -64,7 +67,7 @@ fn a_hundred_million_samples_are_no_trouble() {
 
 #[test]
 fn more_votes_than_samples_are_an_error() {
-    let procedure = Procedure::new(&settings(100, 10)).unwrap();
+    let procedure = Procedure::new(settings(100, 10)).unwrap();
     assert!(procedure.decide(&vec![101, 0].into(), &vec![1, 0].into(), 10).is_err());
     assert!(procedure.decide(&vec![100, 0].into(), &vec![9, 2].into(), 10).is_err());
 }
@@ -72,7 +75,7 @@ fn more_votes_than_samples_are_an_error() {
 /// Samples, in whole blocks, after which a rule stops for an input of which this share of votes is for its class.
 fn stops(procedure: &Procedure, share: f64) -> u64 {
     let n = procedure.settings().n;
-    (1..)
+    (1..=n.div_ceil(BLOCK))
         .map(|block| (block * BLOCK).min(n))
         .find(|&samples| {
             samples == n || procedure.is_decided((share * samples as f64) as u64, samples).unwrap()
@@ -91,7 +94,7 @@ fn a_radius_is_decided_the_sooner_the_clearer_the_case() {
     assert_eq!(stops(&procedure, 0.977_25), 100_000);
     for form in [SequenceForm::Looks, SequenceForm::Geometric, SequenceForm::Betting] {
         let settings = Settings { sequence: form, ..procedure.settings().clone() };
-        let other = Procedure::new(&settings).unwrap();
+        let other = Procedure::new(settings).unwrap();
         assert!(stops(&other, 0.999) < 1000, "{form}");
     }
 }

@@ -1,0 +1,82 @@
+//! What crosses the border: statuses, the last error, and no panic.
+
+use std::{
+    cell::RefCell,
+    ffi::{CStr, CString, c_char},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+};
+
+use crate::error::{Failure, Status};
+
+thread_local! {
+    static LAST_ERROR: RefCell<CString> = RefCell::default();
+}
+
+/// What the last call that failed on this thread failed with, as a sentence; empty if none did.
+///
+/// Valid until the next call that fails on this thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn mithridate_last_error() -> *const c_char {
+    LAST_ERROR.try_with(|error| error.borrow().as_ptr()).unwrap_or(c"".as_ptr())
+}
+
+/// Runs what a function of the interface does; keeps the sentence of a failure, and stops a panic.
+pub(crate) fn guarded(body: impl FnOnce() -> Result<(), Failure>) -> Status {
+    // Whoever hands something in that a panic may leave half changed must not use it again.
+    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let text = format!("a fault of the library: {}", text.unwrap_or("unknown"));
+        Err(Failure::new(Status::InternalError, text))
+    });
+    let Err(failure) = result else { return Status::Ok };
+    // A sentence may name a file, and a name can't hold a zero byte; without that byte it is still a sentence.
+    let text = CString::new(failure.to_string().replace('\0', " ")).unwrap_or_default();
+    // While a thread ends there is nowhere to keep it.
+    let _ = LAST_ERROR.try_with(|error| *error.borrow_mut() = text);
+    failure.status
+}
+
+/// A path from C; `None` for a null pointer.
+///
+/// # Safety
+/// `path` is null or ends with a zero byte.
+pub(crate) unsafe fn path(path: *const c_char) -> Result<Option<PathBuf>, Failure> {
+    if path.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: it is not null, and the caller promises the zero byte.
+    let text = unsafe { CStr::from_ptr(path) };
+    let text = text.to_str().map_err(|_| Failure::argument("a path is no UTF-8 text"))?;
+    Ok(Some(PathBuf::from(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last_error() -> String {
+        // SAFETY: the text is valid until another call on this thread fails.
+        unsafe { CStr::from_ptr(mithridate_last_error()) }.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_panic_becomes_a_status_and_a_sentence() {
+        assert_eq!(last_error(), "");
+        assert_eq!(guarded(|| panic!("number {}", 7)), Status::InternalError);
+        assert_eq!(last_error(), "a fault of the library: number 7");
+        assert_eq!(guarded(|| Err(Failure::argument("with a \0 inside"))), Status::InvalidArgument);
+        assert_eq!(last_error(), "with a   inside");
+        assert_eq!(guarded(|| Ok(())), Status::Ok);
+        // As C's errno, it stays.
+        assert_eq!(last_error(), "with a   inside");
+    }
+
+    #[test]
+    fn every_thread_has_its_own_error() {
+        assert_eq!(guarded(|| Err(Failure::argument("here"))), Status::InvalidArgument);
+        std::thread::spawn(|| assert_eq!(last_error(), "")).join().unwrap();
+        assert_eq!(last_error(), "here");
+    }
+}

@@ -1,0 +1,88 @@
+use std::{ffi::c_char, path::PathBuf, ptr};
+
+use mithridate_runtime::{
+    backend::OnnxModel,
+    certify::Settings,
+    noise::seed_from_os,
+    units::{Alpha, Sigma},
+};
+
+use crate::{
+    border::path,
+    error::{Failure, Status},
+};
+
+/// What to load, and how to certify. Start from `mithridate_default_options()`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Path of the classifier, an ONNX file. UTF-8.
+    pub model: *const c_char,
+    /// Path of `libonnxruntime.so`, version 1.24 or newer; null for the one in the variable `ORT_DYLIB_PATH`, beside the
+    /// program, or of the system. A process has one only.
+    pub onnxruntime: *const c_char,
+    /// Standard deviation of the noise, in the units of the frames; 0 for the training sigma in the model's metadata.
+    pub sigma: f64,
+    /// Probability that a certificate may be wrong.
+    pub alpha: f64,
+    /// Samples that choose the class of a frame.
+    pub n0: u64,
+    /// Most fresh samples that bound its probability.
+    pub max_samples: u64,
+    /// Seed of all noise; 0 for one from the operating system.
+    pub seed: u64,
+    /// Threads of the engine; 1 runs everything on the thread that calls.
+    pub threads: u32,
+    /// Samples that the model gets at once. A deadline is kept to about the time of one such batch.
+    pub batch: u32,
+}
+
+/// The usual options, for a model: alpha 0.001, n0 100, at most 100000 samples, a seed from the operating system, one
+/// thread, batches of 64, sigma from the model's metadata.
+#[unsafe(no_mangle)]
+pub extern "C" fn mithridate_default_options(model: *const c_char) -> Options {
+    Options {
+        model,
+        onnxruntime: ptr::null(),
+        sigma: 0.0,
+        alpha: Alpha::USUAL.get(),
+        n0: 100,
+        max_samples: 100_000,
+        seed: 0,
+        threads: 1,
+        batch: 64,
+    }
+}
+
+impl Options {
+    /// The files named: the model, and ONNX Runtime if it is named.
+    ///
+    /// # Safety
+    /// Each path is null or ends with a zero byte.
+    pub(crate) unsafe fn paths(&self) -> Result<(PathBuf, Option<PathBuf>), Failure> {
+        // SAFETY: promised by the caller.
+        let (model, library) = unsafe { (path(self.model)?, path(self.onnxruntime)?) };
+        Ok((model.ok_or_else(|| Failure::argument("options.model is null; name an ONNX file"))?, library))
+    }
+
+    pub(crate) fn settings(&self, model: &OnnxModel) -> Result<Settings, Failure> {
+        let sigma = match (self.sigma, model.metadata.training_sigma) {
+            (0.0, Some(trained)) => trained,
+            (0.0, None) => {
+                return Err(Failure::argument(format!(
+                    "{} doesn't say at which sigma it was trained; set options.sigma",
+                    model.path.display()
+                )));
+            }
+            (sigma, _) => sigma,
+        };
+        let seed = match self.seed {
+            0 => seed_from_os().map_err(|error| {
+                Failure::new(Status::InternalError, format!("no seed from the operating system: {error}"))
+            })?,
+            seed => seed,
+        };
+        let settings = Settings::new(Sigma::new(sigma)?, seed);
+        Ok(Settings { alpha: Alpha::new(self.alpha)?, n0: self.n0, n: self.max_samples, ..settings })
+    }
+}

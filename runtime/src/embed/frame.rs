@@ -1,0 +1,240 @@
+use std::time::{Duration, Instant};
+
+use super::sampler::{Sampler, Task};
+use crate::{
+    backend::{BackendError, Classifier},
+    certify::{CertifyError, Settings},
+    noise::{BLOCK, Distribution, GateError, Role, check_noise, off_grid},
+    statistics::{ConfidenceSequence, StatisticsError},
+};
+
+/// Share of α kept for samples that all vote for the class, as those of most frames do.
+const RUN_SHARE: f64 = 0.2;
+
+/// What can go wrong with a frame, or before the first.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// Settings, the engine, or a frame that the model does not take.
+    #[error(transparent)]
+    Certify(#[from] CertifyError),
+    /// Noise that is not what it should be.
+    #[error(transparent)]
+    Noise(#[from] GateError),
+}
+
+impl From<BackendError> for EmbedError {
+    fn from(error: BackendError) -> Self {
+        Self::Certify(error.into())
+    }
+}
+
+/// Why sampling stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All samples were run.
+    Samples,
+    /// Time was up.
+    Deadline,
+    /// Not one of the selection samples voted for a class, so there is none to certify.
+    NoClass,
+}
+
+/// What is known of a frame when its time is up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FrameCertificate {
+    /// Number of the frame: part of the key of its noise.
+    pub frame: u64,
+    /// Class that most selection samples voted for, the first of equals; `None` if not one voted.
+    pub class: Option<usize>,
+    /// Lower bound on the probability of `class` under noise, at confidence 1 − α.
+    pub p_lower: f64,
+    /// Certified radius in the norm of the noise, in units of the frame's values; `None` is an abstention.
+    pub radius: Option<f64>,
+    /// Samples that chose the class.
+    pub selection_samples: u64,
+    /// Fresh samples that the bound rests on.
+    pub samples: u64,
+    /// Of these, those that voted for the class.
+    pub hits: u64,
+    /// Time from the call to the answer.
+    pub time: Duration,
+    /// Why sampling stopped.
+    pub ended: Ended,
+}
+
+/// Certifies one frame after the other under a deadline.
+///
+/// The noise of a frame depends on nothing but the seed and the frame's number, so with [`certify`] of the same
+/// settings the votes can be drawn again. Whoever makes the frames must not know the seed: draw it with
+/// [`seed_from_os`].
+///
+/// [`certify`]: crate::certify::Certifier
+/// [`seed_from_os`]: crate::noise::seed_from_os
+///
+/// # Example
+/// ```
+/// use std::time::Duration;
+///
+/// use mithridate_runtime::{
+///     backend::LinearClassifier, certify::Settings, embed::FrameCertifier, units::Sigma,
+/// };
+/// use ndarray::array;
+///
+/// let model = LinearClassifier::new(array![[1.0], [-1.0]], array![0.0, 0.0]);
+/// let settings = Settings { n: 10_000, ..Settings::new(Sigma::new(0.5)?, 7) };
+/// let mut certifier = FrameCertifier::new(Box::new(model), settings)?;
+/// let certificate = certifier.certify(&[0.4], Duration::MAX)?;
+/// assert_eq!((certificate.class, certificate.samples), (Some(0), 10_000));
+/// // The true radius is the distance to the boundary, 0.4; the certified one is a little less.
+/// assert!(certificate.radius.is_some_and(|radius| 0.36 < radius && radius < 0.4));
+/// // No time, no claim.
+/// let certificate = certifier.certify(&[0.4], Duration::ZERO)?;
+/// assert_eq!((certificate.frame, certificate.radius, certificate.samples), (1, None, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct FrameCertifier {
+    sampler: Sampler,
+    settings: Settings,
+    sequence: ConfidenceSequence,
+    votes: Vec<u64>,
+    next_frame: u64,
+}
+
+impl FrameCertifier {
+    /// Makes everything ready: tests the noise, runs a few batches to know how long one takes, and takes all memory.
+    ///
+    /// `settings.n0` samples choose the class of a frame, at most `settings.n` bound its probability. A model that
+    /// takes any number of inputs gets 64 at once.
+    ///
+    /// # Errors
+    /// [`EmbedError`].
+    pub fn new(model: Box<dyn Classifier>, settings: Settings) -> Result<Self, EmbedError> {
+        settings.check().map_err(CertifyError::from)?;
+        let noise = settings.noise().map_err(CertifyError::from)?;
+        check_noise(&noise, settings.seed, &[0, 1, 2, 3], model.input_len())?;
+        let sampler = Sampler::new(model, noise, settings.seed)?;
+        Ok(Self {
+            votes: vec![0; sampler.model().classes()],
+            sampler,
+            sequence: ConfidenceSequence::new(settings.sequence, settings.alpha, settings.n, RUN_SHARE),
+            settings,
+            next_frame: 0,
+        })
+    }
+
+    /// Number of values in a frame, C·H·W.
+    pub fn input_len(&self) -> usize {
+        self.sampler.model().input_len()
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.sampler.model().classes()
+    }
+
+    /// What certificates depend on besides model and frame.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The number that the next frame gets; they count up from 0.
+    pub fn next_frame(&self) -> u64 {
+        self.next_frame
+    }
+
+    /// Gives the next frame another number, such as to draw the noise of an earlier one again.
+    pub fn set_next_frame(&mut self, frame: u64) {
+        self.next_frame = frame;
+    }
+
+    /// Certifies a frame, C×H×W values in units of the data set, within a time from now.
+    ///
+    /// Stops when another batch would take longer than is left, as far as those before tell: so it is late by no
+    /// more than a batch that takes unusually long. Where the time does not suffice for a single batch there is no class
+    /// and no claim; every few such frames one batch is run nevertheless, to see how long it takes by now. Allocates
+    /// nothing, but for an error.
+    ///
+    /// # Errors
+    /// [`EmbedError::Certify`]; the next frame may be fine again.
+    pub fn certify(&mut self, image: &[f32], within: Duration) -> Result<FrameCertificate, EmbedError> {
+        let started = Instant::now();
+        // More time than can be counted is no limit.
+        let deadline = started.checked_add(within);
+        let frame = self.next_frame;
+        self.check(image)?;
+        self.next_frame = frame.wrapping_add(1);
+
+        self.votes.fill(0);
+        let Settings { n0, n, .. } = self.settings;
+        let mut task = Task { image, role: Role::Selection, frame, samples: n0, deadline };
+        let votes = &mut self.votes;
+        let selection_samples = self.sampler.run(&task, |_, vote| {
+            if let Some(class) = vote {
+                votes[class] += 1;
+            }
+        })?;
+        let class = first_largest(&self.votes);
+        let (mut samples, mut hits, mut p_lower) = (0, 0, 0.0_f64);
+        if let Some(class) = class {
+            (task.role, task.samples) = (Role::Estimation, n);
+            let sequence = &self.sequence;
+            let mut unsound = None;
+            samples = self.sampler.run(&task, |sample, vote| {
+                hits += u64::from(vote == Some(class));
+                // All bounds of the sequence hold at once, so the best one does.
+                if sample.is_multiple_of(BLOCK) && sequence.last_look(sample) == sample {
+                    best(&mut p_lower, sequence.lower(hits, sample), &mut unsound);
+                }
+            })?;
+            if samples > 0 {
+                best(&mut p_lower, sequence.lower(hits, samples), &mut unsound);
+            }
+            if let Some(source) = unsound {
+                return Err(CertifyError::Statistics { index: frame, source }.into());
+            }
+        }
+        Ok(FrameCertificate {
+            frame,
+            class,
+            p_lower,
+            radius: self.settings.radius(p_lower),
+            selection_samples,
+            samples,
+            hits,
+            time: started.elapsed(),
+            ended: if selection_samples < n0 || (class.is_some() && samples < n) {
+                Ended::Deadline
+            } else if class.is_none() {
+                Ended::NoClass
+            } else {
+                Ended::Samples
+            },
+        })
+    }
+
+    fn check(&self, image: &[f32]) -> Result<(), CertifyError> {
+        let (index, expected) = (self.next_frame, self.input_len());
+        if image.len() != expected {
+            return Err(CertifyError::InputLength { index, found: image.len(), expected });
+        }
+        if self.settings.distribution == Distribution::QuantizedGaussian
+            && let Some(position) = off_grid(image)
+        {
+            return Err(CertifyError::OffGrid { index, position, value: image[position] });
+        }
+        Ok(())
+    }
+}
+
+fn best(best: &mut f64, bound: Result<f64, StatisticsError>, failure: &mut Option<StatisticsError>) {
+    match bound {
+        Ok(bound) => *best = best.max(bound),
+        Err(error) => *failure = Some(error),
+    }
+}
+
+/// The class with most votes, the first of equals; `None` if nobody has any.
+fn first_largest(votes: &[u64]) -> Option<usize> {
+    let most = *votes.iter().max()?;
+    if most == 0 { None } else { votes.iter().position(|&votes| votes == most) }
+}
