@@ -59,8 +59,8 @@ fn on_host(model: &OnnxModel) -> Vec<Vec<Option<usize>>> {
 }
 
 /// The same by the graph, with its counts.
-fn in_graph(model: &OnnxModel, noise: NoiseInput) -> Vec<Vec<Option<usize>>> {
-    let plan = SmoothingPlan { noise, slots: SLOTS.len(), votes: true, cuda_graph: false };
+fn in_graph(model: &OnnxModel, noise: NoiseInput, cuda_graph: bool) -> Vec<Vec<Option<usize>>> {
+    let plan = SmoothingPlan { noise, slots: SLOTS.len(), votes: true, cuda_graph };
     let images = [image(0), image(1)];
     let zeros = vec![0.0; zoo::VALUES];
     let alone: Vec<Vec<f32>> = (0..SLOTS.len()).map(|slot| drawn(slot, &zeros, BLOCK as usize)).collect();
@@ -118,7 +118,9 @@ fn check(name: &str, model: &ModelProto, reading: Reading) -> f64 {
     let model = open(folder.path(), model, &reading).unwrap();
     let expected = on_host(&model);
     for noise in [NoiseInput::Noisy, NoiseInput::Added, NoiseInput::Bank { blocks: SLOTS.len() }] {
-        assert_eq!(in_graph(&model, noise), expected, "{name}, {noise:?}");
+        for cuda_graph in [false, true] {
+            assert_eq!(in_graph(&model, noise, cuda_graph), expected, "{name}, {noise:?}, {cuda_graph}");
+        }
     }
     let all: Vec<&Option<usize>> = expected.iter().flatten().collect();
     all.iter().filter(|vote| vote.is_some()).count() as f64 / all.len() as f64

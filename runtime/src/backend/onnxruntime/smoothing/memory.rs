@@ -49,12 +49,13 @@ impl SmoothingPlan {
         if needed <= most {
             return Ok(());
         }
-        let what = match self.noise {
-            NoiseInput::Bank { blocks } => {
-                format!("a noise bank of {} samples and batches", blocks * BLOCK as usize)
-            }
-            _ => "batches".into(),
+        let (what, advice) = match self.noise {
+            NoiseInput::Bank { blocks } => (
+                format!("a noise bank of {} samples and batches of {batch}", blocks * BLOCK as usize),
+                "allow more, give a smaller --n, or use --noise-mode independent",
+            ),
+            _ => (format!("batches of {batch} inputs"), "allow more"),
         };
-        Err(BackendError::DeviceMemory { what, samples: batch, needed, most })
+        Err(BackendError::DeviceMemory { what, advice, needed, most })
     }
 }
