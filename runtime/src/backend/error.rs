@@ -47,9 +47,7 @@ pub enum BackendError {
         problem: String,
     },
     /// More memory of the device is needed than may be used.
-    #[error(
-        "{what} need {needed} bytes of the device and --device-memory allows {most} for a session; {advice}"
-    )]
+    #[error("{what} need {needed} bytes of the device and a session may take {most}; {advice}")]
     DeviceMemory {
         /// What needs it.
         what: String,

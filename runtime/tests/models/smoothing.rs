@@ -242,6 +242,13 @@ fn what_can_not_be_extended_or_does_not_fit_is_said() {
     let bank = SmoothingPlan { noise: NoiseInput::Bank { blocks: 2 }, ..plan };
     let error = model.smoothing(&runtime, Provider::Cpu, 1, bank, vec![0.0; 7]).err().unwrap().to_string();
     assert!(error.contains("a noise bank of 7 values is not one of 2 blocks"), "{error}");
+    // Nobody would want to see that many bytes asked for.
+    let huge = NoiseBank::new(1, &[(Role::Estimation, 100_000_000)]);
+    let noise = Noise::new(Distribution::Gaussian, Sigma::new(SIGMA).unwrap()).unwrap();
+    let shared = SharedNoise { noise: &noise, bank: &huge, threads: 1 };
+    let made = SmoothingClassifier::fastest(&model, &runtime, Provider::Cpu, Some(64), Some(shared));
+    let error = made.err().unwrap().to_string();
+    assert!(error.contains("a noise bank of 100000000 samples") && error.contains("smaller --n"), "{error}");
     let none = SmoothingPlan { slots: 0, ..plan };
     let error = model.smoothing(&runtime, Provider::Cpu, 1, none, Vec::new()).err().unwrap().to_string();
     assert!(error.contains("it must have 1 to"), "{error}");

@@ -108,7 +108,11 @@ impl SmoothingClassifier {
                     plan.slots /= 2;
                 }
                 plan.check(model, device)?;
-                session = model.smoothing(runtime, device, 1, plan, bank.draw(noise, values, threads))?;
+                let drawn = bank.draw(noise, values, threads).map_err(|error| BackendError::OutOfMemory {
+                    batch: bank.blocks().saturating_mul(BLOCK as usize),
+                    problem: error.to_string(),
+                })?;
+                session = model.smoothing(runtime, device, 1, plan, drawn)?;
                 Some(bank.clone())
             }
             None => None,
