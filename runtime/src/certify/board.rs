@@ -155,6 +155,8 @@ pub(super) struct Board<'a, I> {
     keep_votes: bool,
     /// Which inputs get which noise.
     pub noise_mode: NoiseMode,
+    /// Whether the part of a block takes as much room as a whole one.
+    pub in_blocks: bool,
     open: VecDeque<Open>,
     /// Number of the first open input.
     first: u64,
@@ -190,6 +192,7 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
             classes,
             keep_votes,
             noise_mode: NoiseMode::Independent,
+            in_blocks: false,
             open: VecDeque::new(),
             first: 0,
             waiting: BinaryHeap::new(),
@@ -254,7 +257,10 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
                 self.waiting.pop();
                 continue;
             };
-            if slot.samples + piece.samples > slot.capacity {
+            // A model that keeps the noise has a place for each block, however many of its samples are wanted.
+            let taken = if self.in_blocks { slot.pieces.len() * BLOCK as usize } else { slot.samples };
+            let wanted = if self.in_blocks { BLOCK as usize } else { piece.samples };
+            if taken + wanted > slot.capacity {
                 break;
             }
             let open = &mut self.open[(number - self.first) as usize];

@@ -3,7 +3,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
@@ -146,7 +146,7 @@ fn certify(
     indices: &[usize],
     (mut writer, mut kept): (EvidenceWriter, Option<VotesWriter>),
     done: u64,
-) -> anyhow::Result<Timings> {
+) -> anyhow::Result<(Timings, Duration)> {
     // How many samples an input takes is known beforehand if the rule is to take all.
     let (samples, unit) = match header.settings.stop {
         StoppingRule::Fixed => (header.settings.n0 + header.settings.n, "samples"),
@@ -165,6 +165,7 @@ fn certify(
         certifier.keep_votes();
     }
     let inputs = inputs(data, &indices[done as usize..]);
+    let started = Instant::now();
     let mut failure = None;
     let result = certifier.certify_with_votes(
         inputs,
@@ -198,10 +199,10 @@ fn certify(
     }
     result?;
     writer.finish()?;
-    Ok(certifier.timings())
+    Ok((certifier.timings(), started.elapsed()))
 }
 
-fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow::Result<()> {
+fn report(arguments: &Arguments, out: &Path, timings: Option<(Timings, Duration)>) -> anyhow::Result<()> {
     let evidence = read_evidence(out)?;
     let norm = evidence.header.settings.distribution.norm();
     let summary = summarize(&Run::of_evidence(&file_name(out), &evidence), &[], norm);
@@ -215,7 +216,14 @@ fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow
             "run": summary,
             "seed": evidence.header.settings.seed,
             "plan": evidence.header.execution.plan,
-            "overhead": timings.map(|timings| timings.overhead()),
+            "overhead": timings.map(|(timings, _)| timings.overhead()),
+            "timings": timings.map(|(timings, wall)| json!({
+                "samples": timings.samples,
+                "wall": wall.as_secs_f64(),
+                "noise": timings.noise.as_secs_f64(),
+                "forward": timings.forward.as_secs_f64(),
+                "count": timings.count.as_secs_f64(),
+            })),
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod checks;
+mod devices;
 #[path = "../program/mod.rs"]
 mod program;
 
