@@ -2,7 +2,7 @@ use std::{ffi::c_char, path::PathBuf, ptr};
 
 use mithridate_runtime::{
     backend::OnnxModel,
-    certify::Settings,
+    certify::{Settings, StoppingRule},
     noise::seed_from_os,
     units::{Alpha, Sigma},
 };
@@ -29,6 +29,9 @@ pub struct Options {
     pub n0: u64,
     /// Most fresh samples that bound its probability.
     pub max_samples: u64,
+    /// A radius to stop at, in the units of the frames, before the time is up: as soon as it is known whether the
+    /// certified one is at least that. 0 to use all the time there is.
+    pub enough_radius: f64,
     /// Seed of all noise; 0 for one from the operating system.
     pub seed: u64,
     /// Threads of the engine; 1 runs everything on the thread that calls.
@@ -48,6 +51,7 @@ pub extern "C" fn mithridate_default_options(model: *const c_char) -> Options {
         alpha: Alpha::USUAL.get(),
         n0: 100,
         max_samples: 100_000,
+        enough_radius: 0.0,
         seed: 0,
         threads: 1,
         batch: 64,
@@ -82,7 +86,16 @@ impl Options {
             })?,
             seed => seed,
         };
+        let stop = match self.enough_radius {
+            0.0 => StoppingRule::Fixed,
+            radius if radius > 0.0 && radius.is_finite() => StoppingRule::Radius(vec![radius]),
+            radius => {
+                return Err(Failure::argument(format!(
+                    "options.enough_radius is {radius}; give a radius, or 0 for none"
+                )));
+            }
+        };
         let settings = Settings::new(Sigma::new(sigma)?, seed);
-        Ok(Settings { alpha: Alpha::new(self.alpha)?, n0: self.n0, n: self.max_samples, ..settings })
+        Ok(Settings { alpha: Alpha::new(self.alpha)?, n0: self.n0, n: self.max_samples, stop, ..settings })
     }
 }

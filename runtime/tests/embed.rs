@@ -98,11 +98,11 @@ fn image() -> Vec<f32> {
 fn votes_are_those_of_a_run_whatever_the_batch() {
     let image = vec![0.3, 0.2, 0.4];
     let settings = settings(100, 5000);
-    let mut certifier = Certifier::new(vec![Box::new(linear())], settings, 256).unwrap();
+    let mut certifier = Certifier::new(vec![Box::new(linear())], settings.clone(), 256).unwrap();
     let whole = certifier.certify_one(&Input { index: 5, label: None, image: image.clone() }).unwrap();
     for batch in [1, 10, 16, 64, 100, 320] {
         let slow = Slow { model: linear(), batch, time: Duration::ZERO, slower: 0 };
-        let mut frames = FrameCertifier::new(Box::new(slow), settings).unwrap();
+        let mut frames = FrameCertifier::new(Box::new(slow), settings.clone()).unwrap();
         frames.set_next_frame(5);
         let frame = frames.certify(&image, NEVER).unwrap();
         assert_eq!(
@@ -126,10 +126,10 @@ fn a_model_in_a_file_votes_as_it_does_in_a_run() {
     for (name, reading) in models(folder) {
         let (runtime, model) = open(folder, name, &reading);
         let bound = model.classifier(&runtime, Provider::Cpu, 1).unwrap().bind(48).unwrap();
-        let mut frames = FrameCertifier::new(Box::new(bound), settings).unwrap();
+        let mut frames = FrameCertifier::new(Box::new(bound), settings.clone()).unwrap();
         let frame = frames.certify(&image(), NEVER).unwrap();
         let plain = Box::new(model.classifier(&runtime, Provider::Cpu, 1).unwrap());
-        let mut certifier = Certifier::new(vec![plain], settings, 256).unwrap();
+        let mut certifier = Certifier::new(vec![plain], settings.clone(), 256).unwrap();
         let whole = certifier.certify_one(&Input { index: 0, label: None, image: image() }).unwrap();
         assert_eq!(frame.class, whole.class, "{name}");
         assert_eq!(frame.hits, whole.estimation.by_class()[frame.class.unwrap()], "{name}");
@@ -194,6 +194,25 @@ fn a_deadline_is_kept() {
         late += u32::from(started.elapsed() > within + batch_time);
     }
     assert!(late < 3, "late {late} times of 5");
+}
+
+#[test]
+fn a_rule_ends_a_frame_before_its_time() {
+    let of = |rule: &str| Settings { stop: rule.parse().unwrap(), ..settings(100, 1_000_000) };
+    for (rule, enough) in [("radius:0.3", 0.3), ("precision:0.1", 0.2)] {
+        let mut frames = FrameCertifier::new(Box::new(linear()), of(rule)).unwrap();
+        let frame = frames.certify(&[0.5, 0.5, 0.0], NEVER).unwrap();
+        assert_eq!(frame.ended, Ended::Rule, "{rule}");
+        assert!(frame.samples < 50_000 && frame.radius.unwrap() >= enough, "{rule}: {frame:?}");
+    }
+    // A deadline of all frames.
+    let slow = Slow { model: linear(), batch: 64, time: Duration::from_millis(2), slower: 0 };
+    let mut frames = FrameCertifier::new(Box::new(slow), of("deadline:30")).unwrap();
+    let frame = frames.certify(&[0.5, 0.5, 0.0], NEVER).unwrap();
+    assert!(frame.ended == Ended::Deadline && frame.time < Duration::from_millis(300), "{frame:?}");
+    let error = FrameCertifier::new(Box::new(linear()), of("loss:0.1")).err().unwrap();
+    let sentence = "frames can't stop by the rule loss:0.1; use fixed, radius, precision or deadline";
+    assert_eq!(error.to_string(), sentence);
 }
 
 #[test]
