@@ -176,7 +176,8 @@ def work_folder():
 def setup_onnxruntime(package="onnxruntime", folder="onnxruntime"):
     """`lib/libonnxruntime.so` and, for the CUDA package, its provider libraries."""
     target = THIRD_PARTY / folder
-    pin = {package: WHEELS[package]}
+    # The content counts too: that of the CUDA package was without TensorRT once.
+    pin = {package: WHEELS[package], "libraries": "all"} if "gpu" in package else {package: WHEELS[package]}
     pin = json.loads(json.dumps(pin))
     if is_complete(target, pin):
         return
@@ -188,7 +189,7 @@ def setup_onnxruntime(package="onnxruntime", folder="onnxruntime"):
 
         def wanted(name):
             short = name[len(prefix):]
-            if name.startswith(prefix) and short.startswith("libonnxruntime") and "tensorrt" not in short:
+            if name.startswith(prefix) and short.startswith("libonnxruntime"):
                 return Path("lib") / short
             return None
 

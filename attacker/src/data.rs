@@ -47,6 +47,17 @@ impl Images {
     }
 }
 
+/// Images to calibrate quantised activations on, N×C×H×W: as many of a data set as `count` says, or all that there are,
+/// chosen at random by `seed`, with Gaussian noise of standard deviation `sigma`.
+pub fn calibration_images(data: &Dataset, count: usize, sigma: f64, seed: u64) -> Tensor {
+    let random = Random::new(Domain::Data, seed);
+    let order = random.permutation(Purpose::Calibration, 0, data.len());
+    let chosen: Vec<usize> = order.iter().take(count).map(|&index| index as usize).collect();
+    let pixels = Images::select(data, &chosen, Device::Cpu).pixels;
+    let noise = random.normal(Purpose::Calibration, 1, &pixels.size(), Device::Cpu);
+    pixels + noise * sigma
+}
+
 /// Bytes N×C×H×W as floats in \[0, 1\].
 pub fn to_unit_range(bytes: &[u8], count: usize, [c, h, w]: [usize; 3]) -> Tensor {
     let shape = [count as i64, c as i64, h as i64, w as i64];

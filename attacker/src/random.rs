@@ -69,6 +69,8 @@ pub enum Purpose {
     Directions = 14,
     /// Made-up data.
     Points = 15,
+    /// Choice of images to calibrate quantised activations on, and their noise.
+    Calibration = 16,
 }
 
 /// A source of random tensors.

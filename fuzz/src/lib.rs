@@ -7,7 +7,7 @@ use mithridate_onnx::{ModelMetadata, from_bytes, to_bytes};
 use mithridate_runtime::{
     audit::{Audit, Run, TableSettings, compare, summarize, to_html, to_text},
     data::{Dataset, Preparation},
-    evidence::{EvidenceWriter, parse_evidence, parse_table, read_evidence, read_header, verify},
+    evidence::{Earlier, parse_evidence, parse_table, read_evidence, verify},
     statistics::Norm,
     units::Alpha,
 };
@@ -61,8 +61,10 @@ pub fn evidence(bytes: &[u8]) {
     if let Ok(found) = verify(&path) {
         assert!(!found.holds() || read_evidence(&path).is_ok());
     }
-    let Ok(Some(header)) = read_header(&path) else { return };
-    if let Ok(Some((writer, _))) = EvidenceWriter::resume(&path, &header) {
+    let Ok(earlier) = Earlier::read(&path) else { return };
+    let Some(header) = earlier.header().cloned() else { return };
+    if earlier.is_finished(&header).is_ok_and(|finished| !finished) {
+        let (writer, _) = earlier.resume(&header).expect("a run can be resumed with its own header");
         writer.finish().expect("a run that can be resumed can be finished");
     }
     // Finished here, so that its hash and totals are right whatever it holds.

@@ -118,7 +118,7 @@ fn without_batch(shape: &[i64], batch: i64) -> Option<Vec<i64>> {
 
 fn constant_values(node: &NodeProto) -> Option<Vec<i64>> {
     node.attribute.iter().find_map(|attribute| match attribute.name.as_deref() {
-        Some("value") => attribute.t.as_ref().and_then(int64_values),
+        Some("value") => attribute.t.as_deref().and_then(int64_values),
         Some("value_ints") => Some(attribute.ints.clone()),
         _ => None,
     })

@@ -65,6 +65,17 @@ pub enum OnnxError {
     /// The batch dimension can't be made symbolic.
     #[error("the batch dimension can't be made symbolic: {0}")]
     Batch(String),
+    /// The model can't be extended to a smoothing graph.
+    #[error("the model can't be extended to count its own votes: {0}")]
+    Smoothing(String),
+    /// The model has no form in the precision asked for.
+    #[error("the model can't be written in {precision}: {problem}")]
+    Precision {
+        /// The precision.
+        precision: &'static str,
+        /// What has no such form.
+        problem: String,
+    },
     /// Shapes of a node's inputs don't fit each other.
     #[error("operator {operator} in the graph: {problem}")]
     Shape {

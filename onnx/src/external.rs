@@ -1,11 +1,11 @@
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     io::Read,
     path::{Component, Path, PathBuf},
 };
 
-use crate::{OnnxError, file::parse, messages::ModelProto, tensors::for_each_tensor};
+use crate::{OnnxError, file::parse, files::open, messages::ModelProto, tensors::for_each_tensor};
 
 /// A model with everything that belongs to it, read once, so that what was hashed is what is run.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ fn read_external(model: &Path, location: &str, least: u64) -> Result<Vec<u8>, St
                     file itself beside the model"
             .into());
     }
-    let mut file = File::open(file).map_err(unreadable)?;
+    let mut file = open(&file).map_err(unreadable)?;
     let information = file.metadata().map_err(unreadable)?;
     if !information.is_file() {
         return Err("it is no file".into());

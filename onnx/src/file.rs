@@ -1,12 +1,16 @@
 use std::{
-    fs::File,
     io::{Read, Write},
     path::Path,
 };
 
 use prost::Message;
 
-use crate::{OnnxError, files::write_atomically, messages::ModelProto};
+use crate::{
+    OnnxError,
+    decoded_size::check_decoded_size,
+    files::{self, write_atomically},
+    messages::ModelProto,
+};
 
 /// Most bytes in a protobuf message, and so in a model file.
 const MAX_BYTES: u64 = 1 << 31;
@@ -22,13 +26,13 @@ pub fn read(path: impl AsRef<Path>) -> Result<ModelProto, OnnxError> {
 /// Reads a model file; returns its bytes beside what they say.
 pub(crate) fn parse(path: &Path) -> Result<(Vec<u8>, ModelProto), OnnxError> {
     let failed = |source| OnnxError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
+    let file = files::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     if size > MAX_BYTES {
         return Err(OnnxError::TooLarge { path: path.to_owned(), bytes: size });
     }
     let mut bytes = Vec::new();
-    // A file may grow, and a device has no size at all.
+    // A file may grow.
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(OnnxError::TooLarge { path: path.to_owned(), bytes: bytes.len() as u64 });
@@ -47,11 +51,12 @@ pub(crate) fn parse(path: &Path) -> Result<(Vec<u8>, ModelProto), OnnxError> {
 ///
 /// # Errors
 /// [`OnnxError::Malformed`] if the bytes are no model, or one without a graph or an operator set, as a file cut
-/// short at a field border is.
+/// short at a field border is; also if its parts would take memory out of all proportion to the bytes.
 pub fn from_bytes(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
     if bytes.is_empty() {
         return Err(OnnxError::Malformed("it is empty".into()));
     }
+    check_decoded_size(bytes)?;
     let model = ModelProto::decode(bytes).map_err(|error| OnnxError::Malformed(error.to_string()))?;
     if model.graph.is_none() {
         return Err(OnnxError::Malformed("it holds no graph".into()));

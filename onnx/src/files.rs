@@ -1,13 +1,87 @@
-//! Files that appear whole or not at all.
+//! Files that are read to their end because they have one, and files that appear whole or not at all.
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read},
     path::Path,
 };
 
 /// How the names of files end that were not whole when their process was killed.
 const PARTIAL: &str = ".partial";
+
+/// Opens a file to read it. Devices and pipes are refused, for they can go on without end, or wait for ever for
+/// somebody to write.
+///
+/// # Errors
+/// Whatever the file system says; [`io::ErrorKind::InvalidInput`] for what is no ordinary file. A folder is an error
+/// when it is read.
+pub fn open(path: &Path) -> io::Result<File> {
+    let check = |information: &fs::Metadata| {
+        if information.is_file() || information.is_dir() {
+            return Ok(());
+        }
+        let problem = "it is a device or a pipe and no ordinary file; save what it holds to a file first";
+        Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
+    };
+    // Before it is opened, which waits at a pipe, and after, for it may have been replaced.
+    check(&fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    check(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Reads a file that [`open`] opens.
+///
+/// # Errors
+/// Those of [`open`] and of reading.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = open(path)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a file of text that [`open`] opens.
+///
+/// # Errors
+/// Those of [`open`] and of reading, also for what is no UTF-8.
+pub fn read_to_string(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Whether a file could be written at a path: its folder is there and takes files, and it is no folder itself. So what
+/// can't be written is known before the work.
+///
+/// # Errors
+/// What writing would fail with.
+pub fn check_place(path: &Path) -> io::Result<()> {
+    let folder = folder_of(path);
+    let missing = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let problem = format!("there is no folder {}; make it first", folder.display());
+            io::Error::new(io::ErrorKind::NotFound, problem)
+        }
+        _ => error,
+    };
+    if !fs::metadata(folder).map_err(missing)?.is_dir() {
+        let problem = format!("{} is no folder", folder.display());
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, problem));
+    }
+    if path.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
+    }
+    tempfile::tempfile_in(folder).map(drop).map_err(without_temporary_name)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
 
 /// Removes what processes that were killed while they wrote left in a folder. Only for a folder that nobody else writes to.
 ///
@@ -30,10 +104,7 @@ pub fn remove_partial(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// Whatever the file system says; the old file, if any, is then still there.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let name = path.file_name().map(|name| format!(".{}.", name.to_string_lossy())).unwrap_or_default();
     let mut builder = tempfile::Builder::new();
     builder.prefix(&name).suffix(PARTIAL);
@@ -80,6 +151,46 @@ mod tests {
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["a.json", "b.partial"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_has_no_end_is_not_read() {
+        for path in ["/dev/zero", "/dev/null", "/dev/stdin"] {
+            // Standard input of a test may be a file.
+            if fs::metadata(path).is_ok_and(|information| !information.is_file()) {
+                assert!(
+                    read(Path::new(path)).unwrap_err().to_string().contains("a device or a pipe"),
+                    "{path}"
+                );
+                assert_eq!(read_to_string(Path::new(path)).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "text").unwrap();
+        std::os::unix::fs::symlink(&path, folder.path().join("link")).unwrap();
+        assert_eq!(read(&folder.path().join("link")).unwrap(), b"text");
+        assert_eq!(read_to_string(&path).unwrap(), "text");
+        assert_eq!(read(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(open(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_is_known_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::write(root.join("file"), "").unwrap();
+        check_place(&root.join("new")).unwrap();
+        check_place(&root.join("file")).unwrap();
+        check_place(Path::new("new")).unwrap();
+        for (path, expected) in
+            [("none/new", "there is no folder"), ("file/new", "is no folder"), ("", "it is a folder")]
+        {
+            let text = check_place(&root.join(path)).unwrap_err().to_string();
+            assert!(text.contains(expected), "{path}: {text}");
+        }
+        assert_eq!(fs::read_dir(root).unwrap().count(), 1, "nothing is left of trying");
     }
 
     #[test]

@@ -20,6 +20,7 @@
 
 mod batch;
 mod builder;
+mod decoded_size;
 mod element_type;
 mod error;
 mod external;
@@ -27,10 +28,15 @@ mod file;
 pub mod files;
 pub mod messages;
 mod metadata;
+mod multiply_adds;
 mod normalization;
+mod precision;
+mod schema;
+pub mod smoothing;
 mod summary;
 mod tensors;
 mod unknown_fields;
+mod wire;
 
 pub use batch::with_symbolic_batch;
 pub use builder::{BatchNorm, Conv2d, GraphBuilder, Pool2d, Value, attributes};
@@ -39,7 +45,10 @@ pub use error::OnnxError;
 pub use external::{ExternalFile, ModelFile};
 pub use file::{from_bytes, read, to_bytes, write};
 pub use metadata::ModelMetadata;
+pub use multiply_adds::{multiply_adds, products};
 pub use normalization::{Normalization, find_normalization};
+pub use precision::{Affine, to_float16, to_int8};
+pub use smoothing::{NoiseInput, Smoothing, with_smoothing};
 pub use summary::{Dim, ModelSummary, ValueSummary, summarize};
 pub use unknown_fields::check_known_fields;
 

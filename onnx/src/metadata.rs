@@ -66,6 +66,8 @@ metadata! {
     poison_sha256: String = "mithridate.poison_sha256", "text";
     /// Seed of the training run.
     training_seed: u64 = "mithridate.training_seed", "a whole number";
+    /// Precision that the model was rewritten in after training, `float16` or `int8`.
+    precision: String = "mithridate.precision", "text";
 }
 
 /// A value that a metadata entry holds as text.

@@ -1,6 +1,6 @@
 use crate::{
-    ElementType,
-    messages::{GraphProto, ModelProto, NodeProto, TensorProto},
+    messages::{GraphProto, ModelProto, NodeProto},
+    tensors::floats,
 };
 
 /// How a model treats its input before the first layer proper: a guess from its first operators.
@@ -64,21 +64,8 @@ fn constant(graph: &GraphProto, name: &str) -> Option<Vec<f32>> {
             node.op_type.as_deref() == Some("Constant")
                 && node.output.first().is_some_and(|output| output == name)
         };
-        graph.node.iter().find(made)?.attribute.iter().find_map(|attribute| attribute.t.as_ref())
+        graph.node.iter().find(made)?.attribute.iter().find_map(|attribute| attribute.t.as_deref())
     })?;
-    Some(floats(tensor))
-}
-
-/// Elements of a small tensor of floats; of any other type nothing is known but that it is a constant.
-fn floats(tensor: &TensorProto) -> Vec<f32> {
-    if tensor.data_type != Some(ElementType::Float as i32) {
-        return vec![0.0];
-    }
-    match &tensor.raw_data {
-        Some(bytes) if !bytes.is_empty() => {
-            let (fours, _) = bytes.as_chunks::<4>();
-            fours.iter().map(|four| f32::from_le_bytes(*four)).collect()
-        }
-        _ => tensor.float_data.clone(),
-    }
+    // Of a type other than float nothing is known but that it is a constant.
+    Some(floats(tensor).unwrap_or_else(|| vec![0.0]))
 }

@@ -1,3 +1,5 @@
+mod weights;
+
 use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
@@ -5,8 +7,8 @@ use serde::Serialize;
 use crate::{
     ElementType, OnnxError,
     external::needed,
-    messages::{Dimension, DimensionValue, ModelProto, TensorProto, TypeProto, TypeValue, ValueInfoProto},
-    tensors::{for_each_node, for_each_tensor},
+    messages::{Dimension, DimensionValue, ModelProto, TypeProto, TypeValue, ValueInfoProto},
+    tensors::for_each_node,
 };
 
 /// One dimension of a tensor: a number, or a name for what is known only when the model runs.
@@ -112,12 +114,29 @@ pub struct ModelSummary {
     pub outputs: Vec<ValueSummary>,
     /// How often each operator is called, branches and loop bodies included.
     pub operators: BTreeMap<String, usize>,
-    /// Number of elements in constant tensors of a floating-point type.
+    /// Number of weights: elements of constant tensors of a floating-point type, and of those that stand for such,
+    /// quantised; scales and zero points are none.
     pub parameters: u64,
+    /// The same by element type.
+    pub weights: BTreeMap<&'static str, u64>,
     /// Names of other files that hold weights.
     pub external_data: Vec<String>,
     /// All metadata entries.
     pub metadata: BTreeMap<String, String>,
+}
+
+impl ModelSummary {
+    /// The precision that most weights are in, such as `float32` or `int8`; `None` for a model without weights.
+    pub fn precision(&self) -> Option<&'static str> {
+        let (name, _) = self.weights.iter().max_by_key(|(_, count)| **count)?;
+        Some(match *name {
+            "float" => "float32",
+            "double" => "float64",
+            "uint8" => "int8",
+            "uint4" => "int4",
+            other => other,
+        })
+    }
 }
 
 /// Sums up a model.
@@ -132,13 +151,7 @@ pub fn summarize(model: &ModelProto) -> Result<ModelSummary, OnnxError> {
     for_each_node(graph, &mut |node| {
         *operators.entry(node.op_type.clone().unwrap_or_default()).or_insert(0) += 1;
     });
-    let mut parameters = 0_u64;
-    // Some exporters keep weights in `Constant` nodes.
-    for_each_tensor(model, &mut |tensor| {
-        if is_weight(tensor) {
-            parameters = parameters.saturating_add(element_count(tensor));
-        }
-    });
+    let weights = weights::by_type(model);
     let is_constant = |value: &ValueInfoProto| constants.contains(value.name.as_deref().unwrap_or_default());
     Ok(ModelSummary {
         ir_version: model.ir_version.unwrap_or_default(),
@@ -161,7 +174,8 @@ pub fn summarize(model: &ModelProto) -> Result<ModelSummary, OnnxError> {
         inputs: graph.input.iter().filter(|value| !is_constant(value)).map(value_summary).collect(),
         outputs: graph.output.iter().map(value_summary).collect(),
         operators,
-        parameters,
+        parameters: weights.values().fold(0, |sum, &count| sum.saturating_add(count)),
+        weights,
         external_data: needed(model).into_keys().collect(),
         metadata: model
             .metadata_props
@@ -185,15 +199,4 @@ fn value_summary(value: &ValueInfoProto) -> ValueSummary {
             .and_then(|tensor| tensor.shape.as_ref())
             .map(|shape| shape.dim.iter().map(Dim::from).collect()),
     }
-}
-
-fn is_weight(tensor: &TensorProto) -> bool {
-    matches!(
-        tensor.data_type.and_then(ElementType::from_number),
-        Some(ElementType::Float | ElementType::Float16 | ElementType::Bfloat16 | ElementType::Double)
-    )
-}
-
-fn element_count(tensor: &TensorProto) -> u64 {
-    tensor.dims.iter().fold(1_u64, |count, &dim| count.saturating_mul(u64::try_from(dim).unwrap_or(0)))
 }

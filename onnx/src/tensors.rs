@@ -1,4 +1,28 @@
-use crate::messages::{AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto};
+use crate::{
+    ElementType,
+    messages::{
+        AttributeProto, DataLocation, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto,
+    },
+};
+
+/// Elements of a tensor of floats, as many as its shape says; none if it is of another type, or they are in another
+/// file, or missing.
+pub(crate) fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
+    if tensor.data_type != Some(ElementType::Float as i32)
+        || tensor.data_location == Some(DataLocation::External as i32)
+    {
+        return None;
+    }
+    let values: Vec<f32> = match &tensor.raw_data {
+        Some(bytes) if !bytes.is_empty() => {
+            let (fours, _) = bytes.as_chunks::<4>();
+            fours.iter().map(|four| f32::from_le_bytes(*four)).collect()
+        }
+        _ => tensor.float_data.clone(),
+    };
+    let count = tensor.dims.iter().try_fold(1_i64, |count, &size| count.checked_mul(size));
+    (count == i64::try_from(values.len()).ok()).then_some(values)
+}
 
 /// Calls `visit` with every tensor of a model, in whatever graph, attribute or function it is.
 pub(crate) fn for_each_tensor<'a>(model: &'a ModelProto, visit: &mut impl FnMut(&'a TensorProto)) {
@@ -38,8 +62,8 @@ fn nodes<'a>(nodes: &'a [NodeProto], visit: &mut impl FnMut(&'a TensorProto)) {
 
 fn attributes<'a>(list: &'a [AttributeProto], visit: &mut impl FnMut(&'a TensorProto)) {
     for attribute in list {
-        attribute.t.iter().chain(&attribute.tensors).for_each(&mut *visit);
-        sparse(attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors), visit);
+        attribute.t.as_deref().into_iter().chain(&attribute.tensors).for_each(&mut *visit);
+        sparse(attribute.sparse_tensor.as_deref().into_iter().chain(&attribute.sparse_tensors), visit);
         for graph in attribute.g.as_deref().into_iter().chain(&attribute.graphs) {
             graph_tensors(graph, visit);
         }

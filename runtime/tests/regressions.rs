@@ -41,6 +41,19 @@ macro_rules! targets {
 
 targets!(onnx idx cifar npz npy image evidence table);
 
+/// 10 MB of a model whose graph is nothing but empty nodes, which would be 2.4 GB in memory.
+#[test]
+fn empty_nodes_without_end() {
+    let length = 5_u32 << 21;
+    let mut bytes = vec![7 << 3 | 2, 0x80, 0x80, 0x80, 0x05];
+    bytes.extend([1 << 3 | 2, 0].repeat(length as usize / 2));
+    let error = mithridate_onnx::from_bytes(&bytes).expect_err("it is made to fill the memory");
+    assert!(error.to_string().contains("would fill more than"), "{error}");
+    let started = Instant::now();
+    targets::onnx(&bytes);
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
 #[test]
 fn every_fuzz_target_is_replayed() {
     let manifest = include_str!("../../fuzz/Cargo.toml");

@@ -7,7 +7,7 @@
 use std::{fmt::Write, fs, path::Path, process::Stdio, thread::sleep, time::Duration};
 
 use mithridate_runtime::data::write_idx;
-use mithridate_tests::{bars, command, program, trained, workspace};
+use mithridate_tests::{bars, command, program, trained, trained_with, workspace};
 
 /// A case: what is wrong, the arguments, variables of the environment.
 type Case<'a> = (&'a str, Vec<&'a str>, Vec<(&'a str, &'a str)>);
@@ -393,6 +393,13 @@ fn inspect_cases() -> Vec<Case<'static>> {
     ]
 }
 
+/// An export of the linear network, or of the weights that `flags` name.
+fn precise(flags: &[&'static str]) -> Vec<&'static str> {
+    let weights = ["--weights", "weights.safetensors"];
+    let weights = if flags.contains(&"--weights") { &[][..] } else { &weights };
+    [&["export", "--out", "again.onnx"], weights, flags].concat()
+}
+
 /// `pacd export`, `pacd bench`, and no command.
 fn other_cases() -> Vec<Case<'static>> {
     let small = ["bench", "--network", "mlp", "--batch", "20", "--images", "5", "--repeats", "1"];
@@ -402,6 +409,37 @@ fn other_cases() -> Vec<Case<'static>> {
         ("weights that do not exist", export("none"), vec![]),
         ("weights cut short", export("cut.safetensors"), vec![]),
         ("weights that are text", export("text.onnx"), vec![]),
+        ("a precision that does not exist", precise(&["--precision", "int4"]), vec![]),
+        ("8 bits without calibration", precise(&["--precision", "int8"]), vec![]),
+        ("calibration for float16", precise(&["--precision", "float16", "--calibration", "data"]), vec![]),
+        (
+            "calibration on data that do not exist",
+            precise(&["--precision", "int8", "--calibration", "none"]),
+            vec![],
+        ),
+        (
+            "calibration on data of another size",
+            precise(&["--precision", "int8", "--calibration", "small"]),
+            vec![],
+        ),
+        (
+            "calibration at sigma 0",
+            precise(&["--precision", "int8", "--calibration", "data", "--sigma", "0"]),
+            vec![],
+        ),
+        ("a sigma without calibration", precise(&["--sigma", "0.25"]), vec![]),
+        (
+            "calibration of a network trained without noise",
+            precise(&[
+                "--weights",
+                "mlp/weights.safetensors",
+                "--precision",
+                "int8",
+                "--calibration",
+                "data",
+            ]),
+            vec![],
+        ),
         ("measuring a network that does not exist", vec!["bench", "--network", "vgg"], vec![]),
         ("measuring a network that is solved", vec!["bench", "--network", "linear"], vec![]),
         ("measuring nothing", vec!["bench", "--repeats", "0"], vec![]),
@@ -424,6 +462,8 @@ fn pacd_says_what_is_wrong() {
     let folder = folder.path();
     broken_things(folder);
     broken_runs(folder);
+    let without_noise = ["--method", "erm", "--epochs", "1", "--batch", "20"];
+    trained_with(folder, &folder.join("data"), "mlp", &without_noise);
     let cases =
         [training_cases(), poison_cases(), experiment_cases(), inspect_cases(), other_cases()].concat();
     insta::assert_snapshot!("pacd_sentences", sentences("pacd", folder, &cases));

@@ -8,8 +8,13 @@ use mithridate_onnx::{
     Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata, Value, attributes::int, messages::ModelProto,
     to_bytes,
 };
-use mithridate_runtime::backend::{
-    Classifier, LinearClassifier, OnnxModel, OnnxRuntime, Provider, Reading, vote,
+use mithridate_runtime::{
+    backend::{
+        BackendError, Banked, Classifier, Device, LinearClassifier, OnnxModel, OnnxRuntime, Precision,
+        Provider, Reading, SharedNoise, SmoothingClassifier, vote,
+    },
+    noise::{Distribution, Noise, NoiseBank, NoiseMode, Role},
+    units::Sigma,
 };
 use ndarray::{Array1, Array2, ArrayD};
 use tract_onnx::prelude::*;
@@ -188,7 +193,18 @@ impl Engine for Mock {
     }
 }
 
-struct Ort(Provider);
+struct Ort(Device);
+
+/// Writes the model of a case into a file and opens it.
+fn opened(case: &Case) -> Result<(OnnxRuntime, OnnxModel), BackendError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    mithridate_onnx::write(&case.model, &path).unwrap();
+    let runtime = OnnxRuntime::load()?;
+    let reading = Reading { image: Some(IMAGE), ..Reading::default() };
+    let model = OnnxModel::open(&runtime, &path, &reading)?;
+    Ok((runtime, model))
+}
 
 impl Engine for Ort {
     fn name(&self) -> String {
@@ -196,13 +212,8 @@ impl Engine for Ort {
     }
 
     fn logits(&self, case: &Case, images: &[f32]) -> Result<Vec<f32>, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.onnx");
-        mithridate_onnx::write(&case.model, &path).unwrap();
-        let runtime = OnnxRuntime::load().unwrap();
-        let reading = Reading { image: Some(IMAGE), ..Reading::default() };
-        let text = |error: mithridate_runtime::backend::BackendError| error.to_string();
-        let model = OnnxModel::open(&runtime, &path, &reading).map_err(text)?;
+        let text = |error: BackendError| error.to_string();
+        let (runtime, model) = opened(case).map_err(text)?;
         let mut classifier = model.classifier(&runtime, self.0, 1).map_err(text)?;
         let mut logits = Vec::new();
         classifier.logits(images, &mut logits).map_err(text)?;
@@ -242,13 +253,25 @@ impl Engine for Tract {
     }
 }
 
+/// What ONNX Runtime can run models on here.
+fn devices() -> Vec<Device> {
+    let mut devices = vec![Device::from(Provider::Cpu)];
+    for (provider, precision) in
+        [(Provider::Cuda(0), Precision::OfModel), (Provider::TensorRt(0), Precision::Tf32)]
+    {
+        let device = Device { precision, ..Device::from(provider) };
+        match Ort(device).logits(&cases()[0], &[0.0; VALUES]) {
+            Ok(_) => devices.push(device),
+            Err(problem) => eprintln!("skipped ONNX Runtime on {provider}: {problem}"),
+        }
+    }
+    devices
+}
+
 fn engines() -> Vec<Box<dyn Engine>> {
-    let mut engines: Vec<Box<dyn Engine>> =
-        vec![Box::new(Mock), Box::new(Ort(Provider::Cpu)), Box::new(Tract)];
-    let gpu = Ort(Provider::Cuda(0));
-    match gpu.logits(&cases()[0], &[0.0; VALUES]) {
-        Ok(_) => engines.push(Box::new(gpu)),
-        Err(problem) => eprintln!("skipped ONNX Runtime on a GPU: {problem}"),
+    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(Mock), Box::new(Tract)];
+    for device in devices() {
+        engines.push(Box::new(Ort(device)));
     }
     engines
 }
@@ -282,6 +305,50 @@ fn every_engine_gives_the_logits_of_plain_numbers() {
     let votes: Vec<_> =
         numbers(64 * VALUES, 104).chunks(VALUES).map(|image| vote(&(with_nan.plain)(image))).collect();
     assert!(votes.iter().filter(|vote| vote.is_none()).count() > 32, "most of these images have no vote");
+}
+
+#[test]
+fn every_device_counts_the_votes_of_plain_numbers_with_noise_sent_or_kept() {
+    let noise = Noise::new(Distribution::Gaussian, Sigma::new(0.5).unwrap()).unwrap();
+    let bank = NoiseBank::new(3, &[(Role::Estimation, 200)]);
+    let shared = SharedNoise { noise: &noise, bank: &bank, threads: 1 };
+    for device in devices() {
+        for case in cases().iter().filter(|case| !case.half) {
+            let what = format!("{} on {device}", case.name);
+            let (runtime, model) = opened(case).unwrap();
+            let image = numbers(VALUES, 70);
+            let key = |block| NoiseMode::Shared.key(3, Role::Estimation, 0, block);
+            let mut noisy = vec![0.0; 200 * VALUES];
+            for (block, samples) in (0..).zip(noisy.chunks_mut(64 * VALUES)) {
+                noise.add(&key(block), &image, samples);
+            }
+            let expected: Vec<u16> = noisy
+                .chunks(VALUES)
+                .map(|image| vote(&(case.plain)(image)).map_or(u16::MAX, |class| class as u16))
+                .collect();
+            let make = |shared| SmoothingClassifier::fastest(&model, &runtime, device, Some(128), shared);
+            let (mut sent, mut kept) = (Vec::new(), Vec::new());
+            let mut classifier = match make(None) {
+                Ok(classifier) => classifier,
+                Err(BackendError::Model(problem)) => {
+                    eprintln!("skipped counting of {what}: {problem}");
+                    continue;
+                }
+                Err(problem) => panic!("{what}: {problem}"),
+            };
+            classifier.votes(&noisy, &mut sent).unwrap().unwrap();
+            let pieces: Vec<Banked<'_>> = (0..4)
+                .map(|block| Banked {
+                    image: &image,
+                    key: key(block),
+                    samples: if block < 3 { 64 } else { 8 },
+                })
+                .collect();
+            make(Some(shared)).unwrap().banked_votes(&pieces, &mut kept).unwrap();
+            assert_eq!(sent, expected, "{what}");
+            assert_eq!(kept, expected, "{what}");
+        }
+    }
 }
 
 #[test]

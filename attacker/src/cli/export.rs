@@ -2,18 +2,41 @@ use std::{collections::HashMap, io::Write, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use mithridate_runtime::{files::write_atomically, terminal, units::parse_count};
+use mithridate_onnx::{ModelMetadata, messages::ModelProto, to_float16};
+use mithridate_runtime::{
+    data::{Dataset, Split},
+    files::write_atomically,
+    terminal,
+    units::{Sigma, parse_count},
+};
 use safetensors::{Dtype, tensor::TensorView};
 use tch::{Device, no_grad};
 
 use crate::{
+    Error,
+    choice::choice,
+    data::calibration_images,
     networks::{ExportOptions, Network, read_weights},
     random::{Domain, Purpose, Random},
 };
 
+/// Images that activations are calibrated on.
+const CALIBRATION_IMAGES: usize = 256;
+
+/// The precision of an exported model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Precision {
+    Float32,
+    Float16,
+    Int8,
+}
+
+choice!(Precision, "a precision", { Float32 = "float32", Float16 = "float16", Int8 = "int8" });
+
 #[derive(Args)]
 #[command(after_help = "Example:
-  pacd export --weights victim-1/weights.safetensors --out model.onnx --batch-size 1")]
+  pacd export --weights victim-1/weights.safetensors --out model.onnx --batch-size 1
+  pacd export --weights victim-1/weights.safetensors --out int8.onnx --precision int8 --calibration data/mnist")]
 pub(super) struct Arguments {
     /// Weights, as `pacd train` writes them
     #[arg(long, value_name = "FILE")]
@@ -27,6 +50,16 @@ pub(super) struct Arguments {
     /// Fold batch normalisation into the convolutions before it
     #[arg(long)]
     fold_batch_norm: bool,
+    /// Precision of weights and arithmetic: float32, float16, or int8 (static quantisation, batch normalisation folded);
+    /// input and output stay float32
+    #[arg(long, default_value = "float32", value_name = "PRECISION")]
+    precision: Precision,
+    /// For int8: the data set that the ranges of activations are taken from, over 256 training images with noise
+    #[arg(long, value_name = "DATA")]
+    calibration: Option<PathBuf>,
+    /// For int8: standard deviation of that noise [default: that of training]
+    #[arg(long, value_name = "SIGMA")]
+    sigma: Option<Sigma>,
     /// Also write random inputs with libtorch's logits for them, to check any other engine against: a safetensors
     /// file with `inputs` (N×C×H×W) and `logits` (N×K)
     #[arg(long, value_name = "FILE")]
@@ -38,8 +71,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (network, metadata) = read_weights(&arguments.weights, Device::Cpu)?;
-    let options = ExportOptions { batch: arguments.batch_size, fold_batch_norm: arguments.fold_batch_norm };
-    let model = network.to_onnx(options, metadata)?;
+    let model = model(arguments, &network, metadata)?;
     mithridate_onnx::write(&model, &arguments.out)?;
     if let Some(path) = &arguments.reference {
         let bytes = reference(&network, arguments.reference_inputs)?;
@@ -47,6 +79,47 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(terminal::print(&format!("{} written\n", arguments.out.display()))?)
+}
+
+/// The model in the precision asked for.
+fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> Result<ModelProto, Error> {
+    let options = ExportOptions { batch: arguments.batch_size, fold_batch_norm: arguments.fold_batch_norm };
+    let precision = arguments.precision;
+    if precision != Precision::Int8 {
+        for (flag, given) in
+            [("--calibration", arguments.calibration.is_some()), ("--sigma", arguments.sigma.is_some())]
+        {
+            if given {
+                return Err(Error::Usage(format!(
+                    "{flag} is for --precision int8; {precision} needs no ranges of activations"
+                )));
+            }
+        }
+        let model = network.to_onnx(options, metadata)?;
+        return Ok(if precision == Precision::Float16 { to_float16(&model)? } else { model });
+    }
+    let path = arguments.calibration.as_ref().ok_or_else(|| {
+        Error::Usage(
+            "--precision int8 takes the ranges of activations from images; name a data set with --calibration"
+                .into(),
+        )
+    })?;
+    let sigma = arguments.sigma.map(Sigma::get).or(metadata.training_sigma).ok_or_else(|| {
+        Error::Usage(
+            "the network was trained without noise; say with --sigma at which σ the model will be certified"
+                .into(),
+        )
+    })?;
+    let data = Dataset::open(path, Split::Train)?;
+    if data.shape() != network.input_shape() {
+        return Err(Error::Network {
+            network: network.architecture().name(),
+            shape: data.shape(),
+            problem: format!("it was trained on images of {:?}; calibrate on such", network.input_shape()),
+        });
+    }
+    let images = calibration_images(&data, CALIBRATION_IMAGES, sigma, 0);
+    Ok(network.to_onnx_int8(options, metadata, &images)?)
 }
 
 /// Inputs in [0, 1] and beyond, as noisy images are, with the network's logits.

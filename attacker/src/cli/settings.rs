@@ -1,6 +1,7 @@
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use mithridate_runtime::files::read_to_string;
 use toml::{Table, Value};
 
 use super::arguments::{decimal, whole};
@@ -35,7 +36,7 @@ impl SettingsArguments {
         let mut table = Table::new();
         if let Some(path) = &self.config {
             let config = |problem: String| Error::Config { path: path.clone(), problem };
-            let text = fs::read_to_string(path).map_err(Error::read(path))?;
+            let text = read_to_string(path).map_err(Error::read(path))?;
             check(&text).map_err(config)?;
             merge(&mut table, &parse_toml(&text).map_err(config)?);
         }

@@ -1,10 +1,9 @@
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
 };
 
-use mithridate_runtime::units::Alpha;
+use mithridate_runtime::{files, units::Alpha};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -158,7 +157,7 @@ impl Config {
 /// # Errors
 /// [`Error::Read`], [`Error::Config`].
 pub fn read_config(path: &Path) -> Result<Config, Error> {
-    let text = fs::read_to_string(path).map_err(Error::read(path))?;
+    let text = files::read_to_string(path).map_err(Error::read(path))?;
     parse_config(&text)
         .and_then(|config| config.check().map(|()| config).map_err(|error| error.to_string()))
         .map_err(|problem| Error::Config { path: path.to_owned(), problem })
@@ -181,6 +180,8 @@ pub(super) fn parse_config(text: &str) -> Result<Config, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -143,7 +143,8 @@ fn bars(results: &Results, victims: &[Victim]) -> Result<String, Error> {
     for victim in victims {
         let series = kinds.iter().position(|kind| *kind == victim.kind).unwrap_or(0);
         for record in victim.target.iter().chain(&victim.others) {
-            let sum = &mut sums.entry(record.label).or_insert_with(|| vec![(0.0, 0); kinds.len()])[series];
+            let Some(label) = record.label else { continue };
+            let sum = &mut sums.entry(label).or_insert_with(|| vec![(0.0, 0); kinds.len()])[series];
             *sum = (sum.0 + record.right_radius(), sum.1 + 1);
         }
     }

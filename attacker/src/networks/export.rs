@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 use super::{
     Layer, Network,
     batch_norm::{EPSILON, fold},
+    calibration::{Ranges, Traced, run},
     layer::take,
 };
 
@@ -28,11 +29,17 @@ impl Network {
     ///
     /// # Errors
     /// [`OnnxError`] if a shape doesn't fit, which the layers rule out.
-    pub fn to_onnx(
+    pub fn to_onnx(&self, options: ExportOptions, metadata: ModelMetadata) -> Result<ModelProto, OnnxError> {
+        self.traced(options, metadata, None).map(|(model, _)| model)
+    }
+
+    /// The same with the range of every value in the graph over images N×C×H×W, if there are any.
+    pub(super) fn traced(
         &self,
         options: ExportOptions,
         mut metadata: ModelMetadata,
-    ) -> Result<ModelProto, OnnxError> {
+        images: Option<&Tensor>,
+    ) -> Result<(ModelProto, Ranges), OnnxError> {
         metadata.architecture = Some(self.architecture.name().into());
         metadata.input_shape = Some(self.input_shape.to_vec());
         metadata.layout = Some("NCHW".into());
@@ -48,9 +55,11 @@ impl Network {
             buffers: self.buffers.tensors(),
             position: 0,
             fold_batch_norm: options.fold_batch_norm,
+            ranges: Ranges::default(),
         };
+        let image = export.ranges.trace(image, images.map(Tensor::shallow_clone));
         let logits = export.layers(&self.layers, image)?;
-        export.graph.finish(&[("logits", &logits)], &metadata)
+        Ok((export.graph.finish(&[("logits", &logits.value)], &metadata)?, export.ranges))
     }
 }
 
@@ -62,10 +71,11 @@ struct Export<'a> {
     /// Number of the layer among all, depth first; part of the names of its constants.
     position: usize,
     fold_batch_norm: bool,
+    ranges: Ranges,
 }
 
 impl Export<'_> {
-    fn layers(&mut self, layers: &[Layer], mut value: Value) -> Result<Value, OnnxError> {
+    fn layers(&mut self, layers: &[Layer], mut value: Traced) -> Result<Traced, OnnxError> {
         let mut rest = layers;
         while let [layer, after @ ..] = rest {
             (value, rest) = match (layer, after) {
@@ -77,7 +87,8 @@ impl Export<'_> {
                 (Layer::Residual { body, shortcut }, after) => {
                     let main = self.layers(body, value.clone())?;
                     let beside = self.layers(shortcut, value)?;
-                    (self.graph.add(&main, &beside)?, after)
+                    let sum = self.graph.add(&main.value, &beside.value)?;
+                    (self.ranges.trace(sum, main.plus(&beside)), after)
                 }
                 (layer, after) => {
                     let own = take(&mut self.parameters, layer.parameter_shapes().len());
@@ -89,7 +100,8 @@ impl Export<'_> {
                         .zip(parts)
                         .map(|(tensor, part)| self.constant(part, tensor))
                         .collect();
-                    (self.node(layer, &constants, &value)?, after)
+                    let output = self.node(layer, &constants, &value.value)?;
+                    (self.ranges.trace(output, value.through(layer, own, buffers)), after)
                 }
             };
             if !matches!(layer, Layer::Residual { .. }) {
@@ -100,17 +112,19 @@ impl Export<'_> {
     }
 
     /// A convolution that also does what the batch normalisation after it does.
-    fn folded(&mut self, convolution: &Layer, norm: &Layer, value: &Value) -> Result<Value, OnnxError> {
+    fn folded(&mut self, convolution: &Layer, norm: &Layer, value: &Traced) -> Result<Traced, OnnxError> {
         let own = take(&mut self.parameters, convolution.parameter_shapes().len());
         let after = take(&mut self.parameters, norm.parameter_shapes().len());
         let buffers = take(&mut self.buffers, norm.buffer_shapes().len());
+        let images = value.through(convolution, own, &[]).map(|images| run(norm, after, buffers, &images));
         let ([weight, bias], [gamma, beta], [mean, variance]) = (own, after, buffers) else {
             unreachable!("two tensors of each kind")
         };
         let [weight, bias] = fold([weight, bias], [gamma, beta], [mean, variance]);
         let constants = [self.constant("weight", &weight), self.constant("bias", &bias)];
         self.position += 1;
-        self.node(convolution, &constants, value)
+        let output = self.node(convolution, &constants, &value.value)?;
+        Ok(self.ranges.trace(output, images))
     }
 
     fn constant(&mut self, part: &str, tensor: &Tensor) -> Value {

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod batch_norm;
+mod calibration;
 mod export;
 mod initialization;
 mod layer;

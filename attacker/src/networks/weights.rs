@@ -1,13 +1,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     io::Write,
     path::Path,
 };
 
 use mithridate_onnx::{
     ModelMetadata,
-    files::write_atomically,
+    files::{self, write_atomically},
     messages::{ModelProto, StringStringEntryProto},
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -76,7 +75,7 @@ fn with_sorted_header(bytes: Vec<u8>) -> Result<Vec<u8>, serde_json::Error> {
 /// # Errors
 /// [`Error::Read`] if the file is no such file, or its tensors don't fit the architecture it names.
 pub fn read_weights(path: &Path, device: Device) -> Result<(Network, ModelMetadata), Error> {
-    let bytes = fs::read(path).map_err(Error::read(path))?;
+    let bytes = files::read(path).map_err(Error::read(path))?;
     let bad = |problem: String| Error::Read { path: path.to_owned(), problem };
     let not_safetensors = |error| bad(format!("it is not a whole safetensors file ({error})"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(not_safetensors)?;
@@ -144,6 +143,8 @@ fn tensor(file: &SafeTensors<'_>, name: &str, shape: &[i64]) -> Result<Tensor, S
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::random::{Domain, Purpose, Random};
 

@@ -30,6 +30,11 @@ pub struct Value {
 }
 
 impl Value {
+    /// Name in the graph; [`GraphBuilder::finish`] gives outputs another.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Shape, the batch dimension first.
     pub fn shape(&self) -> &[Dim] {
         &self.shape

@@ -134,8 +134,8 @@ pub struct AttributeProto {
     #[prost(optional, bytes = "vec", tag = "4")]
     pub s: Option<Vec<u8>>,
     /// A tensor.
-    #[prost(optional, message, tag = "5")]
-    pub t: Option<TensorProto>,
+    #[prost(optional, message, boxed, tag = "5")]
+    pub t: Option<Box<TensorProto>>,
     /// A graph, as the branches of `If`.
     #[prost(optional, message, boxed, tag = "6")]
     pub g: Option<Box<GraphProto>>,
@@ -170,8 +170,8 @@ pub struct AttributeProto {
     #[prost(optional, string, tag = "21")]
     pub ref_attr_name: Option<String>,
     /// A sparse tensor.
-    #[prost(optional, message, tag = "22")]
-    pub sparse_tensor: Option<SparseTensorProto>,
+    #[prost(optional, message, boxed, tag = "22")]
+    pub sparse_tensor: Option<Box<SparseTensorProto>>,
     /// Sparse tensors.
     #[prost(repeated, message, tag = "23")]
     pub sparse_tensors: Vec<SparseTensorProto>,

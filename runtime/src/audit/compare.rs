@@ -38,9 +38,10 @@ pub enum CompareError {
         /// Its label in the baseline.
         here: usize,
     },
-    /// They have fewer than two inputs in common.
+    /// They have fewer than two inputs of known class in common.
     #[error(
-        "{name} and the baseline {baseline} have {common} inputs in common; a comparison needs two or more"
+        "{name} and the baseline {baseline} have {common} inputs of known class in common; a comparison needs two or \
+         more"
     )]
     TooFew {
         /// The run.
@@ -94,26 +95,26 @@ pub fn compare(run: &Run, baseline: &Run, norm: Norm) -> Result<Comparison, Comp
     }
     let before: HashMap<u64, &Outcome> =
         baseline.outcomes.iter().map(|outcome| (outcome.index, outcome)).collect();
-    let pairs: Vec<(&Outcome, &Outcome)> =
-        run.outcomes.iter().filter_map(|after| Some((*before.get(&after.index)?, after))).collect();
-    // Of a table nobody knows the data; the labels must agree at least.
-    if let Some((old, new)) = pairs.iter().find(|(old, new)| old.label != new.label) {
-        let (name, baseline) = names();
-        return Err(CompareError::OtherLabel {
-            name,
-            baseline,
-            index: new.index,
-            there: new.label,
-            here: old.label,
-        });
+    let mut pairs: Vec<(usize, &Outcome, &Outcome)> = Vec::new();
+    for new in &run.outcomes {
+        let Some(&old) = before.get(&new.index) else { continue };
+        // Of a table nobody knows the data; the labels must agree at least.
+        match (old.label, new.label) {
+            (Some(here), Some(there)) if here == there => pairs.push((here, old, new)),
+            (Some(here), Some(there)) => {
+                let (name, baseline) = names();
+                return Err(CompareError::OtherLabel { name, baseline, index: new.index, there, here });
+            }
+            _ => {}
+        }
     }
-    let difference = |pairs: &[(&Outcome, &Outcome)]| {
-        let radius = |(old, new): &(&Outcome, &Outcome)| {
+    let difference = |pairs: &[(usize, &Outcome, &Outcome)]| {
+        let radius = |(_, old, new): &(usize, &Outcome, &Outcome)| {
             run.right_radius(new, norm) - baseline.right_radius(old, norm)
         };
         let radii: Vec<f64> = pairs.iter().map(radius).collect();
-        let right = |outcome: &Outcome| f64::from(u8::from(outcome.right.is_some()));
-        let rights: Vec<f64> = pairs.iter().map(|(old, new)| right(new) - right(old)).collect();
+        let right = |outcome: &Outcome| f64::from(u8::from(outcome.is_right()));
+        let rights: Vec<f64> = pairs.iter().map(|(_, old, new)| right(new) - right(old)).collect();
         Some(Difference {
             inputs: pairs.len(),
             acr: paired_difference(&radii)?,
@@ -122,7 +123,7 @@ pub fn compare(run: &Run, baseline: &Run, norm: Norm) -> Result<Comparison, Comp
     };
     let mut by_class: BTreeMap<usize, Vec<_>> = BTreeMap::new();
     for &pair in &pairs {
-        by_class.entry(pair.1.label).or_default().push(pair);
+        by_class.entry(pair.0).or_default().push(pair);
     }
     Ok(Comparison {
         name: run.name.clone(),

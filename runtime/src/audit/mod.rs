@@ -10,7 +10,7 @@ mod text;
 pub use compare::{CompareError, Comparison, Difference, compare};
 pub use html::to_html;
 pub use run::{Outcome, Run, TableSettings};
-pub use summary::{CertifiedAccuracy, GroupSummary, RunSummary, summarize};
+pub use summary::{Answer, CertifiedAccuracy, GroupSummary, RunSummary, summarize};
 pub use text::to_text;
 
 use serde::Serialize;

@@ -36,18 +36,23 @@ pub struct Run {
 pub struct Outcome {
     /// Index in the data set.
     pub index: u64,
-    /// True class.
-    pub label: usize,
-    /// Certified radius in the norm of the noise where the certified class is the true one.
-    pub right: Option<f64>,
-    /// Whether nothing could be certified.
-    pub abstained: bool,
+    /// True class, if known.
+    pub label: Option<usize>,
+    /// Certified class; none for an abstention.
+    pub class: Option<usize>,
+    /// Certified radius in the norm of the noise; 0 for an abstention.
+    pub radius: f64,
 }
 
 impl Outcome {
     fn of(record: &Record) -> Self {
-        let &Record { index, label, abstained, radius, .. } = record;
-        Self { index, label, right: record.is_right().then_some(radius), abstained }
+        let &Record { index, label, class, abstained, radius, .. } = record;
+        Self { index, label, class: class.filter(|_| !abstained), radius }
+    }
+
+    /// Whether the certified class is known to be the true one.
+    pub fn is_right(&self) -> bool {
+        self.class.is_some() && self.class == self.label
     }
 }
 
@@ -66,6 +71,8 @@ impl Run {
     /// A run with evidence.
     pub fn of_evidence(name: &str, evidence: &Evidence) -> Self {
         let Evidence { header, records, .. } = evidence;
+        let outcomes: Vec<Outcome> = records.iter().map(Outcome::of).collect();
+        let notes = units_note(&header.model.r#use.sigma_in_model).into_iter();
         Self {
             name: name.into(),
             model: Some(header.model.file.clone()),
@@ -75,11 +82,11 @@ impl Run {
             family_alpha: header.simultaneous.as_ref().map(|claim| claim.alpha),
             n: Some(header.settings.n),
             data: Some(header.data.clone()),
-            outcomes: records.iter().map(Outcome::of).collect(),
-            notes: units_note(&header.model.r#use.sigma_in_model)
-                .into_iter()
+            notes: notes
                 .chain(stopping_note(&header.settings, records))
+                .chain(labels_note(&outcomes))
                 .collect(),
+            outcomes,
         }
     }
 
@@ -94,9 +101,11 @@ impl Run {
         let outcome = |row: &crate::evidence::Row| Outcome {
             index: row.index,
             label: row.label,
-            right: row.class.filter(|&class| class == row.label).map(|_| row.radius),
-            abstained: row.class.is_none(),
+            class: row.class,
+            radius: row.radius,
         };
+        let outcomes: Vec<Outcome> = table.rows.iter().map(outcome).collect();
+        notes.extend(labels_note(&outcomes));
         Self {
             name: name.into(),
             model: None,
@@ -106,16 +115,19 @@ impl Run {
             family_alpha: None,
             n: Some(n),
             data: None,
-            outcomes: table.rows.iter().map(outcome).collect(),
+            outcomes,
             notes,
         }
     }
 
-    /// Radius of an outcome in a norm where its class is right, else 0. In ℓ∞ it is known only if the size of the inputs
-    /// is, and 0 otherwise.
+    /// Radius of an outcome in a norm where its class is right, else 0; as [`radius`](Self::radius).
     pub(super) fn right_radius(&self, outcome: &Outcome, norm: Norm) -> f64 {
-        let own = self.noise.norm();
-        let Some(radius) = outcome.right else { return 0.0 };
+        if outcome.is_right() { self.radius(outcome, norm) } else { 0.0 }
+    }
+
+    /// Radius of an outcome in a norm. In ℓ∞ it is known only if the size of the inputs is, and 0 otherwise.
+    pub(super) fn radius(&self, outcome: &Outcome, norm: Norm) -> f64 {
+        let (own, radius) = (self.noise.norm(), outcome.radius);
         match self.values() {
             Some(values) => own.derive(radius, norm, values),
             None if norm <= own => radius,
@@ -152,6 +164,18 @@ fn stopping_note(settings: &Settings, records: &[Record]) -> Option<String> {
         _ => "bounds that hold whenever sampling stops",
     };
     Some(format!("stopping rule {}, {holds}: {mean:.0} samples an input on average", settings.stop))
+}
+
+/// How many inputs tell nothing of accuracy.
+fn labels_note(outcomes: &[Outcome]) -> Option<String> {
+    let unknown = outcomes.iter().filter(|outcome| outcome.label.is_none()).count();
+    match (unknown, outcomes.len() - unknown) {
+        (0, _) => None,
+        (_, 0) => Some("no true class is known: whether what was certified is right can't be said".into()),
+        (unknown, known) => Some(format!(
+            "the true classes of {unknown} inputs are not known: ACR and accuracy are those of the other {known}"
+        )),
+    }
 }
 
 /// What a radius above the greatest possible one says.

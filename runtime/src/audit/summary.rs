@@ -37,6 +37,23 @@ pub struct GroupSummary {
     pub certified_accuracy: Vec<CertifiedAccuracy>,
 }
 
+impl GroupSummary {
+    fn is_empty(&self) -> bool {
+        self.inputs == 0
+    }
+}
+
+/// What was certified for an input of unknown class.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answer {
+    /// Index in the data set.
+    pub index: u64,
+    /// Certified class; none for an abstention.
+    pub class: Option<usize>,
+    /// Certified radius; 0 for an abstention.
+    pub radius: f64,
+}
+
 /// Figures of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunSummary {
@@ -58,9 +75,12 @@ pub struct RunSummary {
     pub n: Option<u64>,
     /// Average certified radius in each norm; none if the size of the inputs is not known.
     pub acr_by_norm: Option<Radii>,
-    /// All inputs.
-    #[serde(flatten)]
+    /// All inputs whose true class is known; nothing is written of it if there are none.
+    #[serde(flatten, skip_serializing_if = "GroupSummary::is_empty")]
     pub all: GroupSummary,
+    /// Inputs whose true class is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlabelled: Vec<Answer>,
     /// Inputs by their true class.
     pub classes: BTreeMap<usize, GroupSummary>,
     /// Names of the classes, in the order of their labels, where the data set has them.
@@ -79,14 +99,18 @@ pub fn summarize(run: &Run, radii: &[f64], norm: Norm) -> RunSummary {
     let scale = Scale { radii, norm, run };
     let mut classes: BTreeMap<usize, Vec<&Outcome>> = BTreeMap::new();
     for outcome in &run.outcomes {
-        classes.entry(outcome.label).or_default().push(outcome);
+        if let Some(label) = outcome.label {
+            classes.entry(label).or_default().push(outcome);
+        }
     }
-    let all: Vec<&Outcome> = run.outcomes.iter().collect();
-    let mut right_radii: Vec<f64> = all
-        .iter()
-        .filter(|outcome| outcome.right.is_some())
-        .map(|outcome| scale.right_radius(outcome))
-        .collect();
+    let (all, others): (Vec<&Outcome>, Vec<&Outcome>) =
+        run.outcomes.iter().partition(|outcome| outcome.label.is_some());
+    let answer = |outcome: &&Outcome| {
+        let &&Outcome { index, class, .. } = outcome;
+        Answer { index, class, radius: run.radius(outcome, norm) }
+    };
+    let mut right_radii: Vec<f64> =
+        all.iter().filter(|outcome| outcome.is_right()).map(|outcome| scale.right_radius(outcome)).collect();
     right_radii.sort_by(|a, b| b.total_cmp(a));
     RunSummary {
         name: run.name.clone(),
@@ -100,8 +124,10 @@ pub fn summarize(run: &Run, radii: &[f64], norm: Norm) -> RunSummary {
         class_names: run.data.as_ref().map(|data| data.class_names.clone()).unwrap_or_default(),
         notes: run.notes.clone(),
         acr_by_norm: run
-            .mean_radii(|norm| mean_down(all.iter().map(|outcome| run.right_radius(outcome, norm)))),
+            .mean_radii(|norm| mean_down(all.iter().map(|outcome| run.right_radius(outcome, norm))))
+            .filter(|_| !all.is_empty()),
         all: group(&all, &scale),
+        unlabelled: others.iter().map(answer).collect(),
         classes: classes.iter().map(|(&class, outcomes)| (class, group(outcomes, &scale))).collect(),
         right_radii,
     }
@@ -137,14 +163,14 @@ fn group(outcomes: &[&Outcome], scale: &Scale<'_>) -> GroupSummary {
     GroupSummary {
         inputs,
         acr: mean_down(outcomes.iter().map(|outcome| scale.right_radius(outcome))),
-        approximate_accuracy: share(count(&|outcome| outcome.right.is_some_and(|radius| radius > 0.0))),
-        abstained: count(&|outcome| outcome.abstained),
+        approximate_accuracy: share(count(&|outcome| outcome.is_right() && outcome.radius > 0.0)),
+        abstained: count(&|outcome| outcome.class.is_none()),
         certified_accuracy: scale
             .radii
             .iter()
             .map(|&radius| {
                 let value =
-                    share(count(&|outcome| outcome.right.is_some() && scale.right_radius(outcome) >= radius));
+                    share(count(&|outcome| outcome.is_right() && scale.right_radius(outcome) >= radius));
                 CertifiedAccuracy {
                     radius,
                     value,
@@ -182,7 +208,7 @@ mod tests {
     fn record(label: usize, class: usize, radius: f64) -> Record {
         Record {
             index: 0,
-            label,
+            label: Some(label),
             class: Some(class),
             selection: vec![].into(),
             estimation: vec![].into(),

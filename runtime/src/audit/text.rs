@@ -1,10 +1,13 @@
 use std::fmt::Write;
 
-use super::{Audit, GroupSummary};
+use super::{Answer, Audit, GroupSummary, RunSummary};
 use crate::{
     statistics::{Interval, Norm, round_down},
     terminal::printable,
 };
+
+/// Inputs of unknown class that are listed one by one.
+const MOST_ANSWERS: usize = 20;
 
 /// An audit as a table for a terminal; radii and accuracies are rounded down.
 pub fn to_text(audit: &Audit) -> String {
@@ -25,25 +28,10 @@ pub fn to_text(audit: &Audit) -> String {
             known(run.n),
             run.norm
         );
-        let _ = write!(
-            text,
-            "  {:>8} {:>7} {:>7} {:>9} {:>9}",
-            "class", "inputs", "ACR", "accuracy", "abstained"
-        );
-        for radius in &audit.radii {
-            let _ = write!(text, " {:>7}", format!("≥{radius}"));
+        if run.all.inputs > 0 {
+            groups(&mut text, run, &audit.radii);
         }
-        text.push('\n');
-        line(&mut text, "all", &run.all);
-        if run.classes.len() > 1 {
-            for (class, group) in &run.classes {
-                line(&mut text, &class.to_string(), group);
-                if let Some(name) = run.class_names.get(*class) {
-                    text.truncate(text.trim_end().len());
-                    let _ = writeln!(text, "  {}", printable(name));
-                }
-            }
-        }
+        answers(&mut text, run);
         if let Some(means) = &run.acr_by_norm {
             let others = Norm::ALL.into_iter().filter(|norm| *norm != run.norm);
             let others: Vec<String> = others
@@ -80,6 +68,44 @@ pub fn to_text(audit: &Audit) -> String {
         }
     }
     text
+}
+
+/// Figures of all inputs of known class and of each class.
+fn groups(text: &mut String, run: &RunSummary, radii: &[f64]) {
+    let _ =
+        write!(text, "  {:>8} {:>7} {:>7} {:>9} {:>9}", "class", "inputs", "ACR", "accuracy", "abstained");
+    for radius in radii {
+        let _ = write!(text, " {:>7}", format!("≥{radius}"));
+    }
+    text.push('\n');
+    line(text, "all", &run.all);
+    if run.classes.len() > 1 {
+        for (class, group) in &run.classes {
+            line(text, &class.to_string(), group);
+            if let Some(name) = run.class_names.get(*class) {
+                text.truncate(text.trim_end().len());
+                let _ = writeln!(text, "  {}", printable(name));
+            }
+        }
+    }
+}
+
+/// What was certified where the true class is not known.
+fn answers(text: &mut String, run: &RunSummary) {
+    for Answer { index, class, radius } in run.unlabelled.iter().take(MOST_ANSWERS) {
+        let _ = match class {
+            Some(class) => writeln!(
+                text,
+                "  input {index}: class {} within radius {}",
+                printable(&run.class(*class)),
+                round_down(*radius, 4)
+            ),
+            None => writeln!(text, "  input {index}: abstained"),
+        };
+    }
+    if let Some(more @ 1..) = run.unlabelled.len().checked_sub(MOST_ANSWERS) {
+        let _ = writeln!(text, "  and {more} inputs more; --json lists them all");
+    }
 }
 
 /// A number that may not be known.

@@ -46,6 +46,21 @@ pub enum BackendError {
         /// What the engine said.
         problem: String,
     },
+    /// More memory of the device is needed than may be used.
+    #[error(
+        "{what} of {samples} inputs need {needed} bytes of the device and --device-memory allows {most}; allow more, \
+         give a smaller --batch or --n, or use --noise-mode independent"
+    )]
+    DeviceMemory {
+        /// What needs it.
+        what: String,
+        /// Inputs in a batch.
+        samples: usize,
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes allowed.
+        most: usize,
+    },
     /// The engine failed while running.
     #[error("the model failed on a batch of {batch} inputs: {problem}")]
     Run {

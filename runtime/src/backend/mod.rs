@@ -2,19 +2,26 @@
 //! of it than that.
 
 mod error;
+mod memory;
 mod mock;
 #[cfg(feature = "ort")]
 mod onnxruntime;
 mod preprocessing;
 
 pub use error::BackendError;
+pub(crate) use memory::make_room;
+#[cfg(feature = "ort")]
+pub use mithridate_onnx::NoiseInput;
 pub use mock::LinearClassifier;
 #[cfg(feature = "ort")]
 pub use onnxruntime::{
-    Batching, BoundClassifier, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind, Provider,
-    Reading,
+    Batching, BoundClassifier, Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind,
+    PRODUCT, Precision, Provider, Reading, SharedNoise, Slot, SmoothingClassifier, SmoothingPlan,
+    SmoothingSession, matrix_product,
 };
 pub use preprocessing::{Layout, Preprocessing};
+
+use crate::noise::NoiseKey;
 
 /// A classifier that an engine runs.
 pub trait Classifier: Send {
@@ -34,6 +41,37 @@ pub trait Classifier: Send {
     /// # Errors
     /// [`BackendError::Run`] if the engine fails.
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError>;
+
+    /// Adds the class that each input of a batch votes for, [`u16::MAX`] for nobody, as [`vote`] tells it from the
+    /// logits; `None` from an engine that leaves that to the caller.
+    fn votes(&mut self, _batch: &[f32], _votes: &mut Vec<u16>) -> Option<Result<(), BackendError>> {
+        None
+    }
+
+    /// Whether the engine keeps the noise of all samples itself and [`banked_votes`](Self::banked_votes) is to be
+    /// asked.
+    fn has_bank(&self) -> bool {
+        false
+    }
+
+    /// The same as [`votes`](Self::votes) for images to which the engine adds noise from its bank.
+    ///
+    /// # Errors
+    /// [`BackendError::Run`] if there is no bank, or not this noise in it.
+    fn banked_votes(&mut self, samples: &[Banked<'_>], _votes: &mut Vec<u16>) -> Result<(), BackendError> {
+        Err(BackendError::Run { batch: samples.len(), problem: "it keeps no noise".into() })
+    }
+}
+
+/// Samples of one image, of a block of noise that an engine keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Banked<'a> {
+    /// The image, C·H·W values.
+    pub image: &'a [f32],
+    /// Names the block.
+    pub key: NoiseKey,
+    /// How many samples of it, from the first.
+    pub samples: usize,
 }
 
 /// The class that a row of logits votes for: the largest one. A tie of the largest, or a logit that is not finite,

@@ -156,7 +156,8 @@ impl Preprocessing {
         }
     }
 
-    fn affine_f32(&self, channel: usize) -> (f32, f32) {
+    /// The same in the arithmetic of [`apply`](Self::apply).
+    pub(crate) fn affine_f32(&self, channel: usize) -> (f32, f32) {
         let (factor, summand) = self.affine(channel);
         (factor as f32, summand as f32)
     }

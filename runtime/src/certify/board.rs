@@ -14,7 +14,7 @@ use super::{
     slot::{Piece, Slot},
 };
 use crate::{
-    noise::{BLOCK, Distribution, NoiseKey, Role, off_grid},
+    noise::{BLOCK, Distribution, NoiseMode, Role, off_grid},
     statistics::StatisticsError,
 };
 
@@ -153,6 +153,8 @@ pub(super) struct Board<'a, I> {
     values: usize,
     classes: usize,
     keep_votes: bool,
+    /// Which inputs get which noise.
+    pub noise_mode: NoiseMode,
     open: VecDeque<Open>,
     /// Number of the first open input.
     first: u64,
@@ -187,6 +189,7 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
             values,
             classes,
             keep_votes,
+            noise_mode: NoiseMode::Independent,
             open: VecDeque::new(),
             first: 0,
             waiting: BinaryHeap::new(),
@@ -294,12 +297,8 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
         if samples == 0 {
             return None;
         }
-        let key = NoiseKey {
-            seed: self.task.settings().seed,
-            role,
-            input: open.index,
-            block: progress.handed / BLOCK,
-        };
+        let (seed, block) = (self.task.settings().seed, progress.handed / BLOCK);
+        let key = self.noise_mode.key(seed, role, open.index, block);
         Some(Piece { input: number, image: open.image.clone(), key, samples })
     }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     backend::{BackendError, Classifier},
-    noise::Noise,
+    noise::{Noise, NoiseMode},
     statistics::StatisticsError,
 };
 
@@ -73,6 +73,7 @@ pub struct Certifier {
     workers: Vec<Worker>,
     procedure: Procedure,
     noise: Noise,
+    noise_mode: NoiseMode,
     noise_threads: usize,
     batch: usize,
     keep_votes: bool,
@@ -97,7 +98,20 @@ impl Certifier {
         }
         let noise = procedure.settings().noise()?;
         let workers = models.into_iter().map(|model| Worker::new(model, batch)).collect();
-        Ok(Self { workers, procedure, noise, noise_threads: 0, batch, keep_votes: false })
+        Ok(Self {
+            workers,
+            procedure,
+            noise,
+            noise_mode: NoiseMode::Independent,
+            noise_threads: 0,
+            batch,
+            keep_votes: false,
+        })
+    }
+
+    /// Which inputs get which noise; independent noise unless said otherwise.
+    pub fn set_noise_mode(&mut self, mode: NoiseMode) {
+        self.noise_mode = mode;
     }
 
     /// Makes noise ahead on so many threads of its own; with 0, as at first, each instance of the model makes its own
@@ -235,8 +249,11 @@ impl Certifier {
         on_sampled: impl FnMut(Sampled) -> Result<(), CertifyError>,
     ) -> Result<(), CertifyError> {
         let (values, classes) = (self.workers[0].model().input_len(), self.classes());
-        let pipeline = Pipeline::new(&mut self.workers, &self.noise, self.noise_threads, self.batch)?;
-        let board = Board::new(inputs, task, values, classes, pipeline.blocks(), self.keep_votes);
+        // A model that keeps the noise needs none made.
+        let noise_threads = if self.workers[0].model().has_bank() { 0 } else { self.noise_threads };
+        let pipeline = Pipeline::new(&mut self.workers, &self.noise, noise_threads, self.batch)?;
+        let mut board = Board::new(inputs, task, values, classes, pipeline.blocks(), self.keep_votes);
+        board.noise_mode = self.noise_mode;
         pipeline.run(board, on_samples, on_sampled)
     }
 }

@@ -42,30 +42,47 @@ pub(super) fn forward(
         if run.until.is_some_and(|until| before >= until) {
             break;
         }
-        match model.logits(now, logits) {
+        // Some engines count themselves.
+        let begun = voted.len();
+        let (by_engine, result) = match model.votes(now, voted) {
+            Some(result) => (true, result),
+            None => (false, model.logits(now, logits)),
+        };
+        match result {
             Err(BackendError::OutOfMemory { batch: failed, problem })
                 if *batch > 1 && model.fixed_batch().is_none() =>
             {
-                // The batch may have been a last, smaller one.
-                *batch = (failed.min(*batch) / 2).max(1);
-                if let Some(notices) = run.notices {
-                    notices(&format!(
-                        "too little memory for a batch of {failed} inputs ({problem}); going on with batches of {batch}"
-                    ));
-                }
+                voted.truncate(begun);
+                *batch = halved(*batch, failed, &problem, run.notices);
             }
             other => {
                 other?;
                 let after = Instant::now();
                 forward += after - before;
-                // A class has a number below NOBODY: models with more are refused.
-                voted.extend(
-                    logits.chunks_exact(classes).map(|row| vote(row).map_or(NOBODY, |class| class as Vote)),
-                );
+                if !by_engine {
+                    // A class has a number below NOBODY: models with more are refused.
+                    voted.extend(
+                        logits
+                            .chunks_exact(classes)
+                            .map(|row| vote(row).map_or(NOBODY, |class| class as Vote)),
+                    );
+                }
                 count += after.elapsed();
                 rest = later;
             }
         }
     }
     Ok((forward, count))
+}
+
+/// Half of a batch of `failed` inputs, for which memory was too small, or of `batch` if that is less; says so.
+pub(super) fn halved(batch: usize, failed: usize, problem: &str, notices: Option<&Notices>) -> usize {
+    // The batch may have been a last, smaller one.
+    let smaller = (failed.min(batch) / 2).max(1);
+    if let Some(notices) = notices {
+        notices(&format!(
+            "too little memory for a batch of {failed} inputs ({problem}); going on with batches of {smaller}"
+        ));
+    }
+    smaller
 }

@@ -33,5 +33,5 @@ pub use prediction::{Prediction, predict};
 pub use procedure::Procedure;
 pub use settings::{Settings, SettingsError};
 pub use stopping::{StoppingRule, UnknownRule, Width};
-pub use tune::{Instances, Plan, plan, time_forward};
+pub use tune::{Instances, Plan, plan, time_certification, time_forward};
 pub use worker::Timings;

@@ -10,6 +10,7 @@ use std::{
 use super::{
     CertifyError, Input,
     board::{Board, Sampled},
+    forward::halved,
     slot::Slot,
     worker::Worker,
 };
@@ -52,11 +53,8 @@ impl<'a> Pipeline<'a> {
                 (0..count).map(|_| Slot::new(capacity, fixed_batch, values)).collect();
             match slots {
                 Err(BackendError::OutOfMemory { problem, .. }) if capacity > block => {
-                    let smaller = (capacity / 2).max(block);
-                    if let Some(notices) = &workers[0].notices {
-                        notices(&format!("{problem}; going on with {smaller} at once"));
-                    }
-                    capacity = smaller;
+                    let notices = workers[0].notices.as_ref();
+                    capacity = halved(capacity, capacity, &problem, notices).max(block);
                 }
                 other => break other?,
             }

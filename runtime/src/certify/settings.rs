@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoppingRule;
 use crate::{
-    noise::{Distribution, Noise, NoiseError},
+    noise::{Distribution, Noise, NoiseBank, NoiseError, Role},
     statistics::{
         MAX_TRIALS, SequenceForm, certified_radius, certified_radius_on_grid, certified_radius_uniform,
     },
@@ -105,6 +105,14 @@ impl Settings {
     /// [`SettingsError::Noise`].
     pub fn noise(&self) -> Result<Noise, SettingsError> {
         Ok(Noise::new(self.distribution, self.sigma)?)
+    }
+
+    /// The noise that inputs share, ready to be drawn once for all, and what there is of it; none for noise that is not
+    /// simply added to an image.
+    pub fn shared_noise(&self) -> Option<(Noise, NoiseBank)> {
+        let roles = [(Role::Selection, self.n0), (Role::Estimation, self.n)];
+        let noise = self.noise().ok().filter(|_| self.distribution.is_added())?;
+        Some((noise, NoiseBank::new(self.seed, &roles)))
     }
 
     /// The radius that a lower bound on the probability of a class proves, in the norm of the noise, rounded down;

@@ -5,7 +5,7 @@ use std::{
 
 use super::certificate::Vote;
 use crate::{
-    backend::BackendError,
+    backend::{BackendError, make_room},
     noise::{Noise, NoiseKey},
 };
 
@@ -48,13 +48,9 @@ impl Slot {
     /// [`BackendError::OutOfMemory`].
     pub fn new(capacity: usize, fixed_batch: Option<usize>, values: usize) -> Result<Self, BackendError> {
         let inputs = fixed_batch.map_or(capacity, |size| capacity.next_multiple_of(size));
-        let full = || BackendError::OutOfMemory {
-            batch: inputs,
-            problem: format!("there is no room for {inputs} noisy inputs of {values} values"),
-        };
         let (mut noisy, mut voted) = (Vec::new(), Vec::new());
-        noisy.try_reserve_exact(inputs.checked_mul(values).ok_or_else(full)?).map_err(|_| full())?;
-        voted.try_reserve_exact(inputs).map_err(|_| full())?;
+        make_room(&mut noisy, inputs.saturating_mul(values), inputs)?;
+        make_room(&mut voted, inputs, inputs)?;
         Ok(Self {
             pieces: Vec::new(),
             samples: 0,

@@ -10,7 +10,7 @@ use super::{
     slot::Slot,
 };
 use crate::{
-    backend::{BackendError, Classifier},
+    backend::{BackendError, Banked, Classifier},
     noise::Noise,
 };
 
@@ -72,6 +72,9 @@ impl Worker {
     /// Runs the model on the noisy inputs of a slot, which `noise` draws if they are not there yet, and writes down the
     /// vote of each.
     pub fn run(&mut self, slot: &mut Slot, noise: Option<&Noise>) -> Result<(), BackendError> {
+        if self.model.has_bank() {
+            return self.run_banked(slot);
+        }
         if let Some(noise) = noise {
             slot.draw(noise, self.model.fixed_batch());
         }
@@ -83,6 +86,24 @@ impl Worker {
         slot.voted.truncate(slot.samples);
         slot.work += started.elapsed();
         self.timings += Timings { samples: slot.voted.len() as u64, noise: slot.noise, forward, count };
+        Ok(())
+    }
+
+    /// The same for a model that keeps the noise itself.
+    fn run_banked(&mut self, slot: &mut Slot) -> Result<(), BackendError> {
+        let started = Instant::now();
+        if slot.until.is_some_and(|until| started >= until) {
+            return Ok(());
+        }
+        let banked: Vec<Banked<'_>> = slot
+            .pieces
+            .iter()
+            .map(|piece| Banked { image: &piece.image, key: piece.key, samples: piece.samples })
+            .collect();
+        self.model.banked_votes(&banked, &mut slot.voted)?;
+        let forward = started.elapsed();
+        slot.work += forward;
+        self.timings += Timings { samples: slot.samples as u64, forward, ..Timings::default() };
         Ok(())
     }
 }

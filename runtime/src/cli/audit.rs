@@ -9,7 +9,7 @@ use clap::Args;
 use crate::{
     audit::{Audit, Run, TableSettings, compare, summarize, to_html, to_text},
     evidence::{Results, read_results},
-    files::write_atomically,
+    files::{check_place, write_atomically},
     statistics::Norm,
     terminal,
     units::{Alpha, Sigma, parse_count},
@@ -51,6 +51,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(radius) = arguments.radii.iter().find(|radius| !radius.is_finite() || **radius < 0.0) {
         anyhow::bail!("a radius is a number that is not negative, unlike {radius} in --radii");
+    }
+    if let Some(page) = &arguments.html {
+        check_place(page).with_context(|| format!("cannot write {}", page.display()))?;
     }
     let tables = TableSettings { sigma: arguments.sigma, alpha: arguments.alpha, n: arguments.n };
     let runs = arguments.runs.iter().map(|path| open(path, tables)).collect::<anyhow::Result<Vec<Run>>>()?;

@@ -1,14 +1,18 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 
-use super::{certify::file_name, model::ModelArguments};
+use super::{
+    certify::file_name,
+    model::{ModelArguments, ReadyModel},
+};
 use crate::{
-    certify::{Certifier, Input, Instances, Settings, Timings, time_forward},
+    backend::{BackendError, Classifier, PRODUCT, matrix_product},
+    certify::{Instances, time_certification, time_forward},
     evidence::Machine,
     terminal,
-    units::{Sigma, parse_count},
+    units::parse_count,
 };
 
 #[derive(Args)]
@@ -16,7 +20,7 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// Seconds for each of the two measurements
+    /// Seconds for each of the two measurements; half as many for the machine's limit
     #[arg(long, default_value_t = 4, value_name = "S", value_parser = parse_count::<u64>)]
     seconds: u64,
     /// Print one JSON document instead of text
@@ -29,21 +33,27 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut ready = arguments.model.ready(runtime, model)?;
     let plan = ready.plan;
     let half = Duration::from_secs(arguments.seconds) / 2;
+    let multiply_adds = ready.model.multiply_adds(&ready.runtime);
+    let mut limit = Limit::new(arguments, &ready)?;
 
     // The bare engine before and after, so that a machine that slows down or speeds up favours neither.
+    limit.measure(half / 2)?;
     let before = time_forward(&mut ready.instances, plan.batch, half)?;
     let (whole, timings, mut instances) =
-        time_whole(&ready.model.image_shape(), ready.instances, plan.batch, 2 * half)?;
+        time_certification(ready.instances, plan.batch, plan.noise_threads, 2 * half)?;
     let after = time_forward(&mut instances, plan.batch, half)?;
+    limit.measure(half / 2)?;
 
     let raw = f64::midpoint(before, after);
     let part = |time: Duration| timings.samples as f64 * plan.sessions as f64 / time.as_secs_f64();
     let machine = Machine::this();
+    let limit = limit.per_second();
+    let share = multiply_adds.map(|count| whole * count as f64 / limit);
     if arguments.json {
         let document = json!({
             "model": file_name(&arguments.model.model),
             "engine": format!("ONNX Runtime {}", ready.runtime.version()),
-            "provider": arguments.model.provider.to_string(),
+            "provider": arguments.model.device.provider.to_string(),
             "plan": plan,
             "machine": machine,
             "samples_per_second": {
@@ -55,52 +65,84 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             },
             "ratio_to_engine": whole / raw,
             "outside_forward": timings.overhead(),
+            "arithmetic": {
+                "multiply_adds_per_sample": multiply_adds,
+                "limit_multiply_adds_per_second": limit,
+                "share_of_limit": share,
+            },
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
     let text = format!(
         "{} on {}, {} ({} threads)\n\
-         plan: {} x {} threads, batch {}\n\
+         plan: {} x {} threads, batch {}, {} threads for noise\n\
          samples a second\n  \
          engine alone   {raw:>12.0}\n  \
          certification  {whole:>12.0}  ({:.1} % of the engine alone)\n  \
          - noise        {:>12.0}\n  \
          - forward pass {:>12.0}\n  \
          - counting     {:>12.0}\n\
-         time outside the forward pass: {:.1} %\n",
+         time outside the forward pass: {:.1} %\n\
+         multiplications with addition, in 10^9 a second\n  \
+         limit          {:>12.1}  (a product of float32 matrices on the same threads)\n  \
+         certification  {}\n",
         file_name(&arguments.model.model),
-        arguments.model.provider,
+        arguments.model.device.provider,
         machine.processor,
         machine.threads,
         plan.sessions,
         plan.threads,
         plan.batch,
+        plan.noise_threads,
         100.0 * whole / raw,
         part(timings.noise),
         part(timings.forward),
         part(timings.count),
         100.0 * timings.overhead(),
+        limit / 1e9,
+        used(multiply_adds, whole, limit),
     );
     Ok(terminal::print(&text)?)
 }
 
-/// Certifies a grey image again and again for about `time`; samples a second by the clock on the wall.
-fn time_whole(
-    shape: &[usize],
+/// What certification makes of the machine's arithmetic, as a line of text.
+fn used(multiply_adds: Option<u64>, rate: f64, limit: f64) -> String {
+    let Some(count) = multiply_adds else {
+        return "     unknown  (the model's products can't be counted)".into();
+    };
+    let used = rate * count as f64;
+    let share = 100.0 * used / limit;
+    format!("{:>12.1}  ({share:.1} % of the limit; {count} a sample)", used / 1e9)
+}
+
+/// The machine's arithmetic limit: a product of matrices in single precision by the same engine on the same threads.
+struct Limit {
     instances: Instances,
-    batch: usize,
-    time: Duration,
-) -> anyhow::Result<(f64, Timings, Instances)> {
-    let n = 50 * batch as u64;
-    let settings = Settings { n0: 100, n, ..Settings::new(Sigma::new(0.25)?, 0) };
-    let mut certifier = Certifier::new(instances, settings, batch)?;
-    let image = vec![0.5; shape.iter().product()];
-    let started = Instant::now();
-    let endless = (0..).map_while(|index| {
-        (index == 0 || started.elapsed() < time).then(|| Input { index, label: None, image: image.clone() })
-    });
-    certifier.certify_all(endless, |_| {}, |_| Ok(()))?;
-    let timings = certifier.timings();
-    let rate = timings.samples as f64 / started.elapsed().as_secs_f64();
-    Ok((rate, timings, certifier.into_models()))
+    rates: Vec<f64>,
+}
+
+impl Limit {
+    fn new(arguments: &Arguments, ready: &ReadyModel) -> Result<Self, BackendError> {
+        let model = matrix_product(&ready.runtime)?;
+        let instance = |_| -> Result<Box<dyn Classifier>, BackendError> {
+            Ok(Box::new(model.classifier(
+                &ready.runtime,
+                arguments.model.device.device(ready.plan.sessions),
+                ready.plan.threads,
+            )?))
+        };
+        let instances = (0..ready.plan.sessions).map(instance).collect::<Result<_, _>>()?;
+        Ok(Self { instances, rates: Vec::new() })
+    }
+
+    fn measure(&mut self, time: Duration) -> Result<(), BackendError> {
+        self.rates.push(time_forward(&mut self.instances, PRODUCT[0], time)?);
+        Ok(())
+    }
+
+    /// Multiplications with addition a second: the most that was seen.
+    fn per_second(&self) -> f64 {
+        let rows = self.rates.iter().fold(0.0_f64, |most, &rate| most.max(rate));
+        rows * (PRODUCT[1] * PRODUCT[2]) as f64
+    }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    data::{DataArguments, inputs},
+    data::{DataArguments, inputs, order_classes},
     model::{ModelArguments, ReadyModel, model_source},
     smoothing::{SmoothingArguments, check_noise},
 };
@@ -21,10 +21,11 @@ use crate::{
     certify::{Certifier, Notices, Plan, Settings, StoppingRule, Timings},
     data::Dataset,
     evidence::{
-        DataSource, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, is_finished, read_evidence, read_header, to_table,
+        DataSource, Earlier, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
+        Simultaneous, read_evidence, to_table,
     },
-    files::write_atomically,
+    files::{check_place, write_atomically},
+    noise::NoiseMode,
     statistics::SequenceForm,
     terminal::{self, Progress},
     units::parse_count,
@@ -43,6 +44,10 @@ pub(super) struct Arguments {
     /// Samples that choose the class, before n fresh ones bound its probability
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     n0: u64,
+    /// Noise of the inputs: independent, or shared by all, drawn once and on a GPU kept there; each certificate holds
+    /// as before, and only claims about several at once (--simultaneous) rest on the union bound alone
+    #[arg(long, value_name = "MODE", default_value = "independent")]
+    noise_mode: NoiseMode,
     /// When to stop sampling an input before n: fixed (never), radius:R[,R...] (when it is known which of these radii
     /// are certified), precision:T or T% (when n samples could add no more than T to the radius), deadline:MS, loss:C
     /// (a number chosen from the selection votes, to lose at most C of the radius)
@@ -74,16 +79,23 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
     let path = &arguments.model.model;
+    for place in arguments.tsv.iter().chain([&out]) {
+        check_place(place).with_context(|| format!("cannot write {}", place.display()))?;
+    }
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
-    let data = arguments.data.open()?;
+    let mut data = arguments.data.open()?;
     let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
+    order_classes(&mut data, &model)?;
     let selected = arguments.data.select(path, &data, model.classes())?;
     let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
     let simultaneous =
         arguments.simultaneous.then_some(Simultaneous { alpha, inputs: selected.len() as u64 });
     let alpha = simultaneous.as_ref().map_or(Ok(alpha), Simultaneous::alpha_each)?;
-    let seed = match arguments.smoothing.seed {
-        None if arguments.resume => seed_of(arguments, &out)?,
+    let earlier = if arguments.resume && out.exists() { Some(Earlier::read(&out)?) } else { None };
+    // A run is resumed with its own seed.
+    let own_seed = earlier.as_ref().and_then(|earlier| Some(earlier.header()?.settings.seed));
+    let seed = match (arguments.smoothing.seed, own_seed) {
+        (None, Some(seed)) => seed,
         _ => arguments.smoothing.seed()?,
     };
     let settings = Settings {
@@ -97,13 +109,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         seed,
     };
     settings.check()?;
-    check_noise(&settings, &selected, &data)?;
+    check_noise(&settings, arguments.noise_mode, &selected, &data)?;
     let engine = format!("ONNX Runtime {}", runtime.version());
     let mut header = header(arguments, engine, &data, settings, simultaneous, &model, selected.len());
-    if arguments.resume && out.exists() && is_finished(&out, &header)? {
+    if let Some(earlier) = &earlier
+        && earlier.is_finished(&header)?
+    {
         return report(arguments, &out, None);
     }
-    let ready = arguments.model.ready(runtime, model)?;
+    let shared = (arguments.noise_mode == NoiseMode::Shared).then_some(&header.settings);
+    let ready = arguments.model.ready_for(runtime, model, shared)?;
     header.execution.plan = ready.plan;
     let indices: Vec<usize> = match arguments.shard {
         Some(shard) => {
@@ -111,13 +126,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         None => selected,
     };
-    let (writer, done) = if arguments.resume && out.exists() {
-        match EvidenceWriter::resume(&out, &header)? {
-            Some(resumed) => resumed,
-            None => return report(arguments, &out, None),
-        }
-    } else {
-        (EvidenceWriter::create(&out, &header)?, 0)
+    let (writer, done) = match earlier {
+        Some(earlier) => earlier.resume(&header)?,
+        None => (EvidenceWriter::create(&out, &header)?, 0),
     };
     let timings = certify(ready, &header, &data, &indices, writer, done)?;
     report(arguments, &out, Some(timings))
@@ -142,6 +153,7 @@ fn certify(
     let progress = RefCell::new(progress);
     let mut certifier = Certifier::new(ready.instances, header.settings.clone(), ready.plan.batch)?;
     certifier.set_noise_threads(ready.plan.noise_threads);
+    certifier.set_noise_mode(header.noise.mode);
     let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
     certifier.on_notice(&notices);
     let inputs = inputs(data, &indices[done as usize..]);
@@ -157,8 +169,7 @@ fn certify(
             if samples == 1 {
                 progress.borrow_mut().advance(1);
             }
-            let label = certificate.label.unwrap_or_default();
-            writer.record(&Record::new(certificate, label, header)).map_err(|error| {
+            writer.record(&Record::new(certificate, header)).map_err(|error| {
                 let message = error.to_string();
                 failure = Some(error);
                 std::io::Error::other(message)
@@ -224,29 +235,20 @@ fn header(
         selection: arguments.data.selection(count as u64),
         shard: arguments.shard,
         noise: NoiseSource {
-            mode: "independent".into(),
+            mode: arguments.noise_mode,
             generator: settings.distribution.generator().into(),
         },
         settings,
         simultaneous,
         execution: Execution {
             engine,
-            provider: arguments.model.provider.to_string(),
-            precision: model.precision().into(),
+            provider: arguments.model.device.provider.to_string(),
+            precision: arguments.model.device.device(1).precision_of(model.precision()).into(),
             // Not known before it is measured.
             plan: Plan { sessions: 0, threads: 0, batch: 0, noise_threads: 0 },
         },
         machine: Machine::this(),
         started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-    }
-}
-
-/// A run is resumed with its own seed.
-fn seed_of(arguments: &Arguments, out: &Path) -> anyhow::Result<u64> {
-    let header = if out.exists() { read_header(out)? } else { None };
-    match header {
-        Some(header) => Ok(header.settings.seed),
-        None => arguments.smoothing.seed(),
     }
 }
 

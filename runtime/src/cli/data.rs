@@ -4,11 +4,16 @@ use anyhow::{bail, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::{
+    backend::OnnxModel,
     certify::Input,
-    data::{DataError, Dataset, OpenOptions, Preparation, Split},
+    data::{ClassOrder, DataError, Dataset, OpenOptions, Preparation, Split},
     evidence::Selection,
+    terminal::printable,
     units::parse_count,
 };
+
+/// Classes that are named in a note.
+const SHOWN: usize = 12;
 
 /// Which inputs of which data set.
 #[derive(Args)]
@@ -28,7 +33,7 @@ pub(super) struct DataArguments {
     /// Cut a square of N x N pixels from the middle of PNG and JPEG images, after --resize
     #[arg(long, value_name = "N", value_parser = parse_count::<u32>, allow_negative_numbers = true)]
     crop: Option<u32>,
-    /// The true class of the image, if --data is one image
+    /// The true class of the image, if --data is one image and it is known
     #[arg(long, value_name = "CLASS")]
     label: Option<u16>,
     /// Only inputs of these classes, such as 8 or 0,1,2
@@ -59,8 +64,12 @@ impl From<SplitArgument> for Split {
 
 impl DataArguments {
     pub fn open(&self) -> Result<Dataset, DataError> {
-        let options =
-            OpenOptions { split: self.split.into(), preparation: self.preparation(), label: self.label };
+        let options = OpenOptions {
+            split: self.split.into(),
+            preparation: self.preparation(),
+            label: self.label,
+            unlabelled: true,
+        };
         Dataset::open_with(&self.data, &options)
     }
 
@@ -94,18 +103,65 @@ impl DataArguments {
                 model.display()
             );
         }
-        let indices = self.selection(0).indices(data.labels());
+        ensure!(
+            self.class.is_empty() || !data.labels().is_empty(),
+            "--class chooses by label, and {} has no labels",
+            data.path.display()
+        );
+        let indices = self.selection(0).indices(data);
         let indices: Vec<usize> = indices.into_iter().map(|index| index as usize).collect();
+        if data.labels().is_empty() {
+            let how = if data.path.extension().is_some_and(|extension| extension == "npz") {
+                "an array 'labels' beside 'images' would hold them"
+            } else if self.label.is_none() && data.len() == 1 {
+                "--label gives that of one image"
+            } else {
+                "a file named like it, with labels for images, would hold them"
+            };
+            eprintln!(
+                "rscert: note: the true classes in {} are not known ({how}): there will be no accuracy",
+                data.path.display()
+            );
+        }
         ensure!(!indices.is_empty(), "no image of {} has a label in {:?}", data.path.display(), self.class);
         Ok(indices)
     }
+}
+
+/// Numbers the classes of the data as the model does, where both have names for them, and says what it did.
+pub(super) fn order_classes(data: &mut Dataset, model: &OnnxModel) -> Result<(), DataError> {
+    let names = model.metadata.class_names.as_deref().unwrap_or_default();
+    let before = data.class_names().unwrap_or_default();
+    let (path, model) = (data.path.display().to_string(), model.path.display());
+    let note = match data.order_classes(names)? {
+        ClassOrder::Same => return Ok(()),
+        ClassOrder::Renumbered => {
+            let number = |name: &String| names.iter().position(|other| other == name).unwrap_or_default();
+            let pairs: Vec<String> =
+                before.iter().take(SHOWN).map(|name| format!("{name} {}", number(name))).collect();
+            let more = if before.len() > SHOWN { ", …" } else { "" };
+            format!(
+                "the classes of {path} are numbered as in the metadata of {model}, not in the order of their names: \
+                 {}{more}",
+                pairs.join(", ")
+            )
+        }
+        ClassOrder::Unrelated => format!(
+            "{model} calls its classes otherwise than {path}: its class 0 is {} and there {}; make sure that their order \
+             is the same",
+            names.first().map_or("", String::as_str),
+            before.first().map_or("", String::as_str)
+        ),
+    };
+    eprintln!("rscert: note: {}", printable(&note));
+    Ok(())
 }
 
 /// The inputs at these indices.
 pub(super) fn inputs<'a>(data: &'a Dataset, indices: &'a [usize]) -> impl Iterator<Item = Input> + 'a {
     indices.iter().map(|&index| Input {
         index: index as u64,
-        label: Some(usize::from(data.labels()[index])),
+        label: data.label(index),
         image: data.image(index),
     })
 }

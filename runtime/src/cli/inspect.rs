@@ -196,7 +196,7 @@ fn in_words(found: &Findings) -> Vec<(&'static str, String)> {
         ("reads:", format!("output {}, which holds {}", model.output(), model.kind.name())),
         ("batch:", batch),
         ("layout:", format!("{} ({order}), {channels} channels", model.preprocessing.layout)),
-        ("arithmetic:", format!("input in {}", model.precision())),
+        ("precision:", format!("weights in {}", model.precision())),
         ("normalises:", normalization),
     ];
     if let Some([height, width]) = found.tried {

@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 
-use crate::{evidence::merge, terminal};
+use crate::{evidence::merge, files::check_place, terminal};
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -19,6 +20,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let out = &arguments.out;
+    check_place(out).with_context(|| format!("cannot write {}", out.display()))?;
     let footer = merge(&arguments.parts, &arguments.out)?;
     let text = format!(
         "{} parts with {} inputs joined in {}\nresult {}\n",

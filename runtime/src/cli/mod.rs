@@ -4,6 +4,7 @@ mod audit;
 mod bench;
 mod certify;
 mod data;
+mod device;
 mod inspect;
 mod merge;
 mod model;

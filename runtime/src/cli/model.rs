@@ -1,14 +1,17 @@
 use std::{path::PathBuf, thread};
 
 use clap::Args;
+use mithridate_onnx::OnnxError;
 
-use super::certify::file_name;
+use super::{certify::file_name, device::DeviceArguments};
 use crate::{
     backend::{
-        BackendError, Batching, Classifier, Layout, MAX_VALUES, OnnxModel, OnnxRuntime, Provider, Reading,
+        BackendError, Batching, Classifier, Layout, MAX_VALUES, OnnxModel, OnnxRuntime, Reading, SharedNoise,
+        SmoothingClassifier,
     },
-    certify::{Instances, Plan, plan},
+    certify::{Instances, Plan, Settings, plan},
     evidence::{ModelSource, ModelUse},
+    noise::BLOCK,
     units::{Sigma, parse_count},
 };
 
@@ -21,9 +24,8 @@ pub(super) struct ModelArguments {
     /// The classifier, an ONNX file
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// What runs it: cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "PROVIDER")]
-    pub provider: Provider,
+    #[command(flatten)]
+    pub device: DeviceArguments,
     /// Noisy inputs given to the model at once [default: the fastest, measured at the start]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
     pub batch: Option<usize>,
@@ -128,6 +130,16 @@ impl ModelArguments {
 
     /// Finds the fastest way to run it.
     pub fn ready(&self, runtime: OnnxRuntime, model: OnnxModel) -> Result<ReadyModel, BackendError> {
+        self.ready_for(runtime, model, None)
+    }
+
+    /// The same for a run whose inputs share their noise, if these are its settings: a GPU keeps that noise.
+    pub fn ready_for(
+        &self,
+        runtime: OnnxRuntime,
+        model: OnnxModel,
+        shared: Option<&Settings>,
+    ) -> Result<ReadyModel, BackendError> {
         let unusable = |problem: String| BackendError::Unsupported { path: self.model.clone(), problem };
         let most = MAX_VALUES / model.image_shape().iter().product::<usize>().max(1);
         if let Some(batch) = self.batch.filter(|&batch| batch > most) {
@@ -137,10 +149,21 @@ impl ModelArguments {
             return Err(unusable(format!("--threads {threads} is too many; use at most {MAX_THREADS}")));
         }
         let available = thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.unwrap_or(available);
+        if !self.device.provider.is_cpu() {
+            match self.counting(&runtime, &model, shared, threads) {
+                Err(BackendError::Model(error @ OnnxError::Smoothing(_))) => {
+                    eprintln!("rscert: note: the host counts the votes: {error}");
+                }
+                Err(error) => return Err(error),
+                Ok((plan, instances)) => return Ok(ReadyModel { runtime, model, plan, instances }),
+            }
+        }
         // On a GPU one instance keeps the device busy.
-        let threads = if self.provider.is_cpu() { self.threads.unwrap_or(available) } else { 1 };
+        let threads = if self.device.provider.is_cpu() { threads } else { 1 };
+        let device = self.device.device(1);
         let load = |inner: usize| -> Result<Box<dyn Classifier>, BackendError> {
-            Ok(Box::new(model.classifier(&runtime, self.provider, inner)?))
+            Ok(Box::new(model.classifier(&runtime, device, inner)?))
         };
         let (plan, instances) = plan(load, threads, self.batch)?;
         if let Some(batch) = self.batch.filter(|&batch| batch > plan.batch) {
@@ -150,6 +173,34 @@ impl ModelArguments {
             );
         }
         Ok(ReadyModel { runtime, model, plan, instances })
+    }
+}
+
+impl ModelArguments {
+    /// Instances that count votes on the GPU. Where noise has to be sent there, one sends while the other runs.
+    fn counting(
+        &self,
+        runtime: &OnnxRuntime,
+        model: &OnnxModel,
+        shared: Option<&Settings>,
+        threads: usize,
+    ) -> Result<(Plan, Instances), BackendError> {
+        let kept = match shared {
+            Some(settings) => settings.shared_noise(),
+            None => None,
+        };
+        let sessions = if kept.is_some() { 1 } else { 2 };
+        let device = self.device.device(sessions);
+        let kept = kept.as_ref().map(|(noise, bank)| SharedNoise { noise, bank, threads });
+        let mut batch = self.batch;
+        let mut instances: Instances = Vec::new();
+        for _ in 0..sessions {
+            let instance = SmoothingClassifier::fastest(model, runtime, device, batch, kept)?;
+            batch = Some(instance.plan().slots * BLOCK as usize);
+            instances.push(Box::new(instance));
+        }
+        let noise_threads = if kept.is_some() { 0 } else { threads };
+        Ok((Plan { sessions, threads: 1, batch: batch.unwrap_or(BLOCK as usize), noise_threads }, instances))
     }
 }
 

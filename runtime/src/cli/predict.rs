@@ -5,12 +5,13 @@ use serde_json::json;
 
 use super::{
     certify::file_name,
-    data::{DataArguments, inputs},
+    data::{DataArguments, inputs, order_classes},
     model::ModelArguments,
     smoothing::{SmoothingArguments, check_noise},
 };
 use crate::{
     certify::{Certifier, Prediction, Settings},
+    noise::NoiseMode,
     statistics::round_down,
     terminal::{self, Progress},
 };
@@ -33,13 +34,14 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let path = &arguments.model.model;
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
-    let data = arguments.data.open()?;
+    let mut data = arguments.data.open()?;
     let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
+    order_classes(&mut data, &model)?;
     let indices = arguments.data.select(path, &data, model.classes())?;
     let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
     let settings = Settings { distribution, alpha, n, ..Settings::new(sigma, arguments.smoothing.seed()?) };
     settings.check()?;
-    check_noise(&settings, &indices, &data)?;
+    check_noise(&settings, NoiseMode::Independent, &indices, &data)?;
     let ready = arguments.model.ready(runtime, model)?;
     let mut certifier = Certifier::new(ready.instances, settings.clone(), ready.plan.batch)?;
     certifier.set_noise_threads(ready.plan.noise_threads);
@@ -61,6 +63,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn report(arguments: &Arguments, settings: &Settings, predictions: &[Prediction]) -> anyhow::Result<()> {
     let summary = Summary::of(predictions);
+    // A data set has labels or it has none.
+    let is_known = predictions.iter().all(|prediction| prediction.label.is_some());
     let model = file_name(&arguments.model.model);
     if arguments.json {
         let document = json!({
@@ -71,15 +75,22 @@ fn report(arguments: &Arguments, settings: &Settings, predictions: &[Prediction]
             "n": settings.n,
             "seed": settings.seed,
             "inputs": summary.inputs,
-            "right": summary.right,
+            "right": is_known.then_some(summary.right),
             "abstained": summary.abstained,
-            "accuracy": summary.accuracy(),
+            "accuracy": is_known.then(|| summary.accuracy()),
             "predictions": predictions,
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
     let Settings { sigma, distribution, alpha, n, seed, .. } = settings;
     let mut text = format!("{model}: {distribution} noise, σ {sigma}, α {alpha}, n {n}, seed {seed}\n");
+    if !is_known {
+        for Prediction { index, class, p_value, .. } in predictions {
+            let class = class.map_or_else(|| "abstained".into(), |class| format!("class {class}"));
+            let _ = writeln!(text, "  input {index}: {class} (p-value {p_value:.2e})");
+        }
+        return Ok(terminal::print(&text)?);
+    }
     let _ = writeln!(
         text,
         "  {:>8} {:>7} {:>9} {:>7} {:>9}",

@@ -7,7 +7,7 @@ use mithridate_onnx::ModelMetadata;
 use crate::{
     certify::Settings,
     data::Dataset,
-    noise::{self, Distribution, seed_from_os},
+    noise::{self, Distribution, NoiseMode, SHARED_INPUT, seed_from_os},
     units::{Alpha, Sigma, parse_count},
 };
 
@@ -85,7 +85,15 @@ impl SmoothingArguments {
 }
 
 /// Tests the noise of this run before anything rests on it.
-pub(super) fn check_noise(settings: &Settings, indices: &[usize], data: &Dataset) -> anyhow::Result<()> {
-    let inputs: Vec<u64> = indices.iter().take(4).map(|&index| index as u64).collect();
+pub(super) fn check_noise(
+    settings: &Settings,
+    mode: NoiseMode,
+    indices: &[usize],
+    data: &Dataset,
+) -> anyhow::Result<()> {
+    let inputs: Vec<u64> = match mode {
+        NoiseMode::Independent => indices.iter().take(4).map(|&index| index as u64).collect(),
+        NoiseMode::Shared => vec![SHARED_INPUT],
+    };
     Ok(noise::check_noise(&settings.noise()?, settings.seed, &inputs, data.shape().iter().product())?)
 }

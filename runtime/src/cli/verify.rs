@@ -11,14 +11,15 @@ use serde_json::json;
 
 use super::{
     data::SplitArgument,
+    device::DeviceArguments,
     model::{ModelArguments, ReadingArguments},
 };
 use crate::{
-    backend::{OnnxModel, OnnxRuntime, Provider, Reading},
+    backend::{OnnxModel, OnnxRuntime, Reading},
     certify::{Certifier, Input, Settings, StoppingRule},
-    data::{Dataset, OpenOptions, sha256},
+    data::{Dataset, OpenOptions, is_image_name, sha256},
     evidence::{ExternalSource, Header, Problem, Record, Replay, Verification, replayed, verify},
-    noise::seed_from_os,
+    noise::{NoiseMode, seed_from_os},
     terminal::{self, Progress, printable},
     units::parse_count,
 };
@@ -44,9 +45,11 @@ pub(super) struct Arguments {
     /// Run the noise of so many inputs, chosen at random, through the model again and compare the votes; or of all
     #[arg(long, value_name = "K|all", requires_all = ["model", "data"])]
     replay: Option<Share>,
-    /// What runs the model for --replay: cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "PROVIDER")]
-    provider: Provider,
+    /// Let up to so many votes of a replayed input differ, as another provider or version of the engine rounds otherwise
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "replay")]
+    differing: u64,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Threads to use on the processor [default: all]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
     threads: Option<usize>,
@@ -80,12 +83,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (Some(path), Some(header)) => {
             let preparation = header.data.preparation;
             // One image has the label that it was given.
-            let label = found.records.first().and_then(|record| record.label.try_into().ok());
-            let label = label.filter(|_| path.is_file() && header.selection.count == 1);
-            Some(Dataset::open_with(
-                path,
-                &OpenOptions { split: arguments.split.into(), preparation, label },
-            )?)
+            let label = found.records.first().and_then(|record| record.label?.try_into().ok());
+            let label = label.filter(|_| is_image_name(path));
+            let unlabelled = header.data.labels_sha256.is_empty();
+            let options = OpenOptions { split: arguments.split.into(), preparation, label, unlabelled };
+            let mut data = Dataset::open_with(path, &options)?;
+            // As they were numbered when it was certified.
+            data.order_classes(&header.data.class_names)?;
+            Some(data)
         }
         _ => None,
     };
@@ -102,7 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         _ => Vec::new(),
     };
-    let holds = found.holds() && replays.iter().all(|replay| replay.differing == 0);
+    let holds = found.holds() && replays.iter().all(|replay| replay.differing <= arguments.differing);
     print(arguments, &found, &replays, holds)?;
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
@@ -117,10 +122,9 @@ fn replay(
     records: &[Record],
 ) -> anyhow::Result<Vec<Replay>> {
     let chosen = choose(share, records)?;
-    let (provider, threads) = (arguments.provider, arguments.threads);
+    let (device, threads) = (arguments.device, arguments.threads);
     let reading = ReadingArguments::default();
-    let arguments_of_model =
-        ModelArguments { model: path.to_owned(), provider, batch: None, threads, reading };
+    let arguments_of_model = ModelArguments { model: path.to_owned(), device, batch: None, threads, reading };
     let runtime = OnnxRuntime::load()?;
     let model = OnnxModel::open(&runtime, path, &Reading::of(header))?;
     ensure!(
@@ -131,28 +135,31 @@ fn replay(
         header.model.classes
     );
     let engine = format!("ONNX Runtime {}", runtime.version());
-    if engine != header.execution.engine || arguments.provider.to_string() != header.execution.provider {
+    let (provider, precision) =
+        (device.provider.to_string(), device.device(1).precision_of(model.precision()));
+    let used = &header.execution;
+    if engine != used.engine || provider != used.provider || precision != used.precision {
         eprintln!(
-            "rscert: note: the votes were made by {} on {}, and are made again by {engine} on {}, which may round \
-             otherwise; a few differing votes then mean little",
-            header.execution.engine, header.execution.provider, arguments.provider
+            "rscert: note: the votes were made by {} on {} in {}, and are made again by {engine} on {provider} in \
+             {precision}, which may round otherwise; a few differing votes then mean little",
+            used.engine, used.provider, used.precision
         );
     }
-    let ready = arguments_of_model.ready(runtime, model)?;
+    let mode = header.noise.mode;
+    let shared = (mode == NoiseMode::Shared).then_some(&header.settings);
+    let ready = arguments_of_model.ready_for(runtime, model, shared)?;
     let samples: u64 = chosen.iter().map(|record| header.settings.n0.saturating_add(record.samples)).sum();
     let mut progress = Progress::new("replaying", samples, "samples");
     let mut instances = ready.instances;
     let mut replays = Vec::new();
     // Without a sample there is no certificate either.
     for record in chosen.iter().filter(|record| record.samples > 0) {
-        let input = Input {
-            index: record.index,
-            label: Some(record.label),
-            image: data.image(record.index as usize),
-        };
+        let input =
+            Input { index: record.index, label: record.label, image: data.image(record.index as usize) };
         // Whenever the run stopped, these are the samples that it had.
         let settings = Settings { n: record.samples, stop: StoppingRule::Fixed, ..header.settings.clone() };
         let mut certifier = Certifier::new(instances, settings, ready.plan.batch)?;
+        certifier.set_noise_mode(mode);
         certifier.certify_all(
             std::iter::once(input),
             |samples| progress.advance(samples),
@@ -205,6 +212,7 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
             "chain": found.chain,
             "problems": found.problems,
             "replays": replays,
+            "differing_allowed": arguments.replay.map(|_| arguments.differing),
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
@@ -235,7 +243,11 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
         text += &if differing == 0 {
             "every vote is the same\n".to_owned()
         } else {
-            format!("{differing} votes differ\n")
+            let allowed = match arguments.differing {
+                0 => "not one may".to_owned(),
+                most => format!("of an input up to {most} may by --differing"),
+            };
+            format!("{differing} votes differ, and {allowed}\n")
         };
         for Replay { index, differing, samples } in replays.iter().filter(|replay| replay.differing > 0) {
             text += &format!("- input {index}: {differing} of {samples} votes differ\n");

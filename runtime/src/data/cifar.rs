@@ -1,11 +1,12 @@
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use sha2::{Digest, Sha256};
 
 use super::{DataError, Dataset, Split, hex};
+use crate::files;
 
 /// Shape of every image.
 const SHAPE: [usize; 3] = [3, 32, 32];
@@ -142,7 +143,7 @@ fn read_records(path: &Path, bytes: &[u8]) -> Result<(Cifar, Reader), DataError>
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    fs::read(path).map_err(|source| DataError::Read { path: path.to_owned(), source })
+    files::read(path).map_err(|source| DataError::Read { path: path.to_owned(), source })
 }
 
 /// Collects the records of several files.
@@ -204,7 +205,7 @@ impl Reader {
 
 /// Names of classes, one a line, if the file exists and has as many as there are classes.
 fn class_names(path: &Path, classes: usize) -> Result<Option<Vec<String>>, DataError> {
-    let text = match fs::read_to_string(path) {
+    let text = match files::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(DataError::Read { path: path.to_owned(), source }),
@@ -216,6 +217,8 @@ fn class_names(path: &Path, classes: usize) -> Result<Option<Vec<String>>, DataE
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Records with these labels; the image of record i has the value i in red, i + 1 in green, i + 2 in blue.

@@ -48,12 +48,15 @@ pub struct OpenOptions {
     pub preparation: Preparation,
     /// The class of the image, where there is only one.
     pub label: Option<u16>,
+    /// Whether images will do whose classes nobody knows: a PNG or JPEG image without `label`, an npz file with images
+    /// alone, an npy file without labels beside it.
+    pub unlabelled: bool,
 }
 
 impl OpenOptions {
-    /// A split of a data set as it is.
+    /// A split of a data set as it is, with its labels.
     pub fn new(split: Split) -> Self {
-        Self { split, preparation: Preparation::default(), label: None }
+        Self { split, preparation: Preparation::default(), label: None, unlabelled: false }
     }
 
     pub(super) fn refuse_label(&self, path: &Path) -> Result<(), DataError> {
@@ -74,7 +77,7 @@ impl OpenOptions {
     }
 }
 
-/// Labelled images, as they are on disk: one byte a value, C×H×W an image.
+/// Images, as they are on disk: one byte a value, C×H×W an image. All have labels, or none of them has.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     pub(super) pixels: Vec<u8>,
@@ -88,7 +91,7 @@ pub struct Dataset {
     /// decoded, resized and cropped, like an IDX file of them.
     pub images_sha256: String,
     /// SHA-256 of the labels as they are stored, likewise; CIFAR files hold both, so that it is the same as
-    /// [`images_sha256`](Self::images_sha256).
+    /// [`images_sha256`](Self::images_sha256). Empty if there are no labels.
     pub labels_sha256: String,
 }
 
@@ -101,7 +104,8 @@ impl Dataset {
     ///   `labels` of integers (N);
     /// - a file `….npy` of such images, with their labels beside it under the same name with `labels` for `images`;
     /// - a file `….bin` of records of CIFAR-10 or CIFAR-100;
-    /// - a PNG or JPEG image (`….png`, `….jpg`, `….jpeg`), whose class must be given;
+    /// - a PNG or JPEG image (`….png`, `….jpg`, `….jpeg`), whose class must be given by
+    ///   [`open_with`](Self::open_with);
     /// - a folder that holds a folder of such images for each class: see below;
     /// - any other file as IDX, with its labels beside it under the same name with `labels-idx1` for `images-idx3`.
     ///
@@ -128,16 +132,23 @@ impl Dataset {
             return folder::open(path, options);
         }
         if images::is_image_name(path) {
-            let label = options.label.ok_or_else(|| DataError::NoLabel { path: path.to_owned() });
             // A missing file is the more helpful news than a missing label.
             std::fs::metadata(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
-            return images::open_image(path, label?, options.preparation);
+            if options.label.is_none() && !options.unlabelled {
+                return Err(DataError::NoLabel { path: path.to_owned() });
+            }
+            return images::open_image(path, options.label, options.preparation);
         }
         options.refuse_all(path)?;
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match extension.to_ascii_lowercase().as_str() {
-            "npz" => npz::open_npz(path),
-            "npy" => npz::open_npy(path, &folder::labels_beside(path, "npy")?),
+            "npz" => npz::open_npz(path, options.unlabelled),
+            "npy" => match folder::labels_beside(path, "npy") {
+                Ok(labels) if labels.is_file() || !options.unlabelled => npz::open_npy(path, Some(&labels)),
+                Err(error @ DataError::Read { .. }) => Err(error),
+                Err(error) if !options.unlabelled => Err(error),
+                _ => npz::open_npy(path, None),
+            },
             "bin" => cifar::open_file(path),
             _ => Self::from_idx(path, &folder::labels_beside(path, "IDX")?),
         }
@@ -222,7 +233,7 @@ impl Dataset {
     /// # Errors
     /// [`DataError`].
     pub fn parse_npz(file: &[u8]) -> Result<Self, DataError> {
-        npz::parse_npz(Path::new("arrays"), Cursor::new(file))
+        npz::parse_npz(Path::new("arrays"), Cursor::new(file), false)
     }
 
     /// Reads an npy file of images and one of labels from anything that can be read.
@@ -230,7 +241,7 @@ impl Dataset {
     /// # Errors
     /// [`DataError`].
     pub fn parse_npy(images: impl Read, labels: impl Read) -> Result<Self, DataError> {
-        npz::parse_npy((Path::new("images"), images), (Path::new("labels"), labels))
+        npz::parse_npy((Path::new("images"), images), Some((Path::new("labels"), labels)))
     }
 
     /// Reads one PNG or JPEG image from memory.
@@ -243,12 +254,12 @@ impl Dataset {
 
     /// Number of images.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.pixels.len() / self.shape.iter().product::<usize>()
     }
 
     /// Whether there is no image; never so for a data set that was read.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.pixels.is_empty()
     }
 
     /// Shape of an image: channels, height, width.
@@ -256,9 +267,14 @@ impl Dataset {
         self.shape
     }
 
-    /// Labels of all images.
+    /// Labels of all images; empty if nobody knows them.
     pub fn labels(&self) -> &[u16] {
         &self.labels
+    }
+
+    /// Label of an image; none if there are no labels, or no such image.
+    pub fn label(&self, index: usize) -> Option<usize> {
+        self.labels.get(index).copied().map(usize::from)
     }
 
     /// Names of the classes, in order of their labels, where the data set has them: those of CIFAR in

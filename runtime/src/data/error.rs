@@ -90,6 +90,19 @@ pub enum DataError {
         /// Its size.
         first_size: String,
     },
+    /// Some classes are called as those of a model, and one is not.
+    #[error(
+        "the class {name} of {} is not among those of the model ({}), while others are; rename its folder or take it away",
+        path.display(), listed(others)
+    )]
+    ClassNames {
+        /// The data.
+        path: PathBuf,
+        /// The class.
+        name: String,
+        /// Names of the model's classes.
+        others: Vec<String>,
+    },
     /// An option that doesn't apply to the data.
     #[error("{option} is for {purpose}, and {} is none", path.display())]
     Option {
@@ -118,4 +131,11 @@ pub enum DataError {
         /// How many.
         labels: usize,
     },
+}
+
+/// The first few of a list of names.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    names[..names.len().min(SHOWN)].join(", ") + more
 }

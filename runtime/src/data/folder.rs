@@ -65,7 +65,7 @@ pub(super) fn open(folder: &Path, options: &OpenOptions) -> Result<Dataset, Data
             let images = folder.join(name);
             Dataset::from_idx(&images, &labels_beside(&images, "IDX")?)
         }
-        (Format::Npz, Some(name)) => npz::open_npz(&folder.join(name)),
+        (Format::Npz, Some(name)) => npz::open_npz(&folder.join(name), options.unlabelled),
         (Format::Idx | Format::Npz, None) => Err(DataError::NoSplit {
             folder: folder.to_owned(),
             split: split.name(),

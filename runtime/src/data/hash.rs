@@ -1,8 +1,9 @@
-use std::{fs::File, io::Read, path::Path};
+use std::{io::Read, path::Path};
 
 use sha2::{Digest, Sha256};
 
 use super::DataError;
+use crate::files;
 
 /// SHA-256 of bytes, as 64 hexadecimal digits.
 ///
@@ -20,7 +21,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// [`DataError::Read`].
 pub fn sha256_file(path: &Path) -> Result<String, DataError> {
     let error = |source| DataError::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(error)?;
+    let mut file = files::open(path).map_err(error)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {

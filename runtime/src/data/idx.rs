@@ -1,5 +1,4 @@
 use std::{
-    fs::File,
     io::{BufReader, Read, Write},
     path::Path,
 };
@@ -8,6 +7,7 @@ use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::{DataError, hex, sha256};
+use crate::files;
 
 /// An IDX file of unsigned bytes: the format of MNIST and its kin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Idx {
 /// # Errors
 /// [`DataError::Read`], or [`DataError::Malformed`] for anything but a whole IDX file of unsigned bytes.
 pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
-    let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    let file = files::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
     parse_idx(path, BufReader::new(file))
 }
 
@@ -121,7 +121,7 @@ pub fn write_idx(path: &Path, shape: &[usize], bytes: &[u8]) -> Result<String, D
     assert!(shape.iter().all(|&size| u32::try_from(size).is_ok()), "{shape:?} does not fit an IDX file");
     let mut content = idx_header(0x08, shape);
     content.extend(bytes);
-    crate::files::write_atomically(path, |file| file.write_all(&content))
+    files::write_atomically(path, |file| file.write_all(&content))
         .map_err(|source| DataError::Write { path: path.to_owned(), source })?;
     Ok(sha256(&content))
 }

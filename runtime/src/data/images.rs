@@ -6,6 +6,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{DataError, Dataset, Preparation, Split, hex, idx::idx_header, picture::Picture};
+use crate::files;
 
 /// What images of the field are called by the end of their names.
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
@@ -21,13 +22,17 @@ fn split_folders(split: Split) -> &'static [&'static str] {
 }
 
 /// Whether a file is an image by its name.
-pub(super) fn is_image_name(path: &Path) -> bool {
+pub(crate) fn is_image_name(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     ENDINGS.iter().any(|ending| extension.eq_ignore_ascii_case(ending))
 }
 
-/// Opens one image.
-pub(super) fn open_image(path: &Path, label: u16, preparation: Preparation) -> Result<Dataset, DataError> {
+/// Opens one image, of a known class or not.
+pub(super) fn open_image(
+    path: &Path,
+    label: Option<u16>,
+    preparation: Preparation,
+) -> Result<Dataset, DataError> {
     let mut images = Collector::default();
     images.add(path, &read(path)?, label, preparation)?;
     Ok(images.finish(path.to_owned(), None))
@@ -41,7 +46,7 @@ pub(super) fn parse_image(
     preparation: Preparation,
 ) -> Result<Dataset, DataError> {
     let mut images = Collector::default();
-    images.add(path, bytes, label, preparation)?;
+    images.add(path, bytes, Some(label), preparation)?;
     Ok(images.finish(path.to_owned(), None))
 }
 
@@ -49,14 +54,12 @@ pub(super) fn parse_image(
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let read_error = |source| DataError::Read { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(read_error)?;
-    let problem = match metadata.len() {
-        _ if !metadata.is_file() => "it is no ordinary file".to_owned(),
-        length if length > LARGEST_FILE => {
-            format!("its {length} bytes are more than the {LARGEST_FILE} that are read")
-        }
-        _ => return fs::read(path).map_err(read_error),
-    };
-    Err(DataError::Malformed { path: path.to_owned(), format: "image", problem })
+    let length = metadata.len();
+    if metadata.is_file() && length > LARGEST_FILE {
+        let problem = format!("its {length} bytes are more than the {LARGEST_FILE} that are read");
+        return Err(DataError::Malformed { path: path.to_owned(), format: "image", problem });
+    }
+    files::read(path).map_err(read_error)
 }
 
 /// Opens a folder that holds a folder of images for each class, itself or its `train` and `test` (or `val`); `None`
@@ -152,7 +155,7 @@ fn open_classes(
             if !is_image_name(&file.path) {
                 return refuse(&file.path, "is no image by its name (.png, .jpg, .jpeg); move it away");
             }
-            images.add(&file.path, &read(&file.path)?, label, preparation)?;
+            images.add(&file.path, &read(&file.path)?, Some(label), preparation)?;
         }
     }
     Ok(Some(images.finish(folder.to_owned(), class_names)))
@@ -248,7 +251,7 @@ impl Collector {
         &mut self,
         path: &Path,
         bytes: &[u8],
-        label: u16,
+        label: Option<u16>,
         preparation: Preparation,
     ) -> Result<(), DataError> {
         let mut picture = Picture::decode(bytes, preparation).map_err(|problem| DataError::Malformed {
@@ -278,7 +281,7 @@ impl Collector {
             picture.bytes = picture.bytes.repeat(3);
         }
         self.pixels.append(&mut picture.bytes);
-        self.labels.push(label);
+        self.labels.extend(label);
         Ok(())
     }
 
@@ -286,31 +289,39 @@ impl Collector {
     fn finish(self, path: PathBuf, class_names: Option<Vec<String>>) -> Dataset {
         let Self { shape, pixels, labels, .. } = self;
         let [channels, height, width] = shape;
-        let count = labels.len();
+        let count = pixels.len() / (channels * height * width).max(1);
         let sizes = [count, channels, height, width];
         let sizes = if channels == 1 { vec![count, height, width] } else { sizes.to_vec() };
         let mut images_hash = Sha256::new();
         images_hash.update(idx_header(0x08, &sizes));
         images_hash.update(&pixels);
-        let mut labels_hash = Sha256::new();
-        let narrow: Option<Vec<u8>> = labels.iter().map(|&label| u8::try_from(label).ok()).collect();
-        if let Some(narrow) = narrow {
-            labels_hash.update(idx_header(0x08, &[count]));
-            labels_hash.update(narrow);
-        } else {
-            labels_hash.update(idx_header(0x0c, &[count]));
-            for &label in &labels {
-                labels_hash.update(u32::from(label).to_be_bytes());
-            }
-        }
         Dataset {
             pixels,
             shape,
+            labels_sha256: labels_sha256(&labels),
             labels,
             class_names,
             path,
             images_sha256: hex(&images_hash.finalize()),
-            labels_sha256: hex(&labels_hash.finalize()),
         }
     }
+}
+
+/// The hash of labels as an IDX file of the narrowest type that holds them; empty for none.
+pub(super) fn labels_sha256(labels: &[u16]) -> String {
+    if labels.is_empty() {
+        return String::new();
+    }
+    let mut hash = Sha256::new();
+    let narrow: Option<Vec<u8>> = labels.iter().map(|&label| u8::try_from(label).ok()).collect();
+    if let Some(narrow) = narrow {
+        hash.update(idx_header(0x08, &[labels.len()]));
+        hash.update(narrow);
+    } else {
+        hash.update(idx_header(0x0c, &[labels.len()]));
+        for &label in labels {
+            hash.update(u32::from(label).to_be_bytes());
+        }
+    }
+    hex(&hash.finalize())
 }

@@ -1,6 +1,5 @@
 use std::{
     fmt::Display,
-    fs::File,
     io::{self, BufReader, BufWriter, Read, Seek},
     path::Path,
 };
@@ -10,6 +9,7 @@ use ndarray_npy::{NpzWriter, ReadNpyExt, ReadableElement, npy::header::Header};
 use zip::{CompressionMethod, DateTime, ZipArchive, write::SimpleFileOptions};
 
 use super::{DataError, Dataset, sha256};
+use crate::files;
 
 /// Longest header that is read, as in NumPy.
 const LONGEST_HEADER: usize = 10_000;
@@ -50,7 +50,7 @@ pub fn write_npz(path: &Path, arrays: &[(&str, NpzArray<'_>)]) -> Result<(), Dat
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::default());
-    crate::files::write_atomically(path, |file| {
+    files::write_atomically(path, |file| {
         let mut npz = NpzWriter::new(BufWriter::new(file));
         for (name, array) in arrays {
             let bytes = match array {
@@ -70,17 +70,23 @@ pub fn write_npz(path: &Path, arrays: &[(&str, NpzArray<'_>)]) -> Result<(), Dat
     .map_err(|source| DataError::Write { path: path.to_owned(), source })
 }
 
-/// Opens an npz file with the arrays `images` and `labels`.
-pub(super) fn open_npz(path: &Path) -> Result<Dataset, DataError> {
-    let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
-    parse_npz(path, BufReader::new(file))
+/// Opens an npz file with the arrays `images` and `labels`; `images` alone will do where `unlabelled` is true.
+pub(super) fn open_npz(path: &Path, unlabelled: bool) -> Result<Dataset, DataError> {
+    let file = files::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    parse_npz(path, BufReader::new(file), unlabelled)
 }
 
 /// The same from anything that can be read; `path` names it in errors.
-pub(super) fn parse_npz(path: &Path, reader: impl Read + Seek) -> Result<Dataset, DataError> {
+pub(super) fn parse_npz(
+    path: &Path,
+    reader: impl Read + Seek,
+    unlabelled: bool,
+) -> Result<Dataset, DataError> {
     let malformed = |problem| DataError::Malformed { path: path.to_owned(), format: "npz", problem };
     let mut archive = ZipArchive::new(reader)
         .map_err(|error| malformed(format!("it is no zip archive or is cut short ({error})")))?;
+    // Arrays of other names may be labels that are called otherwise.
+    let is_alone = archive.len() == 1;
     let mut member = |name: &str, elements: &[&str]| {
         let names: Vec<&str> = archive.file_names().collect();
         let Some(full) =
@@ -97,14 +103,21 @@ pub(super) fn parse_npz(path: &Path, reader: impl Read + Seek) -> Result<Dataset
         Npy::read(&mut reader, elements).map_err(|problem| malformed(format!("{what} {problem}")))
     };
     let images = member("images", &["|u1"])?;
-    let labels = member("labels", &INTEGERS)?;
-    let (images_sha256, labels_sha256) = (sha256(&images.content), sha256(&labels.content));
+    let labels = if unlabelled && is_alone { None } else { Some(member("labels", &INTEGERS)?) };
+    let (images_sha256, labels_sha256) = hashes(&images, labels.as_ref());
     let (pixels, count, shape) =
         images.images().map_err(|problem| malformed(format!("its array 'images' {problem}")))?;
-    let labels = labels.labels().map_err(|problem| malformed(format!("its array 'labels' {problem}")))?;
-    if labels.len() != count {
-        return Err(malformed(format!("it holds {count} images and {} labels", labels.len())));
-    }
+    let labels = match labels {
+        Some(labels) => {
+            let labels =
+                labels.labels().map_err(|problem| malformed(format!("its array 'labels' {problem}")))?;
+            if labels.len() != count {
+                return Err(malformed(format!("it holds {count} images and {} labels", labels.len())));
+            }
+            labels
+        }
+        None => Vec::new(),
+    };
     Ok(Dataset {
         pixels,
         shape,
@@ -114,6 +127,11 @@ pub(super) fn parse_npz(path: &Path, reader: impl Read + Seek) -> Result<Dataset
         images_sha256,
         labels_sha256,
     })
+}
+
+/// SHA-256 of images and of labels; empty for none.
+fn hashes(images: &Npy, labels: Option<&Npy>) -> (String, String) {
+    (sha256(&images.content), labels.map(|labels| sha256(&labels.content)).unwrap_or_default())
 }
 
 /// Names of what an npz file holds instead of what was looked for.
@@ -128,19 +146,20 @@ fn list(members: &[&str]) -> String {
     }
 }
 
-/// Opens an npy file of images and one of labels.
-pub(super) fn open_npy(images_path: &Path, labels_path: &Path) -> Result<Dataset, DataError> {
+/// Opens an npy file of images and, where they are known, one of labels.
+pub(super) fn open_npy(images_path: &Path, labels_path: Option<&Path>) -> Result<Dataset, DataError> {
     let open = |path: &Path| {
-        let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+        let file = files::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
         Ok::<_, DataError>(BufReader::new(file))
     };
-    parse_npy((images_path, open(images_path)?), (labels_path, open(labels_path)?))
+    let labels = labels_path.map(|path| Ok::<_, DataError>((path, open(path)?))).transpose()?;
+    parse_npy((images_path, open(images_path)?), labels)
 }
 
 /// The same from anything that can be read; paths name it in errors.
 pub(super) fn parse_npy(
     (images_path, mut images): (&Path, impl Read),
-    (labels_path, mut labels): (&Path, impl Read),
+    labels: Option<(&Path, impl Read)>,
 ) -> Result<Dataset, DataError> {
     let malformed = |path: &Path, problem: String| DataError::Malformed {
         path: path.to_owned(),
@@ -148,18 +167,30 @@ pub(super) fn parse_npy(
         problem: format!("it {problem}"),
     };
     let images = Npy::read(&mut images, &["|u1"]).map_err(|problem| malformed(images_path, problem))?;
-    let labels = Npy::read(&mut labels, &INTEGERS).map_err(|problem| malformed(labels_path, problem))?;
-    let (images_sha256, labels_sha256) = (sha256(&images.content), sha256(&labels.content));
+    let labels = match labels {
+        Some((path, mut reader)) => {
+            let labels = Npy::read(&mut reader, &INTEGERS).map_err(|problem| malformed(path, problem))?;
+            Some((path, labels))
+        }
+        None => None,
+    };
+    let (images_sha256, labels_sha256) = hashes(&images, labels.as_ref().map(|(_, labels)| labels));
     let (pixels, count, shape) = images.images().map_err(|problem| malformed(images_path, problem))?;
-    let labels = labels.labels().map_err(|problem| malformed(labels_path, problem))?;
-    if labels.len() != count {
-        return Err(DataError::CountMismatch {
-            images_path: images_path.to_owned(),
-            images: count,
-            labels_path: labels_path.to_owned(),
-            labels: labels.len(),
-        });
-    }
+    let labels = match labels {
+        Some((labels_path, labels)) => {
+            let labels = labels.labels().map_err(|problem| malformed(labels_path, problem))?;
+            if labels.len() != count {
+                return Err(DataError::CountMismatch {
+                    images_path: images_path.to_owned(),
+                    images: count,
+                    labels_path: labels_path.to_owned(),
+                    labels: labels.len(),
+                });
+            }
+            labels
+        }
+        None => Vec::new(),
+    };
     let path = images_path.to_owned();
     Ok(Dataset { pixels, shape, labels, class_names: None, path, images_sha256, labels_sha256 })
 }

@@ -46,16 +46,12 @@ pub enum EvidenceError {
         expected: u64,
     },
     /// A run to resume was made with other settings.
-    #[error("{} can't be resumed: its {what} differs (there {there}, here {here})", path.display())]
+    #[error("{} can't be resumed: its {}", path.display(), differences.join(", "))]
     OtherRun {
         /// The file.
         path: PathBuf,
-        /// What differs.
-        what: String,
-        /// Its value in the file.
-        there: String,
-        /// Its value asked for now.
-        here: String,
+        /// Every setting that differs, with its value in the file and the one asked for now.
+        differences: Vec<String>,
     },
     /// A file is no table of results.
     #[error("{} is neither evidence nor a table of results: {problem}", path.display())]

@@ -2,6 +2,7 @@ use super::{DataSource, Execution, Header, Machine, ModelSource, ModelUse, Noise
 use crate::{
     certify::{Plan, Settings},
     data::Preparation,
+    noise::NoiseMode,
     units::Sigma,
 };
 
@@ -30,7 +31,7 @@ pub(crate) fn example_header() -> Header {
         selection: Selection { classes: vec![], skip: 1, max: None, count: 3 },
         settings: Settings { n: 10, ..Settings::new(Sigma::new(0.25).unwrap(), 1) },
         simultaneous: None,
-        noise: NoiseSource { mode: "independent".into(), generator: "g".into() },
+        noise: NoiseSource { mode: NoiseMode::Independent, generator: "g".into() },
         execution: Execution {
             engine: "mock".into(),
             provider: "cpu".into(),

@@ -5,7 +5,8 @@ use super::{Shard, Simultaneous};
 use crate::{
     backend::Preprocessing,
     certify::{Certificate, Plan, Settings, Votes},
-    data::{Preparation, sha256},
+    data::{Dataset, Preparation, sha256},
+    noise::NoiseMode,
     statistics::Radii,
 };
 
@@ -138,7 +139,8 @@ pub struct DataSource {
     pub file: String,
     /// SHA-256 of the images.
     pub images_sha256: String,
-    /// SHA-256 of the labels.
+    /// SHA-256 of the labels; empty if nobody knows them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub labels_sha256: String,
     /// Shape of an image: channels, height, width.
     pub shape: [usize; 3],
@@ -166,10 +168,11 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Indices of the inputs chosen from a data set with these labels, in order.
-    pub fn indices(&self, labels: &[u16]) -> Vec<u64> {
-        (0..labels.len())
-            .filter(|&index| self.classes.is_empty() || self.classes.contains(&usize::from(labels[index])))
+    /// Indices of the inputs chosen from a data set, in order. No input without a label is of a class.
+    pub fn indices(&self, data: &Dataset) -> Vec<u64> {
+        let is_of = |index| data.label(index).is_some_and(|label| self.classes.contains(&label));
+        (0..data.len())
+            .filter(|&index| self.classes.is_empty() || is_of(index))
             .step_by(self.skip.max(1))
             .take(self.max.unwrap_or(usize::MAX))
             .map(|index| index as u64)
@@ -180,8 +183,8 @@ impl Selection {
 /// How noise of the distribution in the settings was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoiseSource {
-    /// `independent`: fresh noise for every input.
-    pub mode: String,
+    /// Whether every input got noise of its own.
+    pub mode: NoiseMode,
     /// Generator and how it is keyed.
     pub generator: String,
 }
@@ -230,8 +233,9 @@ impl Machine {
 pub struct Record {
     /// Index of the input in the data set.
     pub index: u64,
-    /// True class.
-    pub label: usize,
+    /// True class, if anybody knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<usize>,
     /// Class chosen by the selection samples; none if not one of them voted.
     pub class: Option<usize>,
     /// Votes of the selection samples, by class.
@@ -254,9 +258,9 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of a certificate for an input with a known label, of a run with this header.
-    pub fn new(certificate: Certificate, label: usize, header: &Header) -> Self {
-        let Certificate { index, class, selection, estimation, samples, p_lower, radius, seconds, .. } =
+    /// The record of a certificate, of a run with this header.
+    pub fn new(certificate: Certificate, header: &Header) -> Self {
+        let Certificate { index, label, class, selection, estimation, samples, p_lower, radius, seconds } =
             certificate;
         Self {
             index,
@@ -273,9 +277,9 @@ impl Record {
         }
     }
 
-    /// Whether the certified class is the true one; an abstention is not.
+    /// Whether the certified class is known to be the true one; an abstention is not.
     pub fn is_right(&self) -> bool {
-        !self.abstained && self.class == Some(self.label)
+        !self.abstained && self.label.is_some() && self.class == self.label
     }
 
     /// The radius in the norm of the noise if the certified class is the true one, else 0.

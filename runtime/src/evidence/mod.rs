@@ -17,6 +17,7 @@ mod example;
 mod format;
 mod merge;
 mod read;
+mod resume;
 mod shard;
 mod simultaneous;
 mod table;
@@ -32,9 +33,10 @@ pub use format::{
     Record, SCHEMA, Selection,
 };
 pub use merge::merge;
-pub use read::{Evidence, parse_evidence, read_evidence, read_header};
+pub use read::{Evidence, parse_evidence, read_evidence};
+pub use resume::Earlier;
 pub use shard::Shard;
 pub use simultaneous::Simultaneous;
 pub use table::{Results, Row, Table, parse_table, read_results, to_table};
 pub use verify::{Problem, Replay, Verification, replayed, verify};
-pub use write::{EvidenceWriter, is_finished};
+pub use write::EvidenceWriter;

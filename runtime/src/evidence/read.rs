@@ -4,6 +4,7 @@ use super::{
     EvidenceError, Footer, Header, Record,
     walk::{Fault, Walk},
 };
+use crate::files;
 
 /// A run that was read back.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,15 +46,6 @@ pub fn parse_evidence(path: &Path, text: &str) -> Result<Evidence, EvidenceError
     }
 }
 
-/// Reads the header of an evidence file, finished or not; `None` if it was interrupted before the header was whole.
-///
-/// # Errors
-/// [`EvidenceError`].
-pub fn read_header(path: &Path) -> Result<Option<Header>, EvidenceError> {
-    let text = read_text(path)?;
-    Ok(if is_torn_header(&text) { None } else { Some(read_partial(path, &text)?.header) })
-}
-
 /// Whether a run was interrupted before its header was whole. Nothing else is taken for that, so that no other file
 /// is ever written over.
 pub(super) fn is_torn_header(text: &str) -> bool {
@@ -62,7 +54,7 @@ pub(super) fn is_torn_header(text: &str) -> bool {
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, EvidenceError> {
-    std::fs::read_to_string(path).map_err(|source| EvidenceError::Read { path: path.to_owned(), source })
+    files::read_to_string(path).map_err(|source| EvidenceError::Read { path: path.to_owned(), source })
 }
 
 /// Reads what is there, without a last line that an interruption has torn, and fails at the first thing that is wrong.

@@ -18,8 +18,8 @@ pub struct Table {
 pub struct Row {
     /// Index in the data set.
     pub index: u64,
-    /// True class.
-    pub label: usize,
+    /// True class, if known.
+    pub label: Option<usize>,
     /// Certified class; none for an abstention.
     pub class: Option<usize>,
     /// Certified radius; 0 for an abstention.
@@ -30,7 +30,8 @@ pub struct Row {
 
 const COLUMNS: [&str; 6] = ["idx", "label", "predict", "radius", "correct", "time"];
 
-/// The table of a run: radii with four decimals, rounded down; −1 and 0.0 for an abstention; times as h:mm:ss.
+/// The table of a run: radii with four decimals, rounded down; −1 and 0.0 for an abstention; label and whether it is
+/// the class left empty where nobody knows it; times as h:mm:ss.
 pub fn to_table(records: &[Record]) -> String {
     let mut text = COLUMNS.join("\t") + "\n";
     for record in records {
@@ -42,8 +43,8 @@ pub fn to_table(records: &[Record]) -> String {
             text,
             "{}\t{}\t{predict}\t{radius}\t{}\t{}:{:02}:{seconds:09.6}",
             record.index,
-            record.label,
-            u8::from(record.is_right()),
+            record.label.map(|label| label.to_string()).unwrap_or_default(),
+            record.label.map(|_| u8::from(record.is_right()).to_string()).unwrap_or_default(),
             (minutes / 60.0).floor(),
             minutes % 60.0
         );
@@ -99,7 +100,10 @@ pub fn parse_table(text: &str) -> Result<Table, String> {
         };
         let row_index: u64 =
             cell(index)?.parse().map_err(|_| wrong(index, "a whole number that is not negative"))?;
-        let row_label: usize = cell(label)?.parse().map_err(|_| wrong(label, "a class"))?;
+        let row_label: Option<usize> = match cell(label)? {
+            "" => None,
+            text => Some(text.parse().map_err(|_| wrong(label, "a class, or empty if it is not known"))?),
+        };
         let class = match cell(predict)? {
             "-1" => None,
             text => {
@@ -115,7 +119,11 @@ pub fn parse_table(text: &str) -> Result<Table, String> {
             return Err(wrong(radius, "0.0 for an abstention"));
         }
         if let Some(column) = correct {
-            let expected = if class == Some(row_label) { "1" } else { "0" };
+            let expected = match row_label {
+                None => "",
+                Some(_) if class == row_label => "1",
+                Some(_) => "0",
+            };
             if cell(column)? != expected {
                 return Err(wrong(column, expected));
             }
@@ -172,7 +180,7 @@ mod tests {
     fn record(index: u64, class: Option<usize>, radius: f64) -> Record {
         Record {
             index,
-            label: 1,
+            label: Some(1),
             class,
             selection: vec![].into(),
             estimation: vec![].into(),

@@ -1,23 +1,26 @@
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Seek, SeekFrom, Write},
+    fs::{File, OpenOptions},
+    io::{self, Write},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use super::{
-    EvidenceError, Footer, Header, Record,
-    encode::{Difference, Encoder, differences},
-    read::{is_torn_header, read_partial, read_text},
-};
+use super::{Earlier, EvidenceError, Footer, Header, Record, encode::Encoder, resume::lock};
+
+/// Time after which lines are forced to the disk.
+const SYNC_EVERY: Duration = Duration::from_secs(10);
 
 /// Writes an evidence file line by line, each line handed to the operating system in one call before the next input is
-/// reported. So a killed process, or a full disk, tears at most the last line, which [`resume`](Self::resume) cuts off.
-/// The file is forced to the disk once, with its footer: a machine that loses power may lose lines that it had
-/// taken, and resuming makes them again.
+/// reported. So a killed process, or a full disk, tears at most the last line, which [resuming](super::Earlier) cuts off.
+/// What was written is forced to the disk every ten seconds and with the footer: a machine that loses power may lose the
+/// lines of the last ten seconds, and resuming makes them again.
 pub struct EvidenceWriter {
     path: PathBuf,
     file: File,
+    /// Keeps other programs away, if not `file` does.
+    _lock: Option<File>,
     encoder: Encoder,
+    synced: Instant,
 }
 
 impl EvidenceWriter {
@@ -33,39 +36,37 @@ impl EvidenceWriter {
                     _ => EvidenceError::Write { path: path.to_owned(), source },
                 }
             })?;
-        Self::begin(path, lock(path, file)?, header)
+        lock(path, &file)?;
+        Self::begin(path, file, None, header)
     }
 
-    fn begin(path: &Path, file: File, header: &Header) -> Result<Self, EvidenceError> {
+    /// Starts in an empty file.
+    pub(super) fn begin(
+        path: &Path,
+        file: File,
+        lock: Option<File>,
+        header: &Header,
+    ) -> Result<Self, EvidenceError> {
         let (encoder, line) = Encoder::begin(header)
             .map_err(|error| EvidenceError::Write { path: path.to_owned(), source: error.into() })?;
-        let mut writer = Self { path: path.to_owned(), file, encoder };
+        let mut writer = Self::go_on(path, file, lock, encoder);
         writer.write(&line)?;
         Ok(writer)
     }
 
+    /// Goes on at the end of a file that the encoder has seen.
+    pub(super) fn go_on(path: &Path, file: File, lock: Option<File>, encoder: Encoder) -> Self {
+        Self { path: path.to_owned(), file, _lock: lock, encoder, synced: Instant::now() }
+    }
+
     /// Continues an interrupted file: drops a torn last line and returns how many inputs are done. `None` if the
-    /// file is finished.
+    /// file is finished. [`Earlier`](super::Earlier) does the same in steps.
     ///
     /// # Errors
     /// [`EvidenceError::OtherRun`] if the file was made with other settings, or any error of reading it.
     pub fn resume(path: &Path, header: &Header) -> Result<Option<(Self, u64)>, EvidenceError> {
-        let write_error = |source| EvidenceError::Write { path: path.to_owned(), source };
-        let mut file = lock(path, OpenOptions::new().write(true).open(path).map_err(write_error)?)?;
-        let text = read_text(path)?;
-        if is_torn_header(&text) {
-            file.set_len(0).map_err(write_error)?;
-            return Ok(Some((Self::begin(path, file, header)?, 0)));
-        }
-        let there = read_partial(path, &text)?;
-        same_run(path, &there.header, header)?;
-        if there.footer.is_some() {
-            return Ok(None);
-        }
-        file.set_len(there.bytes as u64).map_err(write_error)?;
-        file.seek(SeekFrom::End(0)).map_err(write_error)?;
-        let done = there.records.len() as u64;
-        Ok(Some((Self { path: path.to_owned(), file, encoder: there.encoder }, done)))
+        let earlier = Earlier::read(path)?;
+        if earlier.is_finished(header)? { Ok(None) } else { earlier.resume(header).map(Some) }
     }
 
     /// Adds the certificate of the next input.
@@ -74,7 +75,12 @@ impl EvidenceWriter {
     /// [`EvidenceError::Write`].
     pub fn record(&mut self, record: &Record) -> Result<(), EvidenceError> {
         let line = self.encoder.record(record).map_err(|error| self.write_error(error.into()))?;
-        self.write(&line)
+        self.write(&line)?;
+        if self.synced.elapsed() >= SYNC_EVERY {
+            self.file.sync_data().map_err(|source| self.write_error(source))?;
+            self.synced = Instant::now();
+        }
+        Ok(())
     }
 
     /// Ends the file.
@@ -97,52 +103,10 @@ impl EvidenceWriter {
     }
 }
 
-/// Whether a file holds a finished run, and the one with this header.
-///
-/// # Errors
-/// As [`EvidenceWriter::resume`].
-pub fn is_finished(path: &Path, header: &Header) -> Result<bool, EvidenceError> {
-    let text = read_text(path)?;
-    if is_torn_header(&text) {
-        return Ok(false);
-    }
-    let there = read_partial(path, &text)?;
-    same_run(path, &there.header, header)?;
-    Ok(there.footer.is_some())
-}
-
-/// Keeps a second program from writing the same file.
-fn lock(path: &Path, file: File) -> Result<File, EvidenceError> {
-    file.try_lock().map_err(|error| {
-        let source = match error {
-            fs::TryLockError::WouldBlock => io::Error::other("another program is writing it"),
-            fs::TryLockError::Error(error) => error,
-        };
-        EvidenceError::Write { path: path.to_owned(), source }
-    })?;
-    Ok(file)
-}
-
-/// Fails unless both headers are of the same run and the same part of it.
-fn same_run(path: &Path, there: &Header, here: &Header) -> Result<(), EvidenceError> {
-    let other = |what: &str, there: String, here: String| {
-        Err(EvidenceError::OtherRun { path: path.to_owned(), what: what.to_owned(), there, here })
-    };
-    if there.shard != here.shard {
-        let part =
-            |header: &Header| header.shard.map_or_else(|| "none".to_owned(), |shard| shard.to_string());
-        return other("shard", part(there), part(here));
-    }
-    let differences = differences(there, here)
-        .map_err(|error| EvidenceError::Write { path: path.to_owned(), source: error.into() })?;
-    match differences.into_iter().next() {
-        Some(Difference { name, left, right }) => other(&name, left, right),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::{
         evidence::{example_header as header, read_evidence},
@@ -152,7 +116,7 @@ mod tests {
     fn record(index: u64) -> Record {
         Record {
             index,
-            label: 0,
+            label: Some(0),
             class: Some(0),
             selection: vec![100, 0].into(),
             estimation: vec![10, 0].into(),
@@ -212,6 +176,15 @@ mod tests {
         other.settings.sigma = Sigma::new(0.5).unwrap();
         let Err(error) = EvidenceWriter::resume(&path, &other) else { panic!("resumed") };
         assert!(error.to_string().ends_with("its sigma differs (there 0.25, here 0.5)"), "{error}");
+        (other.settings.seed, other.model.sha256, other.shard) = (2, "bb".into(), "1/2".parse().ok());
+        let Err(error) = EvidenceWriter::resume(&path, &other) else { panic!("resumed") };
+        assert!(
+            error.to_string().ends_with(
+                "its shard differs (there none, here 1/2), model.sha256 differs (there \"aa\", here \"bb\"), seed differs \
+                 (there 1, here 2), sigma differs (there 0.25, here 0.5)"
+            ),
+            "{error}"
+        );
         let mut moved = header();
         (moved.model.file, moved.started) = ("elsewhere.onnx".into(), 9);
         moved.execution.plan.batch = 512;

@@ -48,6 +48,15 @@ impl Distribution {
         }
     }
 
+    /// Whether a noisy image is the sum of image and noise in single precision, so that noise drawn once can be added to
+    /// any image.
+    pub fn is_added(self) -> bool {
+        match self {
+            Self::Gaussian | Self::Uniform => true,
+            Self::QuantizedGaussian => false,
+        }
+    }
+
     /// What the evidence file says of how the noise was made; a change of any step changes this text.
     pub fn generator(self) -> &'static str {
         match self {

@@ -5,19 +5,23 @@
 //! the block. So a vote does not depend on batch size, threads, order, sharding or resuming, and anybody who knows
 //! the key can draw the same noise again.
 
+mod bank;
 mod distribution;
 mod double_double;
 mod gate;
 mod gaussian;
 mod key;
+mod mode;
 mod noisy;
 mod quantized;
 mod stream;
 mod uniform;
 
+pub use bank::NoiseBank;
 pub use distribution::Distribution;
 pub use gate::{FALSE_ALARM_RATE, GateError, Test, check_noise};
 pub use key::{BLOCK, NoiseKey, Role};
+pub use mode::{NoiseMode, SHARED_INPUT};
 pub use noisy::{Noise, NoiseError};
 pub use quantized::{GRID, off_grid};
 pub use stream::keyed_stream;

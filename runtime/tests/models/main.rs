@@ -5,16 +5,14 @@
 
 mod hostile;
 mod program;
+mod smoothing;
 mod zoo;
 
 use std::path::Path;
 
 use mithridate_onnx::{
     ElementType,
-    messages::{
-        ModelProto, StringStringEntryProto, TensorShapeProto, TensorType, TypeProto, TypeValue,
-        ValueInfoProto,
-    },
+    messages::{ModelProto, StringStringEntryProto},
 };
 use mithridate_runtime::backend::{
     Batching, Classifier, Layout, OnnxModel, OnnxRuntime, OutputKind, Provider, Reading,
@@ -153,18 +151,7 @@ fn height_and_width_are_those_of_the_data() {
 #[test]
 fn an_input_with_a_default_need_not_be_given_and_old_operator_sets_run() {
     let mut model = zoo::plain(0);
-    let graph = model.graph.as_mut().unwrap();
-    for tensor in &graph.initializer {
-        let shape = TensorShapeProto {
-            dim: tensor.dims.iter().map(|&size| (&mithridate_onnx::Dim::Fixed(size)).into()).collect(),
-        };
-        let tensor_type = TensorType { elem_type: tensor.data_type, shape: Some(shape) };
-        graph.input.push(ValueInfoProto {
-            name: tensor.name.clone(),
-            r#type: Some(TypeProto { denotation: None, value: Some(TypeValue::Tensor(tensor_type)) }),
-            ..ValueInfoProto::default()
-        });
-    }
+    zoo::constants_as_inputs(&mut model);
     check(&model, Reading::default(), 1e-4);
     for (ir, opset) in [(3, 9), (7, 13), (10, 21)] {
         model.ir_version = Some(ir);

@@ -4,7 +4,7 @@ use half::f16;
 use mithridate_onnx::{
     Dim, ElementType, GraphBuilder, ModelMetadata, Value,
     attributes::{int, ints},
-    messages::ModelProto,
+    messages::{ModelProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto},
 };
 use ndarray::{Array1, Array2, ArrayD};
 
@@ -209,4 +209,19 @@ pub fn any_size() -> ModelProto {
     let dims = vec![batch(0), Dim::Fixed(3), Dim::Fixed(1), Dim::Fixed(1)];
     let y = graph.operator("GlobalAveragePool", &[&x], Vec::new(), ElementType::Float, dims);
     finish(graph, &[("logits", &y)])
+}
+
+/// Makes every constant an input with a default too, as old files have to.
+pub fn constants_as_inputs(model: &mut ModelProto) {
+    let graph = model.graph.as_mut().unwrap();
+    for tensor in &graph.initializer {
+        let shape =
+            TensorShapeProto { dim: tensor.dims.iter().map(|&size| (&Dim::Fixed(size)).into()).collect() };
+        let tensor_type = TensorType { elem_type: tensor.data_type, shape: Some(shape) };
+        graph.input.push(ValueInfoProto {
+            name: tensor.name.clone(),
+            r#type: Some(TypeProto { denotation: None, value: Some(TypeValue::Tensor(tensor_type)) }),
+            ..ValueInfoProto::default()
+        });
+    }
 }

@@ -2,9 +2,10 @@
 
 #![allow(dead_code)]
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use mithridate_onnx::{Dim, ElementType, GraphBuilder, ModelMetadata, messages::ModelProto};
+use mithridate_runtime::data::write_idx;
 use ndarray::{Array1, Array2};
 
 /// A command of `rscert` in a folder.
@@ -29,4 +30,34 @@ pub fn model(metadata: &ModelMetadata) -> ModelProto {
     let bias = graph.constant("bias", &Array1::<f32>::zeros(2).view().into_dyn());
     let logits = graph.linear(&flat, &weight, Some(&bias)).unwrap();
     graph.finish(&[("logits", &logits)], metadata).unwrap()
+}
+
+/// A grey PNG.
+pub fn png(width: u32, height: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().unwrap().write_image_data(bytes).unwrap();
+    file
+}
+
+/// A folder with a model, three labelled images of it as IDX files, and two of them in a folder of images by class.
+pub fn place() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    mithridate_onnx::write(&model(&ModelMetadata::default()), root.join("model.onnx")).unwrap();
+    fs::create_dir(root.join("data")).unwrap();
+    let images = [200, 190, 20, 10, 20, 10, 200, 190, 180, 170, 30, 20];
+    write_idx(&root.join("data/t10k-images-idx3-ubyte"), &[3, 2, 2], &images).unwrap();
+    write_idx(&root.join("data/t10k-labels-idx1-ubyte"), &[3], &[0, 1, 0]).unwrap();
+    put(root, "images/above/1.png", &png(2, 2, &images[..4]));
+    put(root, "images/below/1.png", &png(2, 2, &images[4..8]));
+    folder
+}
+
+/// Writes a file and the folders it lies in.
+pub fn put(folder: &Path, name: &str, content: &[u8]) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
 }

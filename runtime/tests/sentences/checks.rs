@@ -1,6 +1,10 @@
 //! Flags of checks and claims: parts, kinds of noise, predictions, verification, merging, tables.
 
-use crate::{certify, place, program::rscert, put, sentences};
+use crate::{
+    certify,
+    program::{place, put, rscert},
+    sentences,
+};
 
 #[test]
 fn of_checks_and_claims() {

@@ -11,8 +11,7 @@ mod program;
 use std::{fmt::Write, fs, path::Path, process::Output};
 
 use mithridate_onnx::ModelMetadata;
-use mithridate_runtime::data::write_idx;
-use program::{model, rscert};
+use program::{model, place, png, put, rscert};
 
 /// What a command that must fail says: exit status and the first line.
 fn sentence(folder: &Path, what: &str, output: &Output) -> String {
@@ -54,35 +53,6 @@ fn certify<'a>(changes: &[&'a str]) -> Vec<&'a str> {
     }
     arguments.extend(changes);
     arguments
-}
-
-/// A grey PNG.
-fn png(width: u32, height: u32, bytes: &[u8]) -> Vec<u8> {
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, width, height);
-    encoder.set_color(png::ColorType::Grayscale);
-    encoder.write_header().unwrap().write_image_data(bytes).unwrap();
-    file
-}
-
-/// A folder with a model, data and images for it.
-fn place() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    mithridate_onnx::write(&model(&ModelMetadata::default()), root.join("model.onnx")).unwrap();
-    fs::create_dir(root.join("data")).unwrap();
-    let images = [200, 190, 20, 10, 20, 10, 200, 190, 180, 170, 30, 20];
-    write_idx(&root.join("data/t10k-images-idx3-ubyte"), &[3, 2, 2], &images).unwrap();
-    write_idx(&root.join("data/t10k-labels-idx1-ubyte"), &[3], &[0, 1, 0]).unwrap();
-    put(root, "images/above/1.png", &png(2, 2, &images[..4]));
-    put(root, "images/below/1.png", &png(2, 2, &images[4..8]));
-    folder
-}
-
-fn put(folder: &Path, name: &str, content: &[u8]) {
-    let path = folder.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, content).unwrap();
 }
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -195,7 +165,7 @@ fn of_images() {
         of("a crop of other data", &["data/t10k-images-idx3-ubyte", "--crop", "2"]),
         of("a label for a folder", &["images", "--label", "1"]),
         of("a label for other data", &["data", "--label", "1"]),
-        of("an image without a label", &["images/above/1.png"]),
+        of("a class of images without labels", &["images/above/1.png", "--class", "1"]),
         of("an image with a label that is none", &["images/above/1.png", "--label", "cat"]),
         of("an image with a label too large", &["images/above/1.png", "--label", "65536"]),
         of("an image with a label outside the classes", &["images/above/1.png", "--label", "2"]),
@@ -237,7 +207,7 @@ fn of_evidence() {
     write("missing.jsonl", &[lines[0], lines[1], lines[4]]);
     write("swapped.jsonl", &[lines[0], lines[2], lines[1], lines[3], lines[4]]);
     write("digit.jsonl", &[&whole.replacen("\"samples\":100", "\"samples\":101", 1)]);
-    write("field.jsonl", &[&whole.replacen("\"label\":0,", "", 1)]);
+    write("field.jsonl", &[&whole.replacen("\"samples\":100,", "", 1)]);
     write("schema.jsonl", &[&whole.replacen("mithridate-evidence/2", "mithridate-evidence/999", 1)]);
     write("sigma.jsonl", &[&whole.replacen("\"sigma\":0.25", "\"sigma\":-1", 1)]);
     write("text.jsonl", &["some text\n"]);

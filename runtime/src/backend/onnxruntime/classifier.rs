@@ -7,12 +7,8 @@ use ort::{
     value::TensorRef,
 };
 
-use super::{
-    OnnxModel, OnnxRuntime, Provider, Reading,
-    session::{first_line, is_out_of_memory},
-    signature::Signature,
-};
-use crate::backend::{BackendError, Classifier, Preprocessing};
+use super::{Device, OnnxModel, OnnxRuntime, Reading, session::run_error, signature::Signature};
+use crate::backend::{BackendError, Classifier, Preprocessing, make_room};
 
 /// One instance of an [`OnnxModel`], run by ONNX Runtime.
 pub struct OnnxClassifier {
@@ -41,10 +37,10 @@ impl OnnxClassifier {
     pub fn load(
         runtime: &OnnxRuntime,
         path: &Path,
-        provider: Provider,
+        device: impl Into<Device>,
         threads: usize,
     ) -> Result<Self, BackendError> {
-        OnnxModel::open(runtime, path, &Reading::default())?.classifier(runtime, provider, threads)
+        OnnxModel::open(runtime, path, &Reading::default())?.classifier(runtime, device, threads)
     }
 
     /// An instance before it is known how many classes there are.
@@ -112,31 +108,25 @@ impl OnnxClassifier {
     pub(super) fn run(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<Vec<i64>, BackendError> {
         let count = batch.len() / self.input_len();
         self.shape[0] = count as i64;
-        let failed = |error: ort::Error| {
-            let problem = first_line(&error);
-            if is_out_of_memory(&error.to_string()) {
-                BackendError::OutOfMemory { batch: count, problem }
-            } else {
-                BackendError::Run { batch: count, problem }
-            }
-        };
+        let failed = |error: ort::Error| run_error(count, &error);
         let input = if self.identity {
             batch
         } else {
+            make_room(&mut self.input, batch.len(), count)?;
             self.preprocessing.apply(self.signature.image, batch, &mut self.input);
             &self.input
         };
         let (name, shape) = (self.signature.input.name.as_str(), self.shape.as_slice());
         let outputs = match self.signature.input.element_type {
             ElementType::Float16 => {
-                self.halves.resize(input.len(), f16::ZERO);
+                make_room(&mut self.halves, input.len(), count)?;
                 self.halves.convert_from_f32_slice(input);
                 let tensor = TensorRef::from_array_view((shape, &self.halves[..])).map_err(failed)?;
                 self.session.run_with_options(ort::inputs![name => tensor], &self.options)
             }
             ElementType::Double => {
-                self.doubles.clear();
-                self.doubles.extend(input.iter().map(|&value| f64::from(value)));
+                make_room(&mut self.doubles, input.len(), count)?;
+                self.doubles.iter_mut().zip(input).for_each(|(double, &value)| *double = value.into());
                 let tensor = TensorRef::from_array_view((shape, &self.doubles[..])).map_err(failed)?;
                 self.session.run_with_options(ort::inputs![name => tensor], &self.options)
             }

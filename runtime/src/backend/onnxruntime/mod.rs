@@ -1,7 +1,9 @@
 //! ONNX Runtime as the engine.
 
+mod arithmetic;
 mod bound;
 mod classifier;
+mod device;
 mod library;
 mod model;
 mod probe;
@@ -9,14 +11,20 @@ mod provider;
 mod reading;
 mod session;
 mod signature;
+mod smoothing;
+mod smoothing_classifier;
 
+pub use arithmetic::{PRODUCT, matrix_product};
 pub use bound::BoundClassifier;
 pub use classifier::OnnxClassifier;
+pub use device::{Device, Precision};
 pub use library::OnnxRuntime;
 pub use model::{Batching, OnnxModel};
 pub use probe::OutputKind;
 pub use provider::Provider;
 pub use reading::Reading;
+pub use smoothing::{Slot, SmoothingPlan, SmoothingSession};
+pub use smoothing_classifier::{SharedNoise, SmoothingClassifier};
 
 /// Most values in one batch of inputs: 1 GiB of floats.
 pub const MAX_VALUES: usize = 1 << 28;

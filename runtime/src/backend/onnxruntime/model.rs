@@ -10,9 +10,10 @@ use mithridate_onnx::{
 use serde::Serialize;
 
 use super::{
-    OnnxClassifier, OnnxRuntime, OutputKind, Provider, Reading,
+    Device, OnnxClassifier, OnnxRuntime, OutputKind, Reading,
+    arithmetic::multiply_adds,
     probe::{agree, images, is_independent, rows},
-    session::{Content, first_line, new_session, only},
+    session::{Content, new_session, only, session_error},
     signature::{Signature, find},
 };
 use crate::{
@@ -75,8 +76,8 @@ pub struct OnnxModel {
     /// How many inputs it takes at once.
     pub batching: Batching,
     classes: usize,
-    signature: Signature,
-    content: Content,
+    pub(super) signature: Signature,
+    pub(super) content: Content,
 }
 
 impl OnnxModel {
@@ -86,7 +87,19 @@ impl OnnxModel {
     /// # Errors
     /// [`BackendError`]: the file, or a model that is no classifier of one image input.
     pub fn open(runtime: &OnnxRuntime, path: &Path, reading: &Reading) -> Result<Self, BackendError> {
-        let file = ModelFile::read(path)?;
+        Self::from_file(runtime, ModelFile::read(path)?, reading)
+    }
+
+    /// The same of a model in memory.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::open`].
+    pub fn from_file(
+        runtime: &OnnxRuntime,
+        file: ModelFile,
+        reading: &Reading,
+    ) -> Result<Self, BackendError> {
+        let path = file.path.as_path();
         let (summary, metadata) = (summarize(&file.model)?, ModelMetadata::of(&file.model)?);
         let unsupported = |problem: String| BackendError::Unsupported { path: path.to_owned(), problem };
         let reading = with_metadata(reading, &metadata).map_err(unsupported)?;
@@ -115,7 +128,7 @@ impl OnnxModel {
                 external: file.external.into_iter().map(|file| (file.location, file.bytes.into())).collect(),
             },
         };
-        let mut classifier = model.untried(runtime, Provider::Cpu, 1)?;
+        let mut classifier = model.untried(runtime, Device::default(), 1)?;
         model.try_out(&mut classifier)?;
         if let Some(size) = model.signature.batch
             && let Some(rewritten) = model.rewritten(runtime, &mut classifier, &file.model, size)
@@ -146,8 +159,11 @@ impl OnnxModel {
         &self.signature.input.name
     }
 
-    /// Arithmetic of the input, such as `float32`.
+    /// Precision of most weights, such as `float32` or `int8`; that of the input where there are none.
     pub fn precision(&self) -> &'static str {
+        if let Some(precision) = self.summary.precision() {
+            return precision;
+        }
         match self.signature.input.element_type {
             ElementType::Float16 => "float16",
             ElementType::Double => "float64",
@@ -163,31 +179,36 @@ impl OnnxModel {
     pub fn classifier(
         &self,
         runtime: &OnnxRuntime,
-        provider: Provider,
+        device: impl Into<Device>,
         threads: usize,
     ) -> Result<OnnxClassifier, BackendError> {
-        let mut classifier = self.untried(runtime, provider, threads)?;
+        let mut classifier = self.untried(runtime, device.into(), threads)?;
         let batch = self.batching.size().unwrap_or(2);
         let inputs = images(batch, classifier.input_len(), 1);
         rows(&mut classifier, &inputs, batch)?;
         Ok(classifier)
     }
 
+    /// Multiplications with addition that one input takes, from the shapes that its convolutions and matrix products are
+    /// seen to have; `None` where that can't be told.
+    pub fn multiply_adds(&self, runtime: &OnnxRuntime) -> Option<u64> {
+        let size = self.batching.size().unwrap_or(1);
+        let mut shape = vec![size as i64];
+        shape.extend(self.signature.dims.iter().map(|&dim| dim as i64));
+        let total = multiply_adds(runtime, &self.content, &self.signature.input, &shape)?;
+        Some(total / size as u64)
+    }
+
     fn untried(
         &self,
         runtime: &OnnxRuntime,
-        provider: Provider,
+        device: Device,
         threads: usize,
     ) -> Result<OnnxClassifier, BackendError> {
-        provider.check()?;
-        let session = new_session(runtime, &self.content, provider, threads)
+        device.check()?;
+        let session = new_session(runtime, &self.content, device, threads, false)
             .and_then(|session| Ok((session, only(self.output())?)));
-        let (session, options) = session.map_err(|error| match provider {
-            Provider::Cuda(_) => {
-                BackendError::Provider { provider: provider.to_string(), problem: first_line(&error) }
-            }
-            Provider::Cpu => BackendError::Load { path: self.path.clone(), problem: first_line(&error) },
-        })?;
+        let (session, options) = session.map_err(|error| session_error(device, &self.path, &error))?;
         let mut classifier = OnnxClassifier::untried(
             session,
             options,
@@ -235,7 +256,7 @@ impl OnnxModel {
         let bytes: Arc<[u8]> = to_bytes(&with_symbolic_batch(model, self.input()).ok()?).into();
         let content = Content { bytes: bytes.clone(), ..self.content.clone() };
         let symbolic = Self { batching: Batching::Rewritten { from: size }, content, ..self.clone() };
-        let mut symbolic = symbolic.untried(runtime, Provider::Cpu, 1).ok()?;
+        let mut symbolic = symbolic.untried(runtime, Device::default(), 1).ok()?;
         let inputs = images(size * (1 + 2_usize.div_ceil(size)), fixed.input_len(), 4);
         let count = inputs.len() / fixed.input_len();
         let expected = rows(fixed, &inputs, size).ok()?;

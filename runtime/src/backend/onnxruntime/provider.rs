@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use ort::ep::{CUDA, ExecutionProvider};
+use ort::ep::{CUDA, ExecutionProvider, TensorRT};
 
 use crate::backend::BackendError;
 
@@ -12,30 +12,35 @@ pub enum Provider {
     Cpu,
     /// An NVIDIA GPU, by its number.
     Cuda(i32),
+    /// An NVIDIA GPU, by its number, through TensorRT; what TensorRT can't do runs on the same GPU without it.
+    TensorRt(i32),
 }
 
 impl Provider {
     /// Fails if this ONNX Runtime was built without the provider; whether its device works is seen when a session
     /// is made.
     pub(super) fn check(self) -> Result<(), BackendError> {
-        match self {
-            Self::Cpu => Ok(()),
-            Self::Cuda(_) if <CUDA as ExecutionProvider>::is_available().unwrap_or(false) => Ok(()),
-            Self::Cuda(_) => Err(BackendError::Provider {
-                provider: self.to_string(),
-                problem:
-                    "this ONNX Runtime was built without it; `python3 scripts/setup.py onnxruntime-cuda` \
-                          fetches one with it, then set ORT_DYLIB_PATH to \
-                          third_party/onnxruntime-cuda/lib/libonnxruntime.so"
-                        .into(),
-            }),
+        let there = match self {
+            Self::Cpu => true,
+            Self::Cuda(_) => <CUDA as ExecutionProvider>::is_available().unwrap_or(false),
+            Self::TensorRt(_) => <TensorRT as ExecutionProvider>::is_available().unwrap_or(false),
+        };
+        if there {
+            return Ok(());
         }
+        Err(BackendError::Provider {
+            provider: self.to_string(),
+            problem: "this ONNX Runtime was built without it; `python3 scripts/setup.py onnxruntime-cuda` fetches one \
+                      with it, then set ORT_DYLIB_PATH to third_party/onnxruntime-cuda/lib/libonnxruntime.so"
+                .into(),
+        })
     }
 
     /// Providers that this ONNX Runtime was built with, of those that can be used here; whether there is a device for
     /// one is another matter.
     pub fn built_in() -> Vec<Self> {
-        [Self::Cpu, Self::Cuda(0)].into_iter().filter(|provider| provider.check().is_ok()).collect()
+        let all = [Self::Cpu, Self::Cuda(0), Self::TensorRt(0)];
+        all.into_iter().filter(|provider| provider.check().is_ok()).collect()
     }
 
     /// Number of sessions that make sense at once: on a GPU one keeps the device busy.
@@ -49,6 +54,7 @@ impl fmt::Display for Provider {
         match self {
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(device) => write!(f, "cuda:{device}"),
+            Self::TensorRt(device) => write!(f, "tensorrt:{device}"),
         }
     }
 }
@@ -57,17 +63,18 @@ impl FromStr for Provider {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let device = match text {
-            "cpu" => return Ok(Self::Cpu),
-            "cuda" => Some(0),
-            _ => text
-                .strip_prefix("cuda:")
-                .and_then(|device| device.parse().ok())
-                .filter(|&device| device >= 0),
-        };
-        device
-            .map(Self::Cuda)
-            .ok_or_else(|| format!("'{text}' is not an execution provider; use cpu, cuda or cuda:N"))
+        if text == "cpu" {
+            return Ok(Self::Cpu);
+        }
+        let (name, device) = text.split_once(':').unwrap_or((text, "0"));
+        let device = device.parse().ok().filter(|&device| device >= 0);
+        match (name, device) {
+            ("cuda", Some(device)) => Ok(Self::Cuda(device)),
+            ("tensorrt", Some(device)) => Ok(Self::TensorRt(device)),
+            _ => Err(format!(
+                "'{text}' is not an execution provider; use cpu, cuda, cuda:N, tensorrt or tensorrt:N"
+            )),
+        }
     }
 }
 
@@ -77,13 +84,17 @@ mod tests {
 
     #[test]
     fn names_are_read_and_written() {
-        for (text, provider) in
-            [("cpu", Provider::Cpu), ("cuda", Provider::Cuda(0)), ("cuda:3", Provider::Cuda(3))]
-        {
+        for (text, provider) in [
+            ("cpu", Provider::Cpu),
+            ("cuda", Provider::Cuda(0)),
+            ("cuda:3", Provider::Cuda(3)),
+            ("tensorrt", Provider::TensorRt(0)),
+            ("tensorrt:1", Provider::TensorRt(1)),
+        ] {
             assert_eq!(text.parse::<Provider>().unwrap(), provider);
             assert_eq!(provider.to_string().parse::<Provider>().unwrap(), provider);
         }
-        for bad in ["tpu", "cuda:", "cuda:x", "cuda:-1", ""] {
+        for bad in ["tpu", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "tensorrt:", ""] {
             assert!(bad.parse::<Provider>().is_err(), "{bad}");
         }
     }

@@ -1,15 +1,16 @@
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use ort::{
-    ep::CUDA,
+    ep::{ArenaExtendStrategy, CUDA, ExecutionProviderDispatch, TensorRT},
     logging::LogLevel,
     session::{
-        HasSelectedOutputs, OutputSelector, RunOptions, Session,
-        builder::{AutoDevicePolicy, GraphOptimizationLevel},
+        HasSelectedOutputs, NoSelectedOutputs, OutputSelector, RunOptions, Session,
+        builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder},
     },
 };
 
-use super::{OnnxRuntime, Provider};
+use super::{Device, OnnxRuntime, Precision, Provider};
+use crate::backend::BackendError;
 
 /// What a session is made of: a model in memory and its files of weights, by name.
 #[derive(Clone, Debug)]
@@ -23,32 +24,102 @@ pub(super) struct Content {
 pub(super) fn new_session(
     runtime: &OnnxRuntime,
     content: &Content,
-    provider: Provider,
+    device: Device,
     threads: usize,
+    cuda_graph: bool,
 ) -> ort::Result<Session> {
+    let builder = builder(runtime, content, threads, GraphOptimizationLevel::All)?;
+    let mut builder = match device.provider {
+        Provider::Cpu => builder,
+        Provider::Cuda(number) => builder
+            .with_execution_providers([cuda(device, number, cuda_graph)])?
+            .with_disable_cpu_fallback()?,
+        Provider::TensorRt(number) => builder
+            .with_execution_providers([tensorrt(device, number), cuda(device, number, cuda_graph)])?
+            .with_disable_cpu_fallback()?,
+    };
+    builder.commit_from_memory(&content.bytes)
+}
+
+/// The GPU with so much memory as it is allowed. A model runs there whole or not at all.
+fn cuda(device: Device, number: i32, cuda_graph: bool) -> ExecutionProviderDispatch {
+    let mut provider = CUDA::default()
+        .with_device_id(number)
+        .with_tf32(device.precision == Precision::Tf32)
+        .with_cuda_graph(cuda_graph);
+    if let Some(bytes) = device.memory {
+        // By default memory is taken in powers of two.
+        provider = provider
+            .with_memory_limit(bytes)
+            .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested);
+    }
+    provider.build().error_on_failure()
+}
+
+fn tensorrt(device: Device, number: i32) -> ExecutionProviderDispatch {
+    let mut provider =
+        TensorRT::default().with_device_id(number).with_fp16(device.precision == Precision::Float16);
+    if let Some(bytes) = device.memory {
+        provider = provider.with_max_workspace_size(bytes);
+    }
+    provider.build().error_on_failure()
+}
+
+/// What went wrong where a session was made, for the user.
+pub(super) fn session_error(device: Device, path: &Path, error: &ort::Error) -> BackendError {
+    let problem = first_line(error);
+    let provider = device.provider.to_string();
+    if problem.contains("fallback to CPU EP has been explicitly disabled") {
+        let problem = "the model has operators that it has none of, which would run on the processor unnoticed; certify \
+                       the model with --provider cpu"
+            .into();
+        return BackendError::Provider { provider, problem };
+    }
+    if is_out_of_memory(&error.to_string()) {
+        return BackendError::OutOfMemory { batch: 0, problem };
+    }
+    match device.provider {
+        Provider::Cpu => BackendError::Load { path: path.to_owned(), problem },
+        Provider::Cuda(_) | Provider::TensorRt(_) => BackendError::Provider { provider, problem },
+    }
+}
+
+/// What went wrong where a batch ran.
+pub(super) fn run_error(batch: usize, error: &ort::Error) -> BackendError {
+    let problem = first_line(error);
+    if is_out_of_memory(&error.to_string()) {
+        BackendError::OutOfMemory { batch, problem }
+    } else {
+        BackendError::Run { batch, problem }
+    }
+}
+
+/// A session on the CPU that runs the graph as it is in the file, node by node.
+pub(super) fn unoptimized_session(runtime: &OnnxRuntime, content: &Content) -> ort::Result<Session> {
+    builder(runtime, content, 1, GraphOptimizationLevel::Disable)?.commit_from_memory(&content.bytes)
+}
+
+fn builder(
+    runtime: &OnnxRuntime,
+    content: &Content,
+    threads: usize,
+    level: GraphOptimizationLevel,
+) -> ort::Result<SessionBuilder> {
     let mut builder = Session::builder(&runtime.environment)?
         .with_auto_device(AutoDevicePolicy::PreferCPU)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_optimization_level(level)?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
+        // Products of 8-bit integers would saturate on processors without VNNI, and a vote depend on the machine.
+        .with_precise_qmm()?
         // What goes wrong is in the error; ONNX Runtime would print it as well.
         .with_log_level(LogLevel::Fatal)?;
     for (location, bytes) in &content.external {
         builder = builder.with_external_initializer_file_in_memory(location, bytes.clone())?;
     }
-    let mut builder = match provider {
-        Provider::Cpu => builder,
-        Provider::Cuda(device) => builder
-            .with_execution_providers([CUDA::default()
-                .with_device_id(device)
-                .with_tf32(false)
-                .build()
-                .error_on_failure()])?
-            .with_disable_cpu_fallback()?,
-    };
-    builder.commit_from_memory(&content.bytes)
+    Ok(builder)
 }
 
 /// Runs that give one output alone.
@@ -58,7 +129,12 @@ pub(super) fn only(output: &str) -> ort::Result<RunOptions<HasSelectedOutputs>> 
 
 /// Runs that give the outputs selected.
 pub(super) fn options(outputs: OutputSelector) -> ort::Result<RunOptions<HasSelectedOutputs>> {
-    let mut options = RunOptions::new()?.with_outputs(outputs);
+    Ok(quiet()?.with_outputs(outputs))
+}
+
+/// Runs that print nothing.
+pub(super) fn quiet() -> ort::Result<RunOptions<NoSelectedOutputs>> {
+    let mut options = RunOptions::new()?;
     options.set_log_level(LogLevel::Fatal)?;
     Ok(options)
 }

@@ -206,6 +206,7 @@ mod tests {
             outputs,
             operators: BTreeMap::new(),
             parameters: 0,
+            weights: BTreeMap::new(),
             external_data: Vec::new(),
             metadata: BTreeMap::new(),
         }

@@ -1,0 +1,111 @@
+use std::collections::HashMap;
+
+use mithridate_onnx::{ModelMetadata, OnnxError, Value, messages::ModelProto, to_int8};
+use tch::{Tensor, no_grad};
+
+use super::{ExportOptions, Layer, Network, Statistics};
+
+impl Network {
+    /// The network as an ONNX model in 8-bit integers ([`to_int8`]), with batch normalisation folded.
+    ///
+    /// The ranges of activations are those over `images` N×C×H×W, which should be such as the model will see: with noise.
+    ///
+    /// # Errors
+    /// [`OnnxError`] if a weight or activation is not finite.
+    pub fn to_onnx_int8(
+        &self,
+        options: ExportOptions,
+        metadata: ModelMetadata,
+        images: &Tensor,
+    ) -> Result<ModelProto, OnnxError> {
+        let options = ExportOptions { fold_batch_norm: true, ..options };
+        let (model, ranges) = self.traced(options, metadata, Some(images))?;
+        to_int8(&model, |name| ranges.0.get(name).copied())
+    }
+}
+
+/// Least and greatest element of values, by name.
+#[derive(Debug, Default)]
+pub(super) struct Ranges(HashMap<String, [f32; 2]>);
+
+impl Ranges {
+    /// A value with what it is for some images, whose range is noted.
+    pub fn trace(&mut self, value: Value, images: Option<Tensor>) -> Traced {
+        if let Some(images) = &images {
+            let number = |tensor: Tensor| f64::try_from(tensor).map_or(f32::NAN, |number| number as f32);
+            self.0.insert(value.name().to_owned(), [number(images.min()), number(images.max())]);
+        }
+        Traced { value, images }
+    }
+}
+
+/// A value of a graph, and what it is for some images, if there are any.
+#[derive(Debug)]
+pub(super) struct Traced {
+    pub value: Value,
+    images: Option<Tensor>,
+}
+
+impl Clone for Traced {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), images: self.images.as_ref().map(Tensor::shallow_clone) }
+    }
+}
+
+impl Traced {
+    /// What a layer makes of the images.
+    pub fn through(&self, layer: &Layer, parameters: &[Tensor], buffers: &[Tensor]) -> Option<Tensor> {
+        self.images.as_ref().map(|images| run(layer, parameters, buffers, images))
+    }
+
+    /// The sum of both.
+    pub fn plus(&self, other: &Self) -> Option<Tensor> {
+        self.images.as_ref().zip(other.images.as_ref()).map(|(left, right)| left + right)
+    }
+}
+
+/// A layer's output in evaluation.
+pub(super) fn run(layer: &Layer, parameters: &[Tensor], buffers: &[Tensor], images: &Tensor) -> Tensor {
+    no_grad(|| layer.forward(parameters, buffers, images, Statistics::Running))
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::{
+        networks::Architecture,
+        random::{Domain, Purpose, Random},
+    };
+
+    #[test]
+    fn the_ranges_are_those_of_the_values_in_the_graph() {
+        let random = Random::new(Domain::Data, 5);
+        let images = random.normal(Purpose::TrainingNoise, 0, &[4, 1, 28, 28], Device::Cpu);
+        for architecture in [Architecture::LeNet, Architecture::ResNet20] {
+            let network = Network::new(architecture, [1, 28, 28], 10, random, Device::Cpu).unwrap();
+            // Running statistics other than those of a fresh network.
+            let _ = network.forward_training(&images);
+            let number = |tensor: Tensor| f64::try_from(tensor).unwrap() as f32;
+            let logits = network.forward(&images);
+            let [low, high] = [number(logits.min()), number(logits.max())];
+            for fold_batch_norm in [false, true] {
+                let options = ExportOptions { batch: None, fold_batch_norm };
+                let (model, Ranges(ranges)) =
+                    network.traced(options, ModelMetadata::default(), Some(&images)).unwrap();
+                let nodes = model.graph.unwrap().node;
+                // The last value is called logits in the file.
+                let (last, others) = nodes.split_last().unwrap();
+                assert_eq!(ranges.len(), nodes.len() + 1);
+                assert!(others.iter().all(|node| ranges.contains_key(&node.output[0])));
+                assert_eq!(ranges["image"], [number(images.min()), number(images.max())]);
+                let [a, b] = ranges[last.name.as_ref().unwrap()];
+                assert!((a - low).abs() < 1e-5 && (b - high).abs() < 1e-5, "{architecture}: {a} to {b}");
+                for node in others.iter().filter(|node| node.op_type.as_deref() == Some("Relu")) {
+                    assert!(ranges[&node.output[0]][0] >= 0.0, "{architecture}: after a ReLU");
+                }
+            }
+        }
+    }
+}

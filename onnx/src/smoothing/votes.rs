@@ -1,0 +1,54 @@
+use super::{COUNTS_OUTPUT, SAMPLES_INPUT, Smoothing, VOTES_OUTPUT, graph::Parts};
+use crate::ElementType;
+
+/// From the model's output to the votes of each slot.
+///
+/// Each class of a sample gets a 1 if its logit is the largest, a 2 if its logit is not finite, else a 0. The sample has
+/// a vote if these sum to 1, and it is then for the class with the 1. All sums are of small whole numbers, so they are
+/// exact in whatever order a device adds.
+pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: ElementType) {
+    let Smoothing { slots, samples, classes, .. } = *smoothing;
+    // Host and graph compare logits in single precision.
+    let logits = match element_type {
+        ElementType::Float => smoothing.output.clone(),
+        _ => parts.cast(&smoothing.output, ElementType::Float, "mithridate_smoothing/single"),
+    };
+    let logits = parts.reshape(&logits, &[slots * samples, classes], "logits");
+    let zero = parts.scalar("zero", 0.0);
+    let one = parts.scalar("one", 1.0);
+    let two = parts.scalar("two", 2.0);
+    let infinity = parts.scalar("infinity", f32::INFINITY);
+    let between = parts.scalar("between", 1.5);
+
+    let size = parts.call("Abs", &[&logits], "size");
+    let finite = parts.call("Less", &[&size, &infinity], "finite");
+    let numbers = parts.call("Where", &[&finite, &logits, &zero], "numbers");
+    let largest = parts.largest(&numbers, 1, "largest");
+    let below = parts.call("Less", &[&numbers, &largest], "below");
+    let top = parts.call("Where", &[&below, &zero, &one], "top");
+    let points = parts.call("Where", &[&finite, &top, &two], "points");
+    let sum = parts.sum(&points, 1, true, "sum");
+    let single = parts.call("Less", &[&sum, &between], "single_largest");
+
+    let position = parts.int32s("position", &[1, samples], 0..samples as i32);
+    let valid = parts.input(SAMPLES_INPUT, ElementType::Int32, &[slots, 1]);
+    let counted = parts.call("Less", &[&position, &valid], "counted");
+    let single = parts.reshape(&single, &[slots, samples], "single_of_slot");
+    let votes = parts.call("And", &[&single, &counted], "votes_at_all");
+    let votes = parts.reshape(&votes, &[slots, samples, 1], "votes_of_sample");
+    let top = parts.reshape(&top, &[slots, samples, classes], "top_of_slot");
+    let voted = parts.call("Where", &[&votes, &top, &zero], "voted");
+
+    let counts = parts.sum(&voted, 1, false, "sums");
+    parts.cast(&counts, ElementType::Int64, COUNTS_OUTPUT);
+    parts.output(COUNTS_OUTPUT, ElementType::Int64, &[slots, classes]);
+    if smoothing.votes {
+        let numbers: Vec<f32> = (1..=classes).map(|class| class as f32).collect();
+        let number = parts.floats("class_number", &[classes], &numbers);
+        let numbered = parts.call("Mul", &[&voted, &number], "numbered");
+        let number = parts.sum(&numbered, 2, false, "voted_number");
+        let class = parts.call("Sub", &[&number, &one], "voted_class");
+        parts.cast(&class, ElementType::Int32, VOTES_OUTPUT);
+        parts.output(VOTES_OUTPUT, ElementType::Int32, &[slots, samples]);
+    }
+}

@@ -1,0 +1,139 @@
+use std::{fmt, str::FromStr};
+
+use super::Provider;
+use crate::backend::BackendError;
+
+/// Arithmetic that a provider may use for a model of single-precision weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// That of the model.
+    #[default]
+    OfModel,
+    /// Products of numbers rounded to 10 bits of fraction (TF32), sums in single precision; on NVIDIA GPUs.
+    Tf32,
+    /// Half precision wherever TensorRT finds it faster.
+    Float16,
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "model" => Ok(Self::OfModel),
+            "tf32" => Ok(Self::Tf32),
+            "float16" => Ok(Self::Float16),
+            _ => Err(format!("'{text}' is not a precision; use model, tf32 or float16")),
+        }
+    }
+}
+
+/// What runs a model, and how: on the processor, or on a GPU in the precision and memory that it is allowed.
+///
+/// ```
+/// use mithridate_runtime::backend::{Device, Precision, Provider};
+///
+/// let device = Device { precision: Precision::Tf32, ..Device::from(Provider::Cuda(0)) };
+/// assert_eq!(device.to_string(), "cuda:0");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    /// What runs it.
+    pub provider: Provider,
+    /// Arithmetic allowed.
+    pub precision: Precision,
+    /// Most bytes of the GPU's memory that ONNX Runtime may take for a session; any for none.
+    pub memory: Option<usize>,
+}
+
+impl From<Provider> for Device {
+    fn from(provider: Provider) -> Self {
+        Self { provider, ..Self::default() }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.provider.fmt(f)
+    }
+}
+
+impl Device {
+    /// Fails if the provider is not built in, or can't do what is asked of it.
+    ///
+    /// # Errors
+    /// [`BackendError::Provider`].
+    pub fn check(self) -> Result<(), BackendError> {
+        let refused = |problem: &str| {
+            Err(BackendError::Provider { provider: self.provider.to_string(), problem: problem.into() })
+        };
+        match (self.provider, self.precision) {
+            (Provider::Cpu, Precision::Tf32 | Precision::Float16) => {
+                return refused("the processor keeps to the precision of the model; leave --precision out");
+            }
+            (Provider::Cuda(_), Precision::Float16) => {
+                return refused(
+                    "float16 is for tensorrt, or for a model of that type, which `pacd export --precision float16` \
+                     writes; leave --precision out",
+                );
+            }
+            (Provider::TensorRt(_), Precision::OfModel)
+                if std::env::var_os("NVIDIA_TF32_OVERRIDE").as_deref() != Some("0".as_ref()) =>
+            {
+                return refused(
+                    "TensorRT computes in TF32 unless it is told not to; allow that with --precision tf32, or set \
+                     NVIDIA_TF32_OVERRIDE=0 in the environment",
+                );
+            }
+            _ => {}
+        }
+        if self.provider == Provider::Cpu && self.memory.is_some() {
+            return refused("--device-memory is for the memory of a GPU; leave it out");
+        }
+        self.provider.check()
+    }
+
+    /// The arithmetic of a run, as evidence has it, for a model of this one.
+    pub fn precision_of(self, model: &'static str) -> &'static str {
+        match self.precision {
+            Precision::Tf32 if model == "float32" => "tf32",
+            Precision::OfModel | Precision::Tf32 => model,
+            Precision::Float16 => "float16",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_provider_can_not_do_is_refused_with_what_to_do() {
+        let of = |provider, precision, memory| {
+            Device { provider, precision, memory }.check().unwrap_err().to_string()
+        };
+        for (error, expected) in [
+            (of(Provider::Cpu, Precision::Tf32, None), "leave --precision out"),
+            (of(Provider::Cpu, Precision::OfModel, Some(1)), "--device-memory is for the memory of a GPU"),
+            (of(Provider::Cuda(0), Precision::Float16, None), "pacd export --precision float16"),
+        ] {
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(Device::default().check().is_ok());
+    }
+
+    #[test]
+    fn reduced_precision_is_named() {
+        let device = |precision| Device { precision, ..Device::from(Provider::Cuda(0)) };
+        assert_eq!(device(Precision::OfModel).precision_of("float32"), "float32");
+        assert_eq!(device(Precision::Tf32).precision_of("float32"), "tf32");
+        assert_eq!(device(Precision::Tf32).precision_of("float16"), "float16");
+        assert_eq!(device(Precision::Float16).precision_of("float32"), "float16");
+        for (text, precision) in
+            [("model", Precision::OfModel), ("tf32", Precision::Tf32), ("float16", Precision::Float16)]
+        {
+            assert_eq!(text.parse(), Ok(precision));
+        }
+        assert!("half".parse::<Precision>().is_err());
+    }
+}

@@ -1,0 +1,338 @@
+//! The smoothing graph at work: votes of noisy images counted where the model runs.
+
+mod buffers;
+mod memory;
+
+use std::path::PathBuf;
+
+use buffers::{Input, Output, Transfer};
+use mithridate_onnx::{
+    NoiseInput, Smoothing, check_known_fields, from_bytes,
+    smoothing::{BLOCK_INPUT, COUNTS_OUTPUT, IMAGE_INPUT, NOISE_INPUT, SAMPLES_INPUT, VOTES_OUTPUT},
+    to_bytes, with_smoothing,
+};
+use ort::session::{IoBinding, NoSelectedOutputs, RunOptions, Session};
+
+use super::{
+    Batching, Device, OnnxModel, OnnxRuntime, Provider,
+    session::{Content, new_session, quiet, run_error, session_error},
+};
+use crate::{
+    backend::{BackendError, Preprocessing},
+    noise::BLOCK,
+};
+
+/// How a smoothing graph is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmoothingPlan {
+    /// Where noise comes from.
+    pub noise: NoiseInput,
+    /// Slots in a batch, of [`BLOCK`] samples each.
+    pub slots: usize,
+    /// Whether the vote of every sample is wanted beside the counts.
+    pub votes: bool,
+    /// Whether to record the work of a batch once and have the GPU repeat it (a CUDA graph).
+    pub cuda_graph: bool,
+}
+
+/// Up to [`BLOCK`] samples of one image.
+#[derive(Clone, Copy, Debug)]
+pub enum Slot<'a> {
+    /// Noisy images, samples × V values; for [`NoiseInput::Noisy`].
+    Noisy(&'a [f32]),
+    /// An image of V values, and noise, samples × V; for [`NoiseInput::Added`].
+    Added {
+        /// The image.
+        image: &'a [f32],
+        /// The noise.
+        noise: &'a [f32],
+    },
+    /// An image of V values with the first samples of a block of the bank; for [`NoiseInput::Bank`].
+    Banked {
+        /// The image.
+        image: &'a [f32],
+        /// Number of the block in the bank.
+        block: usize,
+        /// How many samples of it.
+        samples: usize,
+    },
+}
+
+/// A session that adds noise, runs the model and counts votes in one go: on a GPU all of it happens there, memory
+/// there is taken once, and only the counts come back.
+///
+/// The votes are those that [`vote`](crate::backend::vote) gives for the logits of the same samples.
+pub struct SmoothingSession {
+    image: Option<Input<f32>>,
+    noise: Input<f32>,
+    block: Option<Input<i32>>,
+    samples: Input<i32>,
+    counts: Output<i64>,
+    votes: Option<Output<i32>>,
+    binding: IoBinding,
+    options: RunOptions<NoSelectedOutputs>,
+    session: Session,
+    path: PathBuf,
+    plan: SmoothingPlan,
+    len: usize,
+    classes: usize,
+}
+
+impl Slot<'_> {
+    /// Number of samples, of images of `values` values.
+    pub fn samples(&self, values: usize) -> usize {
+        match self {
+            Self::Noisy(noise) | Self::Added { noise, .. } => noise.len() / values.max(1),
+            Self::Banked { samples, .. } => *samples,
+        }
+    }
+}
+
+impl OnnxModel {
+    /// The model as a smoothing graph, tried on its device. `bank` holds the noise for [`NoiseInput::Bank`], blocks ×
+    /// [`BLOCK`] × V values, and nothing otherwise.
+    ///
+    /// Where the GPU can't record the work of the model, it runs without a CUDA graph, and
+    /// [`plan`](SmoothingSession::plan) says so.
+    ///
+    /// # Errors
+    /// [`BackendError::Model`] for a model that can't be extended, whose votes the host can still count;
+    /// [`BackendError::DeviceMemory`] if what the plan needs is more than the device may use; else [`BackendError`].
+    pub fn smoothing(
+        &self,
+        runtime: &OnnxRuntime,
+        device: impl Into<Device>,
+        threads: usize,
+        plan: SmoothingPlan,
+        bank: Vec<f32>,
+    ) -> Result<SmoothingSession, BackendError> {
+        let device = device.into();
+        device.check()?;
+        let content = self.smoothing_content(device, plan)?;
+        plan.check(self, device)?;
+        if plan.cuda_graph && matches!(device.provider, Provider::Cuda(_)) {
+            let made = SmoothingSession::new(self, runtime, &content, (device, threads), plan, bank.clone())
+                .and_then(SmoothingSession::tried);
+            if made.is_ok() {
+                return made;
+            }
+        }
+        let plan = SmoothingPlan { cuda_graph: false, ..plan };
+        SmoothingSession::new(self, runtime, &content, (device, threads), plan, bank)?.tried()
+    }
+
+    /// The model's file, extended.
+    fn smoothing_content(&self, device: Device, plan: SmoothingPlan) -> Result<Content, BackendError> {
+        let refused = |problem: &str| mithridate_onnx::OnnxError::Smoothing(problem.into());
+        match self.batching {
+            Batching::Symbolic | Batching::Rewritten { .. } => {}
+            Batching::Fixed { size } => {
+                return Err(refused(&format!("it takes exactly {size} inputs at once")).into());
+            }
+            Batching::Single => {
+                return Err(refused("its answer depends on the other inputs of a batch").into());
+            }
+        }
+        if let Provider::TensorRt(_) = device.provider {
+            let problem = "TensorRT does not promise to tell what is not a number, so the host counts";
+            return Err(refused(problem).into());
+        }
+        check_known_fields(&self.content.bytes)?;
+        let smoothing = Smoothing {
+            input: self.input().to_owned(),
+            output: self.output().to_owned(),
+            dims: self.signature.dims.clone(),
+            image: self.image_shape(),
+            channels_last: self.preprocessing.layout == crate::backend::Layout::Nhwc,
+            affine: affine(&self.preprocessing, self.image_shape()[0]),
+            classes: self.classes(),
+            noise: plan.noise,
+            slots: plan.slots,
+            samples: BLOCK as usize,
+            votes: plan.votes,
+        };
+        let extended = with_smoothing(&from_bytes(&self.content.bytes)?, &smoothing)?;
+        Ok(Content { bytes: to_bytes(&extended).into(), external: self.content.external.clone() })
+    }
+}
+
+/// What the host would change each channel by; nothing for images that the model gets as they are.
+fn affine(preprocessing: &Preprocessing, channels: usize) -> Vec<(f32, f32)> {
+    let plain = Preprocessing { layout: crate::backend::Layout::Nchw, ..preprocessing.clone() };
+    if plain.is_none() {
+        return Vec::new();
+    }
+    (0..channels).map(|channel| preprocessing.affine_f32(channel)).collect()
+}
+
+impl SmoothingSession {
+    fn new(
+        model: &OnnxModel,
+        runtime: &OnnxRuntime,
+        content: &Content,
+        (device, threads): (Device, usize),
+        plan: SmoothingPlan,
+        bank: Vec<f32>,
+    ) -> Result<Self, BackendError> {
+        let (slots, block) = (plan.slots, BLOCK as usize);
+        let len: usize = model.image_shape().iter().product();
+        let classes = model.classes();
+        if let NoiseInput::Bank { blocks } = plan.noise
+            && bank.len() != blocks * block * len
+        {
+            let problem = format!(
+                "a noise bank of {} values is not one of {blocks} blocks for {len} values",
+                bank.len()
+            );
+            return Err(BackendError::Run { batch: slots * block, problem });
+        }
+        let make = || -> ort::Result<Self> {
+            let session = new_session(runtime, content, device, threads, plan.cuda_graph)?;
+            let mut binding = session.create_binding()?;
+            let transfer = Transfer::new(&session, device.provider, plan.cuda_graph)?;
+            let noise = if let NoiseInput::Bank { blocks } = plan.noise {
+                Input::filled(&mut binding, NOISE_INPUT, &[blocks, block, len], bank)?
+            } else {
+                Input::new(&mut binding, &transfer, NOISE_INPUT, &[slots, block, len])?
+            };
+            let image = match plan.noise {
+                NoiseInput::Noisy => None,
+                _ => Some(Input::new(&mut binding, &transfer, IMAGE_INPUT, &[slots, 1, len])?),
+            };
+            let chosen = match plan.noise {
+                NoiseInput::Bank { .. } => Some(Input::new(&mut binding, &transfer, BLOCK_INPUT, &[slots])?),
+                _ => None,
+            };
+            let votes =
+                plan.votes.then(|| Output::new(&mut binding, &transfer, VOTES_OUTPUT, &[slots, block]));
+            Ok(Self {
+                image,
+                noise,
+                block: chosen,
+                samples: Input::new(&mut binding, &transfer, SAMPLES_INPUT, &[slots, 1])?,
+                counts: Output::new(&mut binding, &transfer, COUNTS_OUTPUT, &[slots, classes])?,
+                votes: votes.transpose()?,
+                binding,
+                options: quiet()?,
+                session,
+                path: model.path.clone(),
+                plan,
+                len,
+                classes,
+            })
+        };
+        make().map_err(|error| session_error(device, &model.path, &error))
+    }
+
+    /// Runs a few times, as a CUDA graph is recorded in the second run and repeated in the third.
+    fn tried(mut self) -> Result<Self, BackendError> {
+        for _ in 0..if self.plan.cuda_graph { 3 } else { 1 } {
+            self.run(self.plan.slots)?;
+        }
+        Ok(self)
+    }
+
+    /// How it is run.
+    pub fn plan(&self) -> SmoothingPlan {
+        self.plan
+    }
+
+    /// Number of values in one image, V.
+    pub fn input_len(&self) -> usize {
+        self.len
+    }
+
+    /// Number of classes, K.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Counts the votes of slots, at most as many as the plan has; [`counts`](Self::counts) and
+    /// [`votes`](Self::votes) then tell them.
+    ///
+    /// # Errors
+    /// [`BackendError`]; [`BackendError::Run`] for slots of another kind or size than the plan has.
+    pub fn count(&mut self, slots: &[Slot<'_>]) -> Result<(), BackendError> {
+        let failed = |problem: String| BackendError::Run { batch: slots.len() * BLOCK as usize, problem };
+        if slots.len() > self.plan.slots {
+            return Err(failed(format!("{} slots were given and {} fit", slots.len(), self.plan.slots)));
+        }
+        for (number, slot) in slots.iter().enumerate() {
+            self.fill(number, slot).map_err(|problem| failed(format!("slot {number}: {problem}")))?;
+        }
+        for number in slots.len()..self.plan.slots {
+            self.samples.write(number, &[0]);
+        }
+        self.run(slots.len())
+    }
+
+    /// Puts the samples of a slot where the graph takes them from.
+    fn fill(&mut self, number: usize, slot: &Slot<'_>) -> Result<(), String> {
+        let (len, block) = (self.len, BLOCK as usize);
+        let (image, noise) = match (*slot, self.plan.noise) {
+            (Slot::Noisy(noisy), NoiseInput::Noisy) => (None, noisy),
+            (Slot::Added { image, noise }, NoiseInput::Added) => (Some(image), noise),
+            (Slot::Banked { image, block, .. }, NoiseInput::Bank { blocks }) => {
+                if block >= blocks {
+                    return Err(format!("block {block} of a bank of {blocks}"));
+                }
+                if let Some(chosen) = &mut self.block {
+                    chosen.write(number, &[block as i32]);
+                }
+                (Some(image), &[][..])
+            }
+            (_, expected) => return Err(format!("it is not one for {expected:?}")),
+        };
+        let samples = slot.samples(len);
+        if image.is_some_and(|image| image.len() != len)
+            || samples > block
+            || !noise.len().is_multiple_of(len)
+        {
+            return Err(format!("it is not of at most {block} samples of {len} values"));
+        }
+        if let (Some(input), Some(image)) = (&mut self.image, image) {
+            input.write(number * len, image);
+        }
+        if !noise.is_empty() {
+            self.noise.write(number * block * len, noise);
+        }
+        self.samples.write(number, &[samples as i32]);
+        Ok(())
+    }
+
+    fn run(&mut self, slots: usize) -> Result<(), BackendError> {
+        let batch = slots * BLOCK as usize;
+        let mut run = || -> ort::Result<()> {
+            self.noise.send(&mut self.binding)?;
+            self.samples.send(&mut self.binding)?;
+            if let Some(image) = &mut self.image {
+                image.send(&mut self.binding)?;
+            }
+            if let Some(block) = &mut self.block {
+                block.send(&mut self.binding)?;
+            }
+            self.binding.synchronize_inputs()?;
+            self.session.run_binding_with_options(&self.binding, &self.options)?;
+            self.binding.synchronize_outputs()?;
+            self.counts.fetch()?;
+            self.votes.as_mut().map_or(Ok(()), Output::fetch)
+        };
+        run().map_err(|error| run_error(batch, &error))
+    }
+
+    /// Votes of the last batch for each class, slots × K.
+    pub fn counts(&self) -> &[i64] {
+        self.counts.values()
+    }
+
+    /// The class that each sample of the last batch voted for, −1 for nobody, slots × [`BLOCK`]; empty where the plan
+    /// does not want them.
+    pub fn votes(&self) -> &[i32] {
+        self.votes.as_ref().map_or(&[], Output::values)
+    }
+
+    /// The model's file.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+}

@@ -1,0 +1,168 @@
+use std::fmt::Debug;
+
+use ort::{
+    memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
+    session::{IoBinding, Session},
+    value::{PrimitiveTensorElementType, Tensor},
+};
+
+use crate::backend::Provider;
+
+/// How values get from the host to where a session runs, and back.
+pub(super) struct Transfer {
+    kind: Kind,
+    /// Memory of the host that the device copies from without a detour, if it could be had.
+    host: Allocator,
+    device: Option<Allocator>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// The session runs in the memory of the host.
+    None,
+    /// ONNX Runtime copies whatever is bound.
+    Bind,
+    /// Into memory of the device whose place never changes, as CUDA graphs need it.
+    Fixed,
+}
+
+impl Transfer {
+    pub fn new(session: &Session, provider: Provider, fixed: bool) -> ort::Result<Self> {
+        let number = match provider {
+            Provider::Cpu => return Ok(Self { kind: Kind::None, host: Allocator::default(), device: None }),
+            Provider::Cuda(number) | Provider::TensorRt(number) => number,
+        };
+        let memory = |device, kind| MemoryInfo::new(device, number, AllocatorType::Device, kind);
+        let pinned = memory(AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput)
+            .and_then(|memory| Allocator::new(session, memory));
+        let device = if fixed {
+            let memory = memory(AllocationDevice::CUDA, MemoryType::Default)?;
+            Some(Allocator::new(session, memory)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            kind: if fixed { Kind::Fixed } else { Kind::Bind },
+            host: pinned.unwrap_or_default(),
+            device,
+        })
+    }
+
+    /// A tensor of zeros that the host can write.
+    fn host_tensor<T: Element>(&self, shape: &[usize]) -> ort::Result<Tensor<T>> {
+        let mut tensor: Tensor<T> = Tensor::new(&self.host, sizes(shape))?;
+        if tensor.try_extract_tensor_mut::<T>().is_err() {
+            tensor = Tensor::new(&Allocator::default(), sizes(shape))?;
+        }
+        tensor.extract_tensor_mut().1.fill(T::default());
+        Ok(tensor)
+    }
+
+    /// A tensor whose place on the device does not change.
+    fn fixed<T: Element>(&self, shape: &[usize]) -> ort::Result<Option<Tensor<T>>> {
+        self.device.as_ref().map(|device| Tensor::new(device, sizes(shape))).transpose()
+    }
+}
+
+fn sizes(shape: &[usize]) -> Vec<i64> {
+    shape.iter().map(|&size| size as i64).collect()
+}
+
+/// A number in a tensor.
+pub(super) trait Element:
+    PrimitiveTensorElementType + Debug + Copy + Default + PartialEq + 'static
+{
+}
+
+impl Element for f32 {}
+impl Element for i32 {}
+impl Element for i64 {}
+
+/// Memory for an input, taken once.
+pub(super) struct Input<T: Element> {
+    name: &'static str,
+    host: Tensor<T>,
+    fixed: Option<Tensor<T>>,
+    kind: Kind,
+    changed: bool,
+}
+
+impl<T: Element> Input<T> {
+    /// Zeros, bound to the input.
+    pub fn new(
+        binding: &mut IoBinding,
+        transfer: &Transfer,
+        name: &'static str,
+        shape: &[usize],
+    ) -> ort::Result<Self> {
+        let (host, fixed) = (transfer.host_tensor(shape)?, transfer.fixed(shape)?);
+        binding.bind_input(name, fixed.as_ref().unwrap_or(&host))?;
+        Ok(Self { name, host, fixed, kind: transfer.kind, changed: true })
+    }
+
+    /// Values that never change, bound once: ONNX Runtime copies them to the device.
+    pub fn filled(
+        binding: &mut IoBinding,
+        name: &'static str,
+        shape: &[usize],
+        values: Vec<T>,
+    ) -> ort::Result<Self> {
+        let host = Tensor::from_array((sizes(shape), values))?;
+        binding.bind_input(name, &host)?;
+        Ok(Self { name, host, fixed: None, kind: Kind::None, changed: false })
+    }
+
+    /// Writes values from a place on.
+    pub fn write(&mut self, at: usize, values: &[T]) {
+        let (_, all) = self.host.extract_tensor_mut();
+        let place = &mut all[at..at + values.len()];
+        // Images and numbers of samples are mostly those of the batch before.
+        if values.len() > 4096 || place != values {
+            place.copy_from_slice(values);
+            self.changed = true;
+        }
+    }
+
+    /// Brings what was written to where the session runs.
+    pub fn send(&mut self, binding: &mut IoBinding) -> ort::Result<()> {
+        if std::mem::take(&mut self.changed) {
+            match (self.kind, &mut self.fixed) {
+                (Kind::None, _) => {}
+                (_, Some(fixed)) => self.host.copy_into(fixed)?,
+                (_, None) => binding.bind_input(self.name, &self.host)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Memory for an output, taken once.
+pub(super) struct Output<T: Element> {
+    host: Tensor<T>,
+    fixed: Option<Tensor<T>>,
+}
+
+impl<T: Element> Output<T> {
+    /// Zeros, bound to the output.
+    pub fn new(
+        binding: &mut IoBinding,
+        transfer: &Transfer,
+        name: &'static str,
+        shape: &[usize],
+    ) -> ort::Result<Self> {
+        let mut host: Tensor<T> = Tensor::new(&Allocator::default(), sizes(shape))?;
+        host.extract_tensor_mut().1.fill(T::default());
+        let mut fixed = transfer.fixed(shape)?;
+        binding.bind_output(name, fixed.as_mut().unwrap_or(&mut host))?;
+        Ok(Self { host, fixed })
+    }
+
+    /// Brings what the session wrote to the host.
+    pub fn fetch(&mut self) -> ort::Result<()> {
+        self.fixed.as_ref().map_or(Ok(()), |fixed| fixed.copy_into(&mut self.host))
+    }
+
+    pub fn values(&self) -> &[T] {
+        self.host.extract_tensor().1
+    }
+}

@@ -1,0 +1,60 @@
+use mithridate_onnx::NoiseInput;
+
+use super::{super::MAX_VALUES, Device, OnnxModel, SmoothingPlan};
+use crate::{backend::BackendError, noise::BLOCK};
+
+impl SmoothingPlan {
+    /// Bytes that noise, images and counts of the plan take on a device, for images of `values` values and so many
+    /// classes. What the model itself takes is not known before it runs.
+    ///
+    /// ```
+    /// use mithridate_runtime::{backend::{NoiseInput, SmoothingPlan}, noise::BLOCK};
+    ///
+    /// let plan = SmoothingPlan { noise: NoiseInput::Noisy, slots: 2, votes: false, cuda_graph: false };
+    /// // Noise and counted samples, and what comes back.
+    /// assert_eq!(plan.bytes(784, 10), 2 * (BLOCK as usize * 784 * 4 + 4) + 2 * 10 * 8);
+    /// ```
+    pub fn bytes(&self, values: usize, classes: usize) -> usize {
+        let block = BLOCK as usize;
+        let floats = |count: usize| count.saturating_mul(values).saturating_mul(4);
+        let noise = match self.noise {
+            NoiseInput::Noisy => floats(self.slots * block),
+            NoiseInput::Added => floats(self.slots * block).saturating_add(floats(self.slots)),
+            NoiseInput::Bank { blocks } => floats(blocks.saturating_mul(block))
+                .saturating_add(floats(self.slots))
+                .saturating_add(4 * self.slots),
+        };
+        // A copy on its way into a place that does not change passes through another one.
+        let passing = match self.noise {
+            NoiseInput::Noisy | NoiseInput::Added if self.cuda_graph => floats(self.slots * block),
+            _ => 0,
+        };
+        let votes = if self.votes { 4 * self.slots * block } else { 0 };
+        noise.saturating_add(passing).saturating_add(4 * self.slots + 8 * self.slots * classes + votes)
+    }
+
+    /// Refuses a plan that needs more memory than the device may use, or none at all, before any of it is taken.
+    pub(in super::super) fn check(&self, model: &OnnxModel, device: Device) -> Result<(), BackendError> {
+        let values: usize = model.image_shape().iter().product();
+        let batch = self.slots.saturating_mul(BLOCK as usize);
+        if batch == 0 || batch.saturating_mul(values) > MAX_VALUES {
+            let problem = format!(
+                "it must have 1 to {} blocks of {BLOCK} samples",
+                MAX_VALUES / values / BLOCK as usize
+            );
+            return Err(BackendError::Run { batch, problem });
+        }
+        let Some(most) = device.memory else { return Ok(()) };
+        let needed = self.bytes(values, model.classes());
+        if needed <= most {
+            return Ok(());
+        }
+        let what = match self.noise {
+            NoiseInput::Bank { blocks } => {
+                format!("a noise bank of {} samples and batches", blocks * BLOCK as usize)
+            }
+            _ => "batches".into(),
+        };
+        Err(BackendError::DeviceMemory { what, samples: batch, needed, most })
+    }
+}

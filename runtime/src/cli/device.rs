@@ -1,0 +1,63 @@
+use clap::Args;
+
+use crate::backend::{Device, Precision, Provider};
+
+/// What runs the model.
+#[derive(Args, Clone, Copy, Default)]
+pub(super) struct DeviceArguments {
+    /// What runs the model: cpu, cuda, cuda:N, tensorrt or tensorrt:N, N being the number of a GPU; for several GPUs,
+    /// run one --shard on each
+    #[arg(long, default_value = "cpu", value_name = "PROVIDER")]
+    pub provider: Provider,
+    /// Arithmetic that a GPU may use: model (that of the model), tf32, or with tensorrt float16
+    #[arg(long, default_value = "model", value_name = "PRECISION")]
+    pub precision: Precision,
+    /// Most memory of the GPU to take, such as 800M or 8G [default: what there is]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub device_memory: Option<usize>,
+}
+
+impl DeviceArguments {
+    /// The device, for one of so many sessions that share its memory.
+    pub fn device(self, sessions: usize) -> Device {
+        Device {
+            provider: self.provider,
+            precision: self.precision,
+            memory: self.device_memory.map(|bytes| bytes / sessions.max(1)),
+        }
+    }
+}
+
+/// A number of bytes, or of KiB, MiB, GiB or TiB.
+fn parse_bytes(text: &str) -> Result<usize, String> {
+    let text = text.trim();
+    let (number, shift) = match text.char_indices().last() {
+        Some((end, 'k' | 'K')) => (&text[..end], 10),
+        Some((end, 'm' | 'M')) => (&text[..end], 20),
+        Some((end, 'g' | 'G')) => (&text[..end], 30),
+        Some((end, 't' | 'T')) => (&text[..end], 40),
+        _ => (text, 0),
+    };
+    let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+    bytes
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| "it must be a number of bytes, or one followed by K, M, G or T, such as 8G".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_with_their_unit() {
+        for (text, bytes) in [("1", 1), ("3k", 3072), ("800M", 800 << 20), ("8G", 8 << 30), (" 1T ", 1 << 40)]
+        {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "G", "0", "-1", "1.5G", "1P", "99999999999T"] {
+            assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+        let shared = DeviceArguments { device_memory: Some(1 << 30), ..DeviceArguments::default() };
+        assert_eq!(shared.device(2).memory, Some(1 << 29));
+    }
+}

@@ -1,0 +1,134 @@
+use super::{DataError, Dataset, images::labels_sha256};
+
+/// How the names of a data set's classes relate to those that somebody else has for the same numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClassOrder {
+    /// They are the same, or one side has none.
+    Same,
+    /// They stood in another order, or there were fewer of them; labels were changed to the numbers of the other side.
+    Renumbered,
+    /// None is the same; labels are what they were.
+    Unrelated,
+}
+
+impl Dataset {
+    /// Numbers the classes as in `names`, those of a model in the order of its outputs, where both have names: folders of
+    /// images are numbered in the order of their names, which need not be the order that a model was trained with.
+    /// Images keep their order.
+    ///
+    /// # Errors
+    /// [`DataError::ClassNames`] if some names are the same and others are not.
+    ///
+    /// ```no_run
+    /// use mithridate_runtime::data::{ClassOrder, Dataset, Split};
+    ///
+    /// // Folders cat and dog: labels 0 and 1.
+    /// let mut data = Dataset::open("pets".as_ref(), Split::Test)?;
+    /// let order = data.order_classes(&["dog".into(), "cat".into()])?;
+    /// assert_eq!((order, data.labels()[0]), (ClassOrder::Renumbered, 1));
+    /// # Ok::<(), mithridate_runtime::data::DataError>(())
+    /// ```
+    pub fn order_classes(&mut self, names: &[String]) -> Result<ClassOrder, DataError> {
+        let Some(own) = self.class_names.take() else { return Ok(ClassOrder::Same) };
+        let numbers: Vec<Option<usize>> =
+            own.iter().map(|name| names.iter().position(|other| other == name)).collect();
+        let is_ambiguous = names.iter().enumerate().any(|(at, name)| names[..at].contains(name));
+        if names.is_empty() || names == own || is_ambiguous || numbers.iter().all(Option::is_none) {
+            let is_same = names.is_empty() || names == own;
+            self.class_names = Some(own);
+            return Ok(if is_same { ClassOrder::Same } else { ClassOrder::Unrelated });
+        }
+        let mut labels = Vec::with_capacity(own.len());
+        for (name, number) in own.iter().zip(&numbers) {
+            let Some(label) = number.and_then(|number| u16::try_from(number).ok()) else {
+                let problem = DataError::ClassNames {
+                    path: self.path.clone(),
+                    name: name.clone(),
+                    others: names.to_vec(),
+                };
+                self.class_names = Some(own);
+                return Err(problem);
+            };
+            labels.push(label);
+        }
+        let is_renumbered = labels.iter().zip(0..).any(|(&label, before)| label != before);
+        for label in &mut self.labels {
+            // A label without a name keeps its number.
+            *label = labels.get(usize::from(*label)).copied().unwrap_or(*label);
+        }
+        // Files of CIFAR are hashed as a whole.
+        if self.labels_sha256 != self.images_sha256 {
+            self.labels_sha256 = labels_sha256(&self.labels);
+        }
+        self.class_names = Some(names.to_vec());
+        Ok(if is_renumbered { ClassOrder::Renumbered } else { ClassOrder::Same })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn data(names: &[&str], labels: &[u16]) -> Dataset {
+        Dataset {
+            pixels: vec![0; labels.len()],
+            shape: [1, 1, 1],
+            labels: labels.to_vec(),
+            class_names: Some(names.iter().map(|&name| name.into()).collect()),
+            path: PathBuf::from("pets"),
+            images_sha256: "images".into(),
+            labels_sha256: labels_sha256(labels),
+        }
+    }
+
+    fn ordered(data: &mut Dataset, names: &[&str]) -> Result<ClassOrder, String> {
+        let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
+        data.order_classes(&names).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn labels_become_the_numbers_of_the_other_side() {
+        let mut pets = data(&["ant", "cat", "dog"], &[0, 1, 1, 2]);
+        assert_eq!(ordered(&mut pets, &["dog", "eel", "ant", "cat"]), Ok(ClassOrder::Renumbered));
+        assert_eq!(pets.labels(), [2, 3, 3, 0]);
+        assert_eq!(pets.labels_sha256, labels_sha256(&[2, 3, 3, 0]));
+        assert_eq!(pets.class_names().unwrap(), ["dog", "eel", "ant", "cat"]);
+        // What was renumbered once is the same from then on.
+        assert_eq!(ordered(&mut pets, &["dog", "eel", "ant", "cat"]), Ok(ClassOrder::Same));
+        assert_eq!(pets.labels(), [2, 3, 3, 0]);
+    }
+
+    #[test]
+    fn what_has_no_names_in_common_stays_as_it_is() {
+        for (names, order) in [
+            (&[][..], ClassOrder::Same),
+            (&["ant", "cat"], ClassOrder::Same),
+            (&["0", "1"], ClassOrder::Unrelated),
+            (&["cat", "cat", "ant"], ClassOrder::Unrelated),
+        ] {
+            let mut pets = data(&["ant", "cat"], &[0, 1]);
+            assert_eq!(ordered(&mut pets, names), Ok(order), "{names:?}");
+            assert_eq!(
+                (pets.labels(), pets.class_names().unwrap()),
+                (&[0, 1][..], vec!["ant".into(), "cat".into()])
+            );
+        }
+        let mut more = data(&["ant", "cat"], &[0, 1]);
+        assert_eq!(ordered(&mut more, &["ant", "cat", "dog"]), Ok(ClassOrder::Same));
+        assert_eq!(more.class_names().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn names_of_which_only_some_are_known_are_refused() {
+        let mut pets = data(&["ant", "cat"], &[0, 1]);
+        let text = ordered(&mut pets, &["cat", "dog"]).unwrap_err();
+        assert_eq!(
+            text,
+            "the class ant of pets is not among those of the model (cat, dog), while others are; rename its folder or take \
+             it away"
+        );
+        assert_eq!(pets.labels(), [0, 1]);
+    }
+}
