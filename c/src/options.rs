@@ -25,7 +25,7 @@ pub struct Options {
     pub sigma: f64,
     /// Probability that a certificate may be wrong.
     pub alpha: f64,
-    /// Samples that choose the class of a frame.
+    /// Samples that choose the class of a frame. A multiple of the batch wastes none.
     pub n0: u64,
     /// Most fresh samples that bound its probability.
     pub max_samples: u64,
@@ -40,7 +40,7 @@ pub struct Options {
     pub batch: u32,
 }
 
-/// The usual options, for a model: alpha 0.001, n0 100, at most 100000 samples, a seed from the operating system, one
+/// The usual options, for a model: alpha 0.001, n0 64, at most 100000 samples, a seed from the operating system, one
 /// thread, batches of 64, sigma from the model's metadata.
 #[unsafe(no_mangle)]
 pub extern "C" fn mithridate_default_options(model: *const c_char) -> Options {
@@ -49,7 +49,7 @@ pub extern "C" fn mithridate_default_options(model: *const c_char) -> Options {
         onnxruntime: ptr::null(),
         sigma: 0.0,
         alpha: Alpha::USUAL.get(),
-        n0: 100,
+        n0: 64,
         max_samples: 100_000,
         enough_radius: 0.0,
         seed: 0,
