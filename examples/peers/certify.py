@@ -5,8 +5,8 @@ with `torch.randn_like` noise, arg-max, votes counted on the host, the Clopper-P
 weights from the ONNX file that rscert runs. Every round certifies the same images by rscert and by PyTorch at each batch
 size, one after the other; ratios are taken round by round. A ratio above 1 means that rscert takes less time. The time of
 rscert is that of the whole process, its start and the search for the fastest batch included; that of PyTorch is that of the
-loop over images alone, after one batch that nobody measures. The last column is the ratio of processor times, which waiting for
-a busy machine does not count in.
+loop over images alone, after one batch that nobody measures. The last column is the ratio of processor times, in which
+waiting for a busy machine does not count.
 
 Both must agree: the same class, and counts of votes for it whose difference is within what chance allows.
 """
