@@ -238,10 +238,10 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
             "every vote is the same\n".to_owned()
         } else {
             let allowed = match arguments.differing {
-                0 => "not one may".to_owned(),
-                most => format!("of an input up to {most} may by --differing"),
+                0 => String::new(),
+                most => format!("; up to {most} of each input may, by --differing"),
             };
-            format!("{differing} votes differ, and {allowed}\n")
+            format!("{differing} votes differ{allowed}\n")
         };
         for Replay { index, differing, samples } in replays.iter().filter(|replay| replay.differing > 0) {
             text += &format!("- input {index}: {differing} of {samples} votes differ\n");
