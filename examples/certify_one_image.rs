@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
     let threads = std::thread::available_parallelism()?.get();
     let classifier = OnnxClassifier::load(&runtime, Path::new(model), Provider::Cpu, threads)?;
     let settings = Settings { n: 10_000, ..Settings::new(sigma.parse()?, seed_from_os()?) };
-    let mut certifier = Certifier::new(vec![Box::new(classifier)], settings, 256)?;
+    let mut certifier = Certifier::new(vec![Box::new(classifier)], settings.clone(), 256)?;
 
     let label = usize::from(data.labels()[index]);
     let certificate = certifier.certify_one(&Input {

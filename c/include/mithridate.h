@@ -37,10 +37,13 @@ typedef struct {
   double sigma;
   // Probability that a certificate may be wrong.
   double alpha;
-  // Samples that choose the class of a frame.
+  // Samples that choose the class of a frame. A multiple of the batch wastes none.
   uint64_t n0;
   // Most fresh samples that bound its probability.
   uint64_t max_samples;
+  // A radius to stop at, in the units of the frames, before the time is up: as soon as it is known whether the
+  // certified one is at least that. 0 to use all the time there is.
+  double enough_radius;
   // Seed of all noise; 0 for one from the operating system.
   uint64_t seed;
   // Threads of the engine; 1 runs everything on the thread that calls.
@@ -129,7 +132,7 @@ uint64_t mithridate_seed(const mithridate_certifier *certifier);
 // `certifier` is null, or comes from `mithridate_load()`, is not freed and not in use.
 void mithridate_free(mithridate_certifier *certifier);
 
-// The usual options, for a model: alpha 0.001, n0 100, at most 100000 samples, a seed from the operating system, one
+// The usual options, for a model: alpha 0.001, n0 64, at most 100000 samples, a seed from the operating system, one
 // thread, batches of 64, sigma from the model's metadata.
 mithridate_options mithridate_default_options(const char *model);
 

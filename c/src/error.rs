@@ -76,6 +76,7 @@ impl From<EmbedError> for Failure {
                 | CertifyError::InputLength { .. }
                 | CertifyError::OffGrid { .. }),
             ) => Self::argument(sentence(&error)),
+            EmbedError::Rule(_) => Self::argument(sentence(&error)),
             error => Self::new(Status::InternalError, sentence(&error)),
         }
     }

@@ -2,7 +2,7 @@ use std::{ffi::c_char, path::PathBuf, ptr};
 
 use mithridate_runtime::{
     backend::OnnxModel,
-    certify::Settings,
+    certify::{Settings, StoppingRule},
     noise::seed_from_os,
     units::{Alpha, Sigma},
 };
@@ -25,10 +25,13 @@ pub struct Options {
     pub sigma: f64,
     /// Probability that a certificate may be wrong.
     pub alpha: f64,
-    /// Samples that choose the class of a frame.
+    /// Samples that choose the class of a frame. A multiple of the batch wastes none.
     pub n0: u64,
     /// Most fresh samples that bound its probability.
     pub max_samples: u64,
+    /// A radius to stop at, in the units of the frames, before the time is up: as soon as it is known whether the
+    /// certified one is at least that. 0 to use all the time there is.
+    pub enough_radius: f64,
     /// Seed of all noise; 0 for one from the operating system.
     pub seed: u64,
     /// Threads of the engine; 1 runs everything on the thread that calls.
@@ -37,7 +40,7 @@ pub struct Options {
     pub batch: u32,
 }
 
-/// The usual options, for a model: alpha 0.001, n0 100, at most 100000 samples, a seed from the operating system, one
+/// The usual options, for a model: alpha 0.001, n0 64, at most 100000 samples, a seed from the operating system, one
 /// thread, batches of 64, sigma from the model's metadata.
 #[unsafe(no_mangle)]
 pub extern "C" fn mithridate_default_options(model: *const c_char) -> Options {
@@ -46,8 +49,9 @@ pub extern "C" fn mithridate_default_options(model: *const c_char) -> Options {
         onnxruntime: ptr::null(),
         sigma: 0.0,
         alpha: Alpha::USUAL.get(),
-        n0: 100,
+        n0: 64,
         max_samples: 100_000,
+        enough_radius: 0.0,
         seed: 0,
         threads: 1,
         batch: 64,
@@ -82,7 +86,16 @@ impl Options {
             })?,
             seed => seed,
         };
+        let stop = match self.enough_radius {
+            0.0 => StoppingRule::Fixed,
+            radius if radius > 0.0 && radius.is_finite() => StoppingRule::Radius(vec![radius]),
+            radius => {
+                return Err(Failure::argument(format!(
+                    "options.enough_radius is {radius}; give a radius, or 0 for none"
+                )));
+            }
+        };
         let settings = Settings::new(Sigma::new(sigma)?, seed);
-        Ok(Settings { alpha: Alpha::new(self.alpha)?, n0: self.n0, n: self.max_samples, ..settings })
+        Ok(Settings { alpha: Alpha::new(self.alpha)?, n0: self.n0, n: self.max_samples, stop, ..settings })
     }
 }

@@ -197,6 +197,25 @@ fn a_deadline_is_kept() {
 }
 
 #[test]
+fn a_rule_ends_a_frame_before_its_time() {
+    let of = |rule: &str| Settings { stop: rule.parse().unwrap(), ..settings(100, 1_000_000) };
+    for (rule, enough) in [("radius:0.3", 0.3), ("precision:0.1", 0.2)] {
+        let mut frames = FrameCertifier::new(Box::new(linear()), of(rule)).unwrap();
+        let frame = frames.certify(&[0.5, 0.5, 0.0], NEVER).unwrap();
+        assert_eq!(frame.ended, Ended::Rule, "{rule}");
+        assert!(frame.samples < 50_000 && frame.radius.unwrap() >= enough, "{rule}: {frame:?}");
+    }
+    // A deadline of all frames.
+    let slow = Slow { model: linear(), batch: 64, time: Duration::from_millis(2), slower: 0 };
+    let mut frames = FrameCertifier::new(Box::new(slow), of("deadline:30")).unwrap();
+    let frame = frames.certify(&[0.5, 0.5, 0.0], NEVER).unwrap();
+    assert!(frame.ended == Ended::Deadline && frame.time < Duration::from_millis(300), "{frame:?}");
+    let error = FrameCertifier::new(Box::new(linear()), of("loss:0.1")).err().unwrap();
+    let sentence = "frames can't stop by the rule loss:0.1; use fixed, radius, precision or deadline";
+    assert_eq!(error.to_string(), sentence);
+}
+
+#[test]
 fn a_slow_start_is_forgotten() {
     let slow = Slow { model: linear(), batch: 64, time: Duration::from_millis(1), slower: 3 };
     let mut frames = FrameCertifier::new(Box::new(slow), settings(100, 1000)).unwrap();

@@ -63,9 +63,10 @@ pub fn plan(
         splits.push((threads / 4, 4));
     }
     let mut best: Option<(f64, (Plan, Instances))> = None;
+    let only_split = splits.len() == 1;
     for (sessions, inner) in splits {
         let mut models = (0..sessions).map(|_| load(inner)).collect::<Result<Vec<_>, _>>()?;
-        let (rate, size) = fastest_batch(&mut models, batch)?;
+        let (rate, size) = fastest_batch(&mut models, batch, only_split)?;
         // An earlier split is kept unless a later one is clearly faster.
         if best.as_ref().is_none_or(|(fastest, ..)| rate > 1.03 * fastest) {
             best = Some((rate, (Plan { sessions, threads: inner, batch: size, noise_threads: 0 }, models)));
@@ -85,6 +86,10 @@ fn fastest_noise(
     batch: usize,
     threads: usize,
 ) -> Result<(usize, Instances), BackendError> {
+    // One thread is one thread.
+    if threads == 1 {
+        return Ok((0, models));
+    }
     let mut best = (0.0_f64, 0);
     let mut counts = vec![0, 1];
     counts.extend((threads >= 8).then_some(threads / 4));
@@ -131,24 +136,27 @@ pub fn time_certification(
     Ok((rate, timings, certifier.into_models()))
 }
 
-/// Samples per second and size of the fastest batch.
+/// Samples per second and size of the fastest batch. With one size and the only split there is nothing to choose: then
+/// the size is tried, and not measured.
 fn fastest_batch(
     models: &mut [Box<dyn Classifier>],
     fixed: Option<usize>,
+    only_split: bool,
 ) -> Result<(f64, usize), BackendError> {
     let largest = (MAX_BATCH_BYTES / (4 * models[0].input_len())).max(1);
     let sizes: Vec<usize> = match models[0].fixed_batch().or(fixed) {
         Some(size) => vec![size],
         None => BATCHES.into_iter().filter(|&size| size <= largest.max(BATCHES[0])).collect(),
     };
+    let time = if only_split && sizes.len() == 1 { Duration::ZERO } else { TIME_A_SIZE };
     let started = Instant::now();
     let (mut best, mut slower) = ((0.0_f64, sizes[0]), 0);
     for size in sizes {
-        let rate = match time_forward(models, size, TIME_A_SIZE) {
+        let rate = match time_forward(models, size, time) {
             // The smaller sizes tried before did fit.
             Err(BackendError::OutOfMemory { .. }) if best.0 > 0.0 => break,
             Err(BackendError::OutOfMemory { .. }) if size > 1 && models[0].fixed_batch().is_none() => {
-                return fastest_batch(models, Some(size / 2));
+                return fastest_batch(models, Some(size / 2), only_split);
             }
             other => other?,
         };

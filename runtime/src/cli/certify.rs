@@ -22,7 +22,7 @@ use crate::{
     data::Dataset,
     evidence::{
         DataSource, Earlier, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, read_evidence, to_table,
+        Simultaneous, VotesWriter, read_evidence, to_table, votes_path,
     },
     files::{check_place, write_atomically},
     noise::NoiseMode,
@@ -32,6 +32,7 @@ use crate::{
 };
 
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools)] // Flags.
 #[command(after_help = "Example:
   rscert certify --model lenet.onnx --data data/mnist --sigma 0.25 --class 8 --max 100 --out run.jsonl")]
 pub(super) struct Arguments {
@@ -56,6 +57,9 @@ pub(super) struct Arguments {
     /// How bounds are made that hold whenever sampling stops: looks, geometric or betting
     #[arg(long, value_name = "FORM", default_value = "looks", hide = true)]
     sequence: SequenceForm,
+    /// Keep the vote of every estimation sample, in a file beside the evidence: `rscert recertify` needs it
+    #[arg(long)]
+    keep_votes: bool,
     /// Make one claim about all inputs chosen: with probability 1 - alpha, all certificates are right at once
     #[arg(long)]
     simultaneous: bool,
@@ -130,7 +134,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(earlier) => earlier.resume(&header)?,
         None => (EvidenceWriter::create(&out, &header)?, 0),
     };
-    let timings = certify(ready, &header, &data, &indices, writer, done)?;
+    let votes = if arguments.keep_votes { Some(VotesWriter::resume(&votes_path(&out), done)?) } else { None };
+    let timings = certify(ready, &header, &data, &indices, (writer, votes), done)?;
     report(arguments, &out, Some(timings))
 }
 
@@ -139,7 +144,7 @@ fn certify(
     header: &Header,
     data: &Dataset,
     indices: &[usize],
-    mut writer: EvidenceWriter,
+    (mut writer, mut kept): (EvidenceWriter, Option<VotesWriter>),
     done: u64,
 ) -> anyhow::Result<(Timings, Duration)> {
     // How many samples an input takes is known beforehand if the rule is to take all.
@@ -156,21 +161,32 @@ fn certify(
     certifier.set_noise_mode(header.noise.mode);
     let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
     certifier.on_notice(&notices);
+    if kept.is_some() {
+        certifier.keep_votes();
+    }
     let inputs = inputs(data, &indices[done as usize..]);
     let started = Instant::now();
     let mut failure = None;
-    let result = certifier.certify_all(
+    let result = certifier.certify_with_votes(
         inputs,
         |run| {
             if samples > 1 {
                 progress.borrow_mut().advance(run);
             }
         },
-        |certificate| {
+        |certificate, votes| {
             if samples == 1 {
                 progress.borrow_mut().advance(1);
             }
-            writer.record(&Record::new(certificate, header)).map_err(|error| {
+            let write = || {
+                let mut record = Record::new(certificate, header);
+                // Before the evidence, so that no line there is without its votes.
+                if let (Some(kept), Some(votes)) = (&mut kept, &votes) {
+                    record.votes_sha256 = Some(kept.add(record.index, votes)?);
+                }
+                writer.record(&record)
+            };
+            write().map_err(|error| {
                 let message = error.to_string();
                 failure = Some(error);
                 std::io::Error::other(message)
@@ -246,6 +262,8 @@ fn header(
             mode: arguments.noise_mode,
             generator: settings.distribution.generator().into(),
         },
+        keeps_votes: arguments.keep_votes,
+        recertification: None,
         settings,
         simultaneous,
         execution: Execution {
@@ -260,7 +278,7 @@ fn header(
     }
 }
 
-fn default_out(model: &Path) -> PathBuf {
+pub(super) fn default_out(model: &Path) -> PathBuf {
     let stem = model.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
     PathBuf::from(format!("{stem}.evidence.jsonl"))
 }

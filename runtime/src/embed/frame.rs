@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 use super::sampler::{Sampler, Task};
 use crate::{
     backend::{BackendError, Classifier},
-    certify::{CertifyError, Settings},
+    certify::{CertifyError, Procedure, Settings, StoppingRule},
     noise::{BLOCK, Distribution, GateError, Role, check_noise, off_grid},
-    statistics::{ConfidenceSequence, StatisticsError},
+    statistics::ConfidenceSequence,
 };
 
 /// Share of α kept for samples that all vote for the class, as those of most frames do.
@@ -20,6 +20,9 @@ pub enum EmbedError {
     /// Noise that is not what it should be.
     #[error(transparent)]
     Noise(#[from] GateError),
+    /// A stopping rule that frames don't have.
+    #[error("frames can't stop by the rule {0}; use fixed, radius, precision or deadline")]
+    Rule(StoppingRule),
 }
 
 impl From<BackendError> for EmbedError {
@@ -33,6 +36,8 @@ impl From<BackendError> for EmbedError {
 pub enum Ended {
     /// All samples were run.
     Samples,
+    /// What the stopping rule asks was known.
+    Rule,
     /// Time was up.
     Deadline,
     /// Not one of the selection samples voted for a class, so there is none to certify.
@@ -94,7 +99,7 @@ pub struct FrameCertificate {
 /// ```
 pub struct FrameCertifier {
     sampler: Sampler,
-    settings: Settings,
+    procedure: Procedure,
     sequence: ConfidenceSequence,
     votes: Vec<u64>,
     next_frame: u64,
@@ -103,23 +108,23 @@ pub struct FrameCertifier {
 impl FrameCertifier {
     /// Makes everything ready: tests the noise, runs a few batches to know how long one takes, and takes all memory.
     ///
-    /// `settings.n0` samples choose the class of a frame, at most `settings.n` bound its probability. A model that
+    /// `settings.n0` samples choose the class of a frame, at most `settings.n` bound its probability. The stopping rules
+    /// `radius` and `precision` end a frame before its time is up, `deadline` gives all frames a time. A model that
     /// takes any number of inputs gets 64 at once.
     ///
     /// # Errors
     /// [`EmbedError`].
     pub fn new(model: Box<dyn Classifier>, settings: Settings) -> Result<Self, EmbedError> {
-        settings.check().map_err(CertifyError::from)?;
+        if matches!(settings.stop, StoppingRule::Loss(_)) {
+            return Err(EmbedError::Rule(settings.stop));
+        }
+        let sequence = ConfidenceSequence::new(settings.sequence, settings.alpha, settings.n, RUN_SHARE);
+        let procedure = Procedure::new(settings).map_err(CertifyError::from)?;
+        let settings = procedure.settings();
         let noise = settings.noise().map_err(CertifyError::from)?;
         check_noise(&noise, settings.seed, &[0, 1, 2, 3], model.input_len())?;
         let sampler = Sampler::new(model, noise, settings.seed)?;
-        Ok(Self {
-            votes: vec![0; sampler.model().classes()],
-            sampler,
-            sequence: ConfidenceSequence::new(settings.sequence, settings.alpha, settings.n, RUN_SHARE),
-            settings,
-            next_frame: 0,
-        })
+        Ok(Self { votes: vec![0; sampler.model().classes()], sampler, procedure, sequence, next_frame: 0 })
     }
 
     /// Number of values in a frame, C·H·W.
@@ -134,7 +139,7 @@ impl FrameCertifier {
 
     /// What certificates depend on besides model and frame.
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        self.procedure.settings()
     }
 
     /// The number that the next frame gets; they count up from 0.
@@ -159,57 +164,53 @@ impl FrameCertifier {
     pub fn certify(&mut self, image: &[f32], within: Duration) -> Result<FrameCertificate, EmbedError> {
         let started = Instant::now();
         // More time than can be counted is no limit.
+        let within = self.settings().stop.deadline().map_or(within, |time| time.min(within));
         let deadline = started.checked_add(within);
         let frame = self.next_frame;
         self.check(image)?;
         self.next_frame = frame.wrapping_add(1);
 
         self.votes.fill(0);
-        let Settings { n0, n, .. } = self.settings;
+        let (n0, n) = (self.settings().n0, self.settings().n);
         let mut task = Task { image, role: Role::Selection, frame, samples: n0, deadline };
         let votes = &mut self.votes;
         let selection_samples = self.sampler.run(&task, |_, vote| {
             if let Some(class) = vote {
                 votes[class] += 1;
             }
+            Ok(false)
         })?;
         let class = first_largest(&self.votes);
-        let (mut samples, mut hits, mut p_lower) = (0, 0, 0.0_f64);
+        let (mut samples, mut hits, mut p_lower, mut decided) = (0, 0, 0.0_f64, false);
         if let Some(class) = class {
             (task.role, task.samples) = (Role::Estimation, n);
-            let sequence = &self.sequence;
-            let mut unsound = None;
+            let (procedure, sequence) = (&self.procedure, &self.sequence);
+            let wrong = |source| CertifyError::Statistics { index: frame, source };
             samples = self.sampler.run(&task, |sample, vote| {
                 hits += u64::from(vote == Some(class));
-                // All bounds of the sequence hold at once, so the best one does.
-                if sample.is_multiple_of(BLOCK) && sequence.last_look(sample) == sample {
-                    best(&mut p_lower, sequence.lower(hits, sample), &mut unsound);
+                if sample.is_multiple_of(BLOCK) {
+                    // All bounds of the sequence hold at once, so the best one does.
+                    if sequence.last_look(sample) == sample {
+                        p_lower = p_lower.max(sequence.lower(hits, sample).map_err(wrong)?);
+                    }
+                    decided = procedure.is_decided(hits, sample).map_err(wrong)?;
                 }
+                Ok(decided)
             })?;
             if samples > 0 {
-                best(&mut p_lower, sequence.lower(hits, samples), &mut unsound);
-            }
-            if let Some(source) = unsound {
-                return Err(CertifyError::Statistics { index: frame, source }.into());
+                p_lower = p_lower.max(sequence.lower(hits, samples).map_err(wrong)?);
             }
         }
-        Ok(FrameCertificate {
-            frame,
-            class,
-            p_lower,
-            radius: self.settings.radius(p_lower),
-            selection_samples,
-            samples,
-            hits,
-            time: started.elapsed(),
-            ended: if selection_samples < n0 || (class.is_some() && samples < n) {
-                Ended::Deadline
-            } else if class.is_none() {
-                Ended::NoClass
-            } else {
-                Ended::Samples
-            },
-        })
+        let ended = match class {
+            _ if decided => Ended::Rule,
+            _ if selection_samples < n0 => Ended::Deadline,
+            None => Ended::NoClass,
+            Some(_) if samples < n => Ended::Deadline,
+            Some(_) => Ended::Samples,
+        };
+        let radius = self.settings().radius(p_lower);
+        let time = started.elapsed();
+        Ok(FrameCertificate { frame, class, p_lower, radius, selection_samples, samples, hits, time, ended })
     }
 
     fn check(&self, image: &[f32]) -> Result<(), CertifyError> {
@@ -217,19 +218,12 @@ impl FrameCertifier {
         if image.len() != expected {
             return Err(CertifyError::InputLength { index, found: image.len(), expected });
         }
-        if self.settings.distribution == Distribution::QuantizedGaussian
+        if self.settings().distribution == Distribution::QuantizedGaussian
             && let Some(position) = off_grid(image)
         {
             return Err(CertifyError::OffGrid { index, position, value: image[position] });
         }
         Ok(())
-    }
-}
-
-fn best(best: &mut f64, bound: Result<f64, StatisticsError>, failure: &mut Option<StatisticsError>) {
-    match bound {
-        Ok(bound) => *best = best.max(bound),
-        Err(error) => *failure = Some(error),
     }
 }
 

@@ -23,7 +23,8 @@
 //! let runtime = OnnxRuntime::load()?;
 //! let model = OnnxModel::open(&runtime, Path::new("lenet.onnx"), &Reading::default())?;
 //! let classifier = model.classifier(&runtime, Provider::Cpu, 1)?.bind(64)?;
-//! let settings = Settings::new(Sigma::new(0.25)?, seed_from_os()?);
+//! // One batch chooses the class; the rest of the time goes into the bound.
+//! let settings = Settings { n0: 64, ..Settings::new(Sigma::new(0.25)?, seed_from_os()?) };
 //! let mut certifier = FrameCertifier::new(Box::new(classifier), settings)?;
 //!
 //! let image = vec![0.5; certifier.input_len()];

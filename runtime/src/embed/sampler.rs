@@ -1,7 +1,8 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    backend::{BackendError, Classifier, vote},
+    backend::{Classifier, vote},
+    certify::CertifyError,
     noise::{BLOCK, Noise, NoiseKey, Role},
 };
 
@@ -33,7 +34,7 @@ pub(super) struct Task<'a> {
 
 impl Sampler {
     /// Runs a few batches, so that all memory is there and it is known how long one takes.
-    pub fn new(model: Box<dyn Classifier>, noise: Noise, seed: u64) -> Result<Self, BackendError> {
+    pub fn new(model: Box<dyn Classifier>, noise: Noise, seed: u64) -> Result<Self, CertifyError> {
         let batch = model.fixed_batch().unwrap_or(BLOCK as usize).max(1);
         let step = step(batch);
         let rows = step.max(BLOCK as usize) + batch - step;
@@ -46,7 +47,7 @@ impl Sampler {
             sampler.expected = Duration::ZERO;
             let samples = sampler.step as u64;
             let task = Task { image: &image, role: Role::Selection, frame: 0, samples, deadline: None };
-            sampler.run(&task, |_, _| {})?;
+            sampler.run(&task, |_, _| Ok(false))?;
             shortest = shortest.min(sampler.expected);
         }
         sampler.expected = shortest;
@@ -58,12 +59,12 @@ impl Sampler {
     }
 
     /// Calls `on_vote` with the number of each sample, from 1, and its vote; returns how many there were. Stops when
-    /// another batch would not be done by the deadline.
+    /// `on_vote` says that it has enough, or another batch would not be done by the deadline.
     pub fn run(
         &mut self,
         task: &Task<'_>,
-        mut on_vote: impl FnMut(u64, Option<usize>),
-    ) -> Result<u64, BackendError> {
+        mut on_vote: impl FnMut(u64, Option<usize>) -> Result<bool, CertifyError>,
+    ) -> Result<u64, CertifyError> {
         let (len, classes) = (self.model.input_len(), self.model.classes());
         let chunk = self.step.max(BLOCK as usize);
         let mut done = 0;
@@ -84,7 +85,9 @@ impl Sampler {
             let counted = (task.samples - done).min(self.step as u64) as usize;
             for row in self.logits.chunks_exact(classes).take(counted) {
                 done += 1;
-                on_vote(done, vote(row));
+                if on_vote(done, vote(row))? {
+                    return Ok(done);
+                }
             }
             self.expected = started.elapsed().max(self.expected.mul_f64(0.98));
         }

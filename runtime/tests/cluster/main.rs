@@ -23,8 +23,12 @@ use program::{model, rscert};
 use slurm::Slurm;
 
 const INPUTS: usize = 24;
-/// Enough that a part takes seconds.
-const FLAGS: [&str; 8] = ["--seed", "7", "--sigma", "0.25", "--n", "2000000", "--batch", "256"];
+/// Samples enough that a part takes seconds, long enough to stop it halfway.
+const LONG: &str = "5000000";
+
+fn flags(n: &str) -> [&str; 8] {
+    ["--seed", "7", "--sigma", "0.25", "--n", n, "--batch", "256"]
+}
 
 fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/cluster").join(path)
@@ -41,10 +45,10 @@ fn prepare(folder: &Path) {
 }
 
 /// The result hash of an undivided run.
-fn undivided(folder: &Path) -> String {
+fn undivided(folder: &Path, n: &str) -> String {
     let plan =
         ["certify", "--model", "model.onnx", "--data", "data", "--threads", "1", "--out", "whole.jsonl"];
-    let output = rscert(folder, &[&plan[..], &FLAGS].concat()).output().unwrap();
+    let output = rscert(folder, &[&plan[..], &flags(n)].concat()).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     read_evidence(&folder.join("whole.jsonl")).unwrap().footer.chain
 }
@@ -100,7 +104,7 @@ fn a_slurm_array_survives_a_killed_and_a_requeued_task() {
         }
     };
     prepare(folder);
-    let whole = undivided(folder);
+    let whole = undivided(folder, LONG);
 
     let run = folder.join("run");
     let run_text = run.display().to_string();
@@ -109,7 +113,7 @@ fn a_slurm_array_survives_a_killed_and_a_requeued_task() {
     if let Some(library) = rscert(folder, &[]).get_envs().find(|(name, _)| *name == "ORT_DYLIB_PATH") {
         submit.env(library.0, library.1.unwrap());
     }
-    let output = submit.args(["3", &run_text, "model.onnx", "data"]).args(FLAGS).output().unwrap();
+    let output = submit.args(["3", &run_text, "model.onnx", "data"]).args(flags(LONG)).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let said = text(&output);
     let jobs: Vec<&str> = said.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).collect();

@@ -7,6 +7,7 @@
 mod program;
 
 mod place;
+mod recertification;
 mod stopping;
 
 use std::{

@@ -128,7 +128,7 @@ fn inspect_says_what_it_found_and_its_command_works() {
             "f.onnx",
             zoo::of_type(mithridate_onnx::ElementType::Float16),
             &[],
-            &["weights in float16", "providers:  cpu"],
+            &["precision:  weights in float16", "providers:  cpu"],
         ),
         ("g h.onnx", zoo::entangled(0), &[], &["one at a time, for an answer depends", "--model 'g h.onnx'"]),
         ("i.onnx", zoo::any_size(), &[], &["left open; tried with 32 x 32", "3 channels"]),
