@@ -250,10 +250,15 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
         text += &format!("{name}: {} things do not hold\n{}", found.problems.len(), listed(found));
     }
     if found.holds() {
-        for (given, what) in [
-            (arguments.model.is_some(), "the model is the one certified"),
-            (arguments.data.is_some(), "the images, labels and selection of inputs are those certified"),
-        ] {
+        let is_labelled = found.header.as_ref().is_some_and(|header| !header.data.labels_sha256.is_empty());
+        let data = if is_labelled {
+            "the images, labels and selection of inputs are those certified"
+        } else {
+            "the images and the selection of inputs are those certified; their true classes are not known"
+        };
+        for (given, what) in
+            [(arguments.model.is_some(), "the model is the one certified"), (arguments.data.is_some(), data)]
+        {
             text += if given { what } else { continue };
             text += "\n";
         }
@@ -266,10 +271,10 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
             "every vote is the same\n".to_owned()
         } else {
             let allowed = match arguments.differing {
-                0 => "not one may".to_owned(),
-                most => format!("of an input up to {most} may by --differing"),
+                0 => String::new(),
+                most => format!("; up to {most} of each input may, by --differing"),
             };
-            format!("{differing} votes differ, and {allowed}\n")
+            format!("{differing} votes differ{allowed}\n")
         };
         for Replay { index, differing, samples } in replays.iter().filter(|replay| replay.differing > 0) {
             text += &format!("- input {index}: {differing} of {samples} votes differ\n");

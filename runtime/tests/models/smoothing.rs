@@ -18,6 +18,7 @@ use mithridate_runtime::{
 use ndarray::ArrayD;
 
 use super::{open, zoo};
+use crate::numbers::numbers;
 
 const SIGMA: f64 = 0.4;
 
@@ -25,7 +26,7 @@ const SIGMA: f64 = 0.4;
 const SLOTS: [(usize, usize); 4] = [(0, 64), (1, 36), (0, 1), (1, 64)];
 
 fn image(number: usize) -> Vec<f32> {
-    zoo::numbers(zoo::VALUES, 20 + number as u64).into_iter().map(|value| 0.5 + value / 2.0).collect()
+    numbers(zoo::VALUES, 20 + number as u64).into_iter().map(|value| 0.5 + value / 2.0).collect()
 }
 
 fn key(slot: usize) -> NoiseKey {
@@ -285,7 +286,7 @@ fn a_classifier_that_counts_itself_gives_the_votes_of_its_logits() {
     assert_eq!((classifier.plan().slots, classifier.has_bank()), (2, false));
     // Fewer than a slot, more than a batch, and not whole slots.
     for count in [1, 64, 100, 128, 300] {
-        let batch: Vec<f32> = zoo::numbers(count * zoo::VALUES, count as u64);
+        let batch: Vec<f32> = numbers(count * zoo::VALUES, count as u64);
         let (mut votes, mut logits) = (vec![7], Vec::new());
         classifier.votes(&batch, &mut votes).unwrap().unwrap();
         classifier.logits(&batch, &mut logits).unwrap();
