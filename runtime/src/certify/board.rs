@@ -156,8 +156,9 @@ pub(super) struct Board<'a, I> {
     keep_votes: bool,
     /// Which inputs get which noise.
     pub noise_mode: NoiseMode,
-    /// Whether the part of a block takes as much room as a whole one.
-    pub in_blocks: bool,
+    /// Room that a piece takes at least, in samples: a model that keeps the noise has a place for each block, however
+    /// many of its samples are wanted.
+    pub least_room: usize,
     open: VecDeque<Open>,
     /// Number of the first open input.
     first: u64,
@@ -192,7 +193,7 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
             classes,
             keep_votes,
             noise_mode: NoiseMode::Independent,
-            in_blocks: false,
+            least_room: 0,
             open: VecDeque::new(),
             first: 0,
             waiting: BinaryHeap::new(),
@@ -253,10 +254,8 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
                 self.waiting.pop();
                 continue;
             };
-            // A model that keeps the noise has a place for each block, however many of its samples are wanted.
-            let taken = if self.in_blocks { slot.pieces.len() * BLOCK as usize } else { slot.samples };
-            let wanted = if self.in_blocks { BLOCK as usize } else { piece.samples };
-            if taken + wanted > slot.capacity {
+            let taken = slot.samples.max(slot.pieces.len() * self.least_room);
+            if taken + piece.samples.max(self.least_room) > slot.capacity {
                 break;
             }
             let open = &mut self.open[(number - self.first) as usize];

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     backend::{BackendError, Classifier},
-    noise::{Noise, NoiseMode},
+    noise::{BLOCK, Noise, NoiseMode},
     statistics::StatisticsError,
 };
 
@@ -255,7 +255,7 @@ impl Certifier {
         let pipeline = Pipeline::new(&mut self.workers, &self.noise, noise_threads, self.batch)?;
         let mut board = Board::new(inputs, task, values, classes, pipeline.blocks(), self.keep_votes);
         board.noise_mode = self.noise_mode;
-        board.in_blocks = has_bank;
+        board.least_room = if has_bank { BLOCK as usize } else { 0 };
         pipeline.run(board, on_samples, on_sampled)
     }
 }

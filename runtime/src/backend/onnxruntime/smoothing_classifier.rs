@@ -5,7 +5,9 @@ use std::{
 
 use mithridate_onnx::{NoiseInput, OnnxError};
 
-use super::{Device, OnnxClassifier, OnnxModel, OnnxRuntime, Slot, SmoothingPlan, SmoothingSession};
+use super::{
+    Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, Slot, SmoothingPlan, SmoothingSession,
+};
 use crate::{
     backend::{BackendError, Banked, Classifier},
     noise::{BLOCK, Noise, NoiseBank},
@@ -54,69 +56,32 @@ impl SmoothingClassifier {
         shared: Option<SharedNoise<'_>>,
     ) -> Result<Self, BackendError> {
         let device = device.into();
-        let values = model.image_shape().iter().product();
+        let (block, values) = (BLOCK as usize, model.image_shape().iter().product::<usize>());
+        let refused = |problem: String| BackendError::from(OnnxError::Smoothing(problem));
         if model.classes() >= usize::from(u16::MAX) {
-            let problem = format!("it has {} classes, and 65534 can be told apart", model.classes());
-            return Err(OnnxError::Smoothing(problem).into());
+            return Err(refused(format!("it has {} classes, and 65534 can be told apart", model.classes())));
         }
-        let mut sizes: VecDeque<usize> = match batch {
-            Some(batch) => [batch.div_ceil(BLOCK as usize)].into(),
-            None => SLOTS.into(),
-        };
-        let of = |slots, noise| SmoothingPlan { noise, slots, votes: true, cuda_graph: true };
-        // The noise makes no difference to the speed of the model: batches are tried with noise that is sent.
-        let mut best: Option<(f64, SmoothingSession)> = None;
-        while let Some(slots) = sizes.pop_front() {
-            let made = model
-                .smoothing(runtime, device, 1, of(slots, NoiseInput::Noisy), Vec::new())
-                .and_then(|mut session| Ok((time(&mut session)?, session)));
-            match made {
-                Err(BackendError::OutOfMemory { .. } | BackendError::DeviceMemory { .. })
-                    if best.is_some() =>
-                {
-                    break;
-                }
-                // Not even the smallest fits, or the only one.
-                Err(BackendError::OutOfMemory { .. } | BackendError::DeviceMemory { .. }) if slots > 1 => {
-                    sizes = [slots / 2].into();
-                }
-                Err(error) => return Err(error),
-                Ok((rate, session)) if best.as_ref().is_none_or(|(fastest, _)| rate > 1.05 * fastest) => {
-                    best = Some((rate, session));
-                }
-                Ok(_) => break,
-            }
+        let most = MAX_VALUES / block / values.max(1);
+        if most == 0 {
+            return Err(refused(format!("{block} images of {values} values are too much for a batch")));
         }
-        if let Some((rate, session)) = &mut best
-            && session.plan().cuda_graph
-        {
-            // Recorded work takes its noise from a place that does not change, which costs a copy more.
-            let plan = SmoothingPlan { cuda_graph: false, ..session.plan() };
-            let mut plain = model.smoothing(runtime, device, 1, plan, Vec::new())?;
-            if shared.is_none() && time(&mut plain)? > *rate {
-                *session = plain;
+        let mut plan = fastest_plan(model, runtime, device, batch.map(|batch| batch.div_ceil(block)), most)?;
+        let mut drawn = Vec::new();
+        if let Some(SharedNoise { noise, bank, threads }) = shared {
+            plan =
+                SmoothingPlan { noise: NoiseInput::Bank { blocks: bank.blocks() }, cuda_graph: true, ..plan };
+            while plan.slots > 1 && plan.check(model, device).is_err() {
+                plan.slots /= 2;
             }
+            // It must not be drawn in vain.
+            plan.check(model, device)?;
+            drawn = bank.draw(noise, values, threads).map_err(|error| BackendError::OutOfMemory {
+                batch: bank.blocks().saturating_mul(block),
+                problem: error.to_string(),
+            })?;
         }
-        let no_batch = || BackendError::Run { batch: 0, problem: "there is no batch to try".into() };
-        let (_, mut session) = best.ok_or_else(no_batch)?;
-        let bank = match shared {
-            Some(SharedNoise { noise, bank, threads }) => {
-                let mut plan = of(session.plan().slots, NoiseInput::Bank { blocks: bank.blocks() });
-                // Its memory is wanted for the bank, which must not be drawn in vain either.
-                drop(session);
-                while plan.slots > 1 && plan.check(model, device).is_err() {
-                    plan.slots /= 2;
-                }
-                plan.check(model, device)?;
-                let drawn = bank.draw(noise, values, threads).map_err(|error| BackendError::OutOfMemory {
-                    batch: bank.blocks().saturating_mul(BLOCK as usize),
-                    problem: error.to_string(),
-                })?;
-                session = model.smoothing(runtime, device, 1, plan, drawn)?;
-                Some(bank.clone())
-            }
-            None => None,
-        };
+        let session = model.smoothing(runtime, device, 1, plan, drawn)?;
+        let bank = shared.map(|shared| shared.bank.clone());
         Ok(Self { session, bank, model: model.clone(), runtime: runtime.clone(), device, host: None })
     }
 
@@ -138,6 +103,52 @@ impl SmoothingClassifier {
             }
         }
         Ok(())
+    }
+}
+
+/// The fastest way to run noisy images that are sent, with so many slots or any number up to `most`. Noise that is kept
+/// makes little difference to how many are best.
+fn fastest_plan(
+    model: &OnnxModel,
+    runtime: &OnnxRuntime,
+    device: Device,
+    slots: Option<usize>,
+    most: usize,
+) -> Result<SmoothingPlan, BackendError> {
+    // One session at a time, so that memory is there once.
+    let try_out = |slots, cuda_graph| {
+        let plan = SmoothingPlan { noise: NoiseInput::Noisy, slots, votes: true, cuda_graph };
+        let mut session = model.smoothing(runtime, device, 1, plan, Vec::new())?;
+        Ok((time(&mut session)?, session.plan()))
+    };
+    let mut sizes: VecDeque<usize> = match slots {
+        Some(slots) => [slots.min(most)].into(),
+        None => SLOTS.into_iter().filter(|&slots| slots <= most).collect(),
+    };
+    if sizes.is_empty() {
+        sizes.push_back(most);
+    }
+    let mut best: Option<(f64, SmoothingPlan)> = None;
+    while let Some(slots) = sizes.pop_front() {
+        match (try_out(slots, true), &best) {
+            (Ok((rate, plan)), None) => best = Some((rate, plan)),
+            (Ok((rate, plan)), Some((fastest, _))) if rate > 1.05 * fastest => best = Some((rate, plan)),
+            (Err(BackendError::OutOfMemory { .. } | BackendError::DeviceMemory { .. }), None)
+                if slots > 1 =>
+            {
+                sizes = [slots / 2].into();
+            }
+            (Err(error), None) => return Err(error),
+            // No faster, or too large.
+            (_, Some(_)) => break,
+        }
+    }
+    let none = || BackendError::Run { batch: 0, problem: "there is no batch to try".into() };
+    let (rate, plan) = best.ok_or_else(none)?;
+    // Recorded work takes its noise from a place that does not change, which costs a copy more.
+    match try_out(plan.slots, false) {
+        Ok((plain_rate, plain)) if plain_rate > rate => Ok(plain),
+        _ => Ok(plan),
     }
 }
 
