@@ -5,7 +5,8 @@ with `torch.randn_like` noise, arg-max, votes counted on the host, the Clopper-P
 weights from the ONNX file that rscert runs. Every round certifies the same images by rscert and by PyTorch at each batch
 size, one after the other; ratios are taken round by round. A ratio above 1 means that rscert takes less time. The time of
 rscert is that of the whole process, its start and the search for the fastest batch included; that of PyTorch is that of the
-loop over images alone, after one batch that nobody measures.
+loop over images alone, after one batch that nobody measures. The last column is the ratio of processor times, in which
+waiting for a busy machine does not count.
 
 Both must agree: the same class, and counts of votes for it whose difference is within what chance allows.
 """
@@ -14,6 +15,7 @@ import argparse
 import json
 import math
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -134,9 +136,15 @@ def certify(network, image, n, batch_size, sigma):
 def by_pytorch(network, pictures, options, batch_size):
     with torch.no_grad():
         network(torch.randn(batch_size, *pictures[0].shape))
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         found = [certify(network, image, options.n, batch_size, options.sigma) for image in pictures]
-        return time.perf_counter() - started, found
+        return (time.perf_counter() - started, time.process_time() - used), found
+
+
+def children():
+    """Processor time of the programs run so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def by_rscert(options, seed):
@@ -145,9 +153,9 @@ def by_rscert(options, seed):
         command = [options.rscert, "certify", "--model", options.model, "--data", options.data, "--out", out]
         command += ["--sigma", options.sigma, "--alpha", ALPHA, "--n0", SELECTION, "--n", options.n, "--seed", seed]
         command += ["--max", options.images, "--skip", options.skip, "--threads", options.threads]
-        started = time.perf_counter()
+        started, used = time.perf_counter(), children()
         result = subprocess.run([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        spent = time.perf_counter() - started
+        spent = (time.perf_counter() - started, children() - used)
         if result.returncode:
             sys.exit(f"rscert failed: {result.stderr}")
         lines = [json.loads(line) for line in out.read_text().splitlines()]
@@ -198,15 +206,16 @@ def main():
             other, difference = disagreement(options.n, certificates, found)
             classes, worst = classes + other, max(worst, difference)
     print(f"{name}: {len(pictures)} images, n = {options.n}, {options.threads} thread(s), {options.rounds} rounds")
-    print(f"{'':<22}{'seconds':>9}{'samples/s':>11}{'ratio':>8}{'from':>8}{'to':>8}")
-    median = statistics.median(ours)
+    print(f"{'':<22}{'seconds':>9}{'samples/s':>11}{'ratio':>8}{'from':>8}{'to':>8}{'processor':>11}")
+    median = statistics.median(wall for wall, _ in ours)
     print(f"{'rscert':<22}{median:>9.2f}{samples / median:>11.0f}")
     for size in options.batches:
-        ratios = [theirs / own for theirs, own in zip(times[size], ours)]
-        median = statistics.median(times[size])
-        title = f"PyTorch, batch {size}"
-        low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
-        print(f"{title:<22}{median:>9.2f}{samples / median:>11.0f}{middle:>8.2f}{low:>8.2f}{high:>8.2f}")
+        ratios, used = (
+            sorted(theirs[part] / own[part] for theirs, own in zip(times[size], ours)) for part in range(2)
+        )
+        median = statistics.median(wall for wall, _ in times[size])
+        print(f"{f'PyTorch, batch {size}':<22}{median:>9.2f}{samples / median:>11.0f}", end="")
+        print(f"{statistics.median(ratios):>8.2f}{ratios[0]:>8.2f}{ratios[-1]:>8.2f}{statistics.median(used):>11.2f}")
     print(f"certified as another class: {classes}; votes differ by at most {worst:.1f} standard errors")
     # One of a million such comparisons would come to 5 by chance.
     if classes or worst > 5:

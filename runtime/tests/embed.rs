@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "models/numbers.rs"]
+mod numbers;
 #[allow(dead_code)]
 #[path = "models/zoo.rs"]
 mod zoo;
@@ -91,7 +93,7 @@ fn models(folder: &Path) -> Vec<(&'static str, Reading)> {
 }
 
 fn image() -> Vec<f32> {
-    zoo::numbers(zoo::VALUES, 5).iter().map(|value| f32::midpoint(*value, 1.0)).collect()
+    numbers::numbers(zoo::VALUES, 5).iter().map(|value| f32::midpoint(*value, 1.0)).collect()
 }
 
 #[test]

@@ -12,7 +12,7 @@ use mithridate_onnx::{Dim, ElementType, GraphBuilder, ModelMetadata};
 use mithridate_runtime::{
     data::write_idx,
     evidence::{Evidence, Record, read_evidence},
-    noise::Distribution,
+    noise::{Distribution, NoiseMode},
     statistics::Norm,
 };
 use ndarray::{Array1, Array2};
@@ -261,4 +261,75 @@ fn a_run_is_not_resumed_with_other_noise_or_another_claim() {
     }
     let (_, again) = place.certify("run.jsonl", &["--sigma", "0.25", "--resume"]);
     assert_eq!(first, again);
+}
+
+#[test]
+fn shared_noise_is_written_down_replayed_and_kept_to() {
+    let place = Place::new();
+    let (evidence, _) = place.certify("shared.jsonl", &["--sigma", "0.25", "--noise-mode", "shared"]);
+    assert_eq!(evidence.header.noise.mode, NoiseMode::Shared);
+    // The same noise on a brighter image: what was bright stays bright, sample by sample.
+    for pair in evidence.records.windows(2) {
+        let bright = |record: &Record| (record.selection.by_class()[1], record.estimation.by_class()[1]);
+        assert!(bright(&pair[0]).0 <= bright(&pair[1]).0 && bright(&pair[0]).1 <= bright(&pair[1]).1);
+    }
+    let (independent, _) = place.certify("independent.jsonl", &["--sigma", "0.25"]);
+    assert_eq!(independent.header.noise.mode, NoiseMode::Independent);
+    assert!(independent.records.iter().zip(&evidence.records).any(|(a, b)| a.estimation != b.estimation));
+
+    let verify = ["verify", "shared.jsonl", "--model", "model.onnx", "--data", ".", "--replay", "all"];
+    let output = place.rscert(&verify);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("every vote is the same"), "{printed}");
+    // Said to be independent noise, the votes are not those of the keys.
+    let text = std::fs::read_to_string(place.path("shared.jsonl")).unwrap();
+    assert!(text.contains(r#""mode":"shared""#));
+    let other = text.replace(r#""mode":"shared""#, r#""mode":"independent""#);
+    std::fs::write(place.path("shared.jsonl"), other).unwrap();
+    assert_eq!(place.rscert(&verify).status.code(), Some(3));
+
+    place.certify("part.jsonl", &["--sigma", "0.25", "--max", "2"]);
+    let resumed = ["--n", "1000", "--sigma", "0.25", "--max", "2", "--out", "part.jsonl", "--resume"];
+    let output = place.run("certify", &[&resumed[..], &["--noise-mode", "shared"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = place.run("certify", &["--sigma", "0.25", "--noise-mode", "frugal"]);
+    let (status, _) = sentence(&output);
+    assert_eq!(status, 2);
+}
+
+#[test]
+fn what_the_processor_can_not_do_is_said() {
+    let place = Place::new();
+    for (flags, expected) in [
+        (
+            &["--precision", "tf32"][..],
+            "the processor keeps to the precision of the model; leave --precision out",
+        ),
+        (&["--device-memory", "1G"], "--device-memory is for the memory of a GPU; leave it out"),
+    ] {
+        let (status, error) = sentence(&place.run("certify", &[&["--sigma", "0.25"], flags].concat()));
+        assert_eq!(status, 1);
+        assert!(error.contains(expected), "{error}");
+    }
+    let (status, _) = sentence(&place.run("certify", &["--sigma", "0.25", "--device-memory", "lots"]));
+    assert_eq!(status, 2);
+}
+
+#[test]
+fn votes_counted_in_the_graph_are_those_counted_on_the_host() {
+    for flags in [
+        &["--sigma", "0.25"][..],
+        &["--sigma", "0.25", "--noise-mode", "shared"],
+        &["--sigma", "0.25", "--noise-mode", "shared", "--exact-noise"],
+        &["--sigma", "0.25", "--noise-mode", "shared", "--stop", "radius:0.1,0.5", "--batch", "100"],
+    ] {
+        let place = Place::new();
+        let (host, _) = place.certify("host.jsonl", flags);
+        let (graph, _) = place.certify("graph.jsonl", &[flags, &["--smoothing-graph"]].concat());
+        assert_eq!(graph.footer.chain, host.footer.chain, "{flags:?}");
+        assert_eq!(graph.header.execution.plan.batch % 64, 0);
+        let verify = ["verify", "graph.jsonl", "--model", "model.onnx", "--data", ".", "--replay", "all"];
+        let output = place.rscert(&[&verify[..], &["--smoothing-graph"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 }

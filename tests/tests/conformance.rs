@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../../runtime/tests/models/numbers.rs"]
+mod numbers;
+
 use half::f16;
 use mithridate_onnx::{
     Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata, Value, attributes::int, messages::ModelProto,
@@ -17,6 +20,7 @@ use mithridate_runtime::{
     units::Sigma,
 };
 use ndarray::{Array1, Array2, ArrayD};
+use numbers::numbers;
 use tract_onnx::prelude::*;
 
 /// Channels, height and width of the images, and classes.
@@ -24,17 +28,6 @@ const IMAGE: [usize; 3] = [2, 5, 5];
 const VALUES: usize = 50;
 const CLASSES: usize = 4;
 const HIDDEN: usize = 6;
-
-/// Numbers in [−1, 1] that are the same every time.
-fn numbers(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(91).wrapping_add(3);
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
 
 /// Logits of one image in plain numbers.
 type Plain = Box<dyn Fn(&[f32]) -> Vec<f32>>;

@@ -53,7 +53,7 @@ impl Product {
             "MatMul" if rank == 2 => 1,
             _ => return None,
         };
-        if weights.is_empty() {
+        if weights.is_empty() || tensor.dims.iter().any(|&size| size < 1) {
             return None;
         }
         let channels = tensor.dims[axis];
@@ -172,6 +172,20 @@ mod tests {
         ];
         let found: Vec<(&str, &str)> = found.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn weights_of_a_negative_size_are_none() {
+        let weight = TensorProto {
+            dims: vec![-2, -3],
+            data_type: Some(ElementType::Float as i32),
+            float_data: vec![1.0; 6],
+            ..TensorProto::default()
+        };
+        let node = crate::precision::rewriting::node("Gemm", &["x", "w"], "y", Vec::new());
+        assert_eq!(Product::of(0, &node, &HashMap::from([("w", &weight)])), None);
+        let positive = TensorProto { dims: vec![2, 3], ..weight };
+        assert_eq!(Product::of(0, &node, &HashMap::from([("w", &positive)])).unwrap().axis, 1);
     }
 
     #[test]

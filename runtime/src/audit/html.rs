@@ -52,6 +52,7 @@ pub fn to_html(audit: &Audit) -> io::Result<String> {
         .unwrap_or_default();
     let page = Page {
         audit,
+        labelled: runs.iter().any(|run| run.all.inputs > 0),
         runs,
         norm,
         classes: names.join(", "),
@@ -70,6 +71,8 @@ struct Page<'a> {
     /// Numbers and names of the classes; empty if they have no names.
     classes: String,
     norm: Norm,
+    /// Whether any true class is known, so that there is something to draw.
+    labelled: bool,
     style: &'static str,
     curves: String,
     bars: String,

@@ -217,6 +217,8 @@ mod tests {
             radius,
             radii: None,
             abstained: radius == 0.0,
+            votes_sha256: None,
+            change: None,
             seconds: 0.0,
         }
     }

@@ -47,15 +47,12 @@ pub enum BackendError {
         problem: String,
     },
     /// More memory of the device is needed than may be used.
-    #[error(
-        "{what} of {samples} inputs need {needed} bytes of the device and --device-memory allows {most}; allow more, \
-         give a smaller --batch or --n, or use --noise-mode independent"
-    )]
+    #[error("{what} need {needed} bytes of the device and a session may take {most}; {advice}")]
     DeviceMemory {
         /// What needs it.
         what: String,
-        /// Inputs in a batch.
-        samples: usize,
+        /// What can be done.
+        advice: &'static str,
         /// Bytes needed.
         needed: usize,
         /// Bytes allowed.

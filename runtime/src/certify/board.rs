@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
+    iter::Fuse,
     sync::Arc,
     time::Instant,
 };
@@ -148,13 +149,15 @@ pub(super) struct Sampled {
 /// decided. An input stops at the first moment, in the order of its own samples, at which its rule is satisfied; what
 /// was run beyond is dropped: so the result depends on neither batches nor threads.
 pub(super) struct Board<'a, I> {
-    inputs: I,
+    inputs: Fuse<I>,
     task: Task<'a>,
     values: usize,
     classes: usize,
     keep_votes: bool,
     /// Which inputs get which noise.
     pub noise_mode: NoiseMode,
+    /// Whether the part of a block takes as much room as a whole one.
+    pub in_blocks: bool,
     open: VecDeque<Open>,
     /// Number of the first open input.
     first: u64,
@@ -162,7 +165,6 @@ pub(super) struct Board<'a, I> {
     waiting: BinaryHeap<Reverse<(u64, u64)>>,
     most_open: usize,
     is_packed: bool,
-    has_ended: bool,
 }
 
 impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
@@ -184,30 +186,27 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
             (is_packed, if is_packed { (2 * blocks).clamp(16, MAX_OPEN) } else { MAX_OPEN }.min(in_memory))
         };
         Self {
-            inputs,
+            inputs: inputs.fuse(),
             task,
             values,
             classes,
             keep_votes,
             noise_mode: NoiseMode::Independent,
+            in_blocks: false,
             open: VecDeque::new(),
             first: 0,
             waiting: BinaryHeap::new(),
             most_open,
             is_packed,
-            has_ended: false,
         }
     }
 
     /// Takes up the next input, if there is one and room for it.
     fn open_next(&mut self) -> Result<bool, CertifyError> {
-        if self.has_ended || self.open.len() >= self.most_open {
+        if self.open.len() >= self.most_open {
             return Ok(false);
         }
-        let Some(input) = self.inputs.next() else {
-            self.has_ended = true;
-            return Ok(false);
-        };
+        let Some(input) = self.inputs.next() else { return Ok(false) };
         self.check(&input)?;
         let (n0, n) = self.task.samples();
         let progress = |keep| Progress::new(self.classes, keep);
@@ -254,7 +253,10 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
                 self.waiting.pop();
                 continue;
             };
-            if slot.samples + piece.samples > slot.capacity {
+            // A model that keeps the noise has a place for each block, however many of its samples are wanted.
+            let taken = if self.in_blocks { slot.pieces.len() * BLOCK as usize } else { slot.samples };
+            let wanted = if self.in_blocks { BLOCK as usize } else { piece.samples };
+            if taken + wanted > slot.capacity {
                 break;
             }
             let open = &mut self.open[(number - self.first) as usize];

@@ -250,10 +250,12 @@ impl Certifier {
     ) -> Result<(), CertifyError> {
         let (values, classes) = (self.workers[0].model().input_len(), self.classes());
         // A model that keeps the noise needs none made.
-        let noise_threads = if self.workers[0].model().has_bank() { 0 } else { self.noise_threads };
+        let has_bank = self.workers[0].model().has_bank();
+        let noise_threads = if has_bank { 0 } else { self.noise_threads };
         let pipeline = Pipeline::new(&mut self.workers, &self.noise, noise_threads, self.batch)?;
         let mut board = Board::new(inputs, task, values, classes, pipeline.blocks(), self.keep_votes);
         board.noise_mode = self.noise_mode;
+        board.in_blocks = has_bank;
         pipeline.run(board, on_samples, on_sampled)
     }
 }

@@ -65,8 +65,14 @@ pub fn plan(
     let mut best: Option<(f64, (Plan, Instances))> = None;
     let only_split = splits.len() == 1;
     for (sessions, inner) in splits {
-        let mut models = (0..sessions).map(|_| load(inner)).collect::<Result<Vec<_>, _>>()?;
-        let (rate, size) = fastest_batch(&mut models, batch, only_split)?;
+        let models = (0..sessions).map(|_| load(inner)).collect::<Result<Vec<_>, _>>();
+        let tried =
+            models.and_then(|mut models| Ok((fastest_batch(&mut models, batch, only_split)?, models)));
+        let ((rate, size), models) = match tried {
+            // Beside the best so far there may be no memory for another; that one works.
+            Err(_) if best.is_some() => continue,
+            other => other?,
+        };
         // An earlier split is kept unless a later one is clearly faster.
         if best.as_ref().is_none_or(|(fastest, ..)| rate > 1.03 * fastest) {
             best = Some((rate, (Plan { sessions, threads: inner, batch: size, noise_threads: 0 }, models)));
@@ -191,11 +197,16 @@ pub fn time_forward(
                     let mut inputs = Vec::new();
                     make_room(&mut inputs, batch.saturating_mul(model.input_len()), batch)?;
                     inputs.iter_mut().enumerate().for_each(|(i, value)| *value = (i % 251) as f32 / 251.0);
-                    let mut logits = Vec::new();
-                    model.logits(&inputs, &mut logits)?;
+                    let (mut logits, mut votes) = (Vec::new(), Vec::new());
+                    let mut run = || {
+                        votes.clear();
+                        // Where the engine counts, that is part of what it does.
+                        model.votes(&inputs, &mut votes).unwrap_or_else(|| model.logits(&inputs, &mut logits))
+                    };
+                    run()?;
                     let (started, mut runs) = (Instant::now(), 0);
                     while runs == 0 || started.elapsed() < time {
-                        model.logits(&inputs, &mut logits)?;
+                        run()?;
                         runs += 1;
                     }
                     Ok(f64::from(runs) * batch as f64 / started.elapsed().as_secs_f64())
@@ -220,6 +231,25 @@ mod tests {
 
     use super::*;
     use crate::backend::LinearClassifier;
+
+    #[test]
+    fn a_split_that_there_is_no_memory_for_is_left_out() {
+        for possible in [1, 2] {
+            let mut loaded = 0;
+            let load = |_| {
+                loaded += 1;
+                if loaded > possible {
+                    return Err(BackendError::OutOfMemory { batch: 1, problem: "full".into() });
+                }
+                let model = LinearClassifier::new(Array2::zeros((2, 8)), Array1::zeros(2));
+                Ok(Box::new(model) as Box<dyn Classifier>)
+            };
+            let found =
+                plan(load, 2, Some(100)).map(|(plan, models)| (plan.sessions, plan.threads, models.len()));
+            // Two instances are tried first; the run ends if not even they fit.
+            assert_eq!(found.ok(), (possible == 2).then_some((2, 1, 2)));
+        }
+    }
 
     #[test]
     fn a_plan_uses_the_threads_and_batch_it_is_given() {

@@ -37,12 +37,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut limit = Limit::new(arguments, &ready)?;
 
     // The bare engine before and after, so that a machine that slows down or speeds up favours neither.
-    limit.measure(half / 2)?;
+    limit.measure(half / 4)?;
     let before = time_forward(&mut ready.instances, plan.batch, half)?;
+    limit.measure(half / 4)?;
     let (whole, timings, mut instances) =
         time_certification(ready.instances, plan.batch, plan.noise_threads, 2 * half)?;
+    limit.measure(half / 4)?;
     let after = time_forward(&mut instances, plan.batch, half)?;
-    limit.measure(half / 2)?;
+    limit.measure(half / 4)?;
 
     let raw = f64::midpoint(before, after);
     let part = |time: Duration| timings.samples as f64 * plan.sessions as f64 / time.as_secs_f64();

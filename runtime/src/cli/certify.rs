@@ -3,7 +3,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
@@ -22,7 +22,7 @@ use crate::{
     data::Dataset,
     evidence::{
         DataSource, Earlier, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, read_evidence, to_table,
+        Simultaneous, VotesWriter, read_evidence, to_table, votes_path,
     },
     files::{check_place, write_atomically},
     noise::NoiseMode,
@@ -32,6 +32,7 @@ use crate::{
 };
 
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools)] // Flags.
 #[command(after_help = "Example:
   rscert certify --model lenet.onnx --data data/mnist --sigma 0.25 --class 8 --max 100 --out run.jsonl")]
 pub(super) struct Arguments {
@@ -56,6 +57,9 @@ pub(super) struct Arguments {
     /// How bounds are made that hold whenever sampling stops: looks, geometric or betting
     #[arg(long, value_name = "FORM", default_value = "looks", hide = true)]
     sequence: SequenceForm,
+    /// Keep the vote of every estimation sample, in a file beside the evidence: `rscert recertify` needs it
+    #[arg(long)]
+    keep_votes: bool,
     /// Make one claim about all inputs chosen: with probability 1 - alpha, all certificates are right at once
     #[arg(long)]
     simultaneous: bool,
@@ -130,7 +134,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(earlier) => earlier.resume(&header)?,
         None => (EvidenceWriter::create(&out, &header)?, 0),
     };
-    let timings = certify(ready, &header, &data, &indices, writer, done)?;
+    let votes = if arguments.keep_votes { Some(VotesWriter::resume(&votes_path(&out), done)?) } else { None };
+    let timings = certify(ready, &header, &data, &indices, (writer, votes), done)?;
     report(arguments, &out, Some(timings))
 }
 
@@ -139,9 +144,9 @@ fn certify(
     header: &Header,
     data: &Dataset,
     indices: &[usize],
-    mut writer: EvidenceWriter,
+    (mut writer, mut kept): (EvidenceWriter, Option<VotesWriter>),
     done: u64,
-) -> anyhow::Result<Timings> {
+) -> anyhow::Result<(Timings, Duration)> {
     // How many samples an input takes is known beforehand if the rule is to take all.
     let (samples, unit) = match header.settings.stop {
         StoppingRule::Fixed => (header.settings.n0 + header.settings.n, "samples"),
@@ -156,20 +161,32 @@ fn certify(
     certifier.set_noise_mode(header.noise.mode);
     let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
     certifier.on_notice(&notices);
+    if kept.is_some() {
+        certifier.keep_votes();
+    }
     let inputs = inputs(data, &indices[done as usize..]);
+    let started = Instant::now();
     let mut failure = None;
-    let result = certifier.certify_all(
+    let result = certifier.certify_with_votes(
         inputs,
         |run| {
             if samples > 1 {
                 progress.borrow_mut().advance(run);
             }
         },
-        |certificate| {
+        |certificate, votes| {
             if samples == 1 {
                 progress.borrow_mut().advance(1);
             }
-            writer.record(&Record::new(certificate, header)).map_err(|error| {
+            let write = || {
+                let mut record = Record::new(certificate, header);
+                // Before the evidence, so that no line there is without its votes.
+                if let (Some(kept), Some(votes)) = (&mut kept, &votes) {
+                    record.votes_sha256 = Some(kept.add(record.index, votes)?);
+                }
+                writer.record(&record)
+            };
+            write().map_err(|error| {
                 let message = error.to_string();
                 failure = Some(error);
                 std::io::Error::other(message)
@@ -182,10 +199,10 @@ fn certify(
     }
     result?;
     writer.finish()?;
-    Ok(certifier.timings())
+    Ok((certifier.timings(), started.elapsed()))
 }
 
-fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow::Result<()> {
+fn report(arguments: &Arguments, out: &Path, timings: Option<(Timings, Duration)>) -> anyhow::Result<()> {
     let evidence = read_evidence(out)?;
     let norm = evidence.header.settings.distribution.norm();
     let summary = summarize(&Run::of_evidence(&file_name(out), &evidence), &[], norm);
@@ -199,7 +216,14 @@ fn report(arguments: &Arguments, out: &Path, timings: Option<Timings>) -> anyhow
             "run": summary,
             "seed": evidence.header.settings.seed,
             "plan": evidence.header.execution.plan,
-            "overhead": timings.map(|timings| timings.overhead()),
+            "overhead": timings.map(|(timings, _)| timings.overhead()),
+            "timings": timings.map(|(timings, wall)| json!({
+                "samples": timings.samples,
+                "wall": wall.as_secs_f64(),
+                "noise": timings.noise.as_secs_f64(),
+                "forward": timings.forward.as_secs_f64(),
+                "count": timings.count.as_secs_f64(),
+            })),
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
@@ -238,6 +262,8 @@ fn header(
             mode: arguments.noise_mode,
             generator: settings.distribution.generator().into(),
         },
+        keeps_votes: arguments.keep_votes,
+        recertification: None,
         settings,
         simultaneous,
         execution: Execution {
@@ -252,7 +278,7 @@ fn header(
     }
 }
 
-fn default_out(model: &Path) -> PathBuf {
+pub(super) fn default_out(model: &Path) -> PathBuf {
     let stem = model.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
     PathBuf::from(format!("{stem}.evidence.jsonl"))
 }

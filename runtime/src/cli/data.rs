@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use crate::{
     backend::OnnxModel,
     certify::Input,
-    data::{ClassOrder, DataError, Dataset, OpenOptions, Preparation, Split},
-    evidence::Selection,
+    data::{ClassOrder, DataError, Dataset, OpenOptions, Preparation, Split, is_image_name},
+    evidence::{Header, Record, Selection},
     terminal::printable,
     units::parse_count,
 };
@@ -164,4 +164,23 @@ pub(super) fn inputs<'a>(data: &'a Dataset, indices: &'a [usize]) -> impl Iterat
         label: data.label(index),
         image: data.image(index),
     })
+}
+
+/// Opens the data of a run again, prepared and labelled as they were.
+pub(super) fn open_certified(
+    path: &Path,
+    split: SplitArgument,
+    header: &Header,
+    records: &[Record],
+) -> anyhow::Result<Dataset> {
+    // One image has the label that it was given.
+    let label = records.first().and_then(|record| record.label?.try_into().ok());
+    let label = label.filter(|_| is_image_name(path));
+    let unlabelled = header.data.labels_sha256.is_empty();
+    let options =
+        OpenOptions { split: split.into(), preparation: header.data.preparation, label, unlabelled };
+    let mut data = Dataset::open_with(path, &options)?;
+    // As they were numbered when it was certified.
+    data.order_classes(&header.data.class_names)?;
+    Ok(data)
 }

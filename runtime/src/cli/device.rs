@@ -15,6 +15,9 @@ pub(super) struct DeviceArguments {
     /// Most memory of the GPU to take, such as 800M or 8G [default: what there is]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub device_memory: Option<usize>,
+    /// Count votes where the model runs also on the processor, where that gains nothing, to try it
+    #[arg(long, hide = true)]
+    pub smoothing_graph: bool,
 }
 
 impl DeviceArguments {

@@ -9,6 +9,7 @@ mod inspect;
 mod merge;
 mod model;
 mod predict;
+mod recertify;
 mod smoothing;
 mod verify;
 
@@ -32,6 +33,8 @@ enum Command {
     Certify(certify::Arguments),
     /// Predict the class of inputs under the smoothed model, or abstain
     Predict(predict::Arguments),
+    /// Certify a changed model from the run of the model before, with far fewer samples
+    Recertify(recertify::Arguments),
     /// Join the parts of a run that was divided by --shard
     Merge(merge::Arguments),
     /// Check an evidence file: recompute every number, compare hashes, run noise through the model again
@@ -66,6 +69,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => return verify::run(&arguments),
         Command::Certify(arguments) => certify::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Recertify(arguments) => recertify::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Audit(arguments) => audit::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -150,7 +150,7 @@ impl ModelArguments {
         }
         let available = thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.unwrap_or(available);
-        if !self.device.provider.is_cpu() {
+        if self.device.smoothing_graph || !self.device.provider.is_cpu() {
             match self.counting(&runtime, &model, shared, threads) {
                 Err(BackendError::Model(error @ OnnxError::Smoothing(_))) => {
                     eprintln!("rscert: note: the host counts the votes: {error}");

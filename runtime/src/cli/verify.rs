@@ -10,15 +10,18 @@ use mithridate_onnx::ModelFile;
 use serde_json::json;
 
 use super::{
-    data::SplitArgument,
+    data::{SplitArgument, open_certified},
     device::DeviceArguments,
     model::{ModelArguments, ReadingArguments},
 };
 use crate::{
     backend::{OnnxModel, OnnxRuntime, Reading},
     certify::{Certifier, Input, Settings, StoppingRule},
-    data::{Dataset, OpenOptions, is_image_name, sha256},
-    evidence::{ExternalSource, Header, Problem, Record, Replay, Verification, replayed, verify},
+    data::{Dataset, sha256},
+    evidence::{
+        ExternalSource, Header, Problem, Record, Replay, Verification, read_evidence, replayed, verify,
+        votes_path,
+    },
     noise::{NoiseMode, seed_from_os},
     terminal::{self, Progress, printable},
     units::parse_count,
@@ -42,6 +45,9 @@ pub(super) struct Arguments {
     /// Part of the data set, if it is a folder
     #[arg(long, value_enum, default_value = "test")]
     split: SplitArgument,
+    /// The run of the earlier model that these certificates rest on: check that it is the one, and its bounds
+    #[arg(long, value_name = "RUN")]
+    from: Option<PathBuf>,
     /// Run the noise of so many inputs, chosen at random, through the model again and compare the votes; or of all
     #[arg(long, value_name = "K|all", requires_all = ["model", "data"])]
     replay: Option<Share>,
@@ -79,19 +85,26 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let file = ModelFile::read(model)?;
         found.check_model(&sha256(&file.bytes), &ExternalSource::of(&file));
     }
-    let data = match (&arguments.data, &found.header) {
-        (Some(path), Some(header)) => {
-            let preparation = header.data.preparation;
-            // One image has the label that it was given.
-            let label = found.records.first().and_then(|record| record.label?.try_into().ok());
-            let label = label.filter(|_| is_image_name(path));
-            let unlabelled = header.data.labels_sha256.is_empty();
-            let options = OpenOptions { split: arguments.split.into(), preparation, label, unlabelled };
-            let mut data = Dataset::open_with(path, &options)?;
-            // As they were numbered when it was certified.
-            data.order_classes(&header.data.class_names)?;
-            Some(data)
+    if found.header.as_ref().is_some_and(|header| header.keeps_votes) {
+        let votes = votes_path(&arguments.run);
+        if votes.exists() {
+            found.check_votes(&votes);
+        } else {
+            eprintln!(
+                "rscert: note: the votes one by one are not checked, because there is no {}",
+                votes.display()
+            );
         }
+    }
+    if let Some(from) = &arguments.from {
+        found.check_from(&read_evidence(from)?);
+    } else if found.header.as_ref().is_some_and(|header| header.recertification.is_some()) {
+        eprintln!(
+            "rscert: note: bounds of the earlier model are taken as they are; check them with --from, and that run for itself"
+        );
+    }
+    let data = match (&arguments.data, &found.header) {
+        (Some(path), Some(header)) => Some(open_certified(path, arguments.split, header, &found.records)?),
         _ => None,
     };
     if let Some(data) = &data {
@@ -157,13 +170,22 @@ fn replay(
         let input =
             Input { index: record.index, label: record.label, image: data.image(record.index as usize) };
         // Whenever the run stopped, these are the samples that it had.
-        let settings = Settings { n: record.samples, stop: StoppingRule::Fixed, ..header.settings.clone() };
+        let seed = match (&header.recertification, &record.change) {
+            (Some(from), Some(_)) => from.seed,
+            _ => header.settings.seed,
+        };
+        let settings =
+            Settings { n: record.samples, stop: StoppingRule::Fixed, seed, ..header.settings.clone() };
         let mut certifier = Certifier::new(instances, settings, ready.plan.batch)?;
         certifier.set_noise_mode(mode);
         certifier.certify_all(
             std::iter::once(input),
             |samples| progress.advance(samples),
-            |again| {
+            |mut again| {
+                // The class was chosen by the earlier model.
+                if header.recertification.is_some() {
+                    again.selection = record.selection.clone();
+                }
                 replays.push(replayed(record, &again, header.settings.n0));
                 Ok(())
             },
@@ -228,10 +250,15 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
         text += &format!("{name}: {} things do not hold\n{}", found.problems.len(), listed(found));
     }
     if found.holds() {
-        for (given, what) in [
-            (arguments.model.is_some(), "the model is the one certified"),
-            (arguments.data.is_some(), "the images, labels and selection of inputs are those certified"),
-        ] {
+        let is_labelled = found.header.as_ref().is_some_and(|header| !header.data.labels_sha256.is_empty());
+        let data = if is_labelled {
+            "the images, labels and selection of inputs are those certified"
+        } else {
+            "the images and the selection of inputs are those certified; their true classes are not known"
+        };
+        for (given, what) in
+            [(arguments.model.is_some(), "the model is the one certified"), (arguments.data.is_some(), data)]
+        {
             text += if given { what } else { continue };
             text += "\n";
         }
@@ -244,10 +271,10 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
             "every vote is the same\n".to_owned()
         } else {
             let allowed = match arguments.differing {
-                0 => "not one may".to_owned(),
-                most => format!("of an input up to {most} may by --differing"),
+                0 => String::new(),
+                most => format!("; up to {most} of each input may, by --differing"),
             };
-            format!("{differing} votes differ, and {allowed}\n")
+            format!("{differing} votes differ{allowed}\n")
         };
         for Replay { index, differing, samples } in replays.iter().filter(|replay| replay.differing > 0) {
             text += &format!("- input {index}: {differing} of {samples} votes differ\n");

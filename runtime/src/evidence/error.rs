@@ -53,6 +53,14 @@ pub enum EvidenceError {
         /// Every setting that differs, with its value in the file and the one asked for now.
         differences: Vec<String>,
     },
+    /// A file of votes is not what it should be.
+    #[error("{} is not the votes of this run: {problem}", path.display())]
+    Votes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A file is no table of results.
     #[error("{} is neither evidence nor a table of results: {problem}", path.display())]
     Table {

@@ -32,6 +32,8 @@ pub(crate) fn example_header() -> Header {
         settings: Settings { n: 10, ..Settings::new(Sigma::new(0.25).unwrap(), 1) },
         simultaneous: None,
         noise: NoiseSource { mode: NoiseMode::Independent, generator: "g".into() },
+        keeps_votes: false,
+        recertification: None,
         execution: Execution {
             engine: "mock".into(),
             provider: "cpu".into(),

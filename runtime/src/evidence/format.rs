@@ -1,7 +1,7 @@
 use mithridate_onnx::{ExternalFile, ModelFile};
 use serde::{Deserialize, Serialize};
 
-use super::{Shard, Simultaneous};
+use super::{Change, Recertification, Shard, Simultaneous};
 use crate::{
     backend::Preprocessing,
     certify::{Certificate, Plan, Settings, Votes},
@@ -54,6 +54,12 @@ pub struct Header {
     pub simultaneous: Option<Simultaneous>,
     /// How noise was made.
     pub noise: NoiseSource,
+    /// Whether the vote of every estimation sample is kept, in a file beside this one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keeps_votes: bool,
+    /// The run of an earlier model that the certificates rest on, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recertification: Option<Recertification>,
     /// What ran the model.
     pub execution: Execution,
     /// Where it ran.
@@ -253,8 +259,19 @@ pub struct Record {
     pub radii: Option<Radii>,
     /// Whether nothing could be certified.
     pub abstained: bool,
+    /// SHA-256 of the vote of every estimation sample, if they are kept: two bytes each, the lower first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub votes_sha256: Option<String>,
+    /// What the bound rests on, if on that of an earlier model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
     /// Time its samples took, in seconds.
     pub seconds: f64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // What serde asks for.
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Record {
@@ -273,6 +290,8 @@ impl Record {
             radius: radius.unwrap_or(0.0),
             radii: radius.map(|radius| header.radii(radius)),
             abstained: radius.is_none(),
+            votes_sha256: None,
+            change: None,
             seconds: (seconds * 1e6).round() / 1e6,
         }
     }

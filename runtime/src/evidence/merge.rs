@@ -4,9 +4,9 @@ use std::{
 };
 
 use super::{
-    Evidence, EvidenceError, EvidenceWriter, Footer, Header,
+    Evidence, EvidenceError, EvidenceWriter, Footer, Header, KeptVotes, VotesWriter,
     encode::{Difference, differences},
-    read_evidence,
+    read_evidence, votes_path,
 };
 
 /// Missing parts that are listed one by one.
@@ -14,7 +14,7 @@ const MOST_LISTED: usize = 10;
 
 /// Joins the parts of a run, certified with a [`Shard`](super::Shard) each, into the evidence of the whole. The result
 /// has the lines and the chain value of one run that was never divided, but for times; machine and plan are those of the
-/// first part.
+/// first part. Votes that were kept are joined too.
 ///
 /// # Errors
 /// [`EvidenceError::OtherParts`] with all that is wrong: files that are no parts, parts twice or not at all, parts of
@@ -34,11 +34,27 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
     let started = evidence.iter().map(|part| part.header.started).min().unwrap_or_default();
     let header = Header { shard: None, started, ..first.header.clone() };
     let mut writer = EvidenceWriter::create(out, &header)?;
+    let mut votes = if header.keeps_votes { Some(VotesWriter::create(&votes_path(out))?) } else { None };
+    let mut kept = parts
+        .iter()
+        .filter(|_| header.keeps_votes)
+        .map(|part| KeptVotes::open(&votes_path(part)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let places: Vec<usize> = {
+        let mut places: Vec<usize> = (0..parts.len()).collect();
+        places.sort_by_key(|&place| evidence[place].header.shard);
+        places
+    };
     let mut records: Vec<_> = in_order.iter().map(|part| part.records.iter()).collect();
     let parts = records.len();
     for position in 0..usize::try_from(header.selection.count).unwrap_or(usize::MAX) {
         // Every part holds as many records as its header promises: it would not have been read else.
-        if let Some(record) = records[position % parts].next() {
+        let part = position % parts;
+        if let Some(record) = records[part].next() {
+            if let Some(votes) = &mut votes {
+                let hash = record.votes_sha256.as_deref();
+                votes.add(record.index, &kept[places[part]].get(record.index, record.samples, hash)?)?;
+            }
             writer.record(record)?;
         }
     }

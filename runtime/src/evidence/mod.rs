@@ -17,11 +17,13 @@ mod example;
 mod format;
 mod merge;
 mod read;
+mod recertification;
 mod resume;
 mod shard;
 mod simultaneous;
 mod table;
 mod verify;
+mod votes;
 mod walk;
 mod write;
 
@@ -34,9 +36,11 @@ pub use format::{
 };
 pub use merge::merge;
 pub use read::{Evidence, parse_evidence, read_evidence};
+pub use recertification::{Change, Recertification};
 pub use resume::Earlier;
 pub use shard::Shard;
 pub use simultaneous::Simultaneous;
 pub use table::{Results, Row, Table, parse_table, read_results, to_table};
 pub use verify::{Problem, Replay, Verification, replayed, verify};
+pub use votes::{KeptVotes, VotesWriter, votes_path};
 pub use write::EvidenceWriter;

@@ -189,6 +189,8 @@ mod tests {
             radius,
             radii: None,
             abstained: radius == 0.0,
+            votes_sha256: None,
+            change: None,
             seconds: 3725.25,
         }
     }

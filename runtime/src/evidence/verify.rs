@@ -7,15 +7,16 @@ use statrs::{
 };
 
 use super::{
-    EvidenceError, ExternalSource, Header, Record,
+    Change, Evidence, EvidenceError, ExternalSource, Header, KeptVotes, Recertification, Record,
     read::read_text,
+    recertification,
     walk::{Fault, Walk},
 };
 use crate::{
     certify::{Certificate, Procedure, Votes},
     data::Dataset,
     noise::Distribution,
-    statistics::Radii,
+    statistics::{Radii, StatisticsError},
 };
 
 /// Something in an evidence file that does not hold.
@@ -91,6 +92,13 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
 
 /// Compares the claim about all inputs with the settings of the run.
 fn check_claim(header: &Header, mut add: impl FnMut(String)) {
+    if let Some(from) = &header.recertification {
+        let expected = from.alpha.get() + from.alpha_change.get();
+        if header.settings.alpha.get() != expected || header.settings.seed == from.seed {
+            add("its alpha is not that of the earlier run and of changes together, or its noise not fresh"
+                .into());
+        }
+    }
     let Some(claim) = &header.simultaneous else { return };
     if claim.inputs != header.selection.count {
         add(format!(
@@ -131,7 +139,21 @@ fn check_record(record: &Record, header: &Header, procedure: &Procedure, mut add
             add(format!("it has {} {name} votes for {} classes", votes.by_class().len(), model.classes));
         }
     }
-    let (class, p_lower, radius) = match procedure.decide(selection, estimation, record.samples) {
+    if header.keeps_votes != record.votes_sha256.is_some() {
+        add("whether its votes were kept is not what the header says".into());
+    }
+    let decision = match (&header.recertification, &record.change) {
+        (Some(from), Some(change)) => incremental(record, header, from, change),
+        _ => procedure.decide(selection, estimation, record.samples),
+    };
+    match &header.recertification {
+        Some(from) => recertification::check(record, header, from, &mut add),
+        None if record.change.is_some() => {
+            add("it rests on an earlier model, and the header names none".into());
+        }
+        None => {}
+    }
+    let (class, p_lower, radius) = match decision {
         Ok(decision) => decision,
         Err(error) => return add(error.to_string()),
     };
@@ -166,13 +188,39 @@ fn in_words(class: Option<usize>) -> String {
     class.map_or_else(|| "none".to_owned(), |class| class.to_string())
 }
 
+/// Class, bound and radius of a record that rests on the bound of an earlier model.
+#[allow(clippy::type_complexity)]
+fn incremental(
+    record: &Record,
+    header: &Header,
+    from: &Recertification,
+    change: &Change,
+) -> Result<(Option<usize>, f64, Option<f64>), StatisticsError> {
+    let Record { selection, estimation, samples, .. } = record;
+    for (votes, most) in [(selection.total(), header.settings.n0), (estimation.total(), *samples)] {
+        if votes > most {
+            return Err(StatisticsError::MoreHitsThanTrials { hits: votes, trials: most });
+        }
+    }
+    if *samples != header.settings.n {
+        return Err(StatisticsError::NotAMoment { samples: *samples });
+    }
+    let p_lower = change.bound(*samples, from.alpha_change)?;
+    Ok((selection.winner(), p_lower, header.settings.radius(p_lower)))
+}
+
 /// The bound by the definition of Clopper and Pearson, the radius by that of Cohen et al.
 fn check_otherwise(record: &Record, header: &Header, mut add: impl FnMut(String)) {
     let (alpha, sigma) = (header.settings.alpha.get(), header.settings.sigma.get());
     let Record { p_lower, radius, .. } = *record;
     let hits = record.class.and_then(|class| record.estimation.by_class().get(class)).copied().unwrap_or(0);
     let trials = record.samples;
-    let known = (1..=trials).contains(&hits) && trials <= MOST_TRIALS && p_lower > 0.0 && p_lower < 1.0;
+    // That of an earlier model is not of these votes.
+    let known = record.change.is_none()
+        && (1..=trials).contains(&hits)
+        && trials <= MOST_TRIALS
+        && p_lower > 0.0
+        && p_lower < 1.0;
     if known {
         // P[X ≥ k] for X ~ Binomial(n, p) is the incomplete beta function I_p(k, n − k + 1).
         let tail = beta_reg(hits as f64, (trials - hits) as f64 + 1.0, p_lower);
@@ -181,7 +229,7 @@ fn check_otherwise(record: &Record, header: &Header, mut add: impl FnMut(String)
                 "{hits} or more votes of {trials} have probability {tail} at its p_lower, more than alpha {alpha}"
             ));
         }
-    } else if hits == 0 && p_lower > 0.0 {
+    } else if record.change.is_none() && hits == 0 && p_lower > 0.0 {
         add(format!("its p_lower is {p_lower} without a vote for its class"));
     }
     // The most probability that the other classes may have.
@@ -197,6 +245,69 @@ fn check_otherwise(record: &Record, header: &Header, mut add: impl FnMut(String)
 }
 
 impl Verification {
+    /// Checks the votes kept beside the file: that they have the hashes, and the counts, of the evidence.
+    pub fn check_votes(&mut self, path: &Path) {
+        let mut kept = match KeptVotes::open(path) {
+            Ok(kept) => kept,
+            Err(error) => return self.add(0, in_one_line(&error)),
+        };
+        let mut found = Vec::new();
+        for (number, record) in self.records.iter().enumerate() {
+            match kept.get(record.index, record.samples, record.votes_sha256.as_deref()) {
+                Ok(votes) => {
+                    let mut counts = vec![0_u64; record.estimation.by_class().len()];
+                    for vote in votes {
+                        if let Some(count) = counts.get_mut(usize::from(vote)) {
+                            *count += 1;
+                        }
+                    }
+                    if counts != record.estimation.by_class() {
+                        found.push((number + 2, "its votes one by one add up to other numbers".to_owned()));
+                    }
+                }
+                Err(error) => found.push((number + 2, in_one_line(&error))),
+            }
+        }
+        for (line, problem) in found {
+            self.add(line, problem);
+        }
+    }
+
+    /// Checks that certificates for a changed model rest on this run of the model before.
+    pub fn check_from(&mut self, old: &Evidence) {
+        let Some(from) = self.header.as_ref().and_then(|header| header.recertification.clone()) else {
+            return self.add(1, "it does not rest on the run of an earlier model".into());
+        };
+        let there = Recertification {
+            from: old.footer.chain.clone(),
+            from_model_sha256: old.header.model.sha256.clone(),
+            alpha: old.header.settings.alpha,
+            alpha_change: from.alpha_change,
+            seed: old.header.settings.seed,
+            n: old.header.settings.n,
+        };
+        if from != there {
+            self.add(1, "the run of the earlier model that it names is another one".into());
+        }
+        let mut found = Vec::new();
+        for (number, record) in self.records.iter().enumerate() {
+            let before = old.records.iter().find(|before| before.index == record.index);
+            let is_same = before.is_some_and(|before| {
+                before.selection == record.selection
+                    && record.change.as_ref().is_none_or(|change| change.p_lower == before.p_lower)
+            });
+            if !is_same {
+                found.push((
+                    number + 2,
+                    "the run of the earlier model has other votes or another bound".to_owned(),
+                ));
+            }
+        }
+        for (line, problem) in found {
+            self.add(line, problem);
+        }
+    }
+
     /// Whether everything holds.
     pub fn holds(&self) -> bool {
         self.problems.is_empty()
@@ -290,6 +401,14 @@ impl Verification {
             self.add(line, problem);
         }
         self.problems.sort_by_key(|problem| problem.line);
+    }
+}
+
+/// An error with its cause.
+fn in_one_line(error: &EvidenceError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 

@@ -125,6 +125,8 @@ mod tests {
             radius: 0.1 / 3.0,
             radii: Some(header().radii(0.1 / 3.0)),
             abstained: false,
+            votes_sha256: None,
+            change: None,
             seconds: 0.5,
         }
     }

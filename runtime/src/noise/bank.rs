@@ -1,4 +1,5 @@
 use std::{
+    collections::TryReserveError,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
@@ -52,10 +53,16 @@ impl NoiseBank {
     ///
     /// Each block is what is added to an image of zeros; adding it to another in single precision gives what
     /// [`Noise::add`] gives, but for noise on the grid of 1/255.
-    pub fn draw(&self, noise: &Noise, values: usize, threads: usize) -> Vec<f32> {
-        let (mut bank, zeros) = (vec![0.0; self.blocks() * BLOCK as usize * values], vec![0.0; values]);
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn draw(&self, noise: &Noise, values: usize, threads: usize) -> Result<Vec<f32>, TryReserveError> {
+        let (mut bank, zeros) = (Vec::new(), vec![0.0; values]);
+        let size = self.blocks().saturating_mul(BLOCK as usize).saturating_mul(values);
+        bank.try_reserve_exact(size)?;
+        bank.resize(size, 0.0);
         if bank.is_empty() {
-            return bank;
+            return Ok(bank);
         }
         let keys = self.roles.iter().flat_map(|&(role, start, end)| {
             (0..(end - start) as u64).map(move |block| NoiseMode::Shared.key(self.seed, role, 0, block))
@@ -79,7 +86,7 @@ impl NoiseBank {
                 });
             }
         });
-        bank
+        Ok(bank)
     }
 }
 
@@ -94,8 +101,8 @@ mod tests {
         let image: Vec<f32> = (0..12).map(|value| value as f32 / 11.0).collect();
         for distribution in [Distribution::Gaussian, Distribution::Uniform] {
             let noise = Noise::new(distribution, Sigma::new(0.3).unwrap()).unwrap();
-            let drawn = bank.draw(&noise, image.len(), 3);
-            assert_eq!(drawn, bank.draw(&noise, image.len(), 1));
+            let drawn = bank.draw(&noise, image.len(), 3).unwrap();
+            assert_eq!(drawn, bank.draw(&noise, image.len(), 1).unwrap());
             for (role, block) in [(Role::Selection, 1), (Role::Estimation, 0), (Role::Estimation, 3)] {
                 let key = NoiseMode::Shared.key(11, role, 4, block);
                 let mut expected = vec![0.0; BLOCK as usize * image.len()];
@@ -120,6 +127,7 @@ mod tests {
         assert_eq!(shared(11, Role::Prediction, 0), None);
         assert_eq!(shared(12, Role::Estimation, 0), None);
         let noise = Noise::new(Distribution::Gaussian, Sigma::new(0.3).unwrap()).unwrap();
-        assert!(NoiseBank::new(1, &[]).draw(&noise, 4, 2).is_empty());
+        assert!(NoiseBank::new(1, &[]).draw(&noise, 4, 2).unwrap().is_empty());
+        assert!(NoiseBank::new(1, &[(Role::Estimation, u64::MAX)]).draw(&noise, 4, 2).is_err());
     }
 }

@@ -7,6 +7,7 @@
 mod program;
 
 mod place;
+mod recertification;
 mod stopping;
 
 use std::{
@@ -332,7 +333,22 @@ fn votes_that_the_model_does_not_give_are_found_by_replaying() {
     assert_eq!(check(&forged, &[]).0, Some(0));
     let (status, text, _) = check(&forged, &["--replay", "all"]);
     assert_eq!(status, Some(3));
-    assert!(text.contains("votes differ"), "{text}");
+    assert!(text.contains("votes differ\n"), "{text}");
+    // An input has 1,100 samples, of which not all can differ; the worst one decides.
+    let worst = text
+        .lines()
+        .filter(|line| line.starts_with("- input"))
+        .filter_map(|line| line.split_once(": ")?.1.split(' ').next()?.parse().ok());
+    let worst: u64 = worst.max().unwrap();
+    for (allowed, status) in [(worst - 1, 3), (worst, 0)] {
+        let (found, text, _) = check(&forged, &["--replay", "all", "--differing", &allowed.to_string()]);
+        assert_eq!(found, Some(status), "{text}");
+        assert!(
+            text.contains(&format!("votes differ; up to {allowed} of each input may, by --differing\n")),
+            "{text}"
+        );
+    }
+    assert_eq!(check(&forged, &["--differing", "1"]).0, Some(2));
 }
 
 #[test]

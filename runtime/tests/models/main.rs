@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod hostile;
+mod numbers;
 mod program;
 mod smoothing;
 mod zoo;
@@ -18,6 +19,7 @@ use mithridate_runtime::backend::{
     Batching, Classifier, Layout, OnnxModel, OnnxRuntime, OutputKind, Provider, Reading,
 };
 use mithridate_runtime::evidence::ExternalSource;
+use numbers::numbers;
 
 /// Writes a model into a folder and opens it.
 fn open(folder: &Path, model: &ModelProto, reading: &Reading) -> Result<OnnxModel, String> {
@@ -49,7 +51,7 @@ fn logits(model: &OnnxModel, images: &[f32]) -> Vec<f32> {
 
 /// Images in [0, 1].
 fn images(count: usize) -> Vec<f32> {
-    zoo::numbers(count * zoo::VALUES, 9).into_iter().map(|value| 0.5 + value / 2.0).collect()
+    numbers(count * zoo::VALUES, 9).into_iter().map(|value| 0.5 + value / 2.0).collect()
 }
 
 /// Opens a model for images of the zoo and compares its logits with those in plain numbers.

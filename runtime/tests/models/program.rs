@@ -14,7 +14,7 @@ use mithridate_runtime::{
 };
 use serde_json::Value as Json;
 
-use crate::{with_external_weights, zoo};
+use crate::{numbers::numbers, with_external_weights, zoo};
 
 fn rscert(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rscert")).current_dir(folder).args(arguments).output().unwrap()
@@ -31,7 +31,7 @@ fn printed(folder: &Path, arguments: &[&str]) -> String {
 fn place() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    let bytes: Vec<u8> = zoo::numbers(6 * zoo::VALUES, 5).iter().map(|v| (127.5 + 127.0 * v) as u8).collect();
+    let bytes: Vec<u8> = numbers(6 * zoo::VALUES, 5).iter().map(|v| (127.5 + 127.0 * v) as u8).collect();
     write_idx(&path.join("t10k-images-idx3-ubyte"), &[6, 3, 4, 4], &bytes).unwrap();
     write_idx(&path.join("t10k-labels-idx1-ubyte"), &[6], &[0, 1, 2, 3, 4, 0]).unwrap();
     (folder, path)
@@ -128,7 +128,7 @@ fn inspect_says_what_it_found_and_its_command_works() {
             "f.onnx",
             zoo::of_type(mithridate_onnx::ElementType::Float16),
             &[],
-            &["input in float16", "providers:  cpu"],
+            &["precision:  weights in float16", "providers:  cpu"],
         ),
         ("g h.onnx", zoo::entangled(0), &[], &["one at a time, for an answer depends", "--model 'g h.onnx'"]),
         ("i.onnx", zoo::any_size(), &[], &["left open; tried with 32 x 32", "3 channels"]),

@@ -11,12 +11,14 @@ use mithridate_runtime::{
         Banked, Classifier, NoiseInput, OnnxModel, OnnxRuntime, Provider, Reading, SharedNoise, Slot,
         SmoothingClassifier, SmoothingPlan, vote,
     },
+    certify::{Certificate, Certifier, Input, Instances, Settings},
     noise::{BLOCK, Distribution, Noise, NoiseBank, NoiseKey, NoiseMode, Role},
     units::Sigma,
 };
 use ndarray::ArrayD;
 
 use super::{open, zoo};
+use crate::numbers::numbers;
 
 const SIGMA: f64 = 0.4;
 
@@ -24,7 +26,7 @@ const SIGMA: f64 = 0.4;
 const SLOTS: [(usize, usize); 4] = [(0, 64), (1, 36), (0, 1), (1, 64)];
 
 fn image(number: usize) -> Vec<f32> {
-    zoo::numbers(zoo::VALUES, 20 + number as u64).into_iter().map(|value| 0.5 + value / 2.0).collect()
+    numbers(zoo::VALUES, 20 + number as u64).into_iter().map(|value| 0.5 + value / 2.0).collect()
 }
 
 fn key(slot: usize) -> NoiseKey {
@@ -58,8 +60,8 @@ fn on_host(model: &OnnxModel) -> Vec<Vec<Option<usize>>> {
 }
 
 /// The same by the graph, with its counts.
-fn in_graph(model: &OnnxModel, noise: NoiseInput) -> Vec<Vec<Option<usize>>> {
-    let plan = SmoothingPlan { noise, slots: SLOTS.len(), votes: true, cuda_graph: false };
+fn in_graph(model: &OnnxModel, noise: NoiseInput, cuda_graph: bool) -> Vec<Vec<Option<usize>>> {
+    let plan = SmoothingPlan { noise, slots: SLOTS.len(), votes: true, cuda_graph };
     let images = [image(0), image(1)];
     let zeros = vec![0.0; zoo::VALUES];
     let alone: Vec<Vec<f32>> = (0..SLOTS.len()).map(|slot| drawn(slot, &zeros, BLOCK as usize)).collect();
@@ -117,7 +119,9 @@ fn check(name: &str, model: &ModelProto, reading: Reading) -> f64 {
     let model = open(folder.path(), model, &reading).unwrap();
     let expected = on_host(&model);
     for noise in [NoiseInput::Noisy, NoiseInput::Added, NoiseInput::Bank { blocks: SLOTS.len() }] {
-        assert_eq!(in_graph(&model, noise), expected, "{name}, {noise:?}");
+        for cuda_graph in [false, true] {
+            assert_eq!(in_graph(&model, noise, cuda_graph), expected, "{name}, {noise:?}, {cuda_graph}");
+        }
     }
     let all: Vec<&Option<usize>> = expected.iter().flatten().collect();
     all.iter().filter(|vote| vote.is_some()).count() as f64 / all.len() as f64
@@ -239,6 +243,13 @@ fn what_can_not_be_extended_or_does_not_fit_is_said() {
     let bank = SmoothingPlan { noise: NoiseInput::Bank { blocks: 2 }, ..plan };
     let error = model.smoothing(&runtime, Provider::Cpu, 1, bank, vec![0.0; 7]).err().unwrap().to_string();
     assert!(error.contains("a noise bank of 7 values is not one of 2 blocks"), "{error}");
+    // Nobody would want to see that many bytes asked for.
+    let huge = NoiseBank::new(1, &[(Role::Estimation, 100_000_000)]);
+    let noise = Noise::new(Distribution::Gaussian, Sigma::new(SIGMA).unwrap()).unwrap();
+    let shared = SharedNoise { noise: &noise, bank: &huge, threads: 1 };
+    let made = SmoothingClassifier::fastest(&model, &runtime, Provider::Cpu, Some(64), Some(shared));
+    let error = made.err().unwrap().to_string();
+    assert!(error.contains("a noise bank of 100000000 samples") && error.contains("smaller --n"), "{error}");
     let none = SmoothingPlan { slots: 0, ..plan };
     let error = model.smoothing(&runtime, Provider::Cpu, 1, none, Vec::new()).err().unwrap().to_string();
     assert!(error.contains("it must have 1 to"), "{error}");
@@ -275,7 +286,7 @@ fn a_classifier_that_counts_itself_gives_the_votes_of_its_logits() {
     assert_eq!((classifier.plan().slots, classifier.has_bank()), (2, false));
     // Fewer than a slot, more than a batch, and not whole slots.
     for count in [1, 64, 100, 128, 300] {
-        let batch: Vec<f32> = zoo::numbers(count * zoo::VALUES, count as u64);
+        let batch: Vec<f32> = numbers(count * zoo::VALUES, count as u64);
         let (mut votes, mut logits) = (vec![7], Vec::new());
         classifier.votes(&batch, &mut votes).unwrap().unwrap();
         classifier.logits(&batch, &mut logits).unwrap();
@@ -312,4 +323,57 @@ fn a_classifier_that_counts_itself_gives_the_votes_of_its_logits() {
     let other = Banked { key: NoiseMode::Independent.key(8, Role::Estimation, 1, 0), ..asked[0] };
     let error = banked.banked_votes(&[other], &mut votes).unwrap_err().to_string();
     assert!(error.contains("its noise is not in the bank"), "{error}");
+}
+
+/// Certificates of the same image as three inputs.
+fn certify(instances: Instances, settings: &Settings, mode: NoiseMode, threads: usize) -> Vec<Certificate> {
+    let mut certifier = Certifier::new(instances, settings.clone(), 128).unwrap();
+    certifier.set_noise_mode(mode);
+    certifier.set_noise_threads(threads);
+    let inputs = (0..3).map(|index| Input { index, label: None, image: image(0) });
+    let mut certificates = Vec::new();
+    certifier
+        .certify_all(
+            inputs,
+            |_| {},
+            |certificate| {
+                certificates.push(Certificate { index: 0, seconds: 0.0, ..certificate });
+                Ok(())
+            },
+        )
+        .unwrap();
+    certificates
+}
+
+#[test]
+fn certificates_are_those_of_the_host_whoever_counts_and_wherever_the_noise_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = OnnxRuntime::load().unwrap();
+    let reading = Reading { image: Some(zoo::IMAGE), ..Reading::default() };
+    let model = open(folder.path(), &coarse(None), &reading).unwrap();
+    for stop in ["fixed", "radius:0.1,0.3"] {
+        let settings = Settings {
+            n0: 100,
+            n: 1000,
+            stop: stop.parse().unwrap(),
+            ..Settings::new(Sigma::new(SIGMA).unwrap(), 4)
+        };
+        let (noise, bank) = settings.shared_noise().unwrap();
+        let shared = SharedNoise { noise: &noise, bank: &bank, threads: 2 };
+        let counting = |shared| -> Instances {
+            let made = SmoothingClassifier::fastest(&model, &runtime, Provider::Cpu, Some(192), shared);
+            vec![Box::new(made.unwrap())]
+        };
+        let host = || -> Instances { vec![Box::new(model.classifier(&runtime, Provider::Cpu, 1).unwrap())] };
+        for mode in [NoiseMode::Independent, NoiseMode::Shared] {
+            let expected = certify(host(), &settings, mode, 0);
+            assert_eq!(certify(counting(None), &settings, mode, 0), expected, "{stop}, {mode}");
+            assert_eq!(certify(counting(None), &settings, mode, 2), expected, "{stop}, {mode}");
+            let is_same = expected.iter().all(|certificate| *certificate == expected[0]);
+            assert_eq!(is_same, mode == NoiseMode::Shared, "one image three times, {stop}, {mode}");
+            if mode == NoiseMode::Shared {
+                assert_eq!(certify(counting(Some(shared)), &settings, mode, 2), expected, "{stop}, kept");
+            }
+        }
+    }
 }

@@ -8,20 +8,11 @@ use mithridate_onnx::{
 };
 use ndarray::{Array1, Array2, ArrayD};
 
+use crate::numbers::numbers;
+
 pub const IMAGE: [usize; 3] = [3, 4, 4];
 pub const VALUES: usize = 48;
 pub const CLASSES: usize = 5;
-
-/// Numbers in \[−1, 1\] that are the same every time.
-pub fn numbers(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(77).wrapping_add(1);
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
 
 pub fn weights() -> Array2<f32> {
     Array2::from_shape_vec((CLASSES, VALUES), numbers(CLASSES * VALUES, 1)).unwrap()

@@ -4,35 +4,28 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
+mod basics;
 mod checks;
+mod devices;
+#[cfg(unix)]
+mod endless;
+mod harness;
+mod places;
 #[path = "../program/mod.rs"]
 mod program;
 
-use std::{fmt::Write, fs, path::Path, process::Output};
+use std::{fs, path::Path};
 
+use harness::{list, sentence};
 use mithridate_onnx::ModelMetadata;
 use program::{model, place, png, put, rscert};
 
-/// What a command that must fail says: exit status and the first line.
-fn sentence(folder: &Path, what: &str, output: &Output) -> String {
-    let error = String::from_utf8(output.stderr.clone()).unwrap();
-    let status = output.status.code().unwrap_or(-1);
-    assert!(status == 1 || status == 2, "{what}: exit status {status}, {error}");
-    assert!(output.stdout.is_empty(), "{what}: results in spite of an error");
-    assert!(!error.contains("panicked"), "{what}: {error}");
-    let lines: Vec<&str> = error.lines().filter(|line| !line.is_empty()).collect();
-    assert!(status == 2 || lines.len() == 1, "{what}: one sentence, not {lines:#?}");
-    format!("{status}: {}", lines[0].replace(&folder.display().to_string(), "[FOLDER]"))
-}
-
 /// Runs each case, what is wrong and the arguments, and lists what was said.
 fn sentences(folder: &Path, cases: &[(&str, Vec<&str>)]) -> String {
-    let mut text = String::new();
-    for (what, arguments) in cases {
-        let output = rscert(folder, arguments).output().unwrap();
-        let _ = writeln!(text, "{what}\n  {}", sentence(folder, what, &output));
-    }
-    text
+    let run = |(what, arguments): &(&str, Vec<&str>)| {
+        ((*what).to_owned(), rscert(folder, arguments).output().unwrap())
+    };
+    list(folder, cases.iter().map(run))
 }
 
 /// `rscert certify` with defaults for what is not given.

@@ -78,6 +78,14 @@ pub(super) fn session_error(device: Device, path: &Path, error: &ort::Error) -> 
     if is_out_of_memory(&error.to_string()) {
         return BackendError::OutOfMemory { batch: 0, problem };
     }
+    // Libraries of CUDA, cuDNN or TensorRT that the provider needs.
+    if let Some((_, missing)) = problem.split_once("with error: ") {
+        let problem = format!(
+            "{missing}; install CUDA 13 and cuDNN 9 (for tensorrt TensorRT too) and name the folders of their libraries \
+             in LD_LIBRARY_PATH"
+        );
+        return BackendError::Provider { provider, problem };
+    }
     match device.provider {
         Provider::Cpu => BackendError::Load { path: path.to_owned(), problem },
         Provider::Cuda(_) | Provider::TensorRt(_) => BackendError::Provider { provider, problem },

@@ -31,7 +31,8 @@ pub struct SmoothingPlan {
     pub slots: usize,
     /// Whether the vote of every sample is wanted beside the counts.
     pub votes: bool,
-    /// Whether to record the work of a batch once and have the GPU repeat it (a CUDA graph).
+    /// Whether to record the work of a batch once and have the GPU repeat it (a CUDA graph). Elsewhere nothing is
+    /// recorded, and values only take the same way.
     pub cuda_graph: bool,
 }
 
@@ -110,7 +111,7 @@ impl OnnxModel {
         device.check()?;
         let content = self.smoothing_content(device, plan)?;
         plan.check(self, device)?;
-        if plan.cuda_graph && matches!(device.provider, Provider::Cuda(_)) {
+        if plan.cuda_graph {
             let made = SmoothingSession::new(self, runtime, &content, (device, threads), plan, bank.clone())
                 .and_then(SmoothingSession::tried);
             if made.is_ok() {

@@ -77,7 +77,9 @@ impl SmoothingClassifier {
                     break;
                 }
                 // Not even the smallest fits, or the only one.
-                Err(BackendError::OutOfMemory { .. }) if slots > 1 => sizes = [slots / 2].into(),
+                Err(BackendError::OutOfMemory { .. } | BackendError::DeviceMemory { .. }) if slots > 1 => {
+                    sizes = [slots / 2].into();
+                }
                 Err(error) => return Err(error),
                 Ok((rate, session)) if best.as_ref().is_none_or(|(fastest, _)| rate > 1.05 * fastest) => {
                     best = Some((rate, session));
@@ -99,11 +101,18 @@ impl SmoothingClassifier {
         let (_, mut session) = best.ok_or_else(no_batch)?;
         let bank = match shared {
             Some(SharedNoise { noise, bank, threads }) => {
-                let plan = of(session.plan().slots, NoiseInput::Bank { blocks: bank.blocks() });
+                let mut plan = of(session.plan().slots, NoiseInput::Bank { blocks: bank.blocks() });
                 // Its memory is wanted for the bank, which must not be drawn in vain either.
                 drop(session);
+                while plan.slots > 1 && plan.check(model, device).is_err() {
+                    plan.slots /= 2;
+                }
                 plan.check(model, device)?;
-                session = model.smoothing(runtime, device, 1, plan, bank.draw(noise, values, threads))?;
+                let drawn = bank.draw(noise, values, threads).map_err(|error| BackendError::OutOfMemory {
+                    batch: bank.blocks().saturating_mul(BLOCK as usize),
+                    problem: error.to_string(),
+                })?;
+                session = model.smoothing(runtime, device, 1, plan, drawn)?;
                 Some(bank.clone())
             }
             None => None,

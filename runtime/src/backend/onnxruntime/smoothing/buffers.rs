@@ -29,7 +29,11 @@ enum Kind {
 impl Transfer {
     pub fn new(session: &Session, provider: Provider, fixed: bool) -> ort::Result<Self> {
         let number = match provider {
-            Provider::Cpu => return Ok(Self { kind: Kind::None, host: Allocator::default(), device: None }),
+            Provider::Cpu => {
+                let (kind, device) =
+                    if fixed { (Kind::Fixed, Some(Allocator::default())) } else { (Kind::None, None) };
+                return Ok(Self { kind, host: Allocator::default(), device });
+            }
             Provider::Cuda(number) | Provider::TensorRt(number) => number,
         };
         let memory = |device, kind| MemoryInfo::new(device, number, AllocatorType::Device, kind);

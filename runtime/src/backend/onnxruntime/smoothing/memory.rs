@@ -3,6 +3,9 @@ use mithridate_onnx::NoiseInput;
 use super::{super::MAX_VALUES, Device, OnnxModel, SmoothingPlan};
 use crate::{backend::BackendError, noise::BLOCK};
 
+/// Most bytes taken for a noise bank where nobody says how many may be.
+const MAX_BANK: usize = 8 << 30;
+
 impl SmoothingPlan {
     /// Bytes that noise, images and counts of the plan take on a device, for images of `values` values and so many
     /// classes. What the model itself takes is not known before it runs.
@@ -44,17 +47,22 @@ impl SmoothingPlan {
             );
             return Err(BackendError::Run { batch, problem });
         }
-        let Some(most) = device.memory else { return Ok(()) };
+        let most = match (device.memory, self.noise) {
+            (Some(most), _) => most,
+            (None, NoiseInput::Bank { .. }) => MAX_BANK,
+            (None, _) => return Ok(()),
+        };
         let needed = self.bytes(values, model.classes());
         if needed <= most {
             return Ok(());
         }
-        let what = match self.noise {
-            NoiseInput::Bank { blocks } => {
-                format!("a noise bank of {} samples and batches", blocks * BLOCK as usize)
-            }
-            _ => "batches".into(),
+        let (what, advice) = match self.noise {
+            NoiseInput::Bank { blocks } => (
+                format!("a noise bank of {} samples and batches of {batch}", blocks * BLOCK as usize),
+                "allow more with --device-memory, give a smaller --n, or use --noise-mode independent",
+            ),
+            _ => (format!("batches of {batch} inputs"), "allow more with --device-memory"),
         };
-        Err(BackendError::DeviceMemory { what, samples: batch, needed, most })
+        Err(BackendError::DeviceMemory { what, advice, needed, most })
     }
 }

@@ -1,0 +1,291 @@
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    certify::{default_out, file_name},
+    data::{SplitArgument, open_certified},
+    model::{ModelArguments, ReadyModel, model_source},
+};
+use crate::{
+    audit::{Audit, Run, summarize, to_text},
+    backend::{OnnxModel, OnnxRuntime, Reading},
+    certify::{Certificate, Certifier, Input, Notices, Settings, StoppingRule, Vote},
+    data::Dataset,
+    evidence::{
+        Change, Earlier, Evidence, EvidenceWriter, Execution, Header, KeptVotes, Machine, Recertification,
+        Record, SCHEMA, read_evidence, votes_path,
+    },
+    files::check_place,
+    noise::seed_from_os,
+    terminal::{self, Progress},
+    units::{Alpha, parse_count},
+};
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  rscert certify --model lenet.onnx --data data/mnist --sigma 0.25 --keep-votes --out lenet.jsonl
+  rscert recertify --from lenet.jsonl --model lenet-int8.onnx --data data/mnist --n 10000")]
+pub(super) struct Arguments {
+    /// Evidence of the earlier model, made with --keep-votes and the stopping rule fixed
+    #[arg(long, value_name = "RUN")]
+    from: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// The data set of that run
+    #[arg(long, value_name = "DATA")]
+    data: PathBuf,
+    /// Part of a data set in a folder
+    #[arg(long, value_enum, default_value = "test")]
+    split: SplitArgument,
+    /// Samples of each input run through the changed model
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
+    n: u64,
+    /// Probability, beside the alpha of the earlier run, that the result for an input may be wrong
+    #[arg(long, default_value = "0.001", value_name = "ALPHA", allow_negative_numbers = true)]
+    alpha_change: Alpha,
+    /// Seed of fresh noise [default: from the operating system]
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
+    /// The evidence file [default: the model's name with .evidence.jsonl]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Continue an interrupted run where it stopped
+    #[arg(long)]
+    resume: bool,
+    /// Print one JSON document instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
+    check_place(&out).with_context(|| format!("cannot write {}", out.display()))?;
+    let old = read_evidence(&arguments.from)?;
+    let before = &old.header.settings;
+    let from = arguments.from.display();
+    ensure!(
+        old.header.keeps_votes,
+        "{from} was made without --keep-votes: certify the earlier model again with it"
+    );
+    ensure!(
+        before.stop == StoppingRule::Fixed,
+        "{from} was made with the stopping rule {}; recertification needs a run with --stop fixed",
+        before.stop
+    );
+    ensure!(
+        old.header.recertification.is_none(),
+        "{from} itself rests on an earlier run; start from that one"
+    );
+    ensure!(
+        arguments.n <= before.n,
+        "--n {} is more than the {} samples of {from}, whose noise is run again",
+        arguments.n,
+        before.n
+    );
+    let mut kept = KeptVotes::open(&votes_path(&arguments.from))?;
+    let data = open_certified(&arguments.data, arguments.split, &old.header, &old.records)?;
+    ensure!(
+        data.images_sha256 == old.header.data.images_sha256,
+        "the images of {} are not those of {from}",
+        arguments.data.display()
+    );
+    let runtime = OnnxRuntime::load()?;
+    let model = OnnxModel::open(&runtime, &arguments.model.model, &Reading::of(&old.header))?;
+    ensure!(
+        model.classes() == old.header.model.classes && model.image_shape() == old.header.data.shape,
+        "{} has {} classes of images {:?}, and the model of {from} {} of {:?}",
+        arguments.model.model.display(),
+        model.classes(),
+        model.image_shape(),
+        old.header.model.classes,
+        old.header.data.shape
+    );
+    let earlier = if arguments.resume && out.exists() { Some(Earlier::read(&out)?) } else { None };
+    let own_seed = earlier.as_ref().and_then(|earlier| Some(earlier.header()?.settings.seed));
+    let seed = match arguments.seed.or(own_seed) {
+        Some(seed) => seed,
+        None => seed_from_os().context("cannot draw a seed; give one with --seed")?,
+    };
+    // Fresh samples are to be fresh.
+    ensure!(seed != before.seed, "--seed {seed} is that of {from}; fresh noise needs another one");
+    let mut header = header(arguments, &old, &runtime, &model, seed)?;
+    if let Some(earlier) = &earlier
+        && earlier.is_finished(&header)?
+    {
+        return report(arguments, &out);
+    }
+    let ready = arguments.model.ready(runtime, model)?;
+    header.execution.plan = ready.plan;
+    let (writer, done) = match earlier {
+        Some(earlier) => earlier.resume(&header)?,
+        None => (EvidenceWriter::create(&out, &header)?, 0),
+    };
+    recertify(ready, &header, &data, &old.records[done as usize..], &mut kept, writer)?;
+    report(arguments, &out)
+}
+
+fn recertify(
+    ready: ReadyModel,
+    header: &Header,
+    data: &Dataset,
+    records: &[Record],
+    kept: &mut KeptVotes,
+    mut writer: EvidenceWriter,
+) -> anyhow::Result<()> {
+    let Some(from) = &header.recertification else { bail!("the header names no earlier run") };
+    let n = header.settings.n;
+    let mut progress =
+        Progress::new(&format!("recertifying {}", header.model.file), records.len() as u64 * n, "samples");
+    let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
+    let mut instances = ready.instances;
+    for record in records {
+        let hits = record.class.map_or(0, |class| record.selection.by_class()[class]);
+        let is_incremental = from.is_incremental(hits, &header.settings);
+        // The class is the old one, so a single selection sample will do, of which nothing is kept.
+        let seed = if is_incremental { from.seed } else { header.settings.seed };
+        let settings = Settings { n0: 1, seed, ..header.settings.clone() };
+        let mut certifier = Certifier::new(instances, settings, ready.plan.batch)?;
+        certifier.set_noise_threads(ready.plan.noise_threads);
+        certifier.set_noise_mode(header.noise.mode);
+        certifier.on_notice(&notices);
+        certifier.keep_votes();
+        let input =
+            Input { index: record.index, label: record.label, image: data.image(record.index as usize) };
+        let mut sampled = None;
+        certifier.certify_with_votes(
+            std::iter::once(input),
+            |samples| progress.advance(samples),
+            |certificate, votes| {
+                sampled = Some((certificate, votes.unwrap_or_default()));
+                Ok(())
+            },
+        )?;
+        instances = certifier.into_models();
+        let Some((certificate, after)) = sampled else { bail!("input {} gave no votes", record.index) };
+        let new = if is_incremental {
+            let before = kept.get(record.index, record.samples, record.votes_sha256.as_deref())?;
+            incremental(record, certificate, &before, &after, header, from)?
+        } else {
+            fresh(record, certificate, header)?
+        };
+        writer.record(&new)?;
+    }
+    progress.finish();
+    writer.finish()?;
+    Ok(())
+}
+
+/// The record of an input whose bound rests on the old one.
+fn incremental(
+    old: &Record,
+    certificate: Certificate,
+    before: &[Vote],
+    after: &[Vote],
+    header: &Header,
+    from: &Recertification,
+) -> anyhow::Result<Record> {
+    let Some(class) = old.class else { bail!("input {} has no class to keep", old.index) };
+    let change = Change::new(class, old.p_lower, before, after);
+    let p_lower = change.bound(certificate.samples, from.alpha_change)?;
+    let certificate = Certificate {
+        class: old.class,
+        selection: old.selection.clone(),
+        p_lower,
+        radius: header.settings.radius(p_lower),
+        ..certificate
+    };
+    Ok(Record { change: Some(change), ..Record::new(certificate, header) })
+}
+
+/// The record of an input certified anew, for the class that the old selection samples chose.
+fn fresh(old: &Record, certificate: Certificate, header: &Header) -> anyhow::Result<Record> {
+    let procedure = crate::certify::Procedure::new(header.settings.clone())?;
+    let (class, p_lower, radius) =
+        procedure.decide(&old.selection, &certificate.estimation, certificate.samples)?;
+    let certificate = Certificate { class, selection: old.selection.clone(), p_lower, radius, ..certificate };
+    Ok(Record::new(certificate, header))
+}
+
+fn header(
+    arguments: &Arguments,
+    old: &Evidence,
+    runtime: &OnnxRuntime,
+    model: &OnnxModel,
+    seed: u64,
+) -> anyhow::Result<Header> {
+    let before = &old.header.settings;
+    let from = Recertification {
+        from: old.footer.chain.clone(),
+        from_model_sha256: old.header.model.sha256.clone(),
+        alpha: before.alpha,
+        alpha_change: arguments.alpha_change,
+        seed: before.seed,
+        n: before.n,
+    };
+    let settings = from.settings(before, arguments.n, seed)?;
+    settings.check()?;
+    Ok(Header {
+        schema: SCHEMA.into(),
+        tool: concat!("rscert ", env!("CARGO_PKG_VERSION")).into(),
+        model: model_source(model, settings.sigma),
+        data: old.header.data.clone(),
+        selection: old.header.selection.clone(),
+        shard: old.header.shard,
+        settings,
+        simultaneous: None,
+        noise: old.header.noise.clone(),
+        keeps_votes: false,
+        recertification: Some(from),
+        execution: Execution {
+            engine: format!("ONNX Runtime {}", runtime.version()),
+            provider: arguments.model.device.provider.to_string(),
+            precision: arguments.model.device.device(1).precision_of(model.precision()).into(),
+            plan: old.header.execution.plan,
+        },
+        machine: Machine::this(),
+        started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+    })
+}
+
+fn report(arguments: &Arguments, out: &Path) -> anyhow::Result<()> {
+    let evidence = read_evidence(out)?;
+    let norm = evidence.header.settings.distribution.norm();
+    let summary = summarize(&Run::of_evidence(&file_name(out), &evidence), &[], norm);
+    let changes = || evidence.records.iter().filter_map(|record| record.change.as_ref());
+    let (incremental, all) = (changes().count(), evidence.records.len());
+    let samples = incremental as u64 * evidence.header.settings.n;
+    let share = |count: u64| count as f64 / samples.max(1) as f64;
+    let changed = share(changes().map(|change| change.changed).sum());
+    let lost = share(changes().map(|change| change.lost).sum());
+    if arguments.json {
+        let document = json!({
+            "evidence": out,
+            "run": summary,
+            "from": arguments.from,
+            "incremental": incremental,
+            "fresh": all - incremental,
+            "share_of_votes_changed": changed,
+            "share_of_votes_lost": lost,
+        });
+        return Ok(terminal::print(&format!("{document:#}\n"))?);
+    }
+    let mut text =
+        to_text(&Audit { radii: vec![], runs: vec![summary], baseline: None, comparisons: vec![] });
+    text += &format!(
+        "{incremental} inputs by the incremental rule, {} certified anew; of the votes of the former {:.2} % changed and \
+         {:.2} % were lost\n{} samples; evidence in {}\n",
+        all - incremental,
+        100.0 * changed,
+        100.0 * lost,
+        evidence.records.iter().map(|record| record.samples).sum::<u64>(),
+        out.display()
+    );
+    Ok(terminal::print(&text)?)
+}

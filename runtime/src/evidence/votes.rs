@@ -1,0 +1,240 @@
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
+
+use super::EvidenceError;
+use crate::{certify::Vote, data::sha256, files};
+
+/// First bytes of a file of votes.
+const MAGIC: &[u8; 8] = b"mithvot1";
+/// Bytes before the votes of an input: its index, the number of votes, the bytes that they take, 8 each, least first.
+const ENTRY: usize = 24;
+
+/// The file of votes that belongs to an evidence file: its name with `.votes` at the end.
+pub fn votes_path(evidence: &Path) -> PathBuf {
+    let mut name = OsString::from(evidence);
+    name.push(".votes");
+    name.into()
+}
+
+/// Two bytes a vote, the lower first.
+fn to_bytes(votes: &[Vote]) -> Vec<u8> {
+    votes.iter().flat_map(|vote| vote.to_le_bytes()).collect()
+}
+
+/// Writes the vote of every estimation sample of each input, compressed.
+pub struct VotesWriter {
+    path: PathBuf,
+    file: File,
+}
+
+impl VotesWriter {
+    /// Starts a new file, in the place of one that is there: it belongs to an evidence file that was not.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Write`].
+    pub fn create(path: &Path) -> Result<Self, EvidenceError> {
+        let error = |source| EvidenceError::Write { path: path.to_owned(), source };
+        let mut file = File::create(path).map_err(error)?;
+        file.write_all(MAGIC).map_err(error)?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Continues the file of an interrupted run after the inputs that its evidence has.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Votes`] if it does not hold the votes of as many.
+    pub fn resume(path: &Path, done: u64) -> Result<Self, EvidenceError> {
+        if done == 0 {
+            return Self::create(path);
+        }
+        let entries = entries(path)?;
+        let Some(last) = entries.get(done as usize - 1) else {
+            let problem =
+                format!("it holds the votes of {} inputs and the evidence has {done}", entries.len());
+            return Err(EvidenceError::Votes { path: path.to_owned(), problem });
+        };
+        let error = |source| EvidenceError::Write { path: path.to_owned(), source };
+        let mut file = OpenOptions::new().write(true).open(path).map_err(error)?;
+        file.set_len(last.at + last.bytes).map_err(error)?;
+        file.seek(SeekFrom::End(0)).map_err(error)?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Adds the votes of the next input; returns their hash for its record.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Write`].
+    pub fn add(&mut self, index: u64, votes: &[Vote]) -> Result<String, EvidenceError> {
+        let bytes = to_bytes(votes);
+        let write = |file: &mut File| -> io::Result<()> {
+            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(&bytes)?;
+            let packed = encoder.finish()?;
+            let mut entry = Vec::with_capacity(ENTRY + packed.len());
+            for number in [index, votes.len() as u64, packed.len() as u64] {
+                entry.extend(number.to_le_bytes());
+            }
+            entry.extend(packed);
+            file.write_all(&entry)
+        };
+        write(&mut self.file).map_err(|source| EvidenceError::Write { path: self.path.clone(), source })?;
+        Ok(sha256(&bytes))
+    }
+}
+
+/// Where the votes of an input are.
+struct Entry {
+    index: u64,
+    votes: u64,
+    at: u64,
+    bytes: u64,
+}
+
+/// The inputs of a file, up to one that was cut off.
+fn entries(path: &Path) -> Result<Vec<Entry>, EvidenceError> {
+    let error = |source| EvidenceError::Read { path: path.to_owned(), source };
+    let mut file = files::open(path).map_err(error)?;
+    let size = file.metadata().map_err(error)?.len();
+    let mut magic = [0; MAGIC.len()];
+    if file.read_exact(&mut magic).is_err() || magic != *MAGIC {
+        return Err(EvidenceError::Votes { path: path.to_owned(), problem: "it is no file of votes".into() });
+    }
+    let mut entries = Vec::new();
+    let mut at = MAGIC.len() as u64;
+    loop {
+        let mut head = [0; ENTRY];
+        if size.saturating_sub(at) < ENTRY as u64 {
+            return Ok(entries);
+        }
+        file.seek(SeekFrom::Start(at)).map_err(error)?;
+        file.read_exact(&mut head).map_err(error)?;
+        let number = |place: usize| {
+            head[8 * place..8 * place + 8]
+                .iter()
+                .rev()
+                .fold(0_u64, |number, &byte| number << 8 | u64::from(byte))
+        };
+        let (index, votes, bytes) = (number(0), number(1), number(2));
+        at += ENTRY as u64;
+        if bytes > size - at {
+            return Ok(entries);
+        }
+        entries.push(Entry { index, votes, at, bytes });
+        at += bytes;
+    }
+}
+
+/// A file of votes, to be read input by input.
+pub struct KeptVotes {
+    path: PathBuf,
+    file: File,
+    entries: BTreeMap<u64, Entry>,
+}
+
+impl KeptVotes {
+    /// Finds what the file has.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Read`], [`EvidenceError::Votes`].
+    pub fn open(path: &Path) -> Result<Self, EvidenceError> {
+        let entries = entries(path)?.into_iter().map(|entry| (entry.index, entry)).collect();
+        let file =
+            files::open(path).map_err(|source| EvidenceError::Read { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), file, entries })
+    }
+
+    /// The votes of an input, of which there should be so many with this hash.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Votes`] if they are not there, or others.
+    pub fn get(
+        &mut self,
+        index: u64,
+        count: u64,
+        expected: Option<&str>,
+    ) -> Result<Vec<Vote>, EvidenceError> {
+        let path = self.path.clone();
+        let wrong = |problem: String| EvidenceError::Votes { path: path.clone(), problem };
+        let entry =
+            self.entries.get(&index).ok_or_else(|| wrong(format!("it has no votes of input {index}")))?;
+        if entry.votes != count {
+            return Err(wrong(format!(
+                "it has {} votes of input {index} and the evidence {count}",
+                entry.votes
+            )));
+        }
+        self.file.seek(SeekFrom::Start(entry.at)).map_err(|error| wrong(error.to_string()))?;
+        let mut bytes = Vec::new();
+        // However much the file claims, no more is unpacked than there are votes.
+        DeflateDecoder::new((&mut self.file).take(entry.bytes))
+            .take(count.saturating_mul(2).saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|error| wrong(format!("the votes of input {index} can't be unpacked: {error}")))?;
+        if expected != Some(sha256(&bytes).as_str()) {
+            return Err(wrong(format!(
+                "the votes of input {index} are not those that the evidence has the hash of"
+            )));
+        }
+        Ok(bytes.chunks_exact(2).map(|pair| Vote::from_le_bytes([pair[0], pair[1]])).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certify::NOBODY;
+
+    #[test]
+    fn votes_come_back_and_are_few_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = votes_path(&folder.path().join("run.jsonl"));
+        assert!(path.ends_with("run.jsonl.votes"));
+        let mut votes = vec![3; 100_000];
+        (votes[7], votes[99_999]) = (NOBODY, 300);
+        let mut writer = VotesWriter::create(&path).unwrap();
+        let hash = writer.add(12, &votes).unwrap();
+        let none = writer.add(15, &[]).unwrap();
+        drop(writer);
+        assert!(path.metadata().unwrap().len() < 1000);
+        let mut kept = KeptVotes::open(&path).unwrap();
+        assert_eq!(kept.get(12, 100_000, Some(&hash)).unwrap(), votes);
+        assert!(kept.get(15, 0, Some(&none)).unwrap().is_empty());
+        for (index, count, hash) in [
+            (12, 99_999, Some(hash.as_str())),
+            (13, 1, Some(&hash)),
+            (12, 100_000, Some(&none)),
+            (15, 0, None),
+        ] {
+            assert!(matches!(kept.get(index, count, hash), Err(EvidenceError::Votes { .. })));
+        }
+    }
+
+    #[test]
+    fn a_torn_file_is_continued_where_the_evidence_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("votes");
+        let mut writer = VotesWriter::create(&path).unwrap();
+        let hashes: Vec<String> =
+            (0..4_u16).map(|index| writer.add(u64::from(index), &[index; 50]).unwrap()).collect();
+        drop(writer);
+        let whole = std::fs::read(&path).unwrap();
+        for end in MAGIC.len()..whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let there = entries(&path).unwrap().len() as u64;
+            assert!(VotesWriter::resume(&path, there + 1).is_err());
+            let mut writer = VotesWriter::resume(&path, there).unwrap();
+            for index in there..4 {
+                assert_eq!(writer.add(index, &[index as u16; 50]).unwrap(), hashes[index as usize]);
+            }
+            drop(writer);
+            assert_eq!(std::fs::read(&path).unwrap(), whole, "torn at {end}");
+        }
+    }
+}
