@@ -45,9 +45,14 @@ impl Votes {
 
     /// The class with most votes, the first of equals; `None` if nobody has any.
     pub fn winner(&self) -> Option<usize> {
-        let most = *self.0.iter().max()?;
-        if most == 0 { None } else { self.0.iter().position(|&votes| votes == most) }
+        first_largest(&self.0)
     }
+}
+
+/// The class with most votes, the first of equals; `None` if nobody has any.
+pub(crate) fn first_largest(votes: &[u64]) -> Option<usize> {
+    let most = *votes.iter().max()?;
+    if most == 0 { None } else { votes.iter().position(|&votes| votes == most) }
 }
 
 impl From<Vec<u64>> for Votes {

@@ -26,11 +26,13 @@ mod stopping;
 mod tune;
 mod worker;
 
+pub(crate) use certificate::first_largest;
 pub use certificate::{Certificate, NOBODY, Vote, Votes};
 pub use certifier::{Certifier, CertifyError, Input};
 pub use forward::Notices;
 pub use prediction::{Prediction, predict};
 pub use procedure::Procedure;
+pub(crate) use procedure::lower_bounds;
 pub use settings::{Settings, SettingsError};
 pub use stopping::{StoppingRule, UnknownRule, Width};
 pub use tune::{Instances, Plan, plan, time_certification, time_forward};

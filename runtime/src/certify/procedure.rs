@@ -14,6 +14,15 @@ const RUN_SHARE_PRECISION: f64 = 0.5;
 /// The same for the other rules, which mostly stop after few samples.
 const RUN_SHARE: f64 = 0.2;
 
+/// Bounds on the probability of a class that hold whenever sampling stops, for these settings.
+pub(crate) fn lower_bounds(settings: &Settings) -> ConfidenceSequence {
+    let run_share = match settings.stop {
+        StoppingRule::Precision(_) => RUN_SHARE_PRECISION,
+        _ => RUN_SHARE,
+    };
+    ConfidenceSequence::new(settings.sequence, settings.alpha, settings.n, run_share)
+}
+
 /// CERTIFY without the sampling: when to stop, and what the votes prove then.
 ///
 /// | rule | bound on the probability of the class |
@@ -36,16 +45,14 @@ impl Procedure {
     /// [`SettingsError`].
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
-        let run_share = match settings.stop {
+        let sequences = match settings.stop {
             StoppingRule::Fixed | StoppingRule::Loss(_) => None,
-            StoppingRule::Precision(_) => Some(RUN_SHARE_PRECISION),
-            StoppingRule::Radius(_) | StoppingRule::Deadline(_) => Some(RUN_SHARE),
+            StoppingRule::Radius(_) | StoppingRule::Precision(_) | StoppingRule::Deadline(_) => {
+                let alpha = Alpha::new(UPPER_LEVEL).unwrap_or(settings.alpha);
+                let upper = Settings { alpha, ..settings.clone() };
+                Some([lower_bounds(&settings), lower_bounds(&upper)])
+            }
         };
-        let sequences = run_share.map(|run_share| {
-            let level = Alpha::new(UPPER_LEVEL).unwrap_or(settings.alpha);
-            [settings.alpha, level]
-                .map(|level| ConfidenceSequence::new(settings.sequence, level, settings.n, run_share))
-        });
         Ok(Self { settings, sequences })
     }
 

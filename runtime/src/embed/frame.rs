@@ -3,13 +3,10 @@ use std::time::{Duration, Instant};
 use super::sampler::{Sampler, Task};
 use crate::{
     backend::{BackendError, Classifier},
-    certify::{CertifyError, Procedure, Settings, StoppingRule},
+    certify::{CertifyError, Procedure, Settings, StoppingRule, first_largest, lower_bounds},
     noise::{BLOCK, Distribution, GateError, Role, check_noise, off_grid},
     statistics::ConfidenceSequence,
 };
-
-/// Share of α kept for samples that all vote for the class, as those of most frames do.
-const RUN_SHARE: f64 = 0.2;
 
 /// What can go wrong with a frame, or before the first.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +115,7 @@ impl FrameCertifier {
         if matches!(settings.stop, StoppingRule::Loss(_)) {
             return Err(EmbedError::Rule(settings.stop));
         }
-        let sequence = ConfidenceSequence::new(settings.sequence, settings.alpha, settings.n, RUN_SHARE);
+        let sequence = lower_bounds(&settings);
         let procedure = Procedure::new(settings).map_err(CertifyError::from)?;
         let settings = procedure.settings();
         let noise = settings.noise().map_err(CertifyError::from)?;
@@ -225,10 +222,4 @@ impl FrameCertifier {
         }
         Ok(())
     }
-}
-
-/// The class with most votes, the first of equals; `None` if nobody has any.
-fn first_largest(votes: &[u64]) -> Option<usize> {
-    let most = *votes.iter().max()?;
-    if most == 0 { None } else { votes.iter().position(|&votes| votes == most) }
 }
