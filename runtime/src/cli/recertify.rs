@@ -44,9 +44,12 @@ pub(super) struct Arguments {
     /// Part of a data set in a folder
     #[arg(long, value_enum, default_value = "test")]
     split: SplitArgument,
-    /// Samples of each input run through the changed model
+    /// Samples of the earlier noise run through the changed model, for each input that is not certified anew
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     n: u64,
+    /// Samples of an input that is certified anew, because that promises a larger radius [default: as --n]
+    #[arg(long, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
+    fresh_n: Option<u64>,
     /// Probability, beside the alpha of the earlier run, that the result for an input may be wrong
     #[arg(long, default_value = "0.001", value_name = "ALPHA", allow_negative_numbers = true)]
     alpha_change: Alpha,
@@ -140,17 +143,20 @@ fn recertify(
     mut writer: EvidenceWriter,
 ) -> anyhow::Result<()> {
     let Some(from) = &header.recertification else { bail!("the header names no earlier run") };
-    let n = header.settings.n;
-    let mut progress =
-        Progress::new(&format!("recertifying {}", header.model.file), records.len() as u64 * n, "samples");
+    let route = |record: &Record| {
+        let hits = record.class.map_or(0, |class| record.selection.by_class()[class]);
+        let is_incremental = from.is_incremental(hits, &header.settings);
+        (is_incremental, if is_incremental { from.replayed } else { header.settings.n })
+    };
+    let samples = records.iter().map(|record| route(record).1).sum();
+    let mut progress = Progress::new(&format!("recertifying {}", header.model.file), samples, "samples");
     let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
     let mut instances = ready.instances;
     for record in records {
-        let hits = record.class.map_or(0, |class| record.selection.by_class()[class]);
-        let is_incremental = from.is_incremental(hits, &header.settings);
+        let (is_incremental, n) = route(record);
         // The class is the old one, so a single selection sample will do, of which nothing is kept.
         let seed = if is_incremental { from.seed } else { header.settings.seed };
-        let settings = Settings { n0: 1, seed, ..header.settings.clone() };
+        let settings = Settings { n0: 1, n, seed, ..header.settings.clone() };
         let mut certifier = Certifier::new(instances, settings, ready.plan.batch)?;
         certifier.set_noise_threads(ready.plan.noise_threads);
         certifier.set_noise_mode(header.noise.mode);
@@ -228,8 +234,9 @@ fn header(
         alpha_change: arguments.alpha_change,
         seed: before.seed,
         n: before.n,
+        replayed: arguments.n,
     };
-    let settings = from.settings(before, arguments.n, seed)?;
+    let settings = from.settings(before, arguments.fresh_n.unwrap_or(arguments.n), seed)?;
     settings.check()?;
     Ok(Header {
         schema: SCHEMA.into(),
@@ -260,7 +267,8 @@ fn report(arguments: &Arguments, out: &Path) -> anyhow::Result<()> {
     let summary = summarize(&Run::of_evidence(&file_name(out), &evidence), &[], norm);
     let changes = || evidence.records.iter().filter_map(|record| record.change.as_ref());
     let (incremental, all) = (changes().count(), evidence.records.len());
-    let samples = incremental as u64 * evidence.header.settings.n;
+    let replayed = evidence.header.recertification.as_ref().map_or(0, |from| from.replayed);
+    let samples = incremental as u64 * replayed;
     let share = |count: u64| count as f64 / samples.max(1) as f64;
     let changed = share(changes().map(|change| change.changed).sum());
     let lost = share(changes().map(|change| change.lost).sum());

@@ -7,7 +7,7 @@
 //! confidence 1 − (α + `α_ζ`), by the union bound. Samples that changed to the class, or between other classes, do no
 //! harm and are not counted.
 //!
-//! Where fresh certification promises more, it is done instead: n′ samples of new noise at level α + `α_ζ`. Which of the
+//! Where fresh certification promises more, it is done instead: n samples of new noise at level α + `α_ζ`. Which of the
 //! two it is depends on nothing but the old selection votes, in which neither the old bound nor ζ nor a new sample has a
 //! part: so whichever is taken, it is wrong with probability at most α + `α_ζ`.
 
@@ -35,6 +35,8 @@ pub struct Recertification {
     pub seed: u64,
     /// n of the old run.
     pub n: u64,
+    /// n′, the samples of it that were run through the new model.
+    pub replayed: u64,
 }
 
 /// What the old run and the replayed noise say of an input.
@@ -81,7 +83,7 @@ impl Change {
 }
 
 impl Recertification {
-    /// Settings of the new run: n′ samples at level α + `α_ζ`, everything else as before.
+    /// Settings of inputs certified anew: n samples at level α + `α_ζ`, everything else as before.
     ///
     /// # Errors
     /// If α + `α_ζ` is no probability.
@@ -100,7 +102,7 @@ impl Recertification {
         };
         let change = Change { p_lower: bound(self.n, self.alpha), lost: 0, changed: 0 };
         change
-            .bound(settings.n, self.alpha_change)
+            .bound(self.replayed, self.alpha_change)
             .is_ok_and(|incremental| incremental > bound(settings.n, settings.alpha))
     }
 }
@@ -128,6 +130,7 @@ mod tests {
             alpha_change: Alpha::USUAL,
             seed: 1,
             n: 100_000,
+            replayed: 10_000,
         }
     }
 

@@ -202,7 +202,7 @@ fn incremental(
             return Err(StatisticsError::MoreHitsThanTrials { hits: votes, trials: most });
         }
     }
-    if *samples != header.settings.n {
+    if *samples != from.replayed {
         return Err(StatisticsError::NotAMoment { samples: *samples });
     }
     let p_lower = change.bound(*samples, from.alpha_change)?;
@@ -285,6 +285,7 @@ impl Verification {
             alpha_change: from.alpha_change,
             seed: old.header.settings.seed,
             n: old.header.settings.n,
+            replayed: from.replayed,
         };
         if from != there {
             self.add(1, "the run of the earlier model that it names is another one".into());

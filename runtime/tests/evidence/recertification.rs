@@ -80,7 +80,7 @@ fn votes_are_kept_whatever_interrupts_or_divides_the_run() {
 #[test]
 fn a_changed_model_is_certified_from_the_old_run_and_verifies() {
     let place = prepared("5");
-    let (status, text, error) = recertify(&place, "new.jsonl", &["--n", "5000"]);
+    let (status, text, error) = recertify(&place, "new.jsonl", &["--n", "5000", "--fresh-n", "7000"]);
     assert_eq!((status, error.as_str()), (Some(0), ""), "{text}");
     let (old, new) =
         (read_evidence(&place.path("old.jsonl")).unwrap(), read_evidence(&place.path("new.jsonl")).unwrap());
@@ -94,6 +94,7 @@ fn a_changed_model_is_certified_from_the_old_run_and_verifies() {
             (before.index, before.class, &before.selection),
             (after.index, after.class, &after.selection)
         );
+        assert_eq!(after.samples, if after.change.is_some() { 5000 } else { 7000 });
         if let Some(change) = &after.change {
             assert_eq!(change.p_lower, before.p_lower);
             assert!(change.lost <= change.changed && change.changed < 500);
