@@ -21,7 +21,7 @@ use crate::{
 
 /// Inputs that may be under way at once, so that memory does not grow with the number of inputs.
 const MAX_OPEN: usize = 1024;
-/// Most bytes in the images of inputs under way, but for the first few.
+/// Most bytes in images, and votes that are kept, of inputs under way, but for the first few.
 const MAX_OPEN_BYTES: usize = 256 << 20;
 
 /// What the samples are for.
@@ -179,7 +179,9 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
         keep_votes: bool,
     ) -> Self {
         let is_packed = matches!(&task, Task::Certify(procedure) if procedure.is_adaptive());
-        let in_memory = (MAX_OPEN_BYTES / (4 * values.max(1))).max(4);
+        let votes = if keep_votes { task.samples().1.saturating_mul(2) } else { 0 };
+        let bytes = (4 * values.max(1)).saturating_add(votes as usize);
+        let in_memory = (MAX_OPEN_BYTES / bytes).max(4);
         let (is_packed, most_open) = if task.rule().deadline().is_some() {
             // Its time is its own.
             (false, 1)

@@ -88,7 +88,10 @@ impl<'a> Pipeline<'a> {
                 let (drawing, to_models, to_here) = (&drawing, to_models.clone(), to_here.clone());
                 scope.spawn(move || {
                     let draw = |mut slot: Slot| {
-                        slot.draw(noise, fixed_batch);
+                        // The model will not be run on it.
+                        if !slot.is_late() {
+                            slot.draw(noise, fixed_batch);
+                        }
                         Ok(slot)
                     };
                     while let Some(slot) = next(drawing) {

@@ -93,8 +93,8 @@ impl Procedure {
     /// after: all, or those up to the last look of the sequence.
     pub fn usable(&self, hits: u64, samples: u64) -> u64 {
         match &self.sequences {
-            Some([lower, _]) if hits < samples => lower.last_look(samples),
-            _ => samples,
+            Some([lower, _]) => lower.usable(hits, samples),
+            None => samples,
         }
     }
 
@@ -113,6 +113,10 @@ impl Procedure {
             StoppingRule::Radius(radii) => {
                 let possible =
                     if likely < 1.0 { self.settings.radius(likely).unwrap_or(0.0) } else { f64::INFINITY };
+                // More than all samples left to come being hits can't be certified either.
+                let left = self.settings.n.saturating_sub(samples);
+                let most = lower.lower(hits.saturating_add(left), self.settings.n.max(samples))?;
+                let possible = possible.min(self.settings.radius(most).unwrap_or(0.0));
                 radii.iter().all(|&radius| proved >= radius || possible < radius)
             }
             StoppingRule::Precision(width) => {
@@ -120,7 +124,7 @@ impl Procedure {
                 possible - proved
                     <= match width {
                         Width::Absolute(width) => *width,
-                        Width::Relative(share) => share * possible,
+                        Width::Relative(percent) => percent / 100.0 * possible,
                     }
             }
             StoppingRule::Fixed | StoppingRule::Loss(_) | StoppingRule::Deadline(_) => false,

@@ -71,6 +71,11 @@ impl Slot {
         (self.noise, self.work) = (Duration::ZERO, Duration::ZERO);
     }
 
+    /// Whether time is up.
+    pub fn is_late(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
     pub fn push(&mut self, piece: Piece) {
         self.samples += piece.samples;
         self.pieces.push(piece);

@@ -26,8 +26,8 @@ pub enum StoppingRule {
     Radius(Vec<f64>),
     /// As soon as going on to n samples could add no more than this to the certified radius.
     Precision(Width),
-    /// When this much time has passed since the input was taken up.
-    Deadline(Duration),
+    /// When so many milliseconds have passed since the input was taken up.
+    Deadline(f64),
     /// After a number of samples chosen from the selection votes, so that no more than this, in units of the data, is
     /// lost of the radius that n samples would certify.
     Loss(f64),
@@ -38,7 +38,7 @@ pub enum StoppingRule {
 pub enum Width {
     /// In units of the data.
     Absolute(f64),
-    /// As a share of the radius.
+    /// In percent of the radius.
     Relative(f64),
 }
 
@@ -57,7 +57,9 @@ impl StoppingRule {
     /// The time that an input may take, if that is the rule.
     pub fn deadline(&self) -> Option<Duration> {
         match self {
-            Self::Deadline(time) => Some(*time),
+            Self::Deadline(milliseconds) => {
+                Some(Duration::try_from_secs_f64(milliseconds / 1e3).unwrap_or(Duration::MAX))
+            }
             _ => None,
         }
     }
@@ -67,7 +69,7 @@ impl StoppingRule {
 fn positive(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
-        Ok(value) => Err(format!("{value} is not above 0")),
+        Ok(value) => Err(format!("{value} is no finite number above 0")),
         Err(_) => Err(format!("'{text}' is not a number")),
     }
 }
@@ -79,7 +81,8 @@ fn parse(text: &str) -> Result<StoppingRule, String> {
     };
     let value = |what: &str| value.ok_or_else(|| format!("{name} needs {what} after a colon"));
     Ok(match name {
-        "fixed" if text == "fixed" => StoppingRule::Fixed,
+        "fixed" if text == name => StoppingRule::Fixed,
+        "fixed" => return Err("fixed takes no value".into()),
         "radius" => {
             let mut radii =
                 value("one or more radii")?.split(',').map(positive).collect::<Result<Vec<_>, _>>()?;
@@ -89,16 +92,17 @@ fn parse(text: &str) -> Result<StoppingRule, String> {
         }
         "precision" => StoppingRule::Precision(match value("a width")?.strip_suffix('%') {
             Some(percent) => match positive(percent)? {
-                percent if percent < 100.0 => Width::Relative(percent / 100.0),
+                percent if percent < 100.0 => Width::Relative(percent),
                 _ => return Err("the width must be below 100 %".into()),
             },
             None => Width::Absolute(positive(value("a width")?)?),
         }),
         "deadline" => {
             let milliseconds = positive(value("milliseconds")?)?;
-            let deadline =
-                Duration::try_from_secs_f64(milliseconds / 1e3).map_err(|_| "the time is too long")?;
-            StoppingRule::Deadline(deadline)
+            if !(1e-3..=1e9).contains(&milliseconds) {
+                return Err("the time must be from 0.001 to 1000000000 milliseconds".into());
+            }
+            StoppingRule::Deadline(milliseconds)
         }
         "loss" => StoppingRule::Loss(positive(value("a loss of radius")?)?),
         _ => return Err(format!("'{name}' is none")),
@@ -134,8 +138,8 @@ impl fmt::Display for StoppingRule {
                 write!(f, "radius:{}", radii.join(","))
             }
             Self::Precision(Width::Absolute(width)) => write!(f, "precision:{width}"),
-            Self::Precision(Width::Relative(share)) => write!(f, "precision:{}%", share * 100.0),
-            Self::Deadline(time) => write!(f, "deadline:{}", time.as_secs_f64() * 1e3),
+            Self::Precision(Width::Relative(percent)) => write!(f, "precision:{percent}%"),
+            Self::Deadline(milliseconds) => write!(f, "deadline:{milliseconds}"),
             Self::Loss(loss) => write!(f, "loss:{loss}"),
         }
     }
@@ -148,6 +152,8 @@ mod tests {
     #[test]
     fn rules_are_read_as_they_are_written() {
         for text in [
+            "precision:7%",
+            "deadline:0.3",
             "fixed",
             "radius:0.25",
             "radius:0.1,0.2",
@@ -170,15 +176,16 @@ mod tests {
         for (text, problem) in [
             ("", "'' is none"),
             ("never", "'never' is none"),
-            ("fixed:1", "'fixed' is none"),
+            ("fixed:1", "fixed takes no value"),
             ("radius", "radius needs one or more radii after a colon"),
             ("radius:", "'' is not a number"),
             ("radius:0.5,x", "'x' is not a number"),
-            ("precision:-1", "-1 is not above 0"),
+            ("precision:-1", "-1 is no finite number above 0"),
             ("precision:100%", "the width must be below 100 %"),
-            ("loss:nan", "NaN is not above 0"),
-            ("deadline:inf", "inf is not above 0"),
-            ("deadline:1e300", "the time is too long"),
+            ("loss:nan", "NaN is no finite number above 0"),
+            ("deadline:inf", "inf is no finite number above 0"),
+            ("deadline:1e300", "the time must be from 0.001 to 1000000000 milliseconds"),
+            ("deadline:1e-7", "the time must be from 0.001 to 1000000000 milliseconds"),
         ] {
             let error = text.parse::<StoppingRule>().unwrap_err();
             assert_eq!(error.problem, problem, "{text}");

@@ -75,7 +75,9 @@ impl Worker {
         if self.model.has_bank() {
             return self.run_banked(slot);
         }
-        if let Some(noise) = noise {
+        if let Some(noise) = noise
+            && !slot.is_late()
+        {
             slot.draw(noise, self.model.fixed_batch());
         }
         let started = Instant::now();
@@ -92,7 +94,7 @@ impl Worker {
     /// The same for a model that keeps the noise itself.
     fn run_banked(&mut self, slot: &mut Slot) -> Result<(), BackendError> {
         let started = Instant::now();
-        if slot.until.is_some_and(|until| started >= until) {
+        if slot.is_late() {
             return Ok(());
         }
         let banked: Vec<Banked<'_>> = slot

@@ -22,7 +22,7 @@ use crate::{
     data::Dataset,
     evidence::{
         DataSource, Earlier, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, VotesWriter, read_evidence, to_table, votes_path,
+        Simultaneous, read_evidence, to_table, votes_path,
     },
     files::{check_place, write_atomically},
     noise::NoiseMode,
@@ -83,7 +83,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
     let path = &arguments.model.model;
-    for place in arguments.tsv.iter().chain([&out]) {
+    let votes = votes_path(&out);
+    for place in arguments.tsv.iter().chain([&out]).chain(arguments.keep_votes.then_some(&votes)) {
         check_place(place).with_context(|| format!("cannot write {}", place.display()))?;
     }
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
@@ -134,8 +135,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(earlier) => earlier.resume(&header)?,
         None => (EvidenceWriter::create(&out, &header)?, 0),
     };
-    let votes = if arguments.keep_votes { Some(VotesWriter::resume(&votes_path(&out), done)?) } else { None };
-    let timings = certify(ready, &header, &data, &indices, (writer, votes), done)?;
+    let timings = certify(ready, &header, &data, &indices, writer, done)?;
     report(arguments, &out, Some(timings))
 }
 
@@ -144,7 +144,7 @@ fn certify(
     header: &Header,
     data: &Dataset,
     indices: &[usize],
-    (mut writer, mut kept): (EvidenceWriter, Option<VotesWriter>),
+    mut writer: EvidenceWriter,
     done: u64,
 ) -> anyhow::Result<(Timings, Duration)> {
     // How many samples an input takes is known beforehand if the rule is to take all.
@@ -161,7 +161,7 @@ fn certify(
     certifier.set_noise_mode(header.noise.mode);
     let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
     certifier.on_notice(&notices);
-    if kept.is_some() {
+    if header.keeps_votes {
         certifier.keep_votes();
     }
     let inputs = inputs(data, &indices[done as usize..]);
@@ -178,15 +178,8 @@ fn certify(
             if samples == 1 {
                 progress.borrow_mut().advance(1);
             }
-            let write = || {
-                let mut record = Record::new(certificate, header);
-                // Before the evidence, so that no line there is without its votes.
-                if let (Some(kept), Some(votes)) = (&mut kept, &votes) {
-                    record.votes_sha256 = Some(kept.add(record.index, votes)?);
-                }
-                writer.record(&record)
-            };
-            write().map_err(|error| {
+            let record = Record::new(certificate, header);
+            writer.record_with_votes(record, &votes.unwrap_or_default()).map_err(|error| {
                 let message = error.to_string();
                 failure = Some(error);
                 std::io::Error::other(message)

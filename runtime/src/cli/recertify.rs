@@ -12,6 +12,7 @@ use super::{
     certify::{default_out, file_name},
     data::{SplitArgument, open_certified},
     model::{ModelArguments, ReadyModel, model_source},
+    smoothing::check_noise,
 };
 use crate::{
     audit::{Audit, Run, summarize, to_text},
@@ -19,8 +20,8 @@ use crate::{
     certify::{Certificate, Certifier, Input, Notices, Settings, StoppingRule, Vote},
     data::Dataset,
     evidence::{
-        Change, Earlier, Evidence, EvidenceWriter, Execution, Header, KeptVotes, Machine, Recertification,
-        Record, SCHEMA, read_evidence, votes_path,
+        Change, Earlier, Evidence, EvidenceWriter, Execution, Header, KeptVotes, Machine, Problem,
+        Recertification, Record, SCHEMA, read_evidence, verify, votes_path,
     },
     files::check_place,
     noise::seed_from_os,
@@ -92,13 +93,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.n,
         before.n
     );
+    ensure!(
+        old.header.shard.is_none(),
+        "{from} is part {} of a run; join all parts with `rscert merge` first",
+        old.header.shard.map_or_else(String::new, |shard| shard.to_string())
+    );
     let mut kept = KeptVotes::open(&votes_path(&arguments.from))?;
     let data = open_certified(&arguments.data, arguments.split, &old.header, &old.records)?;
-    ensure!(
-        data.images_sha256 == old.header.data.images_sha256,
-        "the images of {} are not those of {from}",
-        arguments.data.display()
-    );
+    // Nothing is to rest on what does not hold.
+    let mut found = verify(&arguments.from)?;
+    found.check_data(&data);
+    if let Some(Problem { line, problem }) = found.problems.first() {
+        bail!("{from} does not hold, or {} is other data: line {line}: {problem}", arguments.data.display());
+    }
     let runtime = OnnxRuntime::load()?;
     let model = OnnxModel::open(&runtime, &arguments.model.model, &Reading::of(&old.header))?;
     ensure!(
@@ -124,6 +131,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     {
         return report(arguments, &out);
     }
+    let indices: Vec<usize> = old.records.iter().map(|record| record.index as usize).collect();
+    check_noise(&header.settings, header.noise.mode, &indices, &data)?;
     let ready = arguments.model.ready(runtime, model)?;
     header.execution.plan = ready.plan;
     let (writer, done) = match earlier {

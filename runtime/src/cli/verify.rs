@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     backend::{OnnxModel, OnnxRuntime, Reading},
-    certify::{Certifier, Input, Settings, StoppingRule},
+    certify::{Certifier, Input, Settings, StoppingRule, Vote},
     data::{Dataset, sha256},
     evidence::{
-        ExternalSource, Header, Problem, Record, Replay, Verification, read_evidence, replayed, verify,
-        votes_path,
+        Change, Evidence, EvidenceError, ExternalSource, Header, KeptVotes, Problem, Record, Replay,
+        Verification, read_evidence, replayed, verify, votes_path,
     },
     noise::{NoiseMode, seed_from_os},
     terminal::{self, Progress, printable},
@@ -97,10 +97,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
     }
     if let Some(from) = &arguments.from {
-        found.check_from(&read_evidence(from)?);
+        found.check_from(from)?;
     } else if found.header.as_ref().is_some_and(|header| header.recertification.is_some()) {
         eprintln!(
-            "rscert: note: bounds of the earlier model are taken as they are; check them with --from, and that run for itself"
+            "rscert: note: bounds of the earlier model, and votes that changed, are taken as they are; check them with --from"
         );
     }
     let data = match (&arguments.data, &found.header) {
@@ -159,12 +159,17 @@ fn replay(
         );
     }
     let mode = header.noise.mode;
-    let shared = (mode == NoiseMode::Shared).then_some(&header.settings);
+    // A bank holds the noise of one seed, and inputs that rest on an earlier model have another.
+    let shared = (mode == NoiseMode::Shared && header.recertification.is_none()).then_some(&header.settings);
     let ready = arguments_of_model.ready_for(runtime, model, shared)?;
     let samples: u64 = chosen.iter().map(|record| header.settings.n0.saturating_add(record.samples)).sum();
     let mut progress = Progress::new("replaying", samples, "samples");
     let mut instances = ready.instances;
     let mut replays = Vec::new();
+    let mut earlier = match &arguments.from {
+        Some(from) => Some(EarlierVotes::open(from)?),
+        None => None,
+    };
     // Without a sample there is no certificate either.
     for record in chosen.iter().filter(|record| record.samples > 0) {
         let input =
@@ -178,15 +183,29 @@ fn replay(
             Settings { n: record.samples, stop: StoppingRule::Fixed, seed, ..header.settings.clone() };
         let mut certifier = Certifier::new(instances, settings, ready.plan.batch)?;
         certifier.set_noise_mode(mode);
-        certifier.certify_all(
+        certifier.keep_votes();
+        certifier.certify_with_votes(
             std::iter::once(input),
             |samples| progress.advance(samples),
-            |mut again| {
+            |mut again, votes| {
                 // The class was chosen by the earlier model.
                 if header.recertification.is_some() {
                     again.selection = record.selection.clone();
                 }
-                replays.push(replayed(record, &again, header.settings.n0));
+                let mut replay = replayed(record, &again, header.settings.n0);
+                if let (Some(earlier), Some(change)) = (&mut earlier, &record.change) {
+                    let before = earlier.votes_of(record.index).map_err(std::io::Error::other)?;
+                    let counted = Change::new(
+                        record.class.unwrap_or_default(),
+                        change.p_lower,
+                        &before,
+                        &votes.unwrap_or_default(),
+                    );
+                    let wrong =
+                        counted.lost.abs_diff(change.lost).max(counted.changed.abs_diff(change.changed));
+                    replay.differing = replay.differing.max(wrong);
+                }
+                replays.push(replay);
                 Ok(())
             },
         )?;
@@ -194,6 +213,25 @@ fn replay(
     }
     progress.finish();
     Ok(replays)
+}
+
+/// Votes of the run of an earlier model.
+struct EarlierVotes {
+    evidence: Evidence,
+    kept: KeptVotes,
+}
+
+impl EarlierVotes {
+    fn open(run: &Path) -> anyhow::Result<Self> {
+        Ok(Self { evidence: read_evidence(run)?, kept: KeptVotes::open(&votes_path(run))? })
+    }
+
+    fn votes_of(&mut self, index: u64) -> Result<Vec<Vote>, EvidenceError> {
+        let record = self.evidence.records.iter().find(|record| record.index == index);
+        let (samples, hash) =
+            record.map_or((0, None), |record| (record.samples, record.votes_sha256.as_deref()));
+        self.kept.get(index, samples, hash)
+    }
 }
 
 /// Inputs to replay, in order. Nobody who wrote the file can have known which.
@@ -262,6 +300,9 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
             text += if given { what } else { continue };
             text += "\n";
         }
+    }
+    if replays.is_empty() && arguments.replay.is_some() && found.holds() {
+        text += "nothing to replay: none of the inputs chosen has a sample behind its bound\n";
     }
     if !replays.is_empty() {
         let samples: u64 = replays.iter().map(|replay| replay.samples).sum();

@@ -54,7 +54,7 @@ pub struct FrameCertificate {
     pub radius: Option<f64>,
     /// Samples that chose the class.
     pub selection_samples: u64,
-    /// Fresh samples that the bound rests on.
+    /// Fresh samples run; the bound rests on all of them, or on the first of them where that gave a better one.
     pub samples: u64,
     /// Of these, those that voted for the class.
     pub hits: u64,

@@ -36,7 +36,7 @@ pub enum EvidenceError {
         problem: String,
     },
     /// The run is not finished.
-    #[error("{} is not finished: it holds {found} of {expected} inputs; run the same `rscert certify` with --resume", path.display())]
+    #[error("{} is not finished: it holds {found} of {expected} inputs; run the command that began it with --resume", path.display())]
     Unfinished {
         /// The file.
         path: PathBuf,

@@ -316,7 +316,7 @@ pub struct Footer {
     pub certified: u64,
     /// Inputs without.
     pub abstained: u64,
-    /// Samples run, of both roles.
+    /// Samples behind the certificates, n0 and those of the estimate.
     pub samples: u64,
     /// Time of all samples, in seconds.
     pub seconds: f64,

@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::{
-    Evidence, EvidenceError, EvidenceWriter, Footer, Header, KeptVotes, VotesWriter,
+    Evidence, EvidenceError, EvidenceWriter, Footer, Header, KeptVotes,
     encode::{Difference, differences},
     read_evidence, votes_path,
 };
@@ -33,13 +33,12 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
     };
     let started = evidence.iter().map(|part| part.header.started).min().unwrap_or_default();
     let header = Header { shard: None, started, ..first.header.clone() };
-    let mut writer = EvidenceWriter::create(out, &header)?;
-    let mut votes = if header.keeps_votes { Some(VotesWriter::create(&votes_path(out))?) } else { None };
     let mut kept = parts
         .iter()
         .filter(|_| header.keeps_votes)
         .map(|part| KeptVotes::open(&votes_path(part)))
         .collect::<Result<Vec<_>, _>>()?;
+    let mut writer = EvidenceWriter::create(out, &header)?;
     let places: Vec<usize> = {
         let mut places: Vec<usize> = (0..parts.len()).collect();
         places.sort_by_key(|&place| evidence[place].header.shard);
@@ -51,11 +50,11 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
         // Every part holds as many records as its header promises: it would not have been read else.
         let part = position % parts;
         if let Some(record) = records[part].next() {
-            if let Some(votes) = &mut votes {
-                let hash = record.votes_sha256.as_deref();
-                votes.add(record.index, &kept[places[part]].get(record.index, record.samples, hash)?)?;
-            }
-            writer.record(record)?;
+            let votes = match kept.get_mut(places[part]) {
+                Some(kept) => kept.get(record.index, record.samples, record.votes_sha256.as_deref())?,
+                None => Vec::new(),
+            };
+            writer.record_with_votes(record.clone(), &votes)?;
         }
     }
     writer.finish()

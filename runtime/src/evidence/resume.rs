@@ -5,9 +5,10 @@ use std::{
 };
 
 use super::{
-    EvidenceError, EvidenceWriter, Header,
+    EvidenceError, EvidenceWriter, Header, VotesWriter,
     encode::{Difference, differences},
     read::{is_torn_header, read_partial},
+    votes_path,
     walk::Walk,
 };
 use crate::files;
@@ -19,6 +20,7 @@ pub struct Earlier {
     lock: File,
     /// What it holds; none if it was interrupted before its header was whole.
     there: Option<Walk>,
+    text: String,
 }
 
 impl Earlier {
@@ -33,7 +35,7 @@ impl Earlier {
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(read_error)?;
         let there = if is_torn_header(&text) { None } else { Some(read_partial(path, &text)?) };
-        Ok(Self { path: path.to_owned(), lock: file, there })
+        Ok(Self { path: path.to_owned(), lock: file, there, text })
     }
 
     /// Its header; none if it was interrupted before that was whole.
@@ -56,7 +58,7 @@ impl Earlier {
     /// # Errors
     /// [`EvidenceError::OtherRun`] if it was made with other settings, [`EvidenceError::Write`].
     pub fn resume(self, header: &Header) -> Result<(EvidenceWriter, u64), EvidenceError> {
-        let Self { path, lock, there } = self;
+        let Self { path, lock, there, text } = self;
         let write_error = |source| EvidenceError::Write { path: path.clone(), source };
         let mut file = OpenOptions::new().write(true).open(&path).map_err(write_error)?;
         let Some(there) = there else {
@@ -64,10 +66,18 @@ impl Earlier {
             return Ok((EvidenceWriter::begin(&path, file, Some(lock), header)?, 0));
         };
         same_run(&path, &there.header, header)?;
+        let (there, votes) = if header.keeps_votes {
+            let (votes, done) = VotesWriter::resume(&votes_path(&path), &there.records)?;
+            // Inputs whose votes were lost are certified again.
+            let lines: usize = text.split_inclusive('\n').take(1 + done).map(str::len).sum();
+            (read_partial(&path, &text[..lines])?, Some(votes))
+        } else {
+            (there, None)
+        };
         file.set_len(there.bytes as u64).map_err(write_error)?;
         file.seek(SeekFrom::End(0)).map_err(write_error)?;
         let done = there.records.len() as u64;
-        Ok((EvidenceWriter::go_on(&path, file, Some(lock), there.encoder), done))
+        Ok((EvidenceWriter::go_on(&path, file, Some(lock), there.encoder, votes), done))
     }
 }
 

@@ -8,7 +8,7 @@ use statrs::{
 
 use super::{
     Change, Evidence, EvidenceError, ExternalSource, Header, KeptVotes, Recertification, Record,
-    read::read_text,
+    read::{read_evidence, read_text},
     recertification,
     walk::{Fault, Walk},
 };
@@ -205,8 +205,18 @@ fn incremental(
     if *samples != from.replayed {
         return Err(StatisticsError::NotAMoment { samples: *samples });
     }
+    // Samples that the class lost do not vote for it now, and changed.
+    let class = selection.winner();
+    let hits = class.and_then(|class| estimation.by_class().get(class)).copied().unwrap_or(0);
+    if change.lost > change.changed || change.changed > *samples || change.lost > samples.saturating_sub(hits)
+    {
+        return Err(StatisticsError::MoreHitsThanTrials {
+            hits: change.changed.max(change.lost),
+            trials: *samples,
+        });
+    }
     let p_lower = change.bound(*samples, from.alpha_change)?;
-    Ok((selection.winner(), p_lower, header.settings.radius(p_lower)))
+    Ok((class, p_lower, header.settings.radius(p_lower)))
 }
 
 /// The bound by the definition of Clopper and Pearson, the radius by that of Cohen et al.
@@ -273,8 +283,23 @@ impl Verification {
         }
     }
 
-    /// Checks that certificates for a changed model rest on this run of the model before.
-    pub fn check_from(&mut self, old: &Evidence) {
+    /// Checks that certificates for a changed model rest on this run of the model before, and that run for itself.
+    ///
+    /// # Errors
+    /// [`EvidenceError`] if that run can't be read.
+    pub fn check_from(&mut self, path: &Path) -> Result<(), EvidenceError> {
+        let found = verify(path)?;
+        for Problem { line, problem } in &found.problems {
+            let place = if *line == 0 { String::new() } else { format!("line {line}: ") };
+            self.add(1, format!("the run of the earlier model does not hold: {place}{problem}"));
+        }
+        if found.holds() {
+            self.compare_with(&read_evidence(path)?);
+        }
+        Ok(())
+    }
+
+    fn compare_with(&mut self, old: &Evidence) {
         let Some(from) = self.header.as_ref().and_then(|header| header.recertification.clone()) else {
             return self.add(1, "it does not rest on the run of an earlier model".into());
         };

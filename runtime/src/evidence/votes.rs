@@ -8,7 +8,7 @@ use std::{
 
 use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 
-use super::EvidenceError;
+use super::{EvidenceError, Record};
 use crate::{certify::Vote, data::sha256, files};
 
 /// First bytes of a file of votes.
@@ -35,36 +35,53 @@ pub struct VotesWriter {
 }
 
 impl VotesWriter {
-    /// Starts a new file, in the place of one that is there: it belongs to an evidence file that was not.
+    /// Starts a new file; one that is there belongs to another run and is left alone.
     ///
     /// # Errors
     /// [`EvidenceError::Write`].
     pub fn create(path: &Path) -> Result<Self, EvidenceError> {
+        Self::begin(path, OpenOptions::new().write(true).create_new(true))
+    }
+
+    fn begin(path: &Path, options: &OpenOptions) -> Result<Self, EvidenceError> {
         let error = |source| EvidenceError::Write { path: path.to_owned(), source };
-        let mut file = File::create(path).map_err(error)?;
+        let mut file = options.open(path).map_err(error)?;
         file.write_all(MAGIC).map_err(error)?;
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Continues the file of an interrupted run after the inputs that its evidence has.
+    /// Continues the file of an interrupted run after the votes of these records, or as many of them as it has: after a
+    /// loss of power it may have fewer than the evidence. Returns how many.
     ///
     /// # Errors
-    /// [`EvidenceError::Votes`] if it does not hold the votes of as many.
-    pub fn resume(path: &Path, done: u64) -> Result<Self, EvidenceError> {
-        if done == 0 {
-            return Self::create(path);
+    /// [`EvidenceError::Read`], [`EvidenceError::Write`], [`EvidenceError::Votes`] if it is no file of votes.
+    pub fn resume(path: &Path, records: &[Record]) -> Result<(Self, usize), EvidenceError> {
+        if records.is_empty() || !path.exists() {
+            let writer = Self::begin(path, OpenOptions::new().write(true).create(true).truncate(true))?;
+            return Ok((writer, 0));
         }
         let entries = entries(path)?;
-        let Some(last) = entries.get(done as usize - 1) else {
-            let problem =
-                format!("it holds the votes of {} inputs and the evidence has {done}", entries.len());
-            return Err(EvidenceError::Votes { path: path.to_owned(), problem });
+        let mut kept = KeptVotes::open(path)?;
+        let mut is_whole = |record: &Record, entry: &Entry| {
+            entry.index == record.index
+                && kept.get(record.index, record.samples, record.votes_sha256.as_deref()).is_ok()
         };
+        let done =
+            records.iter().zip(&entries).take_while(|&(record, entry)| is_whole(record, entry)).count();
+        let end = entries[..done].last().map_or(MAGIC.len() as u64, |last| last.at + last.bytes);
         let error = |source| EvidenceError::Write { path: path.to_owned(), source };
         let mut file = OpenOptions::new().write(true).open(path).map_err(error)?;
-        file.set_len(last.at + last.bytes).map_err(error)?;
+        file.set_len(end).map_err(error)?;
         file.seek(SeekFrom::End(0)).map_err(error)?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok((Self { path: path.to_owned(), file }, done))
+    }
+
+    /// Forces what was written to the disk.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Write`].
+    pub fn sync(&self) -> Result<(), EvidenceError> {
+        self.file.sync_all().map_err(|source| EvidenceError::Write { path: self.path.clone(), source })
     }
 
     /// Adds the votes of the next input; returns their hash for its record.
@@ -217,24 +234,35 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_file_is_continued_where_the_evidence_ends() {
+    fn a_torn_file_is_continued_where_it_agrees_with_the_evidence() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("votes");
         let mut writer = VotesWriter::create(&path).unwrap();
-        let hashes: Vec<String> =
-            (0..4_u16).map(|index| writer.add(u64::from(index), &[index; 50]).unwrap()).collect();
+        assert!(VotesWriter::create(&path).is_err(), "another run's votes");
+        let records: Vec<Record> = (0..4_u16)
+            .map(|index| {
+                let hash = writer.add(u64::from(index), &[index; 50]).unwrap();
+                serde_json::from_value(serde_json::json!({
+                    "index": index, "class": 0, "selection": [], "estimation": [], "samples": 50, "p_lower": 0.0,
+                    "radius": 0.0, "abstained": true, "votes_sha256": hash, "seconds": 0.0
+                }))
+                .unwrap()
+            })
+            .collect();
         drop(writer);
         let whole = std::fs::read(&path).unwrap();
         for end in MAGIC.len()..whole.len() {
-            std::fs::write(&path, &whole[..end]).unwrap();
-            let there = entries(&path).unwrap().len() as u64;
-            assert!(VotesWriter::resume(&path, there + 1).is_err());
-            let mut writer = VotesWriter::resume(&path, there).unwrap();
-            for index in there..4 {
-                assert_eq!(writer.add(index, &[index as u16; 50]).unwrap(), hashes[index as usize]);
+            // Cut off, and as after a loss of power: the length is there, and the rest of the bytes zero.
+            for zeros in [0, whole.len() - end] {
+                std::fs::write(&path, [&whole[..end], &vec![0; zeros]].concat()).unwrap();
+                let (mut writer, there) = VotesWriter::resume(&path, &records).unwrap();
+                for record in &records[there..] {
+                    writer.add(record.index, &[record.index as u16; 50]).unwrap();
+                }
+                writer.sync().unwrap();
+                drop(writer);
+                assert_eq!(std::fs::read(&path).unwrap(), whole, "torn at {end}");
             }
-            drop(writer);
-            assert_eq!(std::fs::read(&path).unwrap(), whole, "torn at {end}");
         }
     }
 }

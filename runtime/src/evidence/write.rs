@@ -1,11 +1,14 @@
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use super::{Earlier, EvidenceError, Footer, Header, Record, encode::Encoder, resume::lock};
+use super::{
+    Earlier, EvidenceError, Footer, Header, Record, VotesWriter, encode::Encoder, resume::lock, votes_path,
+};
+use crate::certify::Vote;
 
 /// Time after which lines are forced to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(10);
@@ -20,6 +23,8 @@ pub struct EvidenceWriter {
     /// Keeps other programs away, if not `file` does.
     _lock: Option<File>,
     encoder: Encoder,
+    /// The file for the vote of every sample, if they are kept.
+    votes: Option<VotesWriter>,
     synced: Instant,
 }
 
@@ -37,6 +42,13 @@ impl EvidenceWriter {
                 }
             })?;
         lock(path, &file)?;
+        if header.keeps_votes
+            && let Err(error) = VotesWriter::create(&votes_path(path))
+        {
+            // Nothing was written, and another try must find nothing here.
+            let _ = fs::remove_file(path);
+            return Err(error);
+        }
         Self::begin(path, file, None, header)
     }
 
@@ -49,14 +61,22 @@ impl EvidenceWriter {
     ) -> Result<Self, EvidenceError> {
         let (encoder, line) = Encoder::begin(header)
             .map_err(|error| EvidenceError::Write { path: path.to_owned(), source: error.into() })?;
-        let mut writer = Self::go_on(path, file, lock, encoder);
+        let votes =
+            if header.keeps_votes { Some(VotesWriter::resume(&votes_path(path), &[])?.0) } else { None };
+        let mut writer = Self::go_on(path, file, lock, encoder, votes);
         writer.write(&line)?;
         Ok(writer)
     }
 
     /// Goes on at the end of a file that the encoder has seen.
-    pub(super) fn go_on(path: &Path, file: File, lock: Option<File>, encoder: Encoder) -> Self {
-        Self { path: path.to_owned(), file, _lock: lock, encoder, synced: Instant::now() }
+    pub(super) fn go_on(
+        path: &Path,
+        file: File,
+        lock: Option<File>,
+        encoder: Encoder,
+        votes: Option<VotesWriter>,
+    ) -> Self {
+        Self { path: path.to_owned(), file, _lock: lock, encoder, votes, synced: Instant::now() }
     }
 
     /// Continues an interrupted file: drops a torn last line and returns how many inputs are done. `None` if the
@@ -69,6 +89,18 @@ impl EvidenceWriter {
         if earlier.is_finished(header)? { Ok(None) } else { earlier.resume(header).map(Some) }
     }
 
+    /// Adds the certificate of the next input, and the vote of every estimation sample if the header says that they are
+    /// kept. They come first, so that no line is without its votes.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Write`].
+    pub fn record_with_votes(&mut self, mut record: Record, votes: &[Vote]) -> Result<(), EvidenceError> {
+        if let Some(file) = &mut self.votes {
+            record.votes_sha256 = Some(file.add(record.index, votes)?);
+        }
+        self.record(&record)
+    }
+
     /// Adds the certificate of the next input.
     ///
     /// # Errors
@@ -77,6 +109,7 @@ impl EvidenceWriter {
         let line = self.encoder.record(record).map_err(|error| self.write_error(error.into()))?;
         self.write(&line)?;
         if self.synced.elapsed() >= SYNC_EVERY {
+            self.votes.as_ref().map_or(Ok(()), VotesWriter::sync)?;
             self.file.sync_data().map_err(|source| self.write_error(source))?;
             self.synced = Instant::now();
         }
@@ -89,6 +122,7 @@ impl EvidenceWriter {
     /// [`EvidenceError::Write`].
     pub fn finish(mut self) -> Result<Footer, EvidenceError> {
         let (footer, line) = self.encoder.finish().map_err(|error| self.write_error(error.into()))?;
+        self.votes.as_ref().map_or(Ok(()), VotesWriter::sync)?;
         self.write(&line)?;
         self.file.sync_all().map_err(|source| self.write_error(source))?;
         Ok(footer)

@@ -189,8 +189,41 @@ fn interrupted_it_goes_on_and_forged_it_is_found() {
         record.abstained = radius.is_none();
     });
     assert!(verify(&better).unwrap().holds(), "{:?}", verify(&better).unwrap().problems);
+    // Fewer lost samples, with a bound that follows from them: nothing but the votes of both models can tell.
+    let fewer = forge("4.jsonl", &|record| {
+        let Some(change) = &mut record.change else { return };
+        change.lost = 0;
+        let alpha = evidence.header.recertification.as_ref().unwrap().alpha_change;
+        record.p_lower = change.bound(record.samples, alpha).unwrap();
+        let radius = evidence.header.settings.radius(record.p_lower);
+        record.radius = radius.unwrap_or(0.0);
+        record.radii = radius.map(|radius| evidence.header.radii(radius));
+        record.abstained = radius.is_none();
+    });
+    assert!(verify(&fewer).unwrap().holds(), "{:?}", verify(&fewer).unwrap().problems);
+    let arguments = [
+        "verify",
+        "4.jsonl",
+        "--from",
+        "old.jsonl",
+        "--model",
+        "changed.onnx",
+        "--data",
+        "data",
+        "--replay",
+        "all",
+        "--threads",
+        "1",
+    ];
+    assert_eq!(place.run(&arguments).status.code(), Some(3));
+    // An earlier run that does not hold carries nothing.
+    let text = fs::read_to_string(place.path("old.jsonl")).unwrap();
+    fs::write(place.path("old.jsonl"), text.replacen("\"p_lower\":0.", "\"p_lower\":0.9", 1)).unwrap();
+    assert_eq!(recertify(&place, "x.jsonl", &[]).0, Some(1));
+    assert_eq!(place.run(&["verify", "new.jsonl", "--from", "old.jsonl"]).status.code(), Some(3));
+    fs::write(place.path("old.jsonl"), text).unwrap();
     let mut found = verify(&better).unwrap();
-    found.check_from(&read_evidence(&place.path("old.jsonl")).unwrap());
+    found.check_from(&place.path("old.jsonl")).unwrap();
     assert!(!found.holds());
 }
 

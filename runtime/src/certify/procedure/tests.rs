@@ -91,11 +91,34 @@ fn a_radius_is_decided_the_sooner_the_clearer_the_case() {
     assert_eq!(stops(&procedure, 0.3), 64);
     // 2σ needs a probability of 0.97725.
     assert!(stops(&procedure, 0.995) < stops(&procedure, 0.985));
-    assert_eq!(stops(&procedure, 0.977_25), 100_000);
+    assert!(stops(&procedure, 0.977_25) > 90_000);
     for form in [SequenceForm::Looks, SequenceForm::Geometric, SequenceForm::Betting] {
         let settings = Settings { sequence: form, ..procedure.settings().clone() };
         let other = Procedure::new(settings).unwrap();
         assert!(stops(&other, 0.999) < 1000, "{form}");
+    }
+}
+
+#[test]
+fn a_radius_that_n_samples_cannot_certify_is_given_up_at_once() {
+    // 4σ; the most that 100,000 samples can certify is 3.8σ.
+    let far = with_rule("radius:0.5,2", 0.5, 100_000);
+    assert_eq!(stops(&far, 1.0), stops(&with_rule("radius:0.5", 0.5, 100_000), 1.0));
+}
+
+#[test]
+fn every_form_leaves_a_certificate_when_time_is_up() {
+    for form in [SequenceForm::Looks, SequenceForm::Geometric, SequenceForm::Betting] {
+        let settings =
+            Settings { sequence: form, ..with_rule("deadline:5", 0.5, 100_000).settings().clone() };
+        let procedure = Procedure::new(settings).unwrap();
+        for hits in [1000, 990] {
+            let usable = procedure.usable(hits, 1000);
+            let hits = usable - (1000 - hits);
+            let votes = vec![hits, usable - hits].into();
+            let (_, p_lower, _) = procedure.decide(&vec![60, 40].into(), &votes, usable).unwrap();
+            assert!(p_lower > 0.95, "{form}: {p_lower}");
+        }
     }
 }
 

@@ -61,6 +61,11 @@ impl Looks {
         Ok(best)
     }
 
+    /// Whether there is a bound at any moment for samples that are all hits.
+    pub fn holds_for_runs(&self) -> bool {
+        self.run.is_some()
+    }
+
     pub fn last_look(&self, samples: u64) -> u64 {
         match self.times.partition_point(|&time| time <= samples) {
             0 => 0,

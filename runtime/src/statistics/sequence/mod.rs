@@ -132,6 +132,14 @@ impl ConfidenceSequence {
         Ok((1.0 - self.lower(misses, samples)?).next_up().min(1.0))
     }
 
+    /// How many of the first samples a bound can be taken after: all, or those up to the last look.
+    pub fn usable(&self, hits: u64, samples: u64) -> u64 {
+        match &self.0 {
+            Kind::Looks(looks) if hits < samples || !looks.holds_for_runs() => looks.last_look(samples),
+            _ => samples,
+        }
+    }
+
     /// The latest moment up to `samples` that there is a bound for, 0 if there was none, when not all samples were hits.
     pub fn last_look(&self, samples: u64) -> u64 {
         match &self.0 {
