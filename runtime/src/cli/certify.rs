@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "RULE", default_value = "fixed")]
     stop: StoppingRule,
     /// How bounds are made that hold whenever sampling stops: looks, geometric or betting
-    #[arg(long, value_name = "FORM", default_value = "looks", hide = true)]
+    #[arg(long, value_name = "FORM", default_value = "looks")]
     sequence: SequenceForm,
     /// Keep the vote of every estimation sample, in a file beside the evidence: `rscert recertify` needs it
     #[arg(long)]
