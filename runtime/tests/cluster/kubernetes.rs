@@ -36,11 +36,11 @@ impl Job {
     /// The container's command as a pod runs it, with the volume at `folder` and some variables set otherwise.
     fn run(&self, folder: &Path, variables: &[(&str, String)]) -> Output {
         self.look(|_, container| {
-            assert_eq!(container["volumeMounts"][0]["mountPath"].as_str(), Some("/work"));
+            assert_eq!(container["volumeMounts"][0]["mountPath"].as_str(), Some("/shared"));
             let words = ["command", "args"].map(|list| container[list].as_vec().unwrap().clone()).concat();
             let words: Vec<String> = words
                 .iter()
-                .map(|word| word.as_str().unwrap().replace("/work/", &format!("{}/", folder.display())))
+                .map(|word| word.as_str().unwrap().replace("/shared/", &format!("{}/", folder.display())))
                 .collect();
             let mut command = Command::new(&words[0]);
             command.args(&words[1..]);
