@@ -67,6 +67,12 @@ impl Place {
         self.path(out)
     }
 
+    /// Verifies a run with all its inputs replayed through a model.
+    pub fn verify_replayed(&self, run: &str, model: &str, more: &[&str]) -> Output {
+        let fixed = ["verify", run, "--model", model, "--data", "data", "--replay", "all", "--threads", "1"];
+        self.run(&[&fixed[..], more].concat())
+    }
+
     pub fn run(&self, arguments: &[&str]) -> Output {
         rscert(self.root(), arguments).output().unwrap()
     }

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::{
-    evidence::{EvidenceWriter, KeptVotes, Record, read_evidence, verify, votes_path},
+    evidence::{Change, EvidenceWriter, KeptVotes, Record, read_evidence, verify, votes_path},
     statistics::{certified_radius, mean_down},
     units::Sigma,
 };
@@ -101,21 +101,7 @@ fn a_changed_model_is_certified_from_the_old_run_and_verifies() {
             assert!(after.p_lower < before.p_lower);
         }
     }
-    let arguments = [
-        "verify",
-        "new.jsonl",
-        "--from",
-        "old.jsonl",
-        "--model",
-        "changed.onnx",
-        "--data",
-        "data",
-        "--replay",
-        "all",
-        "--threads",
-        "1",
-    ];
-    let output = place.run(&arguments);
+    let output = place.verify_replayed("new.jsonl", "changed.onnx", &["--from", "old.jsonl"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("every vote is the same"), "{text}");
@@ -177,45 +163,29 @@ fn interrupted_it_goes_on_and_forged_it_is_found() {
     for path in [&fewer, &none] {
         assert!(!verify(path).unwrap().holds(), "{path:?}");
     }
-    let better = forge("3.jsonl", &|record| {
-        let Some(change) = &mut record.change else { return };
-        change.p_lower += 0.001;
-        record.p_lower = change
-            .bound(record.samples, evidence.header.recertification.as_ref().unwrap().alpha_change)
-            .unwrap();
-        let radius = evidence.header.settings.radius(record.p_lower);
-        record.radius = radius.unwrap_or(0.0);
-        record.radii = radius.map(|radius| evidence.header.radii(radius));
-        record.abstained = radius.is_none();
-    });
-    assert!(verify(&better).unwrap().holds(), "{:?}", verify(&better).unwrap().problems);
-    // Fewer lost samples, with a bound that follows from them: nothing but the votes of both models can tell.
-    let fewer = forge("4.jsonl", &|record| {
-        let Some(change) = &mut record.change else { return };
-        change.lost = 0;
-        let alpha = evidence.header.recertification.as_ref().unwrap().alpha_change;
+    let alpha = evidence.header.recertification.as_ref().unwrap().alpha_change;
+    // Everything that follows from another change.
+    let rebuild = |record: &mut Record, change: Change| {
         record.p_lower = change.bound(record.samples, alpha).unwrap();
         let radius = evidence.header.settings.radius(record.p_lower);
         record.radius = radius.unwrap_or(0.0);
         record.radii = radius.map(|radius| evidence.header.radii(radius));
         record.abstained = radius.is_none();
+        record.change = Some(change);
+    };
+    let better = forge("3.jsonl", &|record| {
+        let Some(change) = record.change.clone() else { return };
+        rebuild(record, Change { p_lower: change.p_lower + 0.001, ..change });
+    });
+    assert!(verify(&better).unwrap().holds(), "{:?}", verify(&better).unwrap().problems);
+    // Fewer lost samples, with a bound that follows from them: nothing but the votes of both models can tell.
+    let fewer = forge("4.jsonl", &|record| {
+        let Some(change) = record.change.clone() else { return };
+        rebuild(record, Change { lost: 0, ..change });
     });
     assert!(verify(&fewer).unwrap().holds(), "{:?}", verify(&fewer).unwrap().problems);
-    let arguments = [
-        "verify",
-        "4.jsonl",
-        "--from",
-        "old.jsonl",
-        "--model",
-        "changed.onnx",
-        "--data",
-        "data",
-        "--replay",
-        "all",
-        "--threads",
-        "1",
-    ];
-    assert_eq!(place.run(&arguments).status.code(), Some(3));
+    let output = place.verify_replayed("4.jsonl", "changed.onnx", &["--from", "old.jsonl"]);
+    assert_eq!(output.status.code(), Some(3));
     // An earlier run that does not hold carries nothing.
     let text = fs::read_to_string(place.path("old.jsonl")).unwrap();
     fs::write(place.path("old.jsonl"), text.replacen("\"p_lower\":0.", "\"p_lower\":0.9", 1)).unwrap();

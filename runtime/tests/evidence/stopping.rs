@@ -30,9 +30,7 @@ fn every_rule_takes_fewer_samples_and_verifies() {
         let samples: u64 = evidence.records.iter().map(|record| record.samples).sum();
         assert!(samples < 20_000 * INPUTS as u64, "{rule:?}: {samples}");
         assert!(evidence.records.iter().any(|record| !record.abstained), "{rule:?}");
-        let arguments =
-            ["verify", &out, "--model", "model.onnx", "--data", "data", "--replay", "all", "--threads", "1"];
-        let output = place.run(&arguments);
+        let output = place.verify_replayed(&out, "model.onnx", &[]);
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{rule:?}: {text}");
         assert!(text.contains("every vote is the same"), "{text}");
@@ -73,19 +71,7 @@ fn batches_threads_parts_and_interruptions_change_nothing() {
 fn a_deadline_leaves_a_certificate_of_what_was_proved_in_time() {
     let place = Place::new();
     let path = place.certify("run.jsonl", &["--n", "100000000", "--stop", "deadline:20"]);
-    let arguments = [
-        "verify",
-        "run.jsonl",
-        "--model",
-        "model.onnx",
-        "--data",
-        "data",
-        "--replay",
-        "all",
-        "--threads",
-        "1",
-    ];
-    let output = place.run(&arguments);
+    let output = place.verify_replayed("run.jsonl", "model.onnx", &[]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{text}");
     let evidence = read_evidence(&path).unwrap();
