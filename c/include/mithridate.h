@@ -41,8 +41,8 @@ typedef struct {
   uint64_t n0;
   // Most fresh samples that bound its probability.
   uint64_t max_samples;
-  // A radius to stop at, in the units of the frames, before the time is up: as soon as it is known whether the
-  // certified one is at least that. 0 to use all the time there is.
+  // A radius to stop at, in the units of the frames, before the time is up: as soon as it is
+  // certified, or all samples would hardly certify it. 0 to use all the time there is.
   double enough_radius;
   // Seed of all noise; 0 for one from the operating system.
   uint64_t seed;

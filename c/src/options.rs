@@ -29,8 +29,8 @@ pub struct Options {
     pub n0: u64,
     /// Most fresh samples that bound its probability.
     pub max_samples: u64,
-    /// A radius to stop at, in the units of the frames, before the time is up: as soon as it is known whether the
-    /// certified one is at least that. 0 to use all the time there is.
+    /// A radius to stop at, in the units of the frames, before the time is up: as soon as it is
+    /// certified, or all samples would hardly certify it. 0 to use all the time there is.
     pub enough_radius: f64,
     /// Seed of all noise; 0 for one from the operating system.
     pub seed: u64,

@@ -22,7 +22,8 @@ use mithridate_runtime::{
     statistics::{SequenceForm, clopper_pearson_lower, mean_down},
     units::{Alpha, Sigma},
 };
-use rand_distr::{Binomial, Distribution};
+use rand_distr::Distribution;
+use statrs::distribution::{Binomial, DiscreteCDF};
 
 type Outcome = Result<(u64, f64), Box<dyn Error>>;
 
@@ -95,8 +96,8 @@ fn recorded(path: &Path) -> Result<(), Box<dyn Error>> {
         settings.n
     );
     println!(
-        "  {:<34} {:<9} {:>9} {:>7} {:>8} {:>10}",
-        "rule", "sequence", "samples", "fewer", "ACR", "most lost"
+        "  {:<34} {:<9} {:>9} {:>7} {:>8} {:>10} {:>9}",
+        "rule", "sequence", "samples", "fewer", "ACR", "most lost", "given up"
     );
     let mut full: Vec<f64> = Vec::new();
     for (rule, sequence) in rules(settings.sigma.get()) {
@@ -119,12 +120,58 @@ fn recorded(path: &Path) -> Result<(), Box<dyn Error>> {
         }
         let lost =
             full.iter().zip(&outcomes).fold(0.0_f64, |lost, (full, outcome)| lost.max(full - outcome.1));
+        // Radii asked about that all samples would certify.
+        let given_up = match &procedure.settings().stop {
+            StoppingRule::Radius(radii) => {
+                let lacks = |&(full, outcome): &(&f64, &(u64, f64))| {
+                    radii.iter().filter(|&&radius| outcome.1 < radius && *full >= radius).count()
+                };
+                full.iter().zip(&outcomes).map(|pair| lacks(&pair)).sum::<usize>().to_string()
+            }
+            _ => String::new(),
+        };
         println!(
-            "  {rule:<34} {sequence:<9} {mean:>9.0} {:>6.1}x {acr:>8.4} {lost:>10.4}",
+            "  {rule:<34} {sequence:<9} {mean:>9.0} {:>6.1}x {acr:>8.4} {lost:>10.4} {given_up:>9}",
             settings.n as f64 / mean
         );
+        if let (StoppingRule::Radius(radii), SequenceForm::Betting) = (&procedure.settings().stop, sequence) {
+            let mut least = 0.0;
+            for (.., hits) in &inputs {
+                least += wald(hits[settings.n as usize], radii, settings)?;
+            }
+            println!("  {:<44} {:>9.0}", "least to certify these (Wald)", least / inputs.len() as f64);
+        }
     }
     Ok(())
+}
+
+/// The mean number of samples that no rule can do without which, at the same α, certifies as likely as n samples do the
+/// largest of the radii that they certify, for an input of which `hits` of n samples are for its class: kl(w, α) / kl(p, q) with
+/// p the share of hits, q the probability that the radius stands for, w the chance that n samples certify it, and kl
+/// the divergence of one coin from another (Wald 1945). It counts on p being just that share.
+fn wald(hits: u64, radii: &[f64], settings: &Settings) -> Result<f64, Box<dyn Error>> {
+    let (n, alpha) = (settings.n, settings.alpha.get());
+    let certified = |hits: u64| -> Result<f64, Box<dyn Error>> {
+        Ok(settings.radius(clopper_pearson_lower(hits, n, settings.alpha)?).unwrap_or(0.0))
+    };
+    let full = certified(hits)?;
+    let Some(&radius) = radii.iter().rev().find(|&&radius| radius <= full) else { return Ok(0.0) };
+    let (mut below, mut q) = (0.5, 1.0);
+    for _ in 0..60 {
+        let middle = f64::midpoint(below, q);
+        let is_enough = settings.radius(middle).is_some_and(|certified| certified >= radius);
+        *(if is_enough { &mut q } else { &mut below }) = middle;
+    }
+    let (mut few, mut enough) = (0, hits);
+    while enough - few > 1 {
+        let middle = u64::midpoint(few, enough);
+        *(if certified(middle)? >= radius { &mut enough } else { &mut few }) = middle;
+    }
+    let p = hits as f64 / n as f64;
+    let power = Binomial::new(p, n)?.sf(enough - 1);
+    let part = |p: f64, q: f64| if p > 0.0 { p * (p / q).ln() } else { 0.0 };
+    let divergence = |p: f64, q: f64| part(p, q) + part(1.0 - p, 1.0 - q);
+    Ok((divergence(power, alpha) / divergence(p, q)).min(n as f64))
 }
 
 /// Hits among the first so many votes, for 0, 1, 2, … of them.
@@ -175,8 +222,8 @@ fn probabilities(sigma: Sigma) -> Result<(), Box<dyn Error>> {
 fn drawn(procedure: &Procedure, p: f64, repetition: u64) -> Outcome {
     let mut random = keyed_stream("stopping rules", &[p.to_bits(), repetition]);
     let n0 = procedure.settings().n0;
-    let selected = Binomial::new(n0, p)?.sample(&mut random).max(n0 / 2 + 1);
-    let block = Binomial::new(BLOCK, p)?;
+    let selected = rand_distr::Binomial::new(n0, p)?.sample(&mut random).max(n0 / 2 + 1);
+    let block = rand_distr::Binomial::new(BLOCK, p)?;
     let (mut hits, mut samples) = (0, 0);
     stop(procedure, &vec![selected, n0 - selected].into(), 0, |until| {
         while samples < until {
@@ -184,7 +231,9 @@ fn drawn(procedure: &Procedure, p: f64, repetition: u64) -> Outcome {
                 hits += block.sample(&mut random);
                 samples += BLOCK;
             } else {
-                hits += Binomial::new(until - samples, p).expect("p is a probability").sample(&mut random);
+                hits += rand_distr::Binomial::new(until - samples, p)
+                    .expect("p is a probability")
+                    .sample(&mut random);
                 samples = until;
             }
         }

@@ -15,7 +15,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    backend::BackendError,
+    backend::{BackendError, make_room},
     noise::{BLOCK, Noise},
 };
 
@@ -28,6 +28,30 @@ pub(super) struct Pipeline<'a> {
     noise: &'a Noise,
     noise_threads: usize,
     slots: Vec<Slot>,
+}
+
+/// Slots, and the buffers for noise: with the slots if it is made ahead, else with the workers.
+fn make_slots(
+    workers: &mut [Worker],
+    noise_threads: usize,
+    capacity: usize,
+) -> Result<Vec<Slot>, BackendError> {
+    let model = workers[0].model();
+    let (values, has_bank) = (model.input_len(), model.has_bank());
+    let inputs = model.fixed_batch().map_or(capacity, |size| capacity.next_multiple_of(size));
+    let buffer = |is_needed: bool| -> Result<Vec<f32>, BackendError> {
+        let mut noisy = Vec::new();
+        make_room(&mut noisy, if is_needed { inputs.saturating_mul(values) } else { 0 }, inputs)?;
+        Ok(noisy)
+    };
+    let is_ahead = noise_threads > 0;
+    for worker in &mut *workers {
+        worker.noisy = buffer(!is_ahead && !has_bank)?;
+    }
+    // One for each worker to run and one to wait for it, so that none ever sleeps while there is work: threads that wake
+    // each other by turns end up on one processor.
+    let count = 2 * workers.len() + 1 + 2 * noise_threads;
+    (0..count).map(|_| Slot::new(capacity, inputs, buffer(is_ahead)?)).collect()
 }
 
 /// A slot that came back, or why it did not.
@@ -45,13 +69,9 @@ impl<'a> Pipeline<'a> {
         batch: usize,
     ) -> Result<Self, BackendError> {
         let block = BLOCK as usize;
-        let count = workers.len() + 1 + 2 * noise_threads;
-        let (values, fixed_batch) = (workers[0].model().input_len(), workers[0].model().fixed_batch());
         let mut capacity = batch.max(block);
         let slots = loop {
-            let slots: Result<Vec<Slot>, _> =
-                (0..count).map(|_| Slot::new(capacity, fixed_batch, values)).collect();
-            match slots {
+            match make_slots(workers, noise_threads, capacity) {
                 Err(BackendError::OutOfMemory { problem, .. }) if capacity > block => {
                     let notices = workers[0].notices.as_ref();
                     capacity = halved(capacity, capacity, &problem, notices).max(block);

@@ -1,12 +1,16 @@
 use super::{Settings, SettingsError, StoppingRule, Votes, Width};
 use crate::{
     noise::BLOCK,
-    statistics::{ConfidenceSequence, StatisticsError, clopper_pearson_lower},
+    statistics::{ConfidenceSequence, StatisticsError, clopper_pearson_lower, likely_hits},
     units::Alpha,
 };
 
-/// Level of upper bounds. They decide only when to stop: where one is wrong, radius is lost and no certificate false.
-const UPPER_LEVEL: f64 = 0.01;
+/// Chance that samples left out would have certified more than a rule counts on, all probabilities of the class having been
+/// equally likely beforehand. It decides only when to stop: where it comes true, radius is lost and no certificate is
+/// false.
+const CHANCE: f64 = 0.001;
+/// Level of the upper bound by which `loss` chooses a number of samples.
+const LIKELY_LEVEL: f64 = 0.01;
 
 /// Share of α for samples that are all hits, where the rule is `precision`: strong models never err, and this takes
 /// such an input to its end in few more samples than the least there can be.
@@ -34,8 +38,8 @@ pub(crate) fn lower_bounds(settings: &Settings) -> ConfidenceSequence {
 #[derive(Clone, Debug)]
 pub struct Procedure {
     settings: Settings,
-    /// Sequences for lower and upper bounds, where the rule looks at votes.
-    sequences: Option<[ConfidenceSequence; 2]>,
+    /// Bounds that hold whenever sampling stops, where the rule looks at votes.
+    sequence: Option<ConfidenceSequence>,
 }
 
 impl Procedure {
@@ -45,15 +49,13 @@ impl Procedure {
     /// [`SettingsError`].
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
-        let sequences = match settings.stop {
+        let sequence = match settings.stop {
             StoppingRule::Fixed | StoppingRule::Loss(_) => None,
             StoppingRule::Radius(_) | StoppingRule::Precision(_) | StoppingRule::Deadline(_) => {
-                let alpha = Alpha::new(UPPER_LEVEL).unwrap_or(settings.alpha);
-                let upper = Settings { alpha, ..settings.clone() };
-                Some([lower_bounds(&settings), lower_bounds(&upper)])
+                Some(lower_bounds(&settings))
             }
         };
-        Ok(Self { settings, sequences })
+        Ok(Self { settings, sequence })
     }
 
     /// The settings.
@@ -63,7 +65,7 @@ impl Procedure {
 
     /// Whether inputs may stop at different numbers of samples as the estimation votes come in.
     pub(super) fn is_adaptive(&self) -> bool {
-        self.sequences.is_some()
+        self.sequence.is_some()
     }
 
     /// The most estimation samples of an input, given its selection votes.
@@ -92,8 +94,8 @@ impl Procedure {
     /// How many of the first `samples` estimation samples, of which `hits` voted for the class, a bound can be taken
     /// after: all, or those up to the last look of the sequence.
     pub fn usable(&self, hits: u64, samples: u64) -> u64 {
-        match &self.sequences {
-            Some([lower, _]) => lower.usable(hits, samples),
+        match &self.sequence {
+            Some(sequence) => sequence.usable(hits, samples),
             None => samples,
         }
     }
@@ -103,24 +105,24 @@ impl Procedure {
     /// # Errors
     /// [`StatisticsError`] if there are more hits than samples.
     pub fn is_decided(&self, hits: u64, samples: u64) -> Result<bool, StatisticsError> {
-        let Some([lower, upper]) = &self.sequences else { return Ok(false) };
+        let Some(sequence) = &self.sequence else { return Ok(false) };
+        if matches!(self.settings.stop, StoppingRule::Deadline(_)) {
+            return Ok(false);
+        }
         if samples == 0 || self.usable(hits, samples) < samples {
             return Ok(false);
         }
-        let proved = self.settings.radius(lower.lower(hits, samples)?).unwrap_or(0.0);
-        let likely = upper.upper(hits, samples)?;
+        let certified = |p_lower| self.settings.radius(p_lower).unwrap_or(0.0);
+        let proved = certified(sequence.lower(hits, samples)?);
+        let n = self.settings.n.max(samples);
+        let likely = hits + likely_hits(hits, samples, n - samples, CHANCE);
         Ok(match &self.settings.stop {
             StoppingRule::Radius(radii) => {
-                let possible =
-                    if likely < 1.0 { self.settings.radius(likely).unwrap_or(0.0) } else { f64::INFINITY };
-                // More than all samples left to come being hits can't be certified either.
-                let left = self.settings.n.saturating_sub(samples);
-                let most = lower.lower(hits.saturating_add(left), self.settings.n.max(samples))?;
-                let possible = possible.min(self.settings.radius(most).unwrap_or(0.0));
+                let possible = certified(sequence.lower(likely, n)?);
                 radii.iter().all(|&radius| proved >= radius || possible < radius)
             }
             StoppingRule::Precision(width) => {
-                let possible = self.radius_after(likely, self.settings.n)?;
+                let possible = certified(clopper_pearson_lower(likely, n, self.settings.alpha)?);
                 possible - proved
                     <= match width {
                         Width::Absolute(width) => *width,
@@ -169,8 +171,8 @@ impl Procedure {
         if class.is_none() || samples == 0 {
             return Ok((class, 0.0, None));
         }
-        let p_lower = match &self.sequences {
-            Some([lower, _]) => lower.lower(hits, samples)?,
+        let p_lower = match &self.sequence {
+            Some(sequence) => sequence.lower(hits, samples)?,
             None => clopper_pearson_lower(hits, samples, self.settings.alpha)?,
         };
         Ok((class, p_lower, self.settings.radius(p_lower)))
@@ -198,7 +200,7 @@ impl Procedure {
     fn upper_of_few(&self, hits: u64, samples: u64) -> Result<f64, StatisticsError> {
         let misses =
             samples.checked_sub(hits).ok_or(StatisticsError::MoreHitsThanTrials { hits, trials: samples })?;
-        let level = Alpha::new(UPPER_LEVEL).unwrap_or(self.settings.alpha);
+        let level = Alpha::new(LIKELY_LEVEL).unwrap_or(self.settings.alpha);
         Ok(1.0 - clopper_pearson_lower(misses, samples, level)?)
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Slot {
     pub samples: usize,
     /// Most samples.
     pub capacity: usize,
-    /// Noisy inputs, samples × values of an input.
+    /// Noisy inputs, samples × values of an input, once they are made.
     pub noisy: Vec<f32>,
     /// Vote of each sample; fewer than there are samples if time was up.
     pub voted: Vec<Vote>,
@@ -42,14 +42,13 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Buffers for so many samples, which a model with a fixed batch gets in whole batches.
+    /// For up to `capacity` samples, which the model gets as `inputs` inputs at most. `noisy` is for a slot whose noise is
+    /// made ahead; else it is with the instance of the model, so that it stays near its processor.
     ///
     /// # Errors
     /// [`BackendError::OutOfMemory`].
-    pub fn new(capacity: usize, fixed_batch: Option<usize>, values: usize) -> Result<Self, BackendError> {
-        let inputs = fixed_batch.map_or(capacity, |size| capacity.next_multiple_of(size));
-        let (mut noisy, mut voted) = (Vec::new(), Vec::new());
-        make_room(&mut noisy, inputs.saturating_mul(values), inputs)?;
+    pub fn new(capacity: usize, inputs: usize, noisy: Vec<f32>) -> Result<Self, BackendError> {
+        let mut voted = Vec::new();
         make_room(&mut voted, inputs, inputs)?;
         Ok(Self {
             pieces: Vec::new(),

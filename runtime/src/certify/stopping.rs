@@ -22,9 +22,10 @@ pub enum StoppingRule {
     /// After n samples, always (Cohen et al. 2019).
     #[default]
     Fixed,
-    /// As soon as it is known of each of these radii whether the certified one is at least that, in units of the data.
+    /// As soon as each of these radii, in units of the data, is certified or given up: n samples would certify it only with a
+    /// chance of 0.1 %.
     Radius(Vec<f64>),
-    /// As soon as going on to n samples could add no more than this to the certified radius.
+    /// As soon as n samples would add more than this to the certified radius only with a chance of 0.1 %.
     Precision(Width),
     /// When so many milliseconds have passed since the input was taken up.
     Deadline(f64),

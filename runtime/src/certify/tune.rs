@@ -1,4 +1,5 @@
 use std::{
+    fmt::Display,
     thread,
     time::{Duration, Instant},
 };
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Certifier, CertifyError, Input, Settings, Timings};
 use crate::{
     backend::{BackendError, Classifier, make_room},
-    noise::BLOCK,
+    noise::{BLOCK, Noise, NoiseKey, Role},
     units::Sigma,
 };
 
@@ -31,18 +32,55 @@ pub type Instances = Vec<Box<dyn Classifier>>;
 
 /// Batch sizes tried, smallest first.
 const BATCHES: [usize; 9] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048];
+/// The batch size for runs that are too short to try others.
+const USUAL_BATCH: usize = 32;
 /// Most bytes in the inputs of one batch.
 const MAX_BATCH_BYTES: usize = 64 << 20;
-/// Time for one batch size.
-const TIME_A_SIZE: Duration = Duration::from_millis(60);
-/// Time for one way to split the threads.
-const TIME_A_SPLIT: Duration = Duration::from_millis(600);
-/// Time for one number of noise threads.
-const TIME_A_NOISE_SPLIT: Duration = Duration::from_millis(120);
+/// Most of a run's time that goes into finding out how to run it.
+const SHARE: f64 = 0.03;
 
-/// Finds the fastest way to run a model with `threads` threads by trying: every split of the threads into instances
-/// and threads within an operator that makes sense, with batch sizes from small to large until they stop getting
-/// faster. Takes about a second. Results do not depend on it, only the time they take.
+/// Time to try things for.
+#[derive(Clone, Copy)]
+struct Effort {
+    /// One batch size.
+    size: Duration,
+    /// One way to split the threads.
+    split: Duration,
+    /// One number of noise threads.
+    noise_split: Duration,
+}
+
+impl Effort {
+    /// As much as is ever worth it.
+    const FULL: Self = Self {
+        size: Duration::from_millis(60),
+        split: Duration::from_millis(600),
+        noise_split: Duration::from_millis(120),
+    };
+    /// The time that takes in all, about.
+    const FULL_TIME: Duration = Duration::from_millis(1500);
+    /// Below this share of it nothing can be told from chance.
+    const LEAST: f64 = 0.1;
+
+    /// What a run of `samples` samples, `rate` of them a second, is worth.
+    fn worth(samples: u64, rate: f64) -> Option<Self> {
+        let share = SHARE * samples as f64 / rate / Self::FULL_TIME.as_secs_f64();
+        (share >= Self::LEAST).then(|| {
+            let part = |time: Duration| time.mul_f64(share.min(1.0));
+            Self {
+                size: part(Self::FULL.size),
+                split: part(Self::FULL.split),
+                noise_split: part(Self::FULL.noise_split),
+            }
+        })
+    }
+}
+
+/// Finds the fastest way to run a model with `threads` threads on about `samples` samples by trying: every split of the
+/// threads into instances and threads within an operator that makes sense, with batch sizes from small to large until
+/// they stop getting faster. Takes a few hundredths of the time of the run, and at most two seconds; a run that is too
+/// short for that gets an instance for each thread and the usual batch. Results do not depend on it, only the time they
+/// take.
 ///
 /// `load` makes an instance of the model with so many threads; `batch` fixes the batch size. Returns the plan and
 /// its instances, ready to run.
@@ -53,37 +91,58 @@ pub fn plan(
     mut load: impl FnMut(usize) -> Result<Box<dyn Classifier>, BackendError>,
     threads: usize,
     batch: Option<usize>,
+    samples: u64,
 ) -> Result<(Plan, Instances), BackendError> {
     let threads = threads.max(1);
-    let mut splits = vec![(threads, 1)];
+    let mut instances =
+        |sessions, inner| (0..sessions).map(|_| load(inner)).collect::<Result<Instances, _>>();
+    let mut models = instances(threads, 1)?;
+    let batch = models[0].fixed_batch().or(batch).map(|size| size.max(1));
+    let sizes = match batch {
+        Some(size) => vec![size],
+        None => sizes(models[0].input_len()),
+    };
+    // How long the run will take, from one batch.
+    let (rate, size) = fastest_batch(&mut models, &sizes[..1], Duration::ZERO, Duration::ZERO)?;
+    // Where there was no memory even for that, nothing larger need be tried.
+    let is_settled = size < sizes[0] || (threads == 1 && sizes.len() == 1);
+    let usual = if is_settled { size } else { USUAL_BATCH.clamp(sizes[0], sizes[sizes.len() - 1]) };
+    let mut plan = Plan { sessions: threads, threads: 1, batch: usual, noise_threads: 0 };
+    let Some(effort) = Effort::worth(samples, rate).filter(|_| !is_settled) else {
+        return Ok((plan, models));
+    };
+    let mut fastest;
+    (fastest, plan.batch) = fastest_batch(&mut models, &sizes, effort.size, effort.split)?;
+    let mut splits = Vec::new();
     if threads > 1 {
         splits.push((1, threads));
     }
     if threads >= 8 {
         splits.push((threads / 4, 4));
     }
-    let mut best: Option<(f64, (Plan, Instances))> = None;
-    let only_split = splits.len() == 1;
     for (sessions, inner) in splits {
-        let models = (0..sessions).map(|_| load(inner)).collect::<Result<Vec<_>, _>>();
-        let tried =
-            models.and_then(|mut models| Ok((fastest_batch(&mut models, batch, only_split)?, models)));
-        let ((rate, size), models) = match tried {
-            // Beside the best so far there may be no memory for another; that one works.
-            Err(_) if best.is_some() => continue,
-            other => other?,
-        };
+        let tried = instances(sessions, inner).and_then(|mut models| {
+            Ok((fastest_batch(&mut models, &sizes, effort.size, effort.split)?, models))
+        });
+        // Beside the best so far there may be no memory for another; that one works.
+        let Ok(((rate, batch), others)) = tried else { continue };
         // An earlier split is kept unless a later one is clearly faster.
-        if best.as_ref().is_none_or(|(fastest, ..)| rate > 1.03 * fastest) {
-            best = Some((rate, (Plan { sessions, threads: inner, batch: size, noise_threads: 0 }, models)));
+        if rate > 1.03 * fastest {
+            (fastest, models) = (rate, others);
+            plan = Plan { sessions, threads: inner, batch, noise_threads: 0 };
         }
     }
-    // There is at least one split.
-    let (_, (mut plan, models)) =
-        best.ok_or_else(|| BackendError::Run { batch: 0, problem: "no way to split the threads".into() })?;
-    let (noise_threads, models) = fastest_noise(models, plan.batch, threads)?;
-    plan.noise_threads = noise_threads;
+    // Beside a slow model noise takes no time to speak of.
+    if threads > 1 && least_timed(plan.batch) as f64 / fastest < effort.noise_split.as_secs_f64() / 2.0 {
+        (plan.noise_threads, models) = fastest_noise(models, plan.batch, threads, effort.noise_split)?;
+    }
     Ok((plan, models))
+}
+
+/// Batch sizes to try for inputs of so many values.
+fn sizes(values: usize) -> Vec<usize> {
+    let largest = (MAX_BATCH_BYTES / (4 * values)).max(BATCHES[0]);
+    BATCHES.into_iter().filter(|&size| size <= largest).collect()
 }
 
 /// The fastest number of threads that make noise ahead, none unless they are clearly faster.
@@ -91,22 +150,30 @@ fn fastest_noise(
     mut models: Instances,
     batch: usize,
     threads: usize,
+    time: Duration,
 ) -> Result<(usize, Instances), BackendError> {
-    // One thread is one thread.
-    if threads == 1 {
-        return Ok((0, models));
-    }
-    let mut best = (0.0_f64, 0);
-    let mut counts = vec![0, 1];
-    counts.extend((threads >= 8).then_some(threads / 4));
-    for count in counts {
-        let rate;
-        (rate, _, models) = time_certification(models, batch, count, TIME_A_NOISE_SPLIT)?;
-        if rate > 1.03 * best.0 {
-            best = (rate, count);
+    let mut counts = vec![(0, 0.0_f64), (1, 0.0)];
+    counts.extend((threads >= 8).then_some((threads / 4, 0.0)));
+    // By turns, so that a machine that slows down or speeds up favours none.
+    for _ in 0..2 {
+        for (count, best) in &mut counts {
+            let rate;
+            (rate, _, models) = time_certification(models, batch, *count, time / 2)?;
+            *best = best.max(rate);
         }
     }
-    Ok((best.1, models))
+    let mut fastest = (0, 0.0);
+    for (count, rate) in counts {
+        if rate > 1.05 * fastest.1 {
+            fastest = (count, rate);
+        }
+    }
+    Ok((fastest.0, models))
+}
+
+/// Estimation samples of the inputs that certification is timed with.
+fn least_timed(batch: usize) -> u64 {
+    8 * batch.max(BLOCK as usize) as u64
 }
 
 /// Samples per second of certification by the clock on the wall, with Gaussian noise of standard deviation ¼ around a
@@ -120,13 +187,11 @@ pub fn time_certification(
     noise_threads: usize,
     time: Duration,
 ) -> Result<(f64, Timings, Instances), BackendError> {
-    let failed = |problem: String| BackendError::Run { batch, problem };
-    let sigma = Sigma::new(0.25).map_err(|error| failed(error.to_string()))?;
-    let settings = Settings { n0: BLOCK, n: 8 * batch.max(BLOCK as usize) as u64, ..Settings::new(sigma, 0) };
+    let settings = Settings { n: least_timed(batch), ..usual_settings()? };
     let image = vec![0.5; models[0].input_len()];
     let mut certifier = Certifier::new(models, settings, batch).map_err(|error| match error {
         CertifyError::Backend(error) => error,
-        error => failed(error.to_string()),
+        error => not_timed(error),
     })?;
     certifier.set_noise_threads(noise_threads);
     let started = Instant::now();
@@ -135,34 +200,30 @@ pub fn time_certification(
     });
     certifier.certify_all(endless, |_| {}, |_| Ok(())).map_err(|error| match error {
         CertifyError::Backend(error) => error,
-        error => failed(error.to_string()),
+        error => not_timed(error),
     })?;
     let timings = certifier.timings();
     let rate = timings.samples as f64 / started.elapsed().as_secs_f64();
     Ok((rate, timings, certifier.into_models()))
 }
 
-/// Samples per second and size of the fastest batch. With one size and the only split there is nothing to choose: then
-/// the size is tried, and not measured.
+/// Samples per second and size of the fastest batch; each size is run for `time`, all of them for little more than `most`.
+/// Where there is no memory for the first, a smaller one is tried.
 fn fastest_batch(
     models: &mut [Box<dyn Classifier>],
-    fixed: Option<usize>,
-    only_split: bool,
+    sizes: &[usize],
+    time: Duration,
+    most: Duration,
 ) -> Result<(f64, usize), BackendError> {
-    let largest = (MAX_BATCH_BYTES / (4 * models[0].input_len())).max(1);
-    let sizes: Vec<usize> = match models[0].fixed_batch().or(fixed) {
-        Some(size) => vec![size],
-        None => BATCHES.into_iter().filter(|&size| size <= largest.max(BATCHES[0])).collect(),
-    };
-    let time = if only_split && sizes.len() == 1 { Duration::ZERO } else { TIME_A_SIZE };
+    let noise = usual_settings()?.noise().map_err(not_timed)?;
     let started = Instant::now();
     let (mut best, mut slower) = ((0.0_f64, sizes[0]), 0);
-    for size in sizes {
-        let rate = match time_forward(models, size, time) {
+    for &size in sizes {
+        let rate = match time_samples(models, size, Some(&noise), time) {
             // The smaller sizes tried before did fit.
             Err(BackendError::OutOfMemory { .. }) if best.0 > 0.0 => break,
             Err(BackendError::OutOfMemory { .. }) if size > 1 && models[0].fixed_batch().is_none() => {
-                return fastest_batch(models, Some(size / 2), only_split);
+                return fastest_batch(models, &[size / 2], time, most);
             }
             other => other?,
         };
@@ -172,7 +233,7 @@ fn fastest_batch(
         } else {
             slower += 1;
         }
-        if slower == 2 || started.elapsed() > TIME_A_SPLIT {
+        if slower == 2 || started.elapsed() > most {
             break;
         }
     }
@@ -188,28 +249,52 @@ pub fn time_forward(
     batch: usize,
     time: Duration,
 ) -> Result<f64, BackendError> {
+    time_samples(models, batch, None, time)
+}
+
+/// The same with noise that each instance draws between batches, if it is given.
+fn time_samples(
+    models: &mut [Box<dyn Classifier>],
+    batch: usize,
+    noise: Option<&Noise>,
+    time: Duration,
+) -> Result<f64, BackendError> {
     let rates = thread::scope(|scope| {
         let threads: Vec<_> = models
             .iter_mut()
             .map(|model| {
                 scope.spawn(move || {
+                    let len = model.input_len();
                     // Any values do, but not all alike.
-                    let mut inputs = Vec::new();
-                    make_room(&mut inputs, batch.saturating_mul(model.input_len()), batch)?;
+                    let (mut image, mut inputs) = (Vec::new(), Vec::new());
+                    make_room(&mut image, len, batch)?;
+                    make_room(&mut inputs, batch.saturating_mul(len), batch)?;
+                    image.iter_mut().enumerate().for_each(|(i, value)| *value = (i % 251) as f32 / 251.0);
                     inputs.iter_mut().enumerate().for_each(|(i, value)| *value = (i % 251) as f32 / 251.0);
                     let (mut logits, mut votes) = (Vec::new(), Vec::new());
-                    let mut run = || {
+                    let mut run = |number: u64| {
+                        if let Some(noise) = noise {
+                            for (place, samples) in inputs.chunks_mut(BLOCK as usize * len).enumerate() {
+                                let key = NoiseKey {
+                                    seed: 0,
+                                    role: Role::Estimation,
+                                    input: number,
+                                    block: place as u64,
+                                };
+                                noise.add(&key, &image, samples);
+                            }
+                        }
                         votes.clear();
                         // Where the engine counts, that is part of what it does.
                         model.votes(&inputs, &mut votes).unwrap_or_else(|| model.logits(&inputs, &mut logits))
                     };
-                    run()?;
+                    run(0)?;
                     let (started, mut runs) = (Instant::now(), 0);
                     while runs == 0 || started.elapsed() < time {
-                        run()?;
                         runs += 1;
+                        run(runs)?;
                     }
-                    Ok(f64::from(runs) * batch as f64 / started.elapsed().as_secs_f64())
+                    Ok((runs * batch as u64) as f64 / started.elapsed().as_secs_f64())
                 })
             })
             .collect();
@@ -223,6 +308,17 @@ pub fn time_forward(
             .collect::<Result<Vec<f64>, _>>()
     })?;
     Ok(rates.iter().sum())
+}
+
+/// Gaussian noise of standard deviation ¼, as good as any to take the time with, and how much there is of it.
+fn usual_settings() -> Result<Settings, BackendError> {
+    let sigma = Sigma::new(0.25).map_err(not_timed)?;
+    Ok(Settings { n0: BLOCK, ..Settings::new(sigma, 0) })
+}
+
+/// What went wrong before any time could be taken.
+fn not_timed(error: impl Display) -> BackendError {
+    BackendError::Run { batch: 0, problem: error.to_string() }
 }
 
 #[cfg(test)]
@@ -244,8 +340,8 @@ mod tests {
                 let model = LinearClassifier::new(Array2::zeros((2, 8)), Array1::zeros(2));
                 Ok(Box::new(model) as Box<dyn Classifier>)
             };
-            let found =
-                plan(load, 2, Some(100)).map(|(plan, models)| (plan.sessions, plan.threads, models.len()));
+            let found = plan(load, 2, Some(100), u64::MAX)
+                .map(|(plan, models)| (plan.sessions, plan.threads, models.len()));
             // Two instances are tried first; the run ends if not even they fit.
             assert_eq!(found.ok(), (possible == 2).then_some((2, 1, 2)));
         }
@@ -259,9 +355,26 @@ mod tests {
             Ok(Box::new(LinearClassifier::new(Array2::zeros((2, 8)), Array1::zeros(2)))
                 as Box<dyn Classifier>)
         };
-        let (plan, models) = plan(load, 2, Some(100)).unwrap();
+        let (plan, models) = plan(load, 2, Some(100), u64::MAX).unwrap();
         assert_eq!((plan.batch, plan.sessions * plan.threads), (100, 2));
         assert_eq!(models.len(), plan.sessions);
         assert_eq!(loaded, [1, 1, 2]);
+    }
+
+    #[test]
+    fn a_short_run_is_not_delayed_by_looking_for_the_fastest_way() {
+        let mut loaded = Vec::new();
+        let load = |threads| {
+            loaded.push(threads);
+            let model = LinearClassifier::new(Array2::zeros((2, 8)), Array1::zeros(2));
+            Ok(Box::new(model) as Box<dyn Classifier>)
+        };
+        let (plan, _) = plan(load, 2, None, 100).unwrap();
+        assert_eq!(plan, Plan { sessions: 2, threads: 1, batch: USUAL_BATCH, noise_threads: 0 });
+        assert_eq!(loaded, [1, 1]);
+        assert!(Effort::worth(100, 1e6).is_none());
+        let (half, full) = (Effort::worth(25_000_000, 1e6), Effort::worth(1_000_000_000, 1e6));
+        assert_eq!(half.unwrap().size, Effort::FULL.size / 2);
+        assert_eq!(full.unwrap().split, Effort::FULL.split);
     }
 }

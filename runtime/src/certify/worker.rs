@@ -1,4 +1,5 @@
 use std::{
+    mem,
     ops::AddAssign,
     time::{Duration, Instant},
 };
@@ -49,6 +50,8 @@ pub(super) struct Worker {
     model: Box<dyn Classifier>,
     batch: usize,
     logits: Vec<f32>,
+    /// Noisy inputs, where they are not made ahead.
+    pub noisy: Vec<f32>,
     /// Hears of a batch that had to be made smaller.
     pub notices: Option<Notices>,
     pub timings: Timings,
@@ -58,7 +61,14 @@ impl Worker {
     /// `batch` is the most inputs the model is given at once.
     pub fn new(model: Box<dyn Classifier>, batch: usize) -> Self {
         let batch = model.fixed_batch().unwrap_or(batch);
-        Self { model, batch, logits: Vec::new(), notices: None, timings: Timings::default() }
+        Self {
+            model,
+            batch,
+            logits: Vec::new(),
+            noisy: Vec::new(),
+            notices: None,
+            timings: Timings::default(),
+        }
     }
 
     pub fn model(&self) -> &dyn Classifier {
@@ -75,15 +85,20 @@ impl Worker {
         if self.model.has_bank() {
             return self.run_banked(slot);
         }
-        if let Some(noise) = noise
-            && !slot.is_late()
-        {
-            slot.draw(noise, self.model.fixed_batch());
+        if let Some(noise) = noise {
+            mem::swap(&mut slot.noisy, &mut self.noisy);
+            // Where time is up, nothing will be run.
+            if !slot.is_late() {
+                slot.draw(noise, self.model.fixed_batch());
+            }
         }
         let started = Instant::now();
         let run = Forward { notices: self.notices.as_ref(), until: slot.until };
         let (forward, count) =
             forward(&mut *self.model, &slot.noisy, &mut self.batch, &mut self.logits, &mut slot.voted, &run)?;
+        if noise.is_some() {
+            mem::swap(&mut slot.noisy, &mut self.noisy);
+        }
         // What filled up the last batch of a model with a fixed one.
         slot.voted.truncate(slot.samples);
         slot.work += started.elapsed();

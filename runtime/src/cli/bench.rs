@@ -30,7 +30,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (runtime, model) = arguments.model.open()?;
-    let mut ready = arguments.model.ready(runtime, model)?;
+    let mut ready = arguments.model.ready(runtime, model, None, u64::MAX)?;
     let plan = ready.plan;
     let half = Duration::from_secs(arguments.seconds) / 2;
     let multiply_adds = ready.model.multiply_adds(&ready.runtime);

@@ -49,8 +49,8 @@ pub(super) struct Arguments {
     /// as before, and only claims about several at once (--simultaneous) rest on the union bound alone
     #[arg(long, value_name = "MODE", default_value = "independent")]
     noise_mode: NoiseMode,
-    /// When to stop sampling an input before n: fixed (never), radius:R[,R...] (when it is known which of these radii
-    /// are certified), precision:T or T% (when n samples could add no more than T to the radius), deadline:MS, loss:C
+    /// When to stop sampling an input before n: fixed (never), radius:R[,R...] (when each of these radii is certified, or
+    /// n samples would hardly certify it), precision:T or T% (when n samples would hardly add more than T to the radius), deadline:MS, loss:C
     /// (a number chosen from the selection votes, to lose at most C of the radius)
     #[arg(long, value_name = "RULE", default_value = "fixed")]
     stop: StoppingRule,
@@ -87,6 +87,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for place in arguments.tsv.iter().chain([&out]).chain(arguments.keep_votes.then_some(&votes)) {
         check_place(place).with_context(|| format!("cannot write {}", place.display()))?;
     }
+    if !arguments.resume {
+        EvidenceWriter::check_new(&out)?;
+    }
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
     let mut data = arguments.data.open()?;
     let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
@@ -122,15 +125,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     {
         return report(arguments, &out, None);
     }
-    let shared = (arguments.noise_mode == NoiseMode::Shared).then_some(&header.settings);
-    let ready = arguments.model.ready_for(runtime, model, shared)?;
-    header.execution.plan = ready.plan;
     let indices: Vec<usize> = match arguments.shard {
         Some(shard) => {
             shard.positions(selected.len() as u64).map(|position| selected[position as usize]).collect()
         }
         None => selected,
     };
+    let shared = (arguments.noise_mode == NoiseMode::Shared).then_some(&header.settings);
+    let samples = header.settings.likely_samples().saturating_mul(indices.len() as u64);
+    let ready = arguments.model.ready(runtime, model, shared, samples)?;
+    header.execution.plan = ready.plan;
     let (writer, done) = match earlier {
         Some(earlier) => earlier.resume(&header)?,
         None => (EvidenceWriter::create(&out, &header)?, 0),

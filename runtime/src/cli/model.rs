@@ -26,7 +26,7 @@ pub(super) struct ModelArguments {
     pub model: PathBuf,
     #[command(flatten)]
     pub device: DeviceArguments,
-    /// Noisy inputs given to the model at once [default: the fastest, measured at the start]
+    /// Noisy inputs given to the model at once [default: the fastest, measured at the start of a run that is long enough]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
     pub batch: Option<usize>,
     /// Threads to use on the processor [default: all]
@@ -128,17 +128,14 @@ impl ModelArguments {
         Ok((runtime, model))
     }
 
-    /// Finds the fastest way to run it.
-    pub fn ready(&self, runtime: OnnxRuntime, model: OnnxModel) -> Result<ReadyModel, BackendError> {
-        self.ready_for(runtime, model, None)
-    }
-
-    /// The same for a run whose inputs share their noise, if these are its settings: a GPU keeps that noise.
-    pub fn ready_for(
+    /// Finds the fastest way to run it on about `samples` samples. `shared` are the settings of a run whose inputs share
+    /// their noise: a GPU keeps that noise.
+    pub fn ready(
         &self,
         runtime: OnnxRuntime,
         model: OnnxModel,
         shared: Option<&Settings>,
+        samples: u64,
     ) -> Result<ReadyModel, BackendError> {
         let unusable = |problem: String| BackendError::Unsupported { path: self.model.clone(), problem };
         let most = MAX_VALUES / model.image_shape().iter().product::<usize>().max(1);
@@ -165,7 +162,7 @@ impl ModelArguments {
         let load = |inner: usize| -> Result<Box<dyn Classifier>, BackendError> {
             Ok(Box::new(model.classifier(&runtime, device, inner)?))
         };
-        let (plan, instances) = plan(load, threads, self.batch)?;
+        let (plan, instances) = plan(load, threads, self.batch, samples)?;
         if let Some(batch) = self.batch.filter(|&batch| batch > plan.batch) {
             eprintln!(
                 "rscert: note: too little memory for --batch {batch}; going on with batches of {}",

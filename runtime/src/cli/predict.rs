@@ -42,11 +42,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = Settings { distribution, alpha, n, ..Settings::new(sigma, arguments.smoothing.seed()?) };
     settings.check()?;
     check_noise(&settings, NoiseMode::Independent, &indices, &data)?;
-    let ready = arguments.model.ready(runtime, model)?;
+    let samples = settings.n.saturating_mul(indices.len() as u64);
+    let ready = arguments.model.ready(runtime, model, None, samples)?;
     let mut certifier = Certifier::new(ready.instances, settings.clone(), ready.plan.batch)?;
     certifier.set_noise_threads(ready.plan.noise_threads);
     let title = format!("predicting with {}", file_name(path));
-    let mut progress = Progress::new(&title, indices.len() as u64 * settings.n, "samples");
+    let mut progress = Progress::new(&title, samples, "samples");
     let mut predictions = Vec::with_capacity(indices.len());
     let result = certifier.predict_all(
         inputs(&data, &indices),

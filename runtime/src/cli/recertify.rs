@@ -71,6 +71,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
     check_place(&out).with_context(|| format!("cannot write {}", out.display()))?;
+    if !arguments.resume {
+        EvidenceWriter::check_new(&out)?;
+    }
     let old = read_evidence(&arguments.from)?;
     let before = &old.header.settings;
     let from = arguments.from.display();
@@ -133,7 +136,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let indices: Vec<usize> = old.records.iter().map(|record| record.index as usize).collect();
     check_noise(&header.settings, header.noise.mode, &indices, &data)?;
-    let ready = arguments.model.ready(runtime, model)?;
+    let samples = arguments.n.saturating_mul(indices.len() as u64);
+    let ready = arguments.model.ready(runtime, model, None, samples)?;
     header.execution.plan = ready.plan;
     let (writer, done) = match earlier {
         Some(earlier) => earlier.resume(&header)?,

@@ -161,8 +161,8 @@ fn replay(
     let mode = header.noise.mode;
     // A bank holds the noise of one seed, and inputs that rest on an earlier model have another.
     let shared = (mode == NoiseMode::Shared && header.recertification.is_none()).then_some(&header.settings);
-    let ready = arguments_of_model.ready_for(runtime, model, shared)?;
     let samples: u64 = chosen.iter().map(|record| header.settings.n0.saturating_add(record.samples)).sum();
+    let ready = arguments_of_model.ready(runtime, model, shared, samples)?;
     let mut progress = Progress::new("replaying", samples, "samples");
     let mut instances = ready.instances;
     let mut replays = Vec::new();

@@ -33,7 +33,7 @@ impl From<BackendError> for EmbedError {
 pub enum Ended {
     /// All samples were run.
     Samples,
-    /// What the stopping rule asks was known.
+    /// The stopping rule was satisfied.
     Rule,
     /// Time was up.
     Deadline,

@@ -29,6 +29,14 @@ pub struct EvidenceWriter {
 }
 
 impl EvidenceWriter {
+    /// Refuses a file that [`create`](Self::create) would find there, before any work is done for it.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Exists`].
+    pub fn check_new(path: &Path) -> Result<(), EvidenceError> {
+        if path.exists() { Err(EvidenceError::Exists { path: path.to_owned() }) } else { Ok(()) }
+    }
+
     /// Starts a new file.
     ///
     /// # Errors

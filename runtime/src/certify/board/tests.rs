@@ -31,7 +31,7 @@ fn run(
     let mut turn = turns.iter().cycle();
     loop {
         while under_way.len() < slots {
-            let mut slot = Slot::new(capacity, None, 1).unwrap();
+            let mut slot = Slot::new(capacity, capacity, Vec::new()).unwrap();
             if !board.fill(&mut slot).unwrap() {
                 break;
             }
@@ -104,7 +104,7 @@ fn the_least_sampled_input_comes_first_and_batches_stay_full() {
     let procedure = Procedure::new(settings).unwrap();
     let list = (0..40).map(|index| Input { index, label: None, image: vec![0.0] });
     let mut board = Board::new(list, Task::Certify(&procedure), 1, 2, 20, false);
-    let mut slot = Slot::new(640, None, 1).unwrap();
+    let mut slot = Slot::new(640, 640, Vec::new()).unwrap();
     assert!(board.fill(&mut slot).unwrap());
     let inputs: Vec<u64> = slot.pieces.iter().map(|piece| piece.input).collect();
     assert_eq!(inputs, (0..10).collect::<Vec<_>>());
@@ -121,7 +121,7 @@ fn when_time_is_up_the_votes_without_a_gap_count() {
     let procedure = Procedure::new(settings).unwrap();
     let list = (0..1).map(|index| Input { index, label: None, image: vec![0.0] });
     let mut board = Board::new(list, Task::Certify(&procedure), 1, 2, 20, false);
-    let mut slots: Vec<Slot> = (0..3).map(|_| Slot::new(128, None, 1).unwrap()).collect();
+    let mut slots: Vec<Slot> = (0..3).map(|_| Slot::new(128, 128, Vec::new()).unwrap()).collect();
     for slot in &mut slots {
         assert!(board.fill(slot).unwrap());
     }

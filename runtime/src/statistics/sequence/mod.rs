@@ -122,16 +122,6 @@ impl ConfidenceSequence {
         }
     }
 
-    /// The upper bound at the same level, that of a sequence for misses.
-    ///
-    /// # Errors
-    /// As [`lower`](Self::lower).
-    pub fn upper(&self, hits: u64, samples: u64) -> Result<f64, StatisticsError> {
-        let misses =
-            samples.checked_sub(hits).ok_or(StatisticsError::MoreHitsThanTrials { hits, trials: samples })?;
-        Ok((1.0 - self.lower(misses, samples)?).next_up().min(1.0))
-    }
-
     /// How many of the first samples a bound can be taken after: all, or those up to the last look.
     pub fn usable(&self, hits: u64, samples: u64) -> u64 {
         match &self.0 {
