@@ -30,30 +30,6 @@ pub(super) struct Pipeline<'a> {
     slots: Vec<Slot>,
 }
 
-/// Slots, and the buffers for noise: with the slots if it is made ahead, else with the workers.
-fn make_slots(
-    workers: &mut [Worker],
-    noise_threads: usize,
-    capacity: usize,
-) -> Result<Vec<Slot>, BackendError> {
-    let model = workers[0].model();
-    let (values, has_bank) = (model.input_len(), model.has_bank());
-    let inputs = model.fixed_batch().map_or(capacity, |size| capacity.next_multiple_of(size));
-    let buffer = |is_needed: bool| -> Result<Vec<f32>, BackendError> {
-        let mut noisy = Vec::new();
-        make_room(&mut noisy, if is_needed { inputs.saturating_mul(values) } else { 0 }, inputs)?;
-        Ok(noisy)
-    };
-    let is_ahead = noise_threads > 0;
-    for worker in &mut *workers {
-        worker.noisy = buffer(!is_ahead && !has_bank)?;
-    }
-    // One for each worker to run and one to wait for it, so that none ever sleeps while there is work: threads that wake
-    // each other by turns end up on one processor.
-    let count = 2 * workers.len() + 1 + 2 * noise_threads;
-    (0..count).map(|_| Slot::new(capacity, inputs, buffer(is_ahead)?)).collect()
-}
-
 /// A slot that came back, or why it did not.
 type Done = Result<Slot, BackendError>;
 
@@ -173,6 +149,30 @@ impl<'a> Pipeline<'a> {
             }
         })
     }
+}
+
+/// Slots, and the buffers for noise: with the slots if it is made ahead, else with the workers.
+fn make_slots(
+    workers: &mut [Worker],
+    noise_threads: usize,
+    capacity: usize,
+) -> Result<Vec<Slot>, BackendError> {
+    let model = workers[0].model();
+    let (values, has_bank) = (model.input_len(), model.has_bank());
+    let inputs = model.fixed_batch().map_or(capacity, |size| capacity.next_multiple_of(size));
+    let buffer = |is_needed: bool| -> Result<Vec<f32>, BackendError> {
+        let mut noisy = Vec::new();
+        make_room(&mut noisy, if is_needed { inputs.saturating_mul(values) } else { 0 }, inputs)?;
+        Ok(noisy)
+    };
+    let is_ahead = noise_threads > 0;
+    for worker in &mut *workers {
+        worker.noisy = buffer(!is_ahead && !has_bank)?;
+    }
+    // One for each worker to run and one to wait for it, so that none ever sleeps while there is work: threads that wake
+    // each other by turns end up on one processor.
+    let count = 2 * workers.len() + 1 + 2 * noise_threads;
+    (0..count).map(|_| Slot::new(capacity, inputs, buffer(is_ahead)?)).collect()
 }
 
 /// The next slot in a queue that several threads share, until the other end is gone.

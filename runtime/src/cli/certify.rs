@@ -50,8 +50,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "MODE", default_value = "independent")]
     noise_mode: NoiseMode,
     /// When to stop sampling an input before n: fixed (never), radius:R[,R...] (when each of these radii is certified, or
-    /// n samples would hardly certify it), precision:T or T% (when n samples would hardly add more than T to the radius), deadline:MS, loss:C
-    /// (a number chosen from the selection votes, to lose at most C of the radius)
+    /// n samples would hardly certify it), precision:T or T% (when n samples would hardly add more than T to the radius),
+    /// deadline:MS, loss:C (a number chosen from the selection votes, to lose at most C of the radius)
     #[arg(long, value_name = "RULE", default_value = "fixed")]
     stop: StoppingRule,
     /// How bounds are made that hold whenever sampling stops: looks, geometric or betting
