@@ -33,6 +33,9 @@ typedef struct {
   // Path of `libonnxruntime.so`, version 1.24 or newer; null for the one in the variable `ORT_DYLIB_PATH`, beside the
   // program, or of the system. A process has one only.
   const char *onnxruntime;
+  // What ONNX Runtime runs the model on: `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`; null for the processor. A
+  // provider that is not there is an error, and never replaced by another.
+  const char *provider;
   // Standard deviation of the noise, in the units of the frames; 0 for the training sigma in the model's metadata.
   double sigma;
   // Probability that a certificate may be wrong.
@@ -89,7 +92,7 @@ const char *mithridate_last_error(void);
 // On success `*certifier` is to be freed with `mithridate_free()`, else it is null.
 //
 // # Safety
-// `options` points to options whose paths are null or end with a zero byte; `certifier` points to a pointer.
+// `options` points to options whose texts are null or end with a zero byte; `certifier` points to a pointer.
 mithridate_status mithridate_load(const mithridate_options *options,
                                   mithridate_certifier **certifier);
 
@@ -133,7 +136,7 @@ uint64_t mithridate_seed(const mithridate_certifier *certifier);
 void mithridate_free(mithridate_certifier *certifier);
 
 // The usual options, for a model: alpha 0.001, n0 64, at most 100000 samples, a seed from the operating system, one
-// thread, batches of 64, sigma from the model's metadata.
+// thread of the processor, batches of 64, sigma from the model's metadata.
 mithridate_options mithridate_default_options(const char *model);
 
 #ifdef __cplusplus

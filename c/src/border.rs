@@ -4,7 +4,6 @@ use std::{
     cell::RefCell,
     ffi::{CStr, CString, c_char},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
 };
 
 use crate::error::{Failure, Status};
@@ -38,18 +37,17 @@ pub(crate) fn guarded(body: impl FnOnce() -> Result<(), Failure>) -> Status {
     failure.status
 }
 
-/// A path from C; `None` for a null pointer.
+/// A text from C, which `name` names; `None` for a null pointer.
 ///
 /// # Safety
-/// `path` is null or ends with a zero byte.
-pub(crate) unsafe fn path(path: *const c_char) -> Result<Option<PathBuf>, Failure> {
-    if path.is_null() {
+/// `pointer` is null or ends with a zero byte, and stays as it is as long as the text is used.
+pub(crate) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<Option<&'a str>, Failure> {
+    if pointer.is_null() {
         return Ok(None);
     }
     // SAFETY: it is not null, and the caller promises the zero byte.
-    let text = unsafe { CStr::from_ptr(path) };
-    let text = text.to_str().map_err(|_| Failure::argument("a path is no UTF-8 text"))?;
-    Ok(Some(PathBuf::from(text)))
+    let text = unsafe { CStr::from_ptr(pointer) };
+    text.to_str().map(Some).map_err(|_| Failure::argument(format!("{name} is no UTF-8 text")))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::{ptr, slice, time::Duration};
 
 use mithridate_runtime::{
-    backend::{Classifier, MAX_VALUES, OnnxModel, OnnxRuntime, Provider, Reading},
+    backend::{Classifier, MAX_VALUES, OnnxModel, OnnxRuntime, Reading},
     embed::FrameCertifier,
 };
 
@@ -48,7 +48,7 @@ pub struct Certificate {
 /// On success `*certifier` is to be freed with `mithridate_free()`, else it is null.
 ///
 /// # Safety
-/// `options` points to options whose paths are null or end with a zero byte; `certifier` points to a pointer.
+/// `options` points to options whose texts are null or end with a zero byte; `certifier` points to a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_load(options: *const Options, certifier: *mut *mut Certifier) -> Status {
     guarded(|| {
@@ -69,10 +69,10 @@ pub unsafe extern "C" fn mithridate_load(options: *const Options, certifier: *mu
 }
 
 /// # Safety
-/// The paths are null or end with a zero byte.
+/// The texts are null or end with a zero byte.
 unsafe fn load(options: &Options) -> Result<FrameCertifier, Failure> {
     // SAFETY: promised by the caller.
-    let (path, library) = unsafe { options.paths() }?;
+    let (path, library, provider) = unsafe { options.names() }?;
     if !(1..=MAX_THREADS).contains(&options.threads) {
         let threads = options.threads;
         return Err(Failure::argument(format!("options.threads is {threads}; use 1 to {MAX_THREADS}")));
@@ -88,7 +88,7 @@ unsafe fn load(options: &Options) -> Result<FrameCertifier, Failure> {
     if !(1..=most).contains(&batch) {
         return Err(Failure::argument(format!("options.batch is {batch}; use 1 to {most} for this model")));
     }
-    let classifier = model.classifier(&runtime, Provider::Cpu, options.threads as usize)?;
+    let classifier = model.classifier(&runtime, provider, options.threads as usize)?;
     // A model that takes one number of inputs only gets that.
     let batch = classifier.fixed_batch().unwrap_or(batch);
     Ok(FrameCertifier::new(Box::new(classifier.bind(batch)?), settings)?)

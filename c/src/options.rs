@@ -1,14 +1,14 @@
 use std::{ffi::c_char, path::PathBuf, ptr};
 
 use mithridate_runtime::{
-    backend::OnnxModel,
+    backend::{OnnxModel, Provider},
     certify::{Settings, StoppingRule},
     noise::seed_from_os,
     units::{Alpha, Sigma},
 };
 
 use crate::{
-    border::path,
+    border::text,
     error::{Failure, Status},
 };
 
@@ -21,6 +21,9 @@ pub struct Options {
     /// Path of `libonnxruntime.so`, version 1.24 or newer; null for the one in the variable `ORT_DYLIB_PATH`, beside the
     /// program, or of the system. A process has one only.
     pub onnxruntime: *const c_char,
+    /// What ONNX Runtime runs the model on: `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`; null for the processor. A
+    /// provider that is not there is an error, and never replaced by another.
+    pub provider: *const c_char,
     /// Standard deviation of the noise, in the units of the frames; 0 for the training sigma in the model's metadata.
     pub sigma: f64,
     /// Probability that a certificate may be wrong.
@@ -41,12 +44,13 @@ pub struct Options {
 }
 
 /// The usual options, for a model: alpha 0.001, n0 64, at most 100000 samples, a seed from the operating system, one
-/// thread, batches of 64, sigma from the model's metadata.
+/// thread of the processor, batches of 64, sigma from the model's metadata.
 #[unsafe(no_mangle)]
 pub extern "C" fn mithridate_default_options(model: *const c_char) -> Options {
     Options {
         model,
         onnxruntime: ptr::null(),
+        provider: ptr::null(),
         sigma: 0.0,
         alpha: Alpha::USUAL.get(),
         n0: 64,
@@ -59,14 +63,24 @@ pub extern "C" fn mithridate_default_options(model: *const c_char) -> Options {
 }
 
 impl Options {
-    /// The files named: the model, and ONNX Runtime if it is named.
+    /// What is named: the model, ONNX Runtime if it is named, and the provider.
     ///
     /// # Safety
-    /// Each path is null or ends with a zero byte.
-    pub(crate) unsafe fn paths(&self) -> Result<(PathBuf, Option<PathBuf>), Failure> {
+    /// Each text is null or ends with a zero byte.
+    pub(crate) unsafe fn names(&self) -> Result<(PathBuf, Option<PathBuf>, Provider), Failure> {
         // SAFETY: promised by the caller.
-        let (model, library) = unsafe { (path(self.model)?, path(self.onnxruntime)?) };
-        Ok((model.ok_or_else(|| Failure::argument("options.model is null; name an ONNX file"))?, library))
+        let (model, library, provider) = unsafe {
+            (
+                text(self.model, "options.model")?,
+                text(self.onnxruntime, "options.onnxruntime")?,
+                text(self.provider, "options.provider")?,
+            )
+        };
+        let model = model.ok_or_else(|| Failure::argument("options.model is null; name an ONNX file"))?;
+        let provider = provider.map_or(Ok(Provider::Cpu), |name| {
+            name.parse().map_err(|problem| Failure::argument(format!("options.provider: {problem}")))
+        })?;
+        Ok((model.into(), library.map(PathBuf::from), provider))
     }
 
     pub(crate) fn settings(&self, model: &OnnxModel) -> Result<Settings, Failure> {

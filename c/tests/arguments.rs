@@ -73,6 +73,11 @@ fn what_can_t_be_used_is_refused() {
         (Options { batch: u32::MAX, ..options }, "options.batch is 4294967295; use 1 to 134217728"),
         (Options { enough_radius: -1.0, ..options }, "options.enough_radius is -1; give a radius"),
         (Options { onnxruntime: other.as_ptr(), ..options }, "the process already has"),
+        (
+            Options { provider: c"gpu".as_ptr(), ..options },
+            "options.provider: 'gpu' is not an execution provider; use cpu, cuda, cuda:N, tensorrt or tensorrt:N",
+        ),
+        (Options { provider: c"\xff".as_ptr(), ..options }, "options.provider is no UTF-8 text"),
     ] {
         let (status, nothing) = load(&raw const wrong);
         let said = string(mithridate_last_error());
@@ -142,4 +147,41 @@ fn the_same_seed_gives_the_same_votes_until_a_radius_is_enough() {
     assert_eq!(run(options), run(Options { batch: 7, ..options }));
     let early = run(Options { enough_radius: 0.1, ..options });
     assert!(early.radius >= 0.1 && early.samples < 10_000, "{early:?}");
+}
+
+#[test]
+fn the_provider_is_the_one_asked_for_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, library) = (model(&folder.path().join("model.onnx"), Some(0.25)), library());
+    let options = Options {
+        onnxruntime: library.as_ptr(),
+        seed: 9,
+        max_samples: 10_000,
+        ..mithridate_default_options(path.as_ptr())
+    };
+    let run = |provider: *const c_char| {
+        let options = Options { provider, ..options };
+        let (status, certifier) = load(&raw const options);
+        if status != Status::Ok {
+            return Err((status, string(mithridate_last_error())));
+        }
+        let (status, certificate) = certify(certifier, &[0.6, 0.4], f64::INFINITY);
+        assert_eq!(status, Status::Ok, "{}", string(mithridate_last_error()));
+        // SAFETY: loaded above and not used after.
+        unsafe { mithridate_free(certifier) };
+        Ok(Certificate { microseconds: 0, ..certificate })
+    };
+    let by_default = run(ptr::null()).unwrap();
+    assert_eq!(run(c"cpu".as_ptr()), Ok(by_default));
+    match run(c"cuda".as_ptr()) {
+        // The same noise; rounding may move a vote or two.
+        Ok(by_gpu) => {
+            assert_eq!(by_gpu.class_index, by_default.class_index);
+            assert!((by_gpu.radius - by_default.radius).abs() < 0.005, "{by_gpu:?} {by_default:?}");
+        }
+        Err((status, said)) => {
+            assert!(status == Status::LoadFailed && said.contains("cuda"), "{status:?} {said}");
+            eprintln!("skipped frames on a GPU: {said}");
+        }
+    }
 }

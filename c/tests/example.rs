@@ -115,7 +115,7 @@ fn what_is_wrong_is_said_in_a_sentence() {
     fs::write(place.path().join("small.pgm"), b"P5 2 2 255\nabcd").unwrap();
     fs::write(place.path().join("broken.onnx"), b"no model").unwrap();
     for (arguments, status, sentence) in [
-        (vec!["model.onnx"], 2, "usage: certify MODEL IMAGE [DEADLINE_MS [SIGMA]]\n"),
+        (vec!["model.onnx"], 2, "usage: certify MODEL IMAGE [DEADLINE_MS [SIGMA [PROVIDER]]]\n"),
         (vec!["model.onnx", "none.pgm"], 1, "certify: none.pgm can't be opened\n"),
         (vec!["model.onnx", "small.pgm"], 1, "certify: the image has 4 values and the model takes 784\n"),
         (

@@ -1,10 +1,10 @@
 /*
  * Certifies an image within a deadline, as a robot would certify a frame of its camera.
  *
- *   certify MODEL IMAGE [DEADLINE_MS [SIGMA]]
+ *   certify MODEL IMAGE [DEADLINE_MS [SIGMA [PROVIDER]]]
  *
  * MODEL is an ONNX classifier, IMAGE a binary PGM or PPM file (P5, P6) of the size that the model takes. ONNX Runtime
- * is the library in the variable ORT_DYLIB_PATH, or the system's.
+ * is the library in the variable ORT_DYLIB_PATH, or the system's; PROVIDER, such as cuda, says what it runs the model on.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -80,8 +80,8 @@ static int fail(void)
 
 int main(int argc, char **argv)
 {
-    if (argc < 3 || argc > 5) {
-        fprintf(stderr, "usage: certify MODEL IMAGE [DEADLINE_MS [SIGMA]]\n");
+    if (argc < 3 || argc > 6) {
+        fprintf(stderr, "usage: certify MODEL IMAGE [DEADLINE_MS [SIGMA [PROVIDER]]]\n");
         return 2;
     }
     size_t length = 0;
@@ -92,6 +92,7 @@ int main(int argc, char **argv)
     const double deadline = argc > 3 ? strtod(argv[3], NULL) : 50.0;
     mithridate_options options = mithridate_default_options(argv[1]);
     options.sigma = argc > 4 ? strtod(argv[4], NULL) : 0.25;
+    options.provider = argc > 5 ? argv[5] : NULL;
 
     int status = 1;
     mithridate_certifier *certifier = NULL;

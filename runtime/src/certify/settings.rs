@@ -99,15 +99,6 @@ impl Settings {
         self.noise().map(|_| ())
     }
 
-    /// A rough guess at the samples that an input will take, to know how long a run will be.
-    pub(crate) fn likely_samples(&self) -> u64 {
-        let estimation = match self.stop {
-            StoppingRule::Fixed | StoppingRule::Loss(_) | StoppingRule::Precision(_) => self.n,
-            StoppingRule::Radius(_) | StoppingRule::Deadline(_) => self.n / 50,
-        };
-        self.n0.saturating_add(estimation)
-    }
-
     /// The noise, ready to be drawn.
     ///
     /// # Errors

@@ -132,7 +132,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => selected,
     };
     let shared = (arguments.noise_mode == NoiseMode::Shared).then_some(&header.settings);
-    let samples = header.settings.likely_samples().saturating_mul(indices.len() as u64);
+    let samples = likely_samples(&header.settings).saturating_mul(indices.len() as u64);
     let ready = arguments.model.ready(runtime, model, shared, samples)?;
     header.execution.plan = ready.plan;
     let (writer, done) = match earlier {
@@ -141,6 +141,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let timings = certify(ready, &header, &data, &indices, writer, done)?;
     report(arguments, &out, Some(timings))
+}
+
+/// A rough guess at the samples that an input will take, to know how long a run will be.
+fn likely_samples(settings: &Settings) -> u64 {
+    let estimation = match settings.stop {
+        StoppingRule::Fixed | StoppingRule::Loss(_) | StoppingRule::Precision(_) => settings.n,
+        StoppingRule::Radius(_) | StoppingRule::Deadline(_) => settings.n / 50,
+    };
+    settings.n0.saturating_add(estimation)
 }
 
 fn certify(
