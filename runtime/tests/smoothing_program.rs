@@ -212,6 +212,25 @@ fn predictions_are_counted_right_wrong_and_abstained() {
 }
 
 #[test]
+fn predictions_from_shared_noise_are_counted_alike_in_the_graph() {
+    let place = Place::new();
+    let votes = |flags: &[&str]| -> Vec<[u64; 2]> {
+        let output = place.run("predict", &[&["--sigma", "0.25", "--n", "500", "--json"], flags].concat());
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mode = if flags.is_empty() { "independent" } else { "shared" };
+        assert_eq!(document["noise_mode"], mode);
+        let of_class = |prediction: &Value, class: usize| prediction["votes"][class].as_u64().unwrap();
+        let predictions = document["predictions"].as_array().unwrap().iter();
+        predictions.map(|prediction| [0, 1].map(|class| of_class(prediction, class))).collect()
+    };
+    let shared = votes(&["--noise-mode", "shared"]);
+    // The same noise on a brighter image: what was bright stays bright, sample by sample.
+    assert!(shared.is_sorted_by_key(|[_, bright]| *bright), "{shared:?}");
+    assert_eq!(shared, votes(&["--noise-mode", "shared", "--smoothing-graph"]));
+    assert_ne!(shared, votes(&[]));
+}
+
+#[test]
 fn what_does_not_go_together_is_said() {
     let place = Place::new();
     for (command, flags, status, sentence_end) in [

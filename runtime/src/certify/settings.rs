@@ -107,12 +107,20 @@ impl Settings {
         Ok(Noise::new(self.distribution, self.sigma)?)
     }
 
-    /// The noise that inputs share, ready to be drawn once for all, and what there is of it; none for noise that is not
-    /// simply added to an image.
+    /// The noise that inputs share when they are certified, ready to be drawn once for all, and what there is of it;
+    /// none for noise that is not simply added to an image.
     pub fn shared_noise(&self) -> Option<(Noise, NoiseBank)> {
-        let roles = [(Role::Selection, self.n0), (Role::Estimation, self.n)];
+        self.bank(&[(Role::Selection, self.n0), (Role::Estimation, self.n)])
+    }
+
+    /// As [`shared_noise`](Self::shared_noise), for inputs whose classes are predicted.
+    pub fn shared_prediction_noise(&self) -> Option<(Noise, NoiseBank)> {
+        self.bank(&[(Role::Prediction, self.n)])
+    }
+
+    fn bank(&self, samples: &[(Role, u64)]) -> Option<(Noise, NoiseBank)> {
         let noise = self.noise().ok().filter(|_| self.distribution.is_added())?;
-        Some((noise, NoiseBank::new(self.seed, &roles)))
+        Some((noise, NoiseBank::new(self.seed, samples)))
     }
 
     /// The radius that a lower bound on the probability of a class proves, in the norm of the noise, rounded down;

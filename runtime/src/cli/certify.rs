@@ -45,10 +45,6 @@ pub(super) struct Arguments {
     /// Samples that choose the class, before n fresh ones bound its probability
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     n0: u64,
-    /// Noise of the inputs: independent, or shared by all, drawn once and on a GPU kept there; each certificate holds
-    /// as before, and only claims about several at once (--simultaneous) rest on the union bound alone
-    #[arg(long, value_name = "MODE", default_value = "independent")]
-    noise_mode: NoiseMode,
     /// When to stop sampling an input before n: fixed (never), radius:R[,R...] (when each of these radii is certified, or
     /// n samples would hardly certify it), precision:T or T% (when n samples would hardly add more than T to the radius),
     /// deadline:MS, loss:C (a number chosen from the selection votes, to lose at most C of the radius)
@@ -117,7 +113,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         seed,
     };
     settings.check()?;
-    check_noise(&settings, arguments.noise_mode, &selected, &data)?;
+    check_noise(&settings, arguments.smoothing.noise_mode, &selected, &data)?;
     let engine = format!("ONNX Runtime {}", runtime.version());
     let mut header = header(arguments, engine, &data, settings, simultaneous, &model, selected.len());
     if let Some(earlier) = &earlier
@@ -131,9 +127,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         None => selected,
     };
-    let shared = (arguments.noise_mode == NoiseMode::Shared).then_some(&header.settings);
+    let shared = match arguments.smoothing.noise_mode {
+        NoiseMode::Shared => header.settings.shared_noise(),
+        NoiseMode::Independent => None,
+    };
     let samples = likely_samples(&header.settings).saturating_mul(indices.len() as u64);
-    let ready = arguments.model.ready(runtime, model, shared, samples)?;
+    let ready = arguments.model.ready(runtime, model, shared.as_ref(), samples)?;
     header.execution.plan = ready.plan;
     let (writer, done) = match earlier {
         Some(earlier) => earlier.resume(&header)?,
@@ -265,7 +264,7 @@ fn header(
         selection: arguments.data.selection(count as u64),
         shard: arguments.shard,
         noise: NoiseSource {
-            mode: arguments.noise_mode,
+            mode: arguments.smoothing.noise_mode,
             generator: settings.distribution.generator().into(),
         },
         keeps_votes: arguments.keep_votes,

@@ -9,9 +9,9 @@ use crate::{
         BackendError, Batching, Classifier, Layout, MAX_VALUES, OnnxModel, OnnxRuntime, Reading, SharedNoise,
         SmoothingClassifier,
     },
-    certify::{Instances, Plan, Settings, plan},
+    certify::{Instances, Plan, plan},
     evidence::{ModelSource, ModelUse},
-    noise::BLOCK,
+    noise::{BLOCK, Noise, NoiseBank},
     units::{Sigma, parse_count},
 };
 
@@ -128,13 +128,13 @@ impl ModelArguments {
         Ok((runtime, model))
     }
 
-    /// Finds the fastest way to run it on about `samples` samples. `shared` are the settings of a run whose inputs share
-    /// their noise: a GPU keeps that noise.
+    /// Finds the fastest way to run it on about `samples` samples. `shared` is the noise that all inputs of the run
+    /// share, if they do: a GPU keeps it.
     pub fn ready(
         &self,
         runtime: OnnxRuntime,
         model: OnnxModel,
-        shared: Option<&Settings>,
+        shared: Option<&(Noise, NoiseBank)>,
         samples: u64,
     ) -> Result<ReadyModel, BackendError> {
         let unusable = |problem: String| BackendError::Unsupported { path: self.model.clone(), problem };
@@ -179,16 +179,12 @@ impl ModelArguments {
         &self,
         runtime: &OnnxRuntime,
         model: &OnnxModel,
-        shared: Option<&Settings>,
+        shared: Option<&(Noise, NoiseBank)>,
         threads: usize,
     ) -> Result<(Plan, Instances), BackendError> {
-        let kept = match shared {
-            Some(settings) => settings.shared_noise(),
-            None => None,
-        };
-        let sessions = if kept.is_some() { 1 } else { 2 };
+        let sessions = if shared.is_some() { 1 } else { 2 };
         let device = self.device.device(sessions);
-        let kept = kept.as_ref().map(|(noise, bank)| SharedNoise { noise, bank, threads });
+        let kept = shared.map(|(noise, bank)| SharedNoise { noise, bank, threads });
         let mut batch = self.batch;
         let mut instances: Instances = Vec::new();
         for _ in 0..sessions {
@@ -196,7 +192,7 @@ impl ModelArguments {
             batch = Some(instance.plan().slots * BLOCK as usize);
             instances.push(Box::new(instance));
         }
-        let noise_threads = if kept.is_some() { 0 } else { threads };
+        let noise_threads = if shared.is_some() { 0 } else { threads };
         Ok((Plan { sessions, threads: 1, batch: batch.unwrap_or(BLOCK as usize), noise_threads }, instances))
     }
 }

@@ -38,14 +38,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
     order_classes(&mut data, &model)?;
     let indices = arguments.data.select(path, &data, model.classes())?;
-    let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
+    let SmoothingArguments { n, alpha, noise_mode, .. } = arguments.smoothing;
     let settings = Settings { distribution, alpha, n, ..Settings::new(sigma, arguments.smoothing.seed()?) };
     settings.check()?;
-    check_noise(&settings, NoiseMode::Independent, &indices, &data)?;
+    check_noise(&settings, noise_mode, &indices, &data)?;
     let samples = settings.n.saturating_mul(indices.len() as u64);
-    let ready = arguments.model.ready(runtime, model, None, samples)?;
+    let shared = match noise_mode {
+        NoiseMode::Shared => settings.shared_prediction_noise(),
+        NoiseMode::Independent => None,
+    };
+    let ready = arguments.model.ready(runtime, model, shared.as_ref(), samples)?;
     let mut certifier = Certifier::new(ready.instances, settings.clone(), ready.plan.batch)?;
     certifier.set_noise_threads(ready.plan.noise_threads);
+    certifier.set_noise_mode(noise_mode);
     let title = format!("predicting with {}", file_name(path));
     let mut progress = Progress::new(&title, samples, "samples");
     let mut predictions = Vec::with_capacity(indices.len());
@@ -72,6 +77,7 @@ fn report(arguments: &Arguments, settings: &Settings, predictions: &[Prediction]
             "model": model,
             "sigma": settings.sigma,
             "noise": settings.distribution,
+            "noise_mode": arguments.smoothing.noise_mode,
             "alpha": settings.alpha,
             "n": settings.n,
             "seed": settings.seed,

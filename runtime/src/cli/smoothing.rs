@@ -25,6 +25,10 @@ pub(super) struct SmoothingArguments {
     /// point is left between the noise and the certificate, which is for the images on that grid
     #[arg(long)]
     exact_noise: bool,
+    /// Noise of the inputs: independent, or shared by all, drawn once and on a GPU kept there; each result holds as
+    /// before, and only claims about several at once (--simultaneous) rest on the union bound alone
+    #[arg(long, value_name = "MODE", default_value = "independent")]
+    pub noise_mode: NoiseMode,
     /// Samples that the result rests on
     #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     pub n: u64,

@@ -160,9 +160,12 @@ fn replay(
     }
     let mode = header.noise.mode;
     // A bank holds the noise of one seed, and inputs that rest on an earlier model have another.
-    let shared = (mode == NoiseMode::Shared && header.recertification.is_none()).then_some(&header.settings);
+    let shared = match (mode, &header.recertification) {
+        (NoiseMode::Shared, None) => header.settings.shared_noise(),
+        _ => None,
+    };
     let samples: u64 = chosen.iter().map(|record| header.settings.n0.saturating_add(record.samples)).sum();
-    let ready = arguments_of_model.ready(runtime, model, shared, samples)?;
+    let ready = arguments_of_model.ready(runtime, model, shared.as_ref(), samples)?;
     let mut progress = Progress::new("replaying", samples, "samples");
     let mut instances = ready.instances;
     let mut replays = Vec::new();
