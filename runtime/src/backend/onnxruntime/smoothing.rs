@@ -11,7 +11,10 @@ use mithridate_onnx::{
     smoothing::{BLOCK_INPUT, COUNTS_OUTPUT, IMAGE_INPUT, NOISE_INPUT, SAMPLES_INPUT, VOTES_OUTPUT},
     to_bytes, with_smoothing,
 };
-use ort::session::{IoBinding, NoSelectedOutputs, RunOptions, Session};
+use ort::{
+    session::{IoBinding, NoSelectedOutputs, RunOptions, Session},
+    value::Tensor,
+};
 
 use super::{
     Batching, Device, OnnxModel, OnnxRuntime, Provider,
@@ -65,7 +68,7 @@ pub enum Slot<'a> {
 /// The votes are those that [`vote`](crate::backend::vote) gives for the logits of the same samples.
 pub struct SmoothingSession {
     image: Option<Input<f32>>,
-    noise: Input<f32>,
+    noise: Option<Input<f32>>,
     block: Option<Input<i32>>,
     samples: Input<i32>,
     counts: Output<i64>,
@@ -111,15 +114,40 @@ impl OnnxModel {
         device.check()?;
         let content = self.smoothing_content(device, plan)?;
         plan.check(self, device)?;
+        let bank = match plan.noise {
+            NoiseInput::Bank { blocks } => Some(self.bank(device, plan.slots, blocks, bank)?),
+            _ => None,
+        };
+        let new = |plan| {
+            SmoothingSession::new(self, runtime, &content, (device, threads), plan, bank.as_ref())?.tried()
+        };
         if plan.cuda_graph {
-            let made = SmoothingSession::new(self, runtime, &content, (device, threads), plan, bank.clone())
-                .and_then(SmoothingSession::tried);
+            let made = new(plan);
             if made.is_ok() {
                 return made;
             }
         }
-        let plan = SmoothingPlan { cuda_graph: false, ..plan };
-        SmoothingSession::new(self, runtime, &content, (device, threads), plan, bank)?.tried()
+        new(SmoothingPlan { cuda_graph: false, ..plan })
+    }
+
+    /// A noise bank as an input, to be bound without a copy.
+    fn bank(
+        &self,
+        device: Device,
+        slots: usize,
+        blocks: usize,
+        bank: Vec<f32>,
+    ) -> Result<Tensor<f32>, BackendError> {
+        let (block, len) = (BLOCK as usize, self.image_shape().iter().product::<usize>());
+        if bank.len() != blocks * block * len {
+            let problem = format!(
+                "a noise bank of {} values is not one of {blocks} blocks for {len} values",
+                bank.len()
+            );
+            return Err(BackendError::Run { batch: slots * block, problem });
+        }
+        Tensor::from_array(([blocks, block, len], bank))
+            .map_err(|error| session_error(device, &self.path, &error))
     }
 
     /// The model's file, extended.
@@ -173,28 +201,21 @@ impl SmoothingSession {
         content: &Content,
         (device, threads): (Device, usize),
         plan: SmoothingPlan,
-        bank: Vec<f32>,
+        bank: Option<&Tensor<f32>>,
     ) -> Result<Self, BackendError> {
         let (slots, block) = (plan.slots, BLOCK as usize);
         let len: usize = model.image_shape().iter().product();
         let classes = model.classes();
-        if let NoiseInput::Bank { blocks } = plan.noise
-            && bank.len() != blocks * block * len
-        {
-            let problem = format!(
-                "a noise bank of {} values is not one of {blocks} blocks for {len} values",
-                bank.len()
-            );
-            return Err(BackendError::Run { batch: slots * block, problem });
-        }
         let make = || -> ort::Result<Self> {
             let session = new_session(runtime, content, device, threads, plan.cuda_graph)?;
             let mut binding = session.create_binding()?;
             let transfer = Transfer::new(&session, device.provider, plan.cuda_graph)?;
-            let noise = if let NoiseInput::Bank { blocks } = plan.noise {
-                Input::filled(&mut binding, NOISE_INPUT, &[blocks, block, len], bank)?
+            let noise = if let Some(bank) = bank {
+                // It never changes: ONNX Runtime copies it to the device now.
+                binding.bind_input(NOISE_INPUT, bank)?;
+                None
             } else {
-                Input::new(&mut binding, &transfer, NOISE_INPUT, &[slots, block, len])?
+                Some(Input::new(&mut binding, &transfer, NOISE_INPUT, &[slots, block, len])?)
             };
             let image = match plan.noise {
                 NoiseInput::Noisy => None,
@@ -294,8 +315,8 @@ impl SmoothingSession {
         if let (Some(input), Some(image)) = (&mut self.image, image) {
             input.write(number * len, image);
         }
-        if !noise.is_empty() {
-            self.noise.write(number * block * len, noise);
+        if let Some(input) = &mut self.noise {
+            input.write(number * block * len, noise);
         }
         self.samples.write(number, &[samples as i32]);
         Ok(())
@@ -304,10 +325,9 @@ impl SmoothingSession {
     fn run(&mut self, slots: usize) -> Result<(), BackendError> {
         let batch = slots * BLOCK as usize;
         let mut run = || -> ort::Result<()> {
-            self.noise.send(&mut self.binding)?;
             self.samples.send(&mut self.binding)?;
-            if let Some(image) = &mut self.image {
-                image.send(&mut self.binding)?;
+            for input in [&mut self.noise, &mut self.image].into_iter().flatten() {
+                input.send(&mut self.binding)?;
             }
             if let Some(block) = &mut self.block {
                 block.send(&mut self.binding)?;

@@ -104,18 +104,6 @@ impl<T: Element> Input<T> {
         Ok(Self { name, host, fixed, kind: transfer.kind, changed: true })
     }
 
-    /// Values that never change, bound once: ONNX Runtime copies them to the device.
-    pub fn filled(
-        binding: &mut IoBinding,
-        name: &'static str,
-        shape: &[usize],
-        values: Vec<T>,
-    ) -> ort::Result<Self> {
-        let host = Tensor::from_array((sizes(shape), values))?;
-        binding.bind_input(name, &host)?;
-        Ok(Self { name, host, fixed: None, kind: Kind::None, changed: false })
-    }
-
     /// Writes values from a place on.
     pub fn write(&mut self, at: usize, values: &[T]) {
         let (_, all) = self.host.extract_tensor_mut();
