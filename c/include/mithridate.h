@@ -31,7 +31,8 @@ typedef struct {
   // Path of the classifier, an ONNX file. UTF-8.
   const char *model;
   // Path of `libonnxruntime.so`, version 1.24 or newer; null for the one in the variable `ORT_DYLIB_PATH`, beside the
-  // program, or of the system. A process has one only.
+  // program, or of the system. A process has one only. It reports its use to its maker unless the variable
+  // `ORT_DISABLE_TELEMETRY` is set when it is loaded; in a process with other threads set it yourself, before they start.
   const char *onnxruntime;
   // What ONNX Runtime runs the model on: `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`; null for the processor. A
   // provider that is not there is an error, and never replaced by another.

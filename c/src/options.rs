@@ -19,7 +19,8 @@ pub struct Options {
     /// Path of the classifier, an ONNX file. UTF-8.
     pub model: *const c_char,
     /// Path of `libonnxruntime.so`, version 1.24 or newer; null for the one in the variable `ORT_DYLIB_PATH`, beside the
-    /// program, or of the system. A process has one only.
+    /// program, or of the system. A process has one only. It reports its use to its maker unless the variable
+    /// `ORT_DISABLE_TELEMETRY` is set when it is loaded; in a process with other threads set it yourself, before they start.
     pub onnxruntime: *const c_char,
     /// What ONNX Runtime runs the model on: `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`; null for the processor. A
     /// provider that is not there is an error, and never replaced by another.

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// How the names of files end that were not whole when their process was killed.
@@ -52,12 +52,16 @@ pub fn read_to_string(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Whether a file could be written at a path: its folder is there and takes files, and it is no folder itself. So what
-/// can't be written is known before the work.
+/// Whether a file could be written at a path: its folder is there and takes files, and it is no folder itself, nor a
+/// device, a pipe or a link to nothing. So what can't be written is known before the work.
 ///
 /// # Errors
 /// What writing would fail with.
 pub fn check_place(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
+    }
+    let path = &behind_links(path)?;
     let folder = folder_of(path);
     let missing = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => {
@@ -70,10 +74,44 @@ pub fn check_place(path: &Path) -> io::Result<()> {
         let problem = format!("{} is no folder", folder.display());
         return Err(io::Error::new(io::ErrorKind::NotADirectory, problem));
     }
-    if path.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
-    }
     tempfile::tempfile_in(folder).map(drop).map_err(without_temporary_name)
+}
+
+/// The file that a path stands for, also through links, if it can be replaced.
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(information) if information.is_file() || information.is_dir() => {}
+        Ok(_) => {
+            let problem = "it is a device or a pipe and no ordinary file; give the name of a file";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+        Err(_) if path.is_symlink() => {
+            let problem = "it is a link to a place where there is nothing; remove it or give another name";
+            return Err(io::Error::new(io::ErrorKind::NotFound, problem));
+        }
+        Err(_) => {}
+    }
+    if path.is_symlink() { path.canonicalize() } else { Ok(path.to_owned()) }
+}
+
+/// Whether two paths stand for one file, whether it is there or not.
+pub fn is_same(left: &Path, right: &Path) -> bool {
+    let place = |path: &Path| {
+        let there = path.canonicalize();
+        there.or_else(|_| {
+            Ok::<_, io::Error>(folder_of(path).canonicalize()?.join(path.file_name().unwrap_or_default()))
+        })
+    };
+    left == right || place(left).is_ok_and(|left| place(right).is_ok_and(|right| left == right))
+}
+
+/// A folder beside a file, for what is to be renamed to it when it is whole; removed with what is in it otherwise.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn folder_beside(path: &Path) -> io::Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(PARTIAL).tempdir_in(folder_of(path)).map_err(without_temporary_name)
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -99,11 +137,14 @@ pub fn remove_partial(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a file under a temporary name in the same folder, then renames it, so that no reader ever sees a part.
+/// Writes a file under a temporary name in the same folder, then renames it, so that no reader ever sees a part. A link
+/// stays one, to the new content.
 ///
 /// # Errors
-/// Whatever the file system says; the old file, if any, is then still there.
+/// Whatever the file system says, and what [`check_place`] says of devices and pipes; the old file, if any, is then
+/// still there.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let path = &behind_links(path)?;
     let folder = folder_of(path);
     let name = path.file_name().map(|name| format!(".{}.", name.to_string_lossy())).unwrap_or_default();
     let mut builder = tempfile::Builder::new();
@@ -191,6 +232,35 @@ mod tests {
             assert!(text.contains(expected), "{path}: {text}");
         }
         assert_eq!(fs::read_dir(root).unwrap().count(), 1, "nothing is left of trying");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_devices_left_alone() {
+        use std::os::unix::{fs::symlink, net::UnixListener};
+
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir(root.join("sub")).unwrap();
+        fs::write(root.join("sub/file"), "old").unwrap();
+        symlink("sub/file", root.join("link")).unwrap();
+        check_place(&root.join("link")).unwrap();
+        write_atomically(&root.join("link"), |file| io::Write::write_all(file, b"new")).unwrap();
+        assert!(root.join("link").is_symlink());
+        assert_eq!(fs::read(root.join("sub/file")).unwrap(), b"new");
+        assert!(is_same(&root.join("link"), &root.join("sub/../sub/file")));
+        assert!(is_same(&root.join("none"), &root.join("sub/../none")));
+        assert!(!is_same(&root.join("none"), &root.join("sub/none")));
+
+        symlink("nowhere", root.join("dangling")).unwrap();
+        let _socket = UnixListener::bind(root.join("socket")).unwrap();
+        for (name, expected) in [("dangling", "where there is nothing"), ("socket", "a device or a pipe")] {
+            let path = root.join(name);
+            for error in [check_place(&path).unwrap_err(), write_atomically(&path, |_| Ok(())).unwrap_err()] {
+                assert!(error.to_string().contains(expected), "{name}: {error}");
+            }
+        }
+        assert!(root.join("dangling").is_symlink() && !root.join("socket").is_file());
     }
 
     #[test]

@@ -36,6 +36,11 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Says a line beside the results, on standard error. Where nobody can hear it (a closed pipe, a full disk) work goes on.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", printable(text));
+}
+
 /// A name from a file of others, with whatever could steer a terminal or change the direction of the text escaped.
 ///
 /// ```
@@ -77,7 +82,7 @@ impl Progress {
                 bar.set_style(style);
             }
             bar.set_draw_target(ProgressDrawTarget::stderr());
-            bar.set_message(title.to_owned());
+            bar.set_message(printable(title));
         }
         let now = Instant::now();
         Self { bar, title: title.to_owned(), plain: (!terminal).then_some(now), started: now, done_before: 0 }
@@ -101,16 +106,16 @@ impl Progress {
             let left = self.started.elapsed().as_secs_f64() * (total.saturating_sub(done)) as f64
                 / done.saturating_sub(self.done_before).max(1) as f64;
             let left = HumanDuration(Duration::from_secs_f64(left));
-            eprintln!("{}: {share} % ({done} of {total}), {left} left", self.title);
+            say(&format!("{}: {share} % ({done} of {total}), {left} left", self.title));
         }
     }
 
     /// Says something without breaking the bar.
     pub fn note(&self, text: &str) {
         if self.plain.is_some() {
-            eprintln!("{text}");
+            say(text);
         } else {
-            self.bar.println(text);
+            self.bar.println(printable(text));
         }
     }
 

@@ -14,7 +14,7 @@ mod train;
 use std::{panic, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
-use mithridate_runtime::terminal;
+use mithridate_runtime::terminal::{self, say};
 
 use crate::{Error, memory::keep_freed_memory};
 
@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("pacd: {error:#}");
+            say(&format!("pacd: {error:#}"));
             ExitCode::FAILURE
         }
     }

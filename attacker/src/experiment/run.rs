@@ -13,6 +13,7 @@ use mithridate_runtime::{
     data::{Dataset, Split, sha256},
     evidence::read_evidence,
     files::write_atomically,
+    terminal::say,
 };
 use serde::Serialize;
 
@@ -115,7 +116,7 @@ impl<'a> Experiment<'a> {
         run_in_order(&needs, jobs, |number| {
             let step = &self.steps[number];
             let count = counter.fetch_add(1, Ordering::SeqCst) + 1;
-            eprintln!("[{count}/{}] {}", self.steps.len(), step.name);
+            say(&format!("[{count}/{}] {}", self.steps.len(), step.name));
             let set_of = |kind: VictimKind| -> Option<PoisonSet> {
                 sets.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned()
             };

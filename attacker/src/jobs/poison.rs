@@ -7,6 +7,7 @@ use std::{
 use mithridate_runtime::{
     data::{read_idx, write_idx},
     files::write_atomically,
+    terminal::say,
 };
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -227,7 +228,7 @@ impl Bilevel<'_> {
         for restart in saved.as_ref().map_or(0, |(position, _)| position.restart)..self.settings.restarts {
             let mut attack = match saved.take() {
                 Some((position, tensors)) => {
-                    eprintln!("{}: going on after step {}", self.title, position.step);
+                    say(&format!("{}: going on after step {}", self.title, position.step));
                     Attack::resume(data, self.settings, self.job.seed, &position, tensors)?
                 }
                 None => Attack::new(data, self.settings, self.job.seed, restart)?,
@@ -255,7 +256,7 @@ impl Bilevel<'_> {
             match outcome {
                 // The other restarts may do better.
                 Err(Error::Ineffective) if self.settings.restarts > 1 => {
-                    eprintln!("{title}: no step moved the poison; this restart is left out");
+                    say(&format!("{title}: no step moved the poison; this restart is left out"));
                     for step in snapshots {
                         remove(&self.candidate(restart, step))?;
                     }

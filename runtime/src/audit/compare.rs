@@ -22,6 +22,17 @@ pub enum CompareError {
         /// Data of the baseline.
         here: String,
     },
+    /// They are of the same images with different true classes.
+    #[error(
+        "{name} and the baseline {baseline} certify the same images with different labels, or one of them without any; \
+         certify both with the same"
+    )]
+    OtherLabels {
+        /// The run.
+        name: String,
+        /// The baseline.
+        baseline: String,
+    },
     /// They give an input different labels.
     #[error(
         "{name} and the baseline {baseline} are of different data: the label of input {index} is {there} and {here}"
@@ -86,6 +97,9 @@ pub fn compare(run: &Run, baseline: &Run, norm: Norm) -> Result<Comparison, Comp
         && (there.images_sha256 != here.images_sha256 || there.labels_sha256 != here.labels_sha256)
     {
         let (name, baseline) = names();
+        if there.images_sha256 == here.images_sha256 {
+            return Err(CompareError::OtherLabels { name, baseline });
+        }
         return Err(CompareError::OtherData {
             name,
             baseline,

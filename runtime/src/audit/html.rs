@@ -63,6 +63,11 @@ pub fn to_html(audit: &Audit) -> io::Result<String> {
     Ok(page.render()?)
 }
 
+/// Whether a file that starts so is such a page.
+pub fn is_html(start: &str) -> bool {
+    start.contains("<meta name=\"generator\" content=\"rscert audit\">")
+}
+
 #[derive(Template)]
 #[template(path = "audit.html")]
 struct Page<'a> {

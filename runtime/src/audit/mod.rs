@@ -8,7 +8,7 @@ mod summary;
 mod text;
 
 pub use compare::{CompareError, Comparison, Difference, compare};
-pub use html::to_html;
+pub use html::{is_html, to_html};
 pub use run::{Outcome, Run, TableSettings};
 pub use summary::{Answer, CertifiedAccuracy, GroupSummary, RunSummary, summarize};
 pub use text::to_text;

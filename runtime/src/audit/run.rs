@@ -185,7 +185,7 @@ fn ceiling_note(table: &Table, sigma: Sigma, alpha: Alpha, n: u64) -> Option<Str
     let largest =
         table.rows.iter().filter(|row| row.class.is_some()).max_by(|a, b| a.radius.total_cmp(&b.radius))?;
     // A table may have been rounded to nearest.
-    (largest.radius - largest.unit > ceiling).then(|| {
+    (largest.radius - largest.unit / 2.0 > ceiling).then(|| {
         format!(
             "its largest radius {} (input {}) is above {ceiling:.4}, the most that {n} samples prove at alpha {alpha} \
              and sigma {sigma}: it was made with another alpha, n or sigma, or is wrong",
@@ -221,5 +221,6 @@ mod tests {
         let notes = run("0.978", 0.001).notes;
         assert!(notes[1].starts_with("its largest radius 0.978 (input 0) is above 0.952"), "{notes:?}");
         assert_eq!(run("0.978", 0.01).notes.len(), 1);
+        assert!(run("1e1", 0.001).notes[1].starts_with("its largest radius 10 (input 0) is above"));
     }
 }

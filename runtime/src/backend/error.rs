@@ -39,9 +39,9 @@ pub enum BackendError {
         problem: String,
     },
     /// The engine could not get the memory that a batch needs; a smaller one may do.
-    #[error("the memory of the machine or device is too small for a batch of {batch} inputs: {problem}")]
+    #[error("the memory of the machine or device is too small for {}: {problem}", described(*batch))]
     OutOfMemory {
-        /// Inputs in the batch.
+        /// Inputs in the batch; 0 if the model alone is too large.
         batch: usize,
         /// What the engine said.
         problem: String,
@@ -58,6 +58,23 @@ pub enum BackendError {
         /// Bytes allowed.
         most: usize,
     },
+    /// There is no room for the noise that all inputs share.
+    #[error(
+        "there is no memory for the noise of {samples} samples ({problem}); give a smaller --n or use --noise-mode \
+             independent"
+    )]
+    NoBank {
+        /// Samples that the inputs share the noise of.
+        samples: usize,
+        /// Why.
+        problem: String,
+    },
+    /// The operating system gave no thread.
+    #[error("a thread can't be started ({problem}); let the process have more, or give a smaller --threads")]
+    Thread {
+        /// What the system said.
+        problem: String,
+    },
     /// The engine failed while running.
     #[error("the model failed on a batch of {batch} inputs: {problem}")]
     Run {
@@ -66,4 +83,16 @@ pub enum BackendError {
         /// What the engine said.
         problem: String,
     },
+}
+
+/// What memory was wanted for.
+fn described(batch: usize) -> String {
+    if batch == 0 { "the model".into() } else { format!("a batch of {batch} inputs") }
+}
+
+impl BackendError {
+    /// No thread could be started.
+    pub(crate) fn thread(error: &std::io::Error) -> Self {
+        Self::Thread { problem: error.to_string() }
+    }
 }

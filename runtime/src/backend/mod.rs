@@ -14,6 +14,7 @@ pub(crate) use memory::make_room;
 pub use mithridate_onnx::NoiseInput;
 pub use mock::LinearClassifier;
 #[cfg(feature = "ort")]
+pub(crate) use onnxruntime::forbid_telemetry;
 pub use onnxruntime::{
     Batching, BoundClassifier, Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind,
     PRODUCT, Precision, Provider, Reading, SharedNoise, Slot, SmoothingClassifier, SmoothingPlan,

@@ -4,7 +4,7 @@ use std::{
         Mutex,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
-    thread,
+    thread::{self, Scope},
 };
 
 use super::{
@@ -82,7 +82,7 @@ impl<'a> Pipeline<'a> {
         thread::scope(|scope| {
             for _ in 0..noise_threads {
                 let (drawing, to_models, to_here) = (&drawing, to_models.clone(), to_here.clone());
-                scope.spawn(move || {
+                let draw_ahead = move || {
                     let draw = |mut slot: Slot| {
                         // The model will not be run on it.
                         if !slot.is_late() {
@@ -99,12 +99,13 @@ impl<'a> Pipeline<'a> {
                             return;
                         }
                     }
-                });
+                };
+                start(scope, draw_ahead)?;
             }
             for worker in workers {
                 let (running, to_here) = (&running, to_here.clone());
                 let own_noise = (noise_threads == 0).then_some(noise);
-                scope.spawn(move || {
+                let run = move || {
                     while let Some(slot) = next(running) {
                         let result = guarded(slot, |mut slot| {
                             worker.run(&mut slot, own_noise)?;
@@ -114,7 +115,8 @@ impl<'a> Pipeline<'a> {
                             return;
                         }
                     }
-                });
+                };
+                start(scope, run)?;
             }
             drop(to_here);
             let first: SyncSender<Slot> = if noise_threads == 0 { to_models } else { to_noise };
@@ -149,6 +151,15 @@ impl<'a> Pipeline<'a> {
             }
         })
     }
+}
+
+/// Starts a thread of a run. If there is none to be had, those started before end when the run does.
+fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() + Send + 'scope,
+) -> Result<(), BackendError> {
+    let started = thread::Builder::new().spawn_scoped(scope, work);
+    started.map(drop).map_err(|error| BackendError::thread(&error))
 }
 
 /// Slots, and the buffers for noise: with the slots if it is made ahead, else with the workers.

@@ -257,13 +257,13 @@ fn time_samples(
     models: &mut [Box<dyn Classifier>],
     batch: usize,
     noise: Option<&Noise>,
-    time: Duration,
+    least: Duration,
 ) -> Result<f64, BackendError> {
     let rates = thread::scope(|scope| {
         let threads: Vec<_> = models
             .iter_mut()
             .map(|model| {
-                scope.spawn(move || {
+                let time = move || {
                     let len = model.input_len();
                     // Any values do, but not all alike.
                     let (mut image, mut inputs) = (Vec::new(), Vec::new());
@@ -290,14 +290,15 @@ fn time_samples(
                     };
                     run(0)?;
                     let (started, mut runs) = (Instant::now(), 0);
-                    while runs == 0 || started.elapsed() < time {
+                    while runs == 0 || started.elapsed() < least {
                         runs += 1;
                         run(runs)?;
                     }
                     Ok((runs * batch as u64) as f64 / started.elapsed().as_secs_f64())
-                })
+                };
+                thread::Builder::new().spawn_scoped(scope, time).map_err(|error| BackendError::thread(&error))
             })
-            .collect();
+            .collect::<Result<_, _>>()?;
         threads
             .into_iter()
             .map(|thread| {

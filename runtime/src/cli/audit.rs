@@ -6,10 +6,11 @@ use std::{
 use anyhow::{Context, ensure};
 use clap::Args;
 
+use super::check_replaceable;
 use crate::{
-    audit::{Audit, Run, TableSettings, compare, summarize, to_html, to_text},
+    audit::{Audit, Run, TableSettings, compare, is_html, summarize, to_html, to_text},
     evidence::{Results, read_results},
-    files::{check_place, write_atomically},
+    files::write_atomically,
     statistics::Norm,
     terminal,
     units::{Alpha, Sigma, parse_count},
@@ -26,7 +27,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "RUN")]
     baseline: Option<PathBuf>,
     /// Radii at which to give certified accuracy
-    #[arg(long, value_delimiter = ',', default_value = "0.25,0.5,0.75,1", value_name = "RADII")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "0.25,0.5,0.75,1",
+        value_name = "RADII",
+        allow_negative_numbers = true
+    )]
     radii: Vec<f64>,
     /// Norm of all radii: l1, l2 or linf [default: the norm of the runs' noise, which must be the same]
     #[arg(long, value_name = "NORM")]
@@ -53,7 +60,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         anyhow::bail!("a radius is a number that is not negative, unlike {radius} in --radii");
     }
     if let Some(page) = &arguments.html {
-        check_place(page).with_context(|| format!("cannot write {}", page.display()))?;
+        check_replaceable(page, is_html, "page of an audit")?;
     }
     let tables = TableSettings { sigma: arguments.sigma, alpha: arguments.alpha, n: arguments.n };
     let runs = arguments.runs.iter().map(|path| open(path, tables)).collect::<anyhow::Result<Vec<Run>>>()?;

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
     /// Seconds for each of the two measurements; half as many for the machine's limit
-    #[arg(long, default_value_t = 4, value_name = "S", value_parser = parse_count::<u64>)]
+    #[arg(long, default_value_t = 4, value_name = "S", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     seconds: u64,
     /// Print one JSON document instead of text
     #[arg(long)]

@@ -6,13 +6,15 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use serde_json::json;
 
 use super::{
+    check_replaceable,
     data::{DataArguments, inputs, order_classes},
     model::{ModelArguments, ReadyModel, model_source},
+    note,
     smoothing::{SmoothingArguments, check_noise},
 };
 use crate::{
@@ -22,12 +24,12 @@ use crate::{
     data::Dataset,
     evidence::{
         DataSource, Earlier, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, read_evidence, to_table, votes_path,
+        Simultaneous, VotesWriter, is_table, read_evidence, to_table, votes_path,
     },
-    files::{check_place, write_atomically},
+    files::{check_place, is_same, write_atomically},
     noise::NoiseMode,
     statistics::SequenceForm,
-    terminal::{self, Progress},
+    terminal::{self, Progress, printable},
     units::parse_count,
 };
 
@@ -60,7 +62,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     simultaneous: bool,
     /// Certify part I of N of these inputs only; `rscert merge` joins the parts. Give each the same --seed
-    #[arg(long, value_name = "I/N", requires = "seed")]
+    #[arg(long, value_name = "I/N", requires = "seed", allow_hyphen_values = true)]
     shard: Option<Shard>,
     /// The evidence file [default: the model's name with .evidence.jsonl]
     #[arg(long, value_name = "FILE")]
@@ -79,13 +81,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.model.model));
     let path = &arguments.model.model;
-    let votes = votes_path(&out);
-    for place in arguments.tsv.iter().chain([&out]).chain(arguments.keep_votes.then_some(&votes)) {
-        check_place(place).with_context(|| format!("cannot write {}", place.display()))?;
-    }
-    if !arguments.resume {
-        EvidenceWriter::check_new(&out)?;
-    }
+    check_places(arguments, &out)?;
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
     let mut data = arguments.data.open()?;
     let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
@@ -142,6 +138,32 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     report(arguments, &out, Some(timings))
 }
 
+/// Makes sure that all results can be written, and that nothing is lost by it.
+fn check_places(arguments: &Arguments, out: &Path) -> anyhow::Result<()> {
+    let votes = votes_path(out);
+    let table = arguments.tsv.as_deref();
+    for place in table.into_iter().chain([out]).chain(arguments.keep_votes.then_some(&*votes)) {
+        check_place(place).with_context(|| format!("cannot write {}", place.display()))?;
+    }
+    if !arguments.resume {
+        EvidenceWriter::check_new(out)?;
+        if arguments.keep_votes {
+            VotesWriter::check_new(&votes)?;
+        }
+    }
+    let Some(table) = table else { return Ok(()) };
+    let name = table.display();
+    ensure!(
+        ![out, &*votes].into_iter().any(|place| is_same(place, table)),
+        "--tsv {name} is the place of the evidence; give the table another name"
+    );
+    ensure!(
+        arguments.resume || !table.exists(),
+        "{name} exists; add --resume to continue that run, or choose another name with --tsv"
+    );
+    check_replaceable(table, is_table, "table of results")
+}
+
 /// A rough guess at the samples that an input will take, to know how long a run will be.
 fn likely_samples(settings: &Settings) -> u64 {
     let estimation = match settings.stop {
@@ -171,7 +193,7 @@ fn certify(
     let mut certifier = Certifier::new(ready.instances, header.settings.clone(), ready.plan.batch)?;
     certifier.set_noise_threads(ready.plan.noise_threads);
     certifier.set_noise_mode(header.noise.mode);
-    let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
+    let notices: Notices = Arc::new(|text: &str| note(text));
     certifier.on_notice(&notices);
     if header.keeps_votes {
         certifier.keep_votes();
@@ -217,7 +239,7 @@ fn report(arguments: &Arguments, out: &Path, timings: Option<(Timings, Duration)
     }
     if arguments.json {
         let document = json!({
-            "evidence": out,
+            "evidence": out.to_string_lossy(),
             "run": summary,
             "seed": evidence.header.settings.seed,
             "plan": evidence.header.execution.plan,
@@ -235,7 +257,7 @@ fn report(arguments: &Arguments, out: &Path, timings: Option<(Timings, Duration)
     let mut text =
         to_text(&Audit { radii: vec![], runs: vec![summary], baseline: None, comparisons: vec![] });
     let footer = &evidence.footer;
-    text += &format!("{} samples; evidence in {}\n", footer.samples, out.display());
+    text += &format!("{} samples; evidence in {}\n", footer.samples, printable(&out.display().to_string()));
     Ok(terminal::print(&text)?)
 }
 

@@ -1,14 +1,17 @@
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use anyhow::{bail, ensure};
 use clap::{Args, ValueEnum};
 
+use super::note;
 use crate::{
     backend::OnnxModel,
     certify::Input,
     data::{ClassOrder, DataError, Dataset, OpenOptions, Preparation, Split, is_image_name},
     evidence::{Header, Record, Selection},
-    terminal::printable,
     units::parse_count,
 };
 
@@ -34,17 +37,21 @@ pub(super) struct DataArguments {
     #[arg(long, value_name = "N", value_parser = parse_count::<u32>, allow_negative_numbers = true)]
     crop: Option<u32>,
     /// The true class of the image, if --data is one image and it is known
-    #[arg(long, value_name = "CLASS")]
+    #[arg(long, value_name = "CLASS", value_parser = parse_class::<u16>, allow_negative_numbers = true)]
     label: Option<u16>,
     /// Only inputs of these classes, such as 8 or 0,1,2
-    #[arg(long, value_delimiter = ',', value_name = "CLASSES")]
+    #[arg(long, value_delimiter = ',', value_name = "CLASSES", value_parser = parse_class::<usize>, allow_negative_numbers = true)]
     pub class: Vec<usize>,
     /// Take at most so many inputs
-    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
+    #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     pub max: Option<usize>,
     /// Take every N-th of the inputs chosen by --class
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>)]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     pub skip: usize,
+}
+
+fn parse_class<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "a class is a whole number from 0 to 65535".to_owned())
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -118,10 +125,10 @@ impl DataArguments {
             } else {
                 "a file named like it, with labels for images, would hold them"
             };
-            eprintln!(
-                "rscert: note: the true classes in {} are not known ({how}): there will be no accuracy",
+            note(&format!(
+                "the true classes in {} are not known ({how}): there will be no accuracy",
                 data.path.display()
-            );
+            ));
         }
         ensure!(!indices.is_empty(), "no image of {} has a label in {:?}", data.path.display(), self.class);
         Ok(indices)
@@ -133,7 +140,7 @@ pub(super) fn order_classes(data: &mut Dataset, model: &OnnxModel) -> Result<(),
     let names = model.metadata.class_names.as_deref().unwrap_or_default();
     let before = data.class_names().unwrap_or_default();
     let (path, model) = (data.path.display().to_string(), model.path.display());
-    let note = match data.order_classes(names)? {
+    let difference = match data.order_classes(names)? {
         ClassOrder::Same => return Ok(()),
         ClassOrder::Renumbered => {
             let number = |name: &String| names.iter().position(|other| other == name).unwrap_or_default();
@@ -153,7 +160,7 @@ pub(super) fn order_classes(data: &mut Dataset, model: &OnnxModel) -> Result<(),
             before.first().map_or("", String::as_str)
         ),
     };
-    eprintln!("rscert: note: {}", printable(&note));
+    note(&difference);
     Ok(())
 }
 

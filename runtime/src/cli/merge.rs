@@ -3,7 +3,11 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use crate::{evidence::merge, files::check_place, terminal};
+use crate::{
+    evidence::merge,
+    files::check_place,
+    terminal::{self, printable},
+};
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -22,12 +26,12 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = &arguments.out;
     check_place(out).with_context(|| format!("cannot write {}", out.display()))?;
-    let footer = merge(&arguments.parts, &arguments.out)?;
+    let footer = merge(&arguments.parts, out)?;
     let text = format!(
         "{} parts with {} inputs joined in {}\nresult {}\n",
         arguments.parts.len(),
         footer.inputs,
-        arguments.out.display(),
+        printable(&out.display().to_string()),
         footer.chain
     );
     Ok(terminal::print(&text)?)

@@ -3,7 +3,7 @@ use std::{path::PathBuf, thread};
 use clap::Args;
 use mithridate_onnx::OnnxError;
 
-use super::{certify::file_name, device::DeviceArguments};
+use super::{certify::file_name, device::DeviceArguments, note};
 use crate::{
     backend::{
         BackendError, Batching, Classifier, Layout, MAX_VALUES, OnnxModel, OnnxRuntime, Reading, SharedNoise,
@@ -27,10 +27,10 @@ pub(super) struct ModelArguments {
     #[command(flatten)]
     pub device: DeviceArguments,
     /// Noisy inputs given to the model at once [default: the fastest, measured at the start of a run that is long enough]
-    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
+    #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     pub batch: Option<usize>,
     /// Threads to use on the processor [default: all]
-    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
+    #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     pub threads: Option<usize>,
     #[command(flatten)]
     pub reading: ReadingArguments,
@@ -90,13 +90,13 @@ impl ReadingArguments {
             if let (Some(given), Some(own)) = (given, own)
                 && given != own
             {
-                eprintln!("rscert: note: {flag} is {given:?} and the model's metadata say {own:?}");
+                note(&format!("{flag} is {given:?} and the model's metadata say {own:?}"));
             }
         }
         if let (Some(given), Some(own)) = (self.layout, &metadata.layout)
             && own.parse() != Ok(given)
         {
-            eprintln!("rscert: note: --layout is {given} and the model's metadata say {own}");
+            note(&format!("--layout is {given} and the model's metadata say {own}"));
         }
     }
 }
@@ -115,14 +115,14 @@ impl ModelArguments {
         let model = OnnxModel::open(&runtime, &self.model, &self.reading.reading(image))?;
         self.reading.note_differences(&model);
         match model.batching {
-            Batching::Fixed { size } => eprintln!(
-                "rscert: note: {} takes exactly {size} inputs at once, which is slower than any number",
+            Batching::Fixed { size } => note(&format!(
+                "{} takes exactly {size} inputs at once, which is slower than any number",
                 self.model.display()
-            ),
-            Batching::Single => eprintln!(
-                "rscert: note: an answer of {} depends on the other inputs of its batch, so it gets one at a time",
+            )),
+            Batching::Single => note(&format!(
+                "an answer of {} depends on the other inputs of its batch, so it gets one at a time",
                 self.model.display()
-            ),
+            )),
             Batching::Symbolic | Batching::Rewritten { .. } => {}
         }
         Ok((runtime, model))
@@ -150,7 +150,7 @@ impl ModelArguments {
         if self.device.smoothing_graph || !self.device.provider.is_cpu() {
             match self.counting(&runtime, &model, shared, threads) {
                 Err(BackendError::Model(error @ OnnxError::Smoothing(_))) => {
-                    eprintln!("rscert: note: the host counts the votes: {error}");
+                    note(&format!("the host counts the votes: {error}"));
                 }
                 Err(error) => return Err(error),
                 Ok((plan, instances)) => return Ok(ReadyModel { runtime, model, plan, instances }),
@@ -164,10 +164,7 @@ impl ModelArguments {
         };
         let (plan, instances) = plan(load, threads, self.batch, samples)?;
         if let Some(batch) = self.batch.filter(|&batch| batch > plan.batch) {
-            eprintln!(
-                "rscert: note: too little memory for --batch {batch}; going on with batches of {}",
-                plan.batch
-            );
+            note(&format!("too little memory for --batch {batch}; going on with batches of {}", plan.batch));
         }
         Ok(ReadyModel { runtime, model, plan, instances })
     }

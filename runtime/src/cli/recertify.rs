@@ -12,6 +12,7 @@ use super::{
     certify::{default_out, file_name},
     data::{SplitArgument, open_certified},
     model::{ModelArguments, ReadyModel, model_source},
+    note,
     smoothing::check_noise,
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
     },
     files::check_place,
     noise::seed_from_os,
-    terminal::{self, Progress},
+    terminal::{self, Progress, printable},
     units::{Alpha, parse_count},
 };
 
@@ -163,7 +164,7 @@ fn recertify(
     };
     let samples = records.iter().map(|record| route(record).1).sum();
     let mut progress = Progress::new(&format!("recertifying {}", header.model.file), samples, "samples");
-    let notices: Notices = Arc::new(|text| eprintln!("rscert: note: {text}"));
+    let notices: Notices = Arc::new(|text: &str| note(text));
     let mut instances = ready.instances;
     for record in records {
         let (is_incremental, n) = route(record);
@@ -249,7 +250,9 @@ fn header(
         n: before.n,
         replayed: arguments.n,
     };
-    let settings = from.settings(before, arguments.fresh_n.unwrap_or(arguments.n), seed)?;
+    let settings = from
+        .settings(before, arguments.fresh_n.unwrap_or(arguments.n), seed)
+        .with_context(|| format!("--alpha-change {} is too much beside {}", from.alpha_change, from.alpha))?;
     settings.check()?;
     Ok(Header {
         schema: SCHEMA.into(),
@@ -287,9 +290,9 @@ fn report(arguments: &Arguments, out: &Path) -> anyhow::Result<()> {
     let lost = share(changes().map(|change| change.lost).sum());
     if arguments.json {
         let document = json!({
-            "evidence": out,
+            "evidence": out.to_string_lossy(),
             "run": summary,
-            "from": arguments.from,
+            "from": arguments.from.to_string_lossy(),
             "incremental": incremental,
             "fresh": all - incremental,
             "share_of_votes_changed": changed,
@@ -306,7 +309,7 @@ fn report(arguments: &Arguments, out: &Path) -> anyhow::Result<()> {
         100.0 * changed,
         100.0 * lost,
         evidence.records.iter().map(|record| record.samples).sum::<u64>(),
-        out.display()
+        printable(&out.display().to_string())
     );
     Ok(terminal::print(&text)?)
 }

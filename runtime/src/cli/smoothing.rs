@@ -4,6 +4,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use mithridate_onnx::ModelMetadata;
 
+use super::note;
 use crate::{
     certify::Settings,
     data::Dataset,
@@ -55,9 +56,7 @@ impl SmoothingArguments {
                 if let Some(trained) = trained
                     && trained.to_bits() != sigma.get().to_bits()
                 {
-                    eprintln!(
-                        "rscert: note: certifying at sigma {sigma} a model that was trained at sigma {trained}"
-                    );
+                    note(&format!("certifying at sigma {sigma} a model that was trained at sigma {trained}"));
                 }
                 Ok(sigma)
             }

@@ -4,7 +4,7 @@ use std::{
     str::FromStr,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::Args;
 use mithridate_onnx::ModelFile;
 use serde_json::json;
@@ -13,6 +13,7 @@ use super::{
     data::{SplitArgument, open_certified},
     device::DeviceArguments,
     model::{ModelArguments, ReadingArguments},
+    note,
 };
 use crate::{
     backend::{OnnxModel, OnnxRuntime, Reading},
@@ -57,7 +58,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     device: DeviceArguments,
     /// Threads to use on the processor [default: all]
-    #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
+    #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     threads: Option<usize>,
     /// Print one JSON document instead of text
     #[arg(long)]
@@ -90,17 +91,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         if votes.exists() {
             found.check_votes(&votes);
         } else {
-            eprintln!(
-                "rscert: note: the votes one by one are not checked, because there is no {}",
-                votes.display()
-            );
+            note(&format!("the votes one by one are not checked, because there is no {}", votes.display()));
         }
     }
     if let Some(from) = &arguments.from {
         found.check_from(from)?;
     } else if found.header.as_ref().is_some_and(|header| header.recertification.is_some()) {
-        eprintln!(
-            "rscert: note: bounds of the earlier model, and votes that changed, are taken as they are; check them with --from"
+        note(
+            "bounds of the earlier model, and votes that changed, are taken as they are; check them with --from",
         );
     }
     let data = match (&arguments.data, &found.header) {
@@ -112,7 +110,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let replays = match (arguments.replay, &arguments.model, &data, &found.header) {
         (Some(_), ..) if !found.holds() => {
-            eprintln!("rscert: note: nothing is replayed, because the file does not hold as it is");
+            note("nothing is replayed, because the file does not hold as it is");
             Vec::new()
         }
         (Some(share), Some(model), Some(data), Some(header)) => {
@@ -152,11 +150,11 @@ fn replay(
         (device.provider.to_string(), device.device(1).precision_of(model.precision()));
     let used = &header.execution;
     if engine != used.engine || provider != used.provider || precision != used.precision {
-        eprintln!(
-            "rscert: note: the votes were made by {} on {} in {}, and are made again by {engine} on {provider} in \
+        note(&format!(
+            "the votes were made by {} on {} in {}, and are made again by {engine} on {provider} in \
              {precision}, which may round otherwise; a few differing votes then mean little",
             used.engine, used.provider, used.precision
-        );
+        ));
     }
     let mode = header.noise.mode;
     // A bank holds the noise of one seed, and inputs that rest on an earlier model have another.
@@ -243,9 +241,6 @@ fn choose(share: Share, records: &[Record]) -> anyhow::Result<Vec<&Record>> {
         Share::All => records.len(),
         Share::Some(count) => count.min(records.len()),
     };
-    if count == 0 {
-        bail!("there is no input to replay");
-    }
     let mut order: Vec<usize> = (0..records.len()).collect();
     for position in 0..count {
         let drawn = seed_from_os().context("cannot draw which inputs to replay; replay all")?;
@@ -269,7 +264,7 @@ fn listed(found: &Verification) -> String {
 fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds: bool) -> anyhow::Result<()> {
     if arguments.json {
         let document = json!({
-            "evidence": arguments.run,
+            "evidence": arguments.run.to_string_lossy(),
             "holds": holds,
             "inputs": found.records.len(),
             "chain": found.chain,

@@ -173,6 +173,11 @@ impl Reader {
                 kind.record()
             )));
         }
+        let records = bytes.len() / kind.record();
+        self.pixels
+            .try_reserve_exact(records * PIXELS)
+            .and_then(|()| self.labels.try_reserve_exact(records))
+            .map_err(|error| DataError::Read { path: path.to_owned(), source: error.into() })?;
         self.hash.update(bytes);
         for (image, record) in bytes.chunks_exact(kind.record()).enumerate() {
             let (labels, pixels) = record.split_at(record.len() - PIXELS);

@@ -25,6 +25,12 @@ pub enum EvidenceError {
         /// The file.
         path: PathBuf,
     },
+    /// The place for joined parts or for votes is taken.
+    #[error("{} exists; remove it, or choose another name with --out", path.display())]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line is not what it should be.
     #[error("line {line} of {} is not valid evidence: {problem}", path.display())]
     Line {

@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -8,6 +9,7 @@ use super::{
     encode::{Difference, differences},
     read_evidence, votes_path,
 };
+use crate::files;
 
 /// Missing parts that are listed one by one.
 const MOST_LISTED: usize = 10;
@@ -18,8 +20,14 @@ const MOST_LISTED: usize = 10;
 ///
 /// # Errors
 /// [`EvidenceError::OtherParts`] with all that is wrong: files that are no parts, parts twice or not at all, parts of
-/// different runs; any error of reading a part; [`EvidenceError::Exists`] or [`EvidenceError::Write`] for `out`.
+/// different runs; any error of reading a part; [`EvidenceError::Taken`] or [`EvidenceError::Write`] for `out`, of which nothing is
+/// there then.
 pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
+    for place in [out, &votes_path(out)] {
+        if place.exists() {
+            return Err(EvidenceError::Taken { path: place.to_owned() });
+        }
+    }
     let evidence = parts.iter().map(|path| read_evidence(path)).collect::<Result<Vec<_>, _>>()?;
     let problems = problems(parts, &evidence)
         .map_err(|error| EvidenceError::Write { path: out.to_owned(), source: error.into() })?;
@@ -38,7 +46,11 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
         .filter(|_| header.keeps_votes)
         .map(|part| KeptVotes::open(&votes_path(part)))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut writer = EvidenceWriter::create(out, &header)?;
+    // Nothing may look like a run before it is whole.
+    let write_error = |source| EvidenceError::Write { path: out.to_owned(), source };
+    let folder = files::folder_beside(out).map_err(write_error)?;
+    let joined = folder.path().join("run");
+    let mut writer = EvidenceWriter::create(&joined, &header)?;
     let places: Vec<usize> = {
         let mut places: Vec<usize> = (0..parts.len()).collect();
         places.sort_by_key(|&place| evidence[place].header.shard);
@@ -57,7 +69,12 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
             writer.record_with_votes(record.clone(), &votes)?;
         }
     }
-    writer.finish()
+    let footer = writer.finish()?;
+    if header.keeps_votes {
+        fs::rename(votes_path(&joined), votes_path(out)).map_err(write_error)?;
+    }
+    fs::rename(&joined, out).map_err(write_error)?;
+    Ok(footer)
 }
 
 /// Everything that keeps files from being the parts of one run.

@@ -40,7 +40,7 @@ pub use recertification::{Change, Recertification};
 pub use resume::Earlier;
 pub use shard::Shard;
 pub use simultaneous::Simultaneous;
-pub use table::{Results, Row, Table, parse_table, read_results, to_table};
+pub use table::{Results, Row, Table, is_table, parse_table, read_results, to_table};
 pub use verify::{Problem, Replay, Verification, replayed, verify};
 pub use votes::{KeptVotes, VotesWriter, votes_path};
 pub use write::EvidenceWriter;

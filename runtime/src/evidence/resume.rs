@@ -62,7 +62,6 @@ impl Earlier {
         let write_error = |source| EvidenceError::Write { path: path.clone(), source };
         let mut file = OpenOptions::new().write(true).open(&path).map_err(write_error)?;
         let Some(there) = there else {
-            file.set_len(0).map_err(write_error)?;
             return Ok((EvidenceWriter::begin(&path, file, Some(lock), header)?, 0));
         };
         same_run(&path, &there.header, header)?;

@@ -53,7 +53,7 @@ pub fn to_table(records: &[Record]) -> String {
 }
 
 /// Whether a file is such a table rather than evidence: evidence starts with a brace.
-fn is_table(text: &str) -> bool {
+pub fn is_table(text: &str) -> bool {
     text.lines().next().is_some_and(|line| {
         !line.trim_start().starts_with('{') && line.split('\t').any(|name| name.trim() == "idx")
     })
@@ -164,10 +164,17 @@ pub enum Results {
 /// [`EvidenceError`]: those of [`read_evidence`](super::read_evidence), or [`EvidenceError::Table`].
 pub fn read_results(path: &Path) -> Result<Results, EvidenceError> {
     let text = read_text(path)?;
-    if is_table(&text) {
-        let table = parse_table(&text);
-        let table = table.map_err(|problem| EvidenceError::Table { path: path.to_owned(), problem })?;
-        Ok(Results::Table(table))
+    let no_table = |problem| EvidenceError::Table { path: path.to_owned(), problem };
+    // Some editors put a mark of the encoding first.
+    let of_table = text.trim_start_matches('\u{feff}');
+    if is_table(of_table) {
+        Ok(Results::Table(parse_table(of_table).map_err(no_table)?))
+    } else if of_table
+        .lines()
+        .next()
+        .is_some_and(|line| line.split([',', ';']).any(|name| name.trim() == "idx"))
+    {
+        Err(no_table("its columns must be separated by tabs".into()))
     } else {
         Ok(Results::Evidence(Box::new(parse_evidence(path, &text)?)))
     }

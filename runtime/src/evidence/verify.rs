@@ -8,13 +8,14 @@ use statrs::{
 
 use super::{
     Change, Evidence, EvidenceError, ExternalSource, Header, KeptVotes, Recertification, Record,
-    read::{read_evidence, read_text},
+    read::read_evidence,
     recertification,
     walk::{Fault, Walk},
 };
 use crate::{
     certify::{Certificate, Procedure, Votes},
     data::Dataset,
+    files,
     noise::Distribution,
     statistics::{Radii, StatisticsError},
 };
@@ -56,11 +57,21 @@ const TAIL_ERROR: f64 = 3e-10;
 /// # Errors
 /// [`EvidenceError::Read`] if the file can't be read. Whatever it holds is no error but a [`Problem`].
 pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
-    let text = read_text(path)?;
+    let bytes = files::read(path).map_err(|source| EvidenceError::Read { path: path.to_owned(), source })?;
+    let (text, broken) = match String::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        // What is broken is no valid line either, and is said of its line.
+        Err(error) => {
+            let whole = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = whole.split(|&byte| byte == b'\n').count();
+            let problem = "it holds bytes that are no UTF-8 text; it was changed".to_owned();
+            (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(Problem { line, problem }))
+        }
+    };
     let walk = match Walk::new(&text) {
         Ok(walk) => walk,
         Err(Fault { line, problem }) => {
-            let problems = vec![Problem { line, problem }];
+            let problems = broken.into_iter().chain([Problem { line, problem }]).collect();
             return Ok(Verification { header: None, records: Vec::new(), chain: String::new(), problems });
         }
     };
@@ -68,6 +79,7 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
         .faults
         .iter()
         .map(|Fault { line, problem }| Problem { line: *line, problem: problem.clone() })
+        .chain(broken)
         .collect();
     let mut add = |line: usize, problem: String| problems.push(Problem { line, problem });
     match Procedure::new(walk.header.settings.clone()) {
@@ -277,6 +289,9 @@ impl Verification {
                 }
                 Err(error) => found.push((number + 2, in_one_line(&error))),
             }
+        }
+        if let Err(error) = kept.is_of(&self.records) {
+            found.push((0, in_one_line(&error)));
         }
         for (line, problem) in found {
             self.add(line, problem);

@@ -38,9 +38,18 @@ impl VotesWriter {
     /// Starts a new file; one that is there belongs to another run and is left alone.
     ///
     /// # Errors
-    /// [`EvidenceError::Write`].
+    /// [`EvidenceError::Taken`], [`EvidenceError::Write`].
     pub fn create(path: &Path) -> Result<Self, EvidenceError> {
+        Self::check_new(path)?;
         Self::begin(path, OpenOptions::new().write(true).create_new(true))
+    }
+
+    /// Refuses a file that [`create`](Self::create) would find there, before any work is done for it.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Taken`].
+    pub fn check_new(path: &Path) -> Result<(), EvidenceError> {
+        if path.exists() { Err(EvidenceError::Taken { path: path.to_owned() }) } else { Ok(()) }
     }
 
     fn begin(path: &Path, options: &OpenOptions) -> Result<Self, EvidenceError> {
@@ -57,6 +66,7 @@ impl VotesWriter {
     /// [`EvidenceError::Read`], [`EvidenceError::Write`], [`EvidenceError::Votes`] if it is no file of votes.
     pub fn resume(path: &Path, records: &[Record]) -> Result<(Self, usize), EvidenceError> {
         if records.is_empty() || !path.exists() {
+            check_magic(path)?;
             let writer = Self::begin(path, OpenOptions::new().write(true).create(true).truncate(true))?;
             return Ok((writer, 0));
         }
@@ -106,6 +116,22 @@ impl VotesWriter {
     }
 }
 
+/// Makes sure that a file can be written over: it holds votes, or was interrupted before it did, or is not there.
+fn check_magic(path: &Path) -> Result<(), EvidenceError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let mut start = Vec::new();
+    files::open(path)
+        .and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start))
+        .map_err(|source| EvidenceError::Read { path: path.to_owned(), source })?;
+    if MAGIC.starts_with(&start) { Ok(()) } else { Err(no_votes(path)) }
+}
+
+fn no_votes(path: &Path) -> EvidenceError {
+    EvidenceError::Votes { path: path.to_owned(), problem: "it is no file of votes".into() }
+}
+
 /// Where the votes of an input are.
 struct Entry {
     index: u64,
@@ -121,7 +147,7 @@ fn entries(path: &Path) -> Result<Vec<Entry>, EvidenceError> {
     let size = file.metadata().map_err(error)?.len();
     let mut magic = [0; MAGIC.len()];
     if file.read_exact(&mut magic).is_err() || magic != *MAGIC {
-        return Err(EvidenceError::Votes { path: path.to_owned(), problem: "it is no file of votes".into() });
+        return Err(no_votes(path));
     }
     let mut entries = Vec::new();
     let mut at = MAGIC.len() as u64;
@@ -152,6 +178,8 @@ fn entries(path: &Path) -> Result<Vec<Entry>, EvidenceError> {
 pub struct KeptVotes {
     path: PathBuf,
     file: File,
+    /// Bytes of the file.
+    size: u64,
     entries: BTreeMap<u64, Entry>,
 }
 
@@ -162,9 +190,24 @@ impl KeptVotes {
     /// [`EvidenceError::Read`], [`EvidenceError::Votes`].
     pub fn open(path: &Path) -> Result<Self, EvidenceError> {
         let entries = entries(path)?.into_iter().map(|entry| (entry.index, entry)).collect();
-        let file =
-            files::open(path).map_err(|source| EvidenceError::Read { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), file, entries })
+        let error = |source| EvidenceError::Read { path: path.to_owned(), source };
+        let file = files::open(path).map_err(error)?;
+        let size = file.metadata().map_err(error)?.len();
+        Ok(Self { path: path.to_owned(), file, size, entries })
+    }
+
+    /// Checks that nothing is in the file but the votes of these records.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Votes`].
+    pub fn is_of(&self, records: &[Record]) -> Result<(), EvidenceError> {
+        let of_records = records.iter().filter_map(|record| self.entries.get(&record.index));
+        let expected = MAGIC.len() as u64 + of_records.map(|entry| ENTRY as u64 + entry.bytes).sum::<u64>();
+        if expected == self.size {
+            return Ok(());
+        }
+        let problem = format!("it has {} bytes and the votes of the run take {expected}", self.size);
+        Err(EvidenceError::Votes { path: self.path.clone(), problem })
     }
 
     /// The votes of an input, of which there should be so many with this hash.

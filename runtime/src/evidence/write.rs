@@ -60,7 +60,7 @@ impl EvidenceWriter {
         Self::begin(path, file, None, header)
     }
 
-    /// Starts in an empty file.
+    /// Starts at the beginning of a file, in which there is nothing to be kept.
     pub(super) fn begin(
         path: &Path,
         file: File,
@@ -72,6 +72,7 @@ impl EvidenceWriter {
         let votes =
             if header.keeps_votes { Some(VotesWriter::resume(&votes_path(path), &[])?.0) } else { None };
         let mut writer = Self::go_on(path, file, lock, encoder, votes);
+        writer.file.set_len(0).map_err(|source| writer.write_error(source))?;
         writer.write(&line)?;
         Ok(writer)
     }

@@ -74,17 +74,20 @@ impl NoiseBank {
             .map(|work| std::sync::Mutex::new(Some(work)))
             .collect();
         let next = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for _ in 0..threads.max(1) {
-                scope.spawn(|| {
-                    while let Some(work) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let taken = work.lock().ok().and_then(|mut work| work.take());
-                        if let Some((block, key)) = taken {
-                            noise.add(&key, &zeros, block);
-                        }
-                    }
-                });
+        let draw = || {
+            while let Some(work) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let taken = work.lock().ok().and_then(|mut work| work.take());
+                if let Some((block, key)) = taken {
+                    noise.add(&key, &zeros, block);
+                }
             }
+        };
+        thread::scope(|scope| {
+            // This thread draws too, so that it is done even if the system has no other.
+            for _ in 1..threads {
+                let _ = thread::Builder::new().spawn_scoped(scope, draw);
+            }
+            draw();
         });
         Ok(bank)
     }

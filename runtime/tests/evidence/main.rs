@@ -415,6 +415,9 @@ fn tables_are_written_and_audited_beside_evidence() {
     let output = place.run(&["audit", "run.tsv", "--norm", "linf"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("run doesn't say how large its inputs are"));
+    let marked = format!("\u{feff}{text}");
+    fs::write(place.path("marked.tsv"), marked).unwrap();
+    assert_eq!(audit(&["marked.tsv"])["runs"][0]["acr"].as_f64().unwrap(), acr(1));
     fs::write(place.path("bad.tsv"), text.replace("\tradius", "\tradios")).unwrap();
     let output = place.run(&["audit", "bad.tsv"]);
     let error = String::from_utf8(output.stderr).unwrap();

@@ -215,7 +215,7 @@ fn what_it_cannot_rest_on_is_refused_in_a_sentence() {
     refused("adaptive.jsonl", &["--n", "500"], "needs a run with --stop fixed");
     refused("old.jsonl", &["--n", "20001"], "is more than the 20000 samples");
     refused("old.jsonl", &["--seed", "7"], "fresh noise needs another one");
-    refused("old.jsonl", &["--alpha-change", "0.9999"], "alpha must lie strictly between 0 and 1");
+    refused("old.jsonl", &["--alpha-change", "0.9999"], "--alpha-change 0.9999 is too much beside 0.001");
     fs::remove_file(votes_path(&place.path("old.jsonl"))).unwrap();
     refused("old.jsonl", &[], "cannot read");
 }

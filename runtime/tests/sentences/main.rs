@@ -190,6 +190,9 @@ fn of_evidence() {
     run(&["--out", "alpha.jsonl", "--alpha", "0.01"]);
     run(&["--out", "images.jsonl", "--data", "images"]);
     run(&["--out", "one.jsonl", "--max", "1"]);
+    run(&["--out", "labelled.jsonl", "--data", "images/below/1.png", "--label", "1"]);
+    run(&["--out", "unlabelled.jsonl", "--data", "images/below/1.png"]);
+    put(root, "commas.csv", b"idx,label,predict,radius\n0,1,1,0.5\n");
     let whole = fs::read_to_string(root.join("run.jsonl")).unwrap();
     let lines: Vec<&str> = whole.split_inclusive('\n').collect();
     let write = |name: &str, lines: &[&str]| put(root, name, lines.concat().as_bytes());
@@ -226,6 +229,11 @@ fn of_evidence() {
         audit("a missing field", "field.jsonl"),
         ("runs at different alpha", vec!["audit", "run.jsonl", "alpha.jsonl"]),
         ("a baseline of other data", vec!["audit", "run.jsonl", "--baseline", "images.jsonl"]),
+        (
+            "a baseline of the same image with a label",
+            vec!["audit", "unlabelled.jsonl", "--baseline", "labelled.jsonl"],
+        ),
+        audit("a table with commas", "commas.csv"),
         ("a baseline with one input", vec!["audit", "run.jsonl", "--baseline", "one.jsonl"]),
         ("a baseline that does not exist", vec!["audit", "run.jsonl", "--baseline", "none.jsonl"]),
         ("a page in a folder that does not exist", vec!["audit", "run.jsonl", "--html", "none/a.html"]),
@@ -306,6 +314,12 @@ fn of_flags_and_places() {
         of("a class without images", &["--data", "images/below/1.png", "--label", "1", "--class", "0"]),
         of("a split that is none", &["--split", "val"]),
         of("too many threads", &["--threads", "100000"]),
+        of("a negative number of threads", &["--threads", "-1"]),
+        of("a negative batch", &["--batch", "-1"]),
+        of("a negative number of inputs", &["--max", "-1"]),
+        of("a negative class", &["--class", "-1"]),
+        of("a negative part", &["--shard", "-1/2"]),
+        ("a negative radius", vec!["audit", "run.jsonl", "--radii", "-1"]),
         of("a batch beyond reason", &["--batch", "1000000000000"]),
         of("an n with a fraction", &["--n", "1.5"]),
         of("an alpha that is text", &["--alpha", "small"]),

@@ -1,6 +1,9 @@
 //! Results that can't be written are known before anything is computed.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     certify,
@@ -27,6 +30,65 @@ fn of_places_that_take_no_results() {
     ];
     insta::assert_snapshot!(sentences(root, &cases));
     assert!(!root.join("out.jsonl").exists(), "nothing was certified");
+}
+
+#[test]
+fn of_places_where_something_would_be_lost() {
+    let folder = place();
+    let root = folder.path();
+    for out in ["run.jsonl", "other.jsonl"] {
+        let flags = ["--out", out, "--tsv", &format!("{out}.tsv"), "--seed", "1"];
+        assert!(rscert(root, &certify(&flags)).output().unwrap().status.success());
+    }
+    put(root, "votes.jsonl.votes", b"precious");
+    put(root, "torn.jsonl", b"{\"ki");
+    put(root, "torn.jsonl.votes", b"precious");
+    put(root, "page.html", b"<!doctype html><title>mine</title>");
+    let page = rscert(root, &["audit", "run.jsonl", "--html", "audit.html"]).output().unwrap();
+    assert!(page.status.success());
+    let page = rscert(root, &["audit", "other.jsonl", "--html", "audit.html"]).output().unwrap();
+    assert!(page.status.success(), "a page of an audit gives way to the next");
+    let resumed =
+        rscert(root, &certify(&["--out", "run.jsonl", "--tsv", "run.jsonl.tsv", "--resume"])).output();
+    assert!(resumed.unwrap().status.success(), "the table of a run is written again");
+    let before: Vec<_> = contents(root);
+    let cases = [
+        ("a table where the model is", certify(&["--tsv", "model.onnx"])),
+        ("a table where the labels are", certify(&["--tsv", "data/t10k-labels-idx1-ubyte"])),
+        ("a table where the evidence will be", certify(&["--tsv", "./out.jsonl"])),
+        ("a table where the votes will be", certify(&["--keep-votes", "--tsv", "out.jsonl.votes"])),
+        ("a table where another is", certify(&["--tsv", "run.jsonl.tsv"])),
+        (
+            "a table where another run is",
+            certify(&["--out", "run.jsonl", "--seed", "1", "--resume", "--tsv", "other.jsonl"]),
+        ),
+        ("votes where something else is", certify(&["--out", "votes.jsonl", "--keep-votes"])),
+        (
+            "votes where something else is, resumed",
+            certify(&["--out", "torn.jsonl", "--keep-votes", "--resume"]),
+        ),
+        ("a page where evidence is", vec!["audit", "run.jsonl", "--html", "run.jsonl"]),
+        ("a page where another is", vec!["audit", "run.jsonl", "--html", "page.html"]),
+        ("a whole where evidence is", vec!["merge", "run.jsonl", "--out", "other.jsonl"]),
+    ];
+    insta::assert_snapshot!(sentences(root, &cases));
+    assert_eq!(contents(root), before, "nothing was changed");
+}
+
+/// All files of a folder and of those in it.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(contents(&path));
+        } else {
+            let content = fs::read(&path).unwrap();
+            files.push((path, content));
+        }
+    }
+    files.sort();
+    files
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -14,6 +14,8 @@ pub struct OnnxRuntime {
 }
 
 const LIBRARY: &str = "libonnxruntime.so";
+/// Keeps ONNX Runtime, which reads it when it is loaded, from reporting its use, and from writing what it needs for that.
+const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
 
 impl OnnxRuntime {
     /// Loads the library named by `ORT_DYLIB_PATH`; without it the one that `scripts/setup.py` put into
@@ -21,13 +23,17 @@ impl OnnxRuntime {
     ///
     /// A process has one ONNX Runtime: later calls return the first.
     ///
+    /// From version 1.29 on ONNX Runtime reports its use to its maker unless the variable `ORT_DISABLE_TELEMETRY` is set
+    /// when it is loaded. It is set here if the process has one thread; a program that has started others sets it itself,
+    /// before it starts them.
+    ///
     /// # Errors
     /// [`BackendError::Library`] if there is none, or it can't be used.
     pub fn load() -> Result<Self, BackendError> {
         once(find)
     }
 
-    /// Loads the library in a file.
+    /// Loads the library in a file; else as [`load`](Self::load).
     ///
     /// # Errors
     /// [`BackendError::Library`] if there is none, it can't be used, or the process already has another one.
@@ -75,12 +81,25 @@ fn same_file(left: &Path, right: &Path) -> bool {
     left == right || left.canonicalize().ok().is_some_and(|left| right.canonicalize().ok() == Some(left))
 }
 
+/// Has ONNX Runtime report nothing, unless the user's environment says otherwise, or other threads might be reading it.
+pub(crate) fn forbid_telemetry() {
+    let is_alone = || fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    if env::var_os(NO_TELEMETRY).is_none() && is_alone() {
+        // SAFETY: this is the only thread, so nobody reads or changes the environment meanwhile.
+        #[allow(unsafe_code)]
+        unsafe {
+            env::set_var(NO_TELEMETRY, "1");
+        }
+    }
+}
+
 fn load_from(library: PathBuf) -> Result<OnnxRuntime, (PathBuf, String)> {
     // `ort` panics on some broken paths and explains others poorly.
     if library.components().count() > 1 && !library.is_file() {
         return Err((library, "does not exist".into()));
     }
     let broken = |problem: String| (library.clone(), format!("can't be loaded ({problem})"));
+    forbid_telemetry();
     let environment = ort::init_from(&library)
         .map_err(|error| broken(error.to_string()))?
         .with_name("mithridate")

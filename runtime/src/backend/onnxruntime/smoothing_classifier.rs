@@ -75,8 +75,8 @@ impl SmoothingClassifier {
             }
             // It must not be drawn in vain.
             plan.check(model, device)?;
-            drawn = bank.draw(noise, values, threads).map_err(|error| BackendError::OutOfMemory {
-                batch: bank.blocks().saturating_mul(block),
+            drawn = bank.draw(noise, values, threads).map_err(|error| BackendError::NoBank {
+                samples: bank.blocks().saturating_mul(block),
                 problem: error.to_string(),
             })?;
         }

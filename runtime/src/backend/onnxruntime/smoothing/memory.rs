@@ -59,7 +59,11 @@ impl SmoothingPlan {
         let (what, advice) = match self.noise {
             NoiseInput::Bank { blocks } => (
                 format!("a noise bank of {} samples and batches of {batch}", blocks * BLOCK as usize),
-                "allow more with --device-memory, give a smaller --n, or use --noise-mode independent",
+                if device.provider.is_cpu() {
+                    "give a smaller --n, or use --noise-mode independent"
+                } else {
+                    "allow more with --device-memory, give a smaller --n, or use --noise-mode independent"
+                },
             ),
             _ => (format!("batches of {batch} inputs"), "allow more with --device-memory"),
         };
