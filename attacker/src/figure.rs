@@ -10,7 +10,10 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use mithridate_runtime::{files::write_atomically, report::document};
+use mithridate_runtime::{
+    files::{check_replaceable, write_atomically},
+    report::document,
+};
 use resvg::{
     tiny_skia::{Pixmap, Transform},
     usvg::{ImageHrefResolver, Options, Tree, fontdb},
@@ -138,7 +141,8 @@ pub fn prepare(path: &Path) -> Result<(), Error> {
         }
         fs::create_dir_all(folder).map_err(Error::write(path))?;
     }
-    Ok(())
+    let is_figure = |start: &[u8]| start.starts_with(b"\x89PNG") || start.starts_with(b"<svg");
+    check_replaceable(path, "figure", is_figure).map_err(Error::write(path))
 }
 
 /// Writes a figure as its name ends, `.svg` or `.png`; a folder that does not exist is made.

@@ -77,6 +77,24 @@ pub fn check_place(path: &Path) -> io::Result<()> {
     tempfile::tempfile_in(folder).map(drop).map_err(without_temporary_name)
 }
 
+/// As [`check_place`]; and if there is a file already, nothing is lost by replacing it: it begins as one of the kind does.
+///
+/// # Errors
+/// Those of [`check_place`] and of reading; [`io::ErrorKind::AlreadyExists`] for a file that is none of the kind.
+pub fn check_replaceable(path: &Path, kind: &str, is_one: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+    check_place(path)?;
+    if !path.exists() {
+        return Ok(());
+    }
+    let mut start = Vec::new();
+    open(path)?.take(1024).read_to_end(&mut start)?;
+    if is_one(&start) {
+        return Ok(());
+    }
+    let problem = format!("it exists and is no {kind}; remove it, or give another name");
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, problem))
+}
+
 /// The file that a path stands for, also through links, if it can be replaced.
 fn behind_links(path: &Path) -> io::Result<PathBuf> {
     match fs::metadata(path) {

@@ -276,6 +276,11 @@ fn other_cases() -> Vec<Case<'static>> {
     vec![
         ("weights that do not exist", export("none")),
         ("weights cut short", export("cut.safetensors")),
+        (
+            "an export in the place of the weights",
+            vec!["export", "--weights", "weights.safetensors", "--out", "./weights.safetensors"],
+        ),
+        ("a reference in the place of the weights", precise(&["--reference", "weights.safetensors"])),
         ("weights that are text", export("text.onnx")),
         ("a precision that does not exist", precise(&["--precision", "int4"])),
         ("8 bits without calibration", precise(&["--precision", "int8"])),
@@ -336,11 +341,13 @@ fn pacd_boundary_says_what_is_wrong() {
     let folder = folder.path();
     fs::write(folder.join("file"), "").unwrap();
     fs::create_dir(folder.join("folder.svg")).unwrap();
+    fs::write(folder.join("notes.svg"), "not drawn by anybody").unwrap();
     let cases = [
         ("no file", vec![]),
         ("an unknown ending", vec!["--out", "p.jpg"]),
         ("a folder that can't be made", vec!["--out", "file/p.svg"]),
         ("a folder in the place of the file", vec!["--out", "folder.svg"]),
+        ("something else in the place of the file", vec!["--out", "notes.svg"]),
         ("sigma 0", vec!["--out", "p.svg", "--sigma", "0"]),
         ("sigma NaN", vec!["--out", "p.svg", "--sigma", "NaN"]),
         ("too large a sigma", vec!["--out", "p.svg", "--sigma", "1.5"]),

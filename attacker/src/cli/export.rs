@@ -1,11 +1,11 @@
 use std::{collections::HashMap, io::Write, path::PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use mithridate_onnx::{ModelMetadata, messages::ModelProto, to_float16};
 use mithridate_runtime::{
     data::{Dataset, Split},
-    files::write_atomically,
+    files::{is_same, write_atomically},
     terminal,
     units::{Sigma, parse_count},
 };
@@ -70,6 +70,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    for (flag, place) in [("--out", Some(&arguments.out)), ("--reference", arguments.reference.as_ref())] {
+        if place.is_some_and(|place| is_same(place, &arguments.weights)) {
+            bail!(
+                "{flag} would overwrite the weights, {}; give it another name",
+                arguments.weights.display()
+            );
+        }
+    }
     let (network, metadata) = read_weights(&arguments.weights, Device::Cpu)?;
     let model = model(arguments, &network, metadata)?;
     mithridate_onnx::write(&model, &arguments.out)?;

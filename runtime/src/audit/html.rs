@@ -64,8 +64,8 @@ pub fn to_html(audit: &Audit) -> io::Result<String> {
 }
 
 /// Whether a file that starts so is such a page.
-pub fn is_html(start: &str) -> bool {
-    start.contains("<meta name=\"generator\" content=\"rscert audit\">")
+pub fn is_html(start: &[u8]) -> bool {
+    String::from_utf8_lossy(start).contains("<meta name=\"generator\" content=\"rscert audit\">")
 }
 
 #[derive(Template)]

@@ -6,11 +6,10 @@ use std::{
 use anyhow::{Context, ensure};
 use clap::Args;
 
-use super::check_replaceable;
 use crate::{
     audit::{Audit, Run, TableSettings, compare, is_html, summarize, to_html, to_text},
     evidence::{Results, read_results},
-    files::write_atomically,
+    files::{check_replaceable, write_atomically},
     statistics::Norm,
     terminal,
     units::{Alpha, Sigma, parse_count},
@@ -60,7 +59,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         anyhow::bail!("a radius is a number that is not negative, unlike {radius} in --radii");
     }
     if let Some(page) = &arguments.html {
-        check_replaceable(page, is_html, "page of an audit")?;
+        check_replaceable(page, "page of an audit", is_html)
+            .with_context(|| format!("cannot write {}", page.display()))?;
     }
     let tables = TableSettings { sigma: arguments.sigma, alpha: arguments.alpha, n: arguments.n };
     let runs = arguments.runs.iter().map(|path| open(path, tables)).collect::<anyhow::Result<Vec<Run>>>()?;

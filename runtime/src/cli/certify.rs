@@ -11,7 +11,6 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    check_replaceable,
     data::{DataArguments, inputs, order_classes},
     model::{ModelArguments, ReadyModel, model_source},
     note,
@@ -26,7 +25,7 @@ use crate::{
         DataSource, Earlier, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
         Simultaneous, VotesWriter, is_table, read_evidence, to_table, votes_path,
     },
-    files::{check_place, is_same, write_atomically},
+    files::{check_place, check_replaceable, is_same, write_atomically},
     noise::NoiseMode,
     statistics::SequenceForm,
     terminal::{self, Progress, printable},
@@ -161,7 +160,7 @@ fn check_places(arguments: &Arguments, out: &Path) -> anyhow::Result<()> {
         arguments.resume || !table.exists(),
         "{name} exists; add --resume to continue that run, or choose another name with --tsv"
     );
-    check_replaceable(table, is_table, "table of results")
+    check_replaceable(table, "table of results", is_table).with_context(|| format!("cannot write {name}"))
 }
 
 /// A rough guess at the samples that an input will take, to know how long a run will be.

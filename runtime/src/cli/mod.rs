@@ -13,12 +13,11 @@ mod recertify;
 mod smoothing;
 mod verify;
 
-use std::{io::Read, path::Path, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{backend::forbid_telemetry, files, terminal};
+use crate::{backend::forbid_telemetry, terminal};
 
 /// Certify ONNX classifiers by randomized smoothing, and audit what was certified.
 #[derive(Parser)]
@@ -68,23 +67,6 @@ pub fn main() -> ExitCode {
 /// Tells the user what is not in the results and no error.
 fn note(text: &str) {
     terminal::say(&format!("rscert: note: {text}"));
-}
-
-/// Makes sure, before any work, that a report can be written at a path, and that nothing is lost if there is a file
-/// already: it starts as an earlier report of the kind does.
-fn check_replaceable(path: &Path, is_one: impl Fn(&str) -> bool, kind: &str) -> anyhow::Result<()> {
-    let name = path.display();
-    files::check_place(path).with_context(|| format!("cannot write {name}"))?;
-    if path.exists() {
-        let mut start = Vec::new();
-        let read = files::open(path).and_then(|file| file.take(1024).read_to_end(&mut start));
-        read.with_context(|| format!("cannot read {name}"))?;
-        ensure!(
-            is_one(&String::from_utf8_lossy(&start)),
-            "{name} exists and is no {kind}; remove it, or give another name"
-        );
-    }
-    Ok(())
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {

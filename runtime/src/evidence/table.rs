@@ -52,9 +52,9 @@ pub fn to_table(records: &[Record]) -> String {
     text
 }
 
-/// Whether a file is such a table rather than evidence: evidence starts with a brace.
-pub fn is_table(text: &str) -> bool {
-    text.lines().next().is_some_and(|line| {
+/// Whether a file that starts so is such a table rather than evidence: evidence starts with a brace.
+pub fn is_table(start: &[u8]) -> bool {
+    String::from_utf8_lossy(start).lines().next().is_some_and(|line| {
         !line.trim_start().starts_with('{') && line.split('\t').any(|name| name.trim() == "idx")
     })
 }
@@ -167,7 +167,7 @@ pub fn read_results(path: &Path) -> Result<Results, EvidenceError> {
     let no_table = |problem| EvidenceError::Table { path: path.to_owned(), problem };
     // Some editors put a mark of the encoding first.
     let of_table = text.trim_start_matches('\u{feff}');
-    if is_table(of_table) {
+    if is_table(of_table.as_bytes()) {
         Ok(Results::Table(parse_table(of_table).map_err(no_table)?))
     } else if of_table
         .lines()
