@@ -50,7 +50,8 @@ def main():
         if not program.exists():
             sys.exit(f"{program} is not built; the first lines of this script say how")
     library = WORKSPACE / "third_party/onnxruntime/lib/libonnxruntime.so"
-    environment = {"ORT_DYLIB_PATH": str(library), **os.environ}
+    # Neither shall report its use.
+    environment = {"ORT_DYLIB_PATH": str(library), **os.environ, "ORT_DISABLE_TELEMETRY": "1"}
 
     with tempfile.TemporaryDirectory() as folder:
         stripped = pathlib.Path(folder) / "rscert"
