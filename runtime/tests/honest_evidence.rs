@@ -11,26 +11,19 @@ use mithridate_runtime::{
     noise::Distribution,
     units::Sigma,
 };
-use program::{place, rscert};
+use program::{certify, place};
 
 #[test]
 fn every_bound_and_radius_holds_for_any_share_of_votes() {
     let folder = place();
     let root = folder.path();
-    let run = [
-        "certify",
-        "--model",
-        "model.onnx",
-        "--data",
-        "data",
-        "--sigma",
-        "1",
-        "--n",
-        "10",
-        "--out",
-        "run.jsonl",
-    ];
-    assert!(rscert(root, &run).output().unwrap().status.success());
+    assert!(
+        certify(root, &["--sigma", "1", "--n", "10", "--out", "run.jsonl"])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     let header = read_evidence(&root.join("run.jsonl")).unwrap().header;
     let all = [Distribution::Gaussian, Distribution::Uniform, Distribution::QuantizedGaussian];
     for (number, distribution) in all.into_iter().enumerate() {

@@ -20,8 +20,8 @@ const MOST_LISTED: usize = 10;
 ///
 /// # Errors
 /// [`EvidenceError::OtherParts`] with all that is wrong: files that are no parts, parts twice or not at all, parts of
-/// different runs; any error of reading a part; [`EvidenceError::Taken`] or [`EvidenceError::Write`] for `out`, of which nothing is
-/// there then.
+/// different runs; any error of reading a part; [`EvidenceError::Taken`] or [`EvidenceError::Write`] for `out`, of which
+/// nothing is there then.
 pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
     for place in [out, &votes_path(out)] {
         if place.exists() {
@@ -48,9 +48,13 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
         .collect::<Result<Vec<_>, _>>()?;
     // Nothing may look like a run before it is whole.
     let write_error = |source| EvidenceError::Write { path: out.to_owned(), source };
+    let of_out = |error| match error {
+        EvidenceError::Write { source, .. } => write_error(source),
+        other => other,
+    };
     let folder = files::folder_beside(out).map_err(write_error)?;
     let joined = folder.path().join("run");
-    let mut writer = EvidenceWriter::create(&joined, &header)?;
+    let mut writer = EvidenceWriter::create(&joined, &header).map_err(of_out)?;
     let places: Vec<usize> = {
         let mut places: Vec<usize> = (0..parts.len()).collect();
         places.sort_by_key(|&place| evidence[place].header.shard);
@@ -66,10 +70,10 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
                 Some(kept) => kept.get(record.index, record.samples, record.votes_sha256.as_deref())?,
                 None => Vec::new(),
             };
-            writer.record_with_votes(record.clone(), &votes)?;
+            writer.record_with_votes(record.clone(), &votes).map_err(of_out)?;
         }
     }
-    let footer = writer.finish()?;
+    let footer = writer.finish().map_err(of_out)?;
     if header.keeps_votes {
         fs::rename(votes_path(&joined), votes_path(out)).map_err(write_error)?;
     }

@@ -8,7 +8,7 @@ use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::data::write_idx;
 use serde_json::Value;
 
-use crate::program::{model, rscert};
+use crate::program::{certify, model, rscert};
 
 pub const INPUTS: usize = 12;
 
@@ -42,23 +42,11 @@ impl Place {
     }
 
     pub fn command(&self, out: &str, flags: &[&str]) -> Command {
-        let fixed = [
-            "certify",
-            "--model",
-            "model.onnx",
-            "--data",
-            "data",
-            "--sigma",
-            "0.25",
-            "--seed",
-            "7",
-            "--out",
-            out,
-        ];
+        let fixed = ["--sigma", "0.25", "--seed", "7", "--out", out];
         // However the work is to be split, if that is not said.
         let plan: &[&str] =
             if flags.contains(&"--batch") { &[] } else { &["--batch", "64", "--threads", "1"] };
-        rscert(self.root(), &[&fixed[..], plan, flags].concat())
+        certify(self.root(), &[&fixed[..], plan, flags].concat())
     }
 
     pub fn certify(&self, out: &str, flags: &[&str]) -> PathBuf {

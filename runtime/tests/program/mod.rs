@@ -19,6 +19,11 @@ pub fn rscert(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// Certification of the model and the data of [`place`], but for what is said of it besides.
+pub fn certify(folder: &Path, flags: &[&str]) -> Command {
+    rscert(folder, &[&["certify", "--model", "model.onnx", "--data", "data"], flags].concat())
+}
+
 /// A linear model of images of 2 × 2 pixels with two classes: bright above, bright below.
 pub fn model(metadata: &ModelMetadata) -> ModelProto {
     model_leaning(metadata, 0.0)
