@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     Device, OnnxClassifier, OnnxRuntime, OutputKind, Reading,
     arithmetic::multiply_adds,
-    probe::{agree, images, is_independent, rows},
+    probe::{agree, images, is_deterministic, is_independent, is_same_alone, rows},
     session::{Content, new_session, only, session_error},
     signature::{Signature, find},
 };
@@ -228,17 +228,26 @@ impl OnnxModel {
         self.classes = output.len() / batch;
         classifier.set_classes(self.classes);
         self.kind = OutputKind::of(output.chunks(self.classes));
-        if batch > 1 && !is_independent(classifier, batch)? {
-            if self.signature.batch.is_some() {
-                return Err(BackendError::Unsupported {
-                    path: self.path.clone(),
-                    problem: format!(
-                        "its answer to an input depends on the {} others in the batch, so that samples would not be \
-                         independent; export it in inference mode, or with a batch of 1",
-                        batch - 1
-                    ),
-                });
-            }
+        let unsupported =
+            |problem: String| Err(BackendError::Unsupported { path: self.path.clone(), problem });
+        if !is_deterministic(classifier, batch)? {
+            return unsupported(
+                "it answers the same input differently from one time to the next, as with random operators, or dropout \
+                 or batch normalisation in training mode, so that no result could be verified; export it in inference \
+                 mode"
+                    .into(),
+            );
+        }
+        let is_free = self.signature.batch.is_none();
+        let is_independent = batch == 1 || is_independent(classifier, batch)?;
+        if !is_free && !is_independent {
+            return unsupported(format!(
+                "its answer to an input depends on the {} others in the batch, or on the place there, so that samples \
+                 would not be independent; export it in inference mode, or with a batch of 1",
+                batch - 1
+            ));
+        }
+        if is_free && !(is_independent && is_same_alone(classifier, batch)?) {
             self.batching = Batching::Single;
         }
         Ok(())

@@ -85,19 +85,55 @@ pub(super) fn agree(found: &[f32], expected: &[f32], classes: usize, tolerance: 
         })
 }
 
-/// Whether the answer to an image stays the same whatever the others in its batch are. Where it does not, as where a
-/// model computes a scale over the whole batch, samples are not independent and votes prove nothing.
+/// Whether the same images get the same answers twice. A model with random operators, or with dropout or batch
+/// normalisation as in training, gives others, and no run of it could be verified.
+pub(super) fn is_deterministic(classifier: &mut OnnxClassifier, batch: usize) -> Result<bool, BackendError> {
+    let inputs = images(batch, classifier.input_len(), 1);
+    let first = rows(classifier, &inputs, batch)?;
+    let second = rows(classifier, &inputs, batch)?;
+    Ok(agree(&second, &first, first.len() / batch, 0.0))
+}
+
+/// Whether the answer to an image stays the same whatever the others in its batch are and in whichever place it is.
+/// Where it does not, as where a model computes a scale over the whole batch or takes it for a sequence, samples are not
+/// independent and votes prove nothing.
 pub(super) fn is_independent(classifier: &mut OnnxClassifier, batch: usize) -> Result<bool, BackendError> {
     let len = classifier.input_len();
-    let mut inputs = images(batch, len, 1);
+    let inputs = images(batch, len, 1);
     let first = rows(classifier, &inputs, batch)?;
-    // The others become quite different ones, of a larger range too, as noise makes them.
-    for (value, other) in inputs[len..].iter_mut().zip(images(batch - 1, len, 2)) {
-        *value = 6.0 * other - 3.0;
-    }
-    let second = rows(classifier, &inputs, batch)?;
     let classes = first.len() / batch;
-    Ok(agree(&second[..classes], &first[..classes], classes, 1e-4))
+    // Other images are quite different ones, of a larger range too, as noise makes them.
+    let others: Vec<f32> = images(batch, len, 2).iter().map(|value| 6.0 * value - 3.0).collect();
+    // Two places differ in some bit of their numbers: so each is once left alone while the other changes.
+    for bit in 0..usize::BITS - (batch - 1).leading_zeros() {
+        for changed in [0, 1] {
+            let is_changed = |place: usize| place >> bit & 1 == changed;
+            let mut mixed = inputs.clone();
+            for place in (0..batch).filter(|&place| is_changed(place)) {
+                mixed[place * len..][..len].copy_from_slice(&others[place * len..][..len]);
+            }
+            let found = rows(classifier, &mixed, batch)?;
+            let same = |place: usize| {
+                let row = place * classes..(place + 1) * classes;
+                agree(&found[row.clone()], &first[row], classes, 1e-4)
+            };
+            if !(0..batch).filter(|&place| !is_changed(place)).all(same) {
+                return Ok(false);
+            }
+        }
+    }
+    let (mut moved, mut expected) = (inputs, first);
+    moved.rotate_left(len);
+    expected.rotate_left(classes);
+    Ok(agree(&rows(classifier, &moved, batch)?, &expected, classes, 1e-4))
+}
+
+/// Whether an image gets the same answer alone as with others, of a model that takes any number of them.
+pub(super) fn is_same_alone(classifier: &mut OnnxClassifier, batch: usize) -> Result<bool, BackendError> {
+    let inputs = images(batch, classifier.input_len(), 1);
+    let together = rows(classifier, &inputs, batch)?;
+    let alone = rows(classifier, &inputs, 1)?;
+    Ok(agree(&alone, &together, together.len() / batch, 1e-3))
 }
 
 #[cfg(test)]
