@@ -5,7 +5,13 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::{OnnxError, file::parse, files::open, messages::ModelProto, tensors::for_each_tensor};
+use crate::{
+    OnnxError,
+    file::parse,
+    files::open,
+    messages::{ModelProto, TensorProto},
+    tensors::{for_each_inner_tensor, for_each_tensor},
+};
 
 /// A model with everything that belongs to it, read once, so that what was hashed is what is run.
 #[derive(Clone, Debug)]
@@ -41,6 +47,13 @@ impl ModelFile {
     pub fn read(path: impl AsRef<Path>) -> Result<Self, OnnxError> {
         let path = path.as_ref();
         let (bytes, model) = parse(path)?;
+        if let Some(location) = inner(&model) {
+            let problem =
+                "weights of an inner graph or of a function are in it, and ONNX Runtime would look for them \
+                           elsewhere; save the model with these weights in its own file"
+                    .into();
+            return Err(OnnxError::External { model: path.to_owned(), location, problem });
+        }
         let external = needed(&model)
             .into_iter()
             .map(|(location, end)| {
@@ -53,16 +66,28 @@ impl ModelFile {
     }
 }
 
+/// What a tensor says of the file that it is in.
+fn entry<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
+    let found = tensor.external_data.iter().find(|entry| entry.key.as_deref() == Some(key));
+    found.and_then(|entry| entry.value.as_deref())
+}
+
+/// A file that holds weights of an inner graph or of a function, if there is one.
+fn inner(model: &ModelProto) -> Option<String> {
+    let mut location = None;
+    for_each_inner_tensor(model, &mut |tensor| {
+        location = location.or_else(|| entry(tensor, "location"));
+    });
+    location.map(str::to_owned)
+}
+
 /// The files of weights that a model names, with the least size that the tensors in each need.
 pub(crate) fn needed(model: &ModelProto) -> BTreeMap<String, u64> {
     let mut files = BTreeMap::new();
     for_each_tensor(model, &mut |tensor| {
-        let entry = |key: &str| {
-            let found = tensor.external_data.iter().find(|entry| entry.key.as_deref() == Some(key));
-            found.and_then(|entry| entry.value.as_deref())
-        };
-        if let Some(location) = entry("location") {
-            let number = |key: &str| entry(key).and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
+        if let Some(location) = entry(tensor, "location") {
+            let number =
+                |key: &str| entry(tensor, key).and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
             let end = number("offset").saturating_add(number("length"));
             let least = files.entry(location.to_owned()).or_insert(0);
             *least = end.max(*least);
@@ -113,7 +138,7 @@ fn read_external(model: &Path, location: &str, least: u64) -> Result<Vec<u8>, St
 mod tests {
     use super::*;
     use crate::{
-        messages::{GraphProto, OperatorSetIdProto, StringStringEntryProto, TensorProto},
+        messages::{AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, StringStringEntryProto},
         to_bytes,
     };
 
@@ -149,6 +174,22 @@ mod tests {
             (file.external[0].location.as_str(), &file.external[0].bytes[..]),
             ("below/weights.bin", &b"12345678"[..])
         );
+    }
+
+    #[test]
+    fn weights_of_inner_graphs_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("weights.bin"), b"12345678").unwrap();
+        let mut outer = model(&[("location", "weights.bin")]);
+        let graph = outer.graph.as_mut().unwrap();
+        let inner =
+            GraphProto { initializer: std::mem::take(&mut graph.initializer), ..GraphProto::default() };
+        let branch = AttributeProto { g: Some(Box::new(inner)), ..AttributeProto::default() };
+        graph.node.push(NodeProto { attribute: vec![branch], ..NodeProto::default() });
+        let path = folder.path().join("model.onnx");
+        fs::write(&path, to_bytes(&outer)).unwrap();
+        let error = ModelFile::read(path).unwrap_err().to_string();
+        assert!(error.contains("weights of an inner graph or of a function are in it"), "{error}");
     }
 
     #[test]

@@ -30,6 +30,20 @@ pub(crate) fn for_each_tensor<'a>(model: &'a ModelProto, visit: &mut impl FnMut(
     for graph in std::iter::once(&model.graph).chain(training).flatten() {
         graph_tensors(graph, visit);
     }
+    functions(model, visit);
+}
+
+/// The same for the tensors that do not belong to the model's graph itself: those of graphs within it and of functions.
+pub(crate) fn for_each_inner_tensor<'a>(model: &'a ModelProto, visit: &mut impl FnMut(&'a TensorProto)) {
+    for attribute in model.graph.iter().flat_map(|graph| &graph.node).flat_map(|node| &node.attribute) {
+        for graph in attribute.g.as_deref().into_iter().chain(&attribute.graphs) {
+            graph_tensors(graph, visit);
+        }
+    }
+    functions(model, visit);
+}
+
+fn functions<'a>(model: &'a ModelProto, visit: &mut impl FnMut(&'a TensorProto)) {
     for function in &model.functions {
         nodes(&function.node, visit);
         attributes(&function.attribute_proto, visit);

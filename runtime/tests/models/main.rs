@@ -175,6 +175,24 @@ fn answers_that_depend_on_the_batch_are_asked_for_one_by_one_or_refused() {
     );
     let error = open(folder.path(), &zoo::entangled(3), &Reading::default()).unwrap_err();
     assert!(error.contains("depends on the 2 others in the batch"), "{error}");
+    // The first answer of a sequence depends on no other.
+    assert_eq!(
+        open(folder.path(), &zoo::sequence(0), &Reading::default()).unwrap().batching,
+        Batching::Single
+    );
+    for (model, others) in [(zoo::sequence(3), 2), (zoo::placed(), 3)] {
+        let error = open(folder.path(), &model, &Reading::default()).unwrap_err();
+        assert!(error.contains(&format!("depends on the {others} others in the batch")), "{error}");
+    }
+}
+
+#[test]
+fn answers_that_differ_from_one_time_to_the_next_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for size in [0, 1, 3] {
+        let error = open(folder.path(), &zoo::random(size), &Reading::default()).unwrap_err();
+        assert!(error.contains("differently from one time to the next"), "{size}: {error}");
+    }
 }
 
 /// Moves the weights of a model into a file beside it.

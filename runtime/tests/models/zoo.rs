@@ -181,6 +181,38 @@ pub fn entangled(size: i64) -> ModelProto {
     finish(graph, &[("logits", &y)])
 }
 
+/// Takes the batch for a sequence: each answer depends on the images before.
+pub fn sequence(size: i64) -> ModelProto {
+    let mut graph = GraphBuilder::new("sequence");
+    let x = image(&mut graph, size);
+    let zero = scalar(&mut graph, "zero", 0.0);
+    let axis = graph.operator("Cast", &[&zero], vec![int("to", 7)], ElementType::Int64, Vec::new());
+    let sums = like(&mut graph, "CumSum", &[&x, &axis]);
+    let y = head(&mut graph, &sums);
+    finish(graph, &[("logits", &y)])
+}
+
+/// Adds other numbers in each place of a batch of four.
+pub fn placed() -> ModelProto {
+    let mut graph = GraphBuilder::new("placed");
+    let x = image(&mut graph, 4);
+    let y = head(&mut graph, &x);
+    let places = ArrayD::from_shape_fn(vec![4, CLASSES], |at| (at[0] * at[1]) as f32);
+    let places = graph.constant("places", &places.view());
+    let y = like(&mut graph, "Add", &[&y, &places]);
+    finish(graph, &[("logits", &y)])
+}
+
+/// Adds random numbers.
+pub fn random(size: i64) -> ModelProto {
+    let mut graph = GraphBuilder::new("random");
+    let x = image(&mut graph, size);
+    let noise = like(&mut graph, "RandomNormalLike", &[&x]);
+    let x = like(&mut graph, "Add", &[&x, &noise]);
+    let y = head(&mut graph, &x);
+    finish(graph, &[("logits", &y)])
+}
+
 /// Probabilities, and two outputs more.
 pub fn softmax_among_others() -> ModelProto {
     let mut graph = GraphBuilder::new("several");
