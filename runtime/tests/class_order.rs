@@ -72,4 +72,10 @@ fn labels_are_those_of_the_model_and_verified_as_such() {
     let (status, text, notes) = run(root, &predict);
     assert!(status == Some(0) && notes.contains("above 1, below 0"), "{notes}");
     assert!(text.lines().any(|line| line.split_whitespace().take(3).eq(["all", "2", "0.0000"])), "{text}");
+
+    // Labels that are numbers are no names; a model whose names are other numbers may mean something else by them.
+    named(root, "lettered.onnx", &["1", "0"]);
+    let data = ["predict", "--model", "lettered.onnx", "--data", "data", "--sigma", "0.25", "--n", "100"];
+    let (status, _, notes) = run(root, &data);
+    assert!(status == Some(0) && notes.contains("calls its class 0 '1', and the labels of data"), "{notes}");
 }

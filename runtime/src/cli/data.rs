@@ -141,6 +141,13 @@ pub(super) fn order_classes(data: &mut Dataset, model: &OnnxModel) -> Result<(),
     let before = data.class_names().unwrap_or_default();
     let (path, model) = (data.path.display().to_string(), model.path.display());
     let difference = match data.order_classes(names)? {
+        ClassOrder::Same if before.is_empty() => match misleading(names) {
+            Some((class, name)) => format!(
+                "{model} calls its class {class} '{name}', and the labels of {path} are taken for the numbers of classes, \
+                 not for their names; make sure that this is meant"
+            ),
+            None => return Ok(()),
+        },
         ClassOrder::Same => return Ok(()),
         ClassOrder::Renumbered => {
             let number = |name: &String| names.iter().position(|other| other == name).unwrap_or_default();
@@ -162,6 +169,11 @@ pub(super) fn order_classes(data: &mut Dataset, model: &OnnxModel) -> Result<(),
     };
     note(&difference);
     Ok(())
+}
+
+/// A class whose name is the number of another one, as where folders named by numbers were put in the order of letters.
+fn misleading(names: &[String]) -> Option<(usize, &String)> {
+    names.iter().enumerate().find(|(class, name)| name.parse().is_ok_and(|number: usize| number != *class))
 }
 
 /// The inputs at these indices.
