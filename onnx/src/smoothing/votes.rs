@@ -3,9 +3,12 @@ use crate::ElementType;
 
 /// From the model's output to the votes of each slot.
 ///
-/// Each class of a sample gets a 1 if its logit is the largest, a 2 if its logit is not finite, else a 0. The sample has
-/// a vote if these sum to 1, and it is then for the class with the 1. All sums are of small whole numbers, so they are
-/// exact in whatever order a device adds.
+/// Each class of a sample gets a 1 if its logit is the largest, a 2 if its logit is not a number or is positive infinity,
+/// else a 0. The sample has a vote if these sum to 1, and it is then for the class with the 1; negative infinity is a
+/// logit like others. All sums are of small whole numbers, so they are exact in whatever order a device adds.
+///
+/// As a number, a vote is its class, or for nobody −1 (a tie), −2 (a logit is positive infinity) or −3 (a logit is not a
+/// number). A sample that does not count has −1.
 pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: ElementType) {
     let Smoothing { slots, samples, classes, .. } = *smoothing;
     // Host and graph compare logits in single precision.
@@ -20,13 +23,13 @@ pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: Elemen
     let infinity = parts.scalar("infinity", f32::INFINITY);
     let between = parts.scalar("between", 1.5);
 
-    let size = parts.call("Abs", &[&logits], "size");
-    let finite = parts.call("Less", &[&size, &infinity], "finite");
-    let numbers = parts.call("Where", &[&finite, &logits, &zero], "numbers");
+    // A comparison with what is not a number is false.
+    let proper = parts.call("Less", &[&logits, &infinity], "proper");
+    let numbers = parts.call("Where", &[&proper, &logits, &zero], "numbers");
     let largest = parts.largest(&numbers, 1, "largest");
     let below = parts.call("Less", &[&numbers, &largest], "below");
     let top = parts.call("Where", &[&below, &zero, &one], "top");
-    let points = parts.call("Where", &[&finite, &top, &two], "points");
+    let points = parts.call("Where", &[&proper, &top, &two], "points");
     let sum = parts.sum(&points, 1, true, "sum");
     let single = parts.call("Less", &[&sum, &between], "single_largest");
 
@@ -47,7 +50,15 @@ pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: Elemen
         let number = parts.floats("class_number", &[classes], &numbers);
         let numbered = parts.call("Mul", &[&voted, &number], "numbered");
         let number = parts.sum(&numbered, 2, false, "voted_number");
-        let class = parts.call("Sub", &[&number, &one], "voted_class");
+        let class = parts.call("Sub", &[&number, &one], "class");
+        // Why a sample votes for nobody, as the largest number of any of its logits.
+        let infinite = parts.call("Equal", &[&logits, &infinity], "infinite");
+        let improper = parts.call("Where", &[&infinite, &one, &two], "improper");
+        let reason = parts.call("Where", &[&proper, &zero, &improper], "reason_of_class");
+        let reason = parts.largest(&reason, 1, "largest_reason");
+        let reason = parts.reshape(&reason, &[slots, samples], "reason_of_slot");
+        let reason = parts.call("Where", &[&counted, &reason, &zero], "reason");
+        let class = parts.call("Sub", &[&class, &reason], "voted_class");
         parts.cast(&class, ElementType::Int32, VOTES_OUTPUT);
         parts.output(VOTES_OUTPUT, ElementType::Int32, &[slots, samples]);
     }

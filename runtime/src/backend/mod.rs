@@ -22,7 +22,10 @@ pub use onnxruntime::{
 };
 pub use preprocessing::{Layout, Preprocessing};
 
-use crate::noise::NoiseKey;
+use crate::{
+    certify::{INFINITE, NOT_A_NUMBER, TIE, Vote},
+    noise::NoiseKey,
+};
 
 /// A classifier that an engine runs.
 pub trait Classifier: Send {
@@ -43,9 +46,8 @@ pub trait Classifier: Send {
     /// [`BackendError::Run`] if the engine fails.
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError>;
 
-    /// Adds the class that each input of a batch votes for, [`u16::MAX`] for nobody, as [`vote`] tells it from the
-    /// logits; `None` from an engine that leaves that to the caller.
-    fn votes(&mut self, _batch: &[f32], _votes: &mut Vec<u16>) -> Option<Result<(), BackendError>> {
+    /// Adds the vote of each input of a batch, as [`vote`] tells it from the logits; `None` from an engine that leaves that to the caller.
+    fn votes(&mut self, _batch: &[f32], _votes: &mut Vec<Vote>) -> Option<Result<(), BackendError>> {
         None
     }
 
@@ -59,7 +61,7 @@ pub trait Classifier: Send {
     ///
     /// # Errors
     /// [`BackendError::Run`] if there is no bank, or not this noise in it.
-    fn banked_votes(&mut self, samples: &[Banked<'_>], _votes: &mut Vec<u16>) -> Result<(), BackendError> {
+    fn banked_votes(&mut self, samples: &[Banked<'_>], _votes: &mut Vec<Vote>) -> Result<(), BackendError> {
         Err(BackendError::Run { batch: samples.len(), problem: "it keeps no noise".into() })
     }
 }
@@ -75,23 +77,27 @@ pub struct Banked<'a> {
     pub samples: usize,
 }
 
-/// The class that a row of logits votes for: the largest one. A tie of the largest, or a logit that is not finite,
-/// is a vote for nobody, so that it can never count towards a certificate.
+/// The class that a row of logits votes for, the one with the largest; else one of [`TIE`], [`INFINITE`] and
+/// [`NOT_A_NUMBER`], a vote for nobody, which can never count towards a certificate.
+///
+/// Negative infinity is a proper logit of a class that can't win: models write it to rule classes out.
 ///
 /// ```
-/// use mithridate_runtime::backend::vote;
+/// use mithridate_runtime::{backend::vote, certify::{INFINITE, NOT_A_NUMBER, TIE}};
 ///
-/// assert_eq!(vote(&[0.1, 2.0, -3.0]), Some(1));
-/// assert_eq!(vote(&[2.0, 2.0, 0.0]), None);
-/// assert_eq!(vote(&[0.0, f32::NAN, 9.0]), None);
-/// assert_eq!(vote(&[0.0, f32::INFINITY, 9.0]), None);
+/// assert_eq!(vote(&[0.1, 2.0, -3.0]), 1);
+/// assert_eq!(vote(&[0.1, f32::NEG_INFINITY, -3.0]), 0);
+/// assert_eq!(vote(&[2.0, 2.0, 0.0]), TIE);
+/// assert_eq!(vote(&[f32::NEG_INFINITY, f32::NEG_INFINITY]), TIE);
+/// assert_eq!(vote(&[0.0, f32::INFINITY, 9.0]), INFINITE);
+/// assert_eq!(vote(&[f32::INFINITY, f32::NAN, 9.0]), NOT_A_NUMBER);
 /// ```
-pub fn vote(logits: &[f32]) -> Option<usize> {
+pub fn vote(logits: &[f32]) -> Vote {
     let mut best = None;
     let mut largest = f32::NEG_INFINITY;
     for (class, &logit) in logits.iter().enumerate() {
-        if !logit.is_finite() {
-            return None;
+        if logit.is_nan() {
+            return NOT_A_NUMBER;
         }
         if logit > largest {
             (best, largest) = (Some(class), logit);
@@ -99,5 +105,9 @@ pub fn vote(logits: &[f32]) -> Option<usize> {
             best = None;
         }
     }
-    best
+    if largest == f32::INFINITY {
+        return INFINITE;
+    }
+    // Models with more classes than a vote can name are refused.
+    best.and_then(|class| Vote::try_from(class).ok()).unwrap_or(TIE)
 }

@@ -1,5 +1,6 @@
 use super::{
-    Certificate, Instances, NOBODY, Notices, Prediction, Procedure, Settings, SettingsError, Timings, Vote,
+    Certificate, Instances, MAX_CLASSES, Notices, Prediction, Procedure, Settings, SettingsError, Timings,
+    Vote,
     board::{Board, Sampled, Task},
     pipeline::Pipeline,
     worker::Worker,
@@ -93,7 +94,7 @@ impl Certifier {
         if models.iter().any(|model| shape(&**model) != shape(&*models[0])) {
             return Err(SettingsError::DifferentModels.into());
         }
-        if models[0].classes() > usize::from(NOBODY) {
+        if models[0].classes() > MAX_CLASSES {
             return Err(SettingsError::TooManyClasses { classes: models[0].classes() }.into());
         }
         let noise = procedure.settings().noise()?;

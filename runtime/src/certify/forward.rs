@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::certificate::{NOBODY, Vote};
+use super::Vote;
 use crate::backend::{BackendError, Classifier, vote};
 
 /// Hears sentences for the user while a run goes on.
@@ -60,12 +60,7 @@ pub(super) fn forward(
                 let after = Instant::now();
                 forward += after - before;
                 if !by_engine {
-                    // A class has a number below NOBODY: models with more are refused.
-                    voted.extend(
-                        logits
-                            .chunks_exact(classes)
-                            .map(|row| vote(row).map_or(NOBODY, |class| class as Vote)),
-                    );
+                    voted.extend(logits.chunks_exact(classes).map(vote));
                 }
                 count += after.elapsed();
                 rest = later;

@@ -27,7 +27,7 @@ mod tune;
 mod worker;
 
 pub(crate) use certificate::first_largest;
-pub use certificate::{Certificate, NOBODY, Vote, Votes};
+pub use certificate::{Certificate, INFINITE, MAX_CLASSES, NOT_A_NUMBER, Nobody, TIE, Vote, Votes};
 pub use certifier::{Certifier, CertifyError, Input};
 pub use forward::Notices;
 pub use prediction::{Prediction, predict};

@@ -35,7 +35,7 @@ pub enum SettingsError {
     #[error("the model instances differ in input size, classes or batch")]
     DifferentModels,
     /// More classes than votes are kept of.
-    #[error("the model has {classes} classes, and at most 65,535 can be told apart")]
+    #[error("the model has {classes} classes, and at most 65,533 can be told apart")]
     TooManyClasses {
         /// Classes of the model.
         classes: usize,

@@ -292,6 +292,7 @@ fn header(
         recertification: None,
         settings,
         simultaneous,
+        challenge: None,
         execution: Execution {
             engine,
             provider: arguments.model.device.provider.to_string(),

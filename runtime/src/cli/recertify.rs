@@ -263,6 +263,7 @@ fn header(
         shard: old.header.shard,
         settings,
         simultaneous: None,
+        challenge: None,
         noise: old.header.noise.clone(),
         keeps_votes: false,
         recertification: Some(from),

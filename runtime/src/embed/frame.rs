@@ -172,8 +172,8 @@ impl FrameCertifier {
         let mut task = Task { image, role: Role::Selection, frame, samples: n0, deadline };
         let votes = &mut self.votes;
         let selection_samples = self.sampler.run(&task, |_, vote| {
-            if let Some(class) = vote {
-                votes[class] += 1;
+            if let Some(votes) = votes.get_mut(usize::from(vote)) {
+                *votes += 1;
             }
             Ok(false)
         })?;
@@ -184,7 +184,7 @@ impl FrameCertifier {
             let (procedure, sequence) = (&self.procedure, &self.sequence);
             let wrong = |source| CertifyError::Statistics { index: frame, source };
             samples = self.sampler.run(&task, |sample, vote| {
-                hits += u64::from(vote == Some(class));
+                hits += u64::from(usize::from(vote) == class);
                 if sample.is_multiple_of(BLOCK) {
                     // All bounds of the sequence hold at once, so the best one does.
                     if sequence.last_look(sample) == sample {

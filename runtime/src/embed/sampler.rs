@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     backend::{Classifier, vote},
-    certify::CertifyError,
+    certify::{CertifyError, Vote},
     noise::{BLOCK, Noise, NoiseKey, Role},
 };
 
@@ -63,7 +63,7 @@ impl Sampler {
     pub fn run(
         &mut self,
         task: &Task<'_>,
-        mut on_vote: impl FnMut(u64, Option<usize>) -> Result<bool, CertifyError>,
+        mut on_vote: impl FnMut(u64, Vote) -> Result<bool, CertifyError>,
     ) -> Result<u64, CertifyError> {
         let (len, classes) = (self.model.input_len(), self.model.classes());
         let chunk = self.step.max(BLOCK as usize);

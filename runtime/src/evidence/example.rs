@@ -31,6 +31,7 @@ pub(crate) fn example_header() -> Header {
         selection: Selection { classes: vec![], skip: 1, max: None, count: 3 },
         settings: Settings { n: 10, ..Settings::new(Sigma::new(0.25).unwrap(), 1) },
         simultaneous: None,
+        challenge: None,
         noise: NoiseSource { mode: NoiseMode::Independent, generator: "g".into() },
         keeps_votes: false,
         recertification: None,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Name and version of the format.
-pub const SCHEMA: &str = "mithridate-evidence/3";
+pub const SCHEMA: &str = "mithridate-evidence/4";
 
 /// One line of an evidence file.
 #[derive(Serialize, Deserialize)]
@@ -52,6 +52,10 @@ pub struct Header {
     /// The claim about all inputs at once, if that is what α was chosen for.
     #[serde(default)]
     pub simultaneous: Option<Simultaneous>,
+    /// Text that the seed was derived from, with the model, the data and the settings, so that nobody could choose it; none
+    /// for a seed that was drawn or given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<String>,
     /// How noise was made.
     pub noise: NoiseSource,
     /// Whether the vote of every estimation sample is kept, in a file beside this one.

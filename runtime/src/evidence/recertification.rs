@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Header, Record};
 use crate::{
-    certify::{NOBODY, Settings, Vote},
+    certify::{Settings, Vote},
     statistics::{StatisticsError, clopper_pearson_lower},
     units::Alpha,
 };
@@ -59,9 +59,7 @@ impl Change {
         };
         Self {
             p_lower,
-            lost: count(&|before, after| {
-                before != NOBODY && usize::from(before) == class && usize::from(after) != class
-            }),
+            lost: count(&|before, after| usize::from(before) == class && usize::from(after) != class),
             changed: count(&|before, after| before != after),
         }
     }
@@ -120,7 +118,7 @@ pub(super) fn check(record: &Record, header: &Header, from: &Recertification, mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{statistics::certified_radius, units::Sigma};
+    use crate::{certify::TIE, statistics::certified_radius, units::Sigma};
 
     fn from() -> Recertification {
         Recertification {
@@ -136,8 +134,8 @@ mod tests {
 
     #[test]
     fn only_what_the_class_lost_counts() {
-        let before = [0, 0, 0, 1, 1, NOBODY, 0];
-        let after = [0, 1, NOBODY, 0, 2, 0, 0];
+        let before = [0, 0, 0, 1, 1, TIE, 0];
+        let after = [0, 1, TIE, 0, 2, 0, 0];
         assert_eq!(Change::new(0, 0.9, &before, &after), Change { p_lower: 0.9, lost: 2, changed: 5 });
     }
 

@@ -249,7 +249,7 @@ impl KeptVotes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certify::NOBODY;
+    use crate::certify::TIE;
 
     #[test]
     fn votes_come_back_and_are_few_bytes() {
@@ -257,7 +257,7 @@ mod tests {
         let path = votes_path(&folder.path().join("run.jsonl"));
         assert!(path.ends_with("run.jsonl.votes"));
         let mut votes = vec![3; 100_000];
-        (votes[7], votes[99_999]) = (NOBODY, 300);
+        (votes[7], votes[99_999]) = (TIE, 300);
         let mut writer = VotesWriter::create(&path).unwrap();
         let hash = writer.add(12, &votes).unwrap();
         let none = writer.add(15, &[]).unwrap();

@@ -11,7 +11,7 @@ use mithridate_runtime::{
         Banked, Classifier, NoiseInput, OnnxModel, OnnxRuntime, Provider, Reading, SharedNoise, Slot,
         SmoothingClassifier, SmoothingPlan, vote,
     },
-    certify::{Certificate, Certifier, Input, Instances, Settings},
+    certify::{Certificate, Certifier, Input, Instances, MAX_CLASSES, Settings, Vote},
     noise::{BLOCK, Distribution, Noise, NoiseBank, NoiseKey, NoiseMode, Role},
     units::Sigma,
 };
@@ -42,7 +42,7 @@ fn drawn(slot: usize, image: &[f32], samples: usize) -> Vec<f32> {
 }
 
 /// Classes voted for by each sample of each slot, by the host.
-fn on_host(model: &OnnxModel) -> Vec<Vec<Option<usize>>> {
+fn on_host(model: &OnnxModel) -> Vec<Vec<Vote>> {
     let mut classifier = model.classifier(&OnnxRuntime::load().unwrap(), Provider::Cpu, 1).unwrap();
     let mut logits = Vec::new();
     let mut votes = Vec::new();
@@ -60,7 +60,7 @@ fn on_host(model: &OnnxModel) -> Vec<Vec<Option<usize>>> {
 }
 
 /// The same by the graph, with its counts.
-fn in_graph(model: &OnnxModel, noise: NoiseInput, cuda_graph: bool) -> Vec<Vec<Option<usize>>> {
+fn in_graph(model: &OnnxModel, noise: NoiseInput, cuda_graph: bool) -> Vec<Vec<Vote>> {
     let plan = SmoothingPlan { noise, slots: SLOTS.len(), votes: true, cuda_graph };
     let images = [image(0), image(1)];
     let zeros = vec![0.0; zoo::VALUES];
@@ -101,10 +101,10 @@ fn in_graph(model: &OnnxModel, noise: NoiseInput, cuda_graph: bool) -> Vec<Vec<O
     for (slot, (_, samples)) in SLOTS.into_iter().enumerate() {
         let (ours, others) = session.votes()[slot * BLOCK as usize..][..BLOCK as usize].split_at(samples);
         assert!(others.iter().all(|&class| class == -1), "samples that do not count have no vote");
-        let ours: Vec<Option<usize>> = ours.iter().map(|&class| usize::try_from(class).ok()).collect();
+        let ours: Vec<Vote> = ours.iter().map(|&class| class as Vote).collect();
         let counts = &session.counts()[slot * model.classes()..][..model.classes()];
         for (class, &count) in counts.iter().enumerate() {
-            let expected = ours.iter().filter(|&&vote| vote == Some(class)).count();
+            let expected = ours.iter().filter(|&&vote| usize::from(vote) == class).count();
             assert_eq!(count, expected as i64, "class {class} of slot {slot}");
         }
         votes.push(ours);
@@ -123,8 +123,8 @@ fn check(name: &str, model: &ModelProto, reading: Reading) -> f64 {
             assert_eq!(in_graph(&model, noise, cuda_graph), expected, "{name}, {noise:?}, {cuda_graph}");
         }
     }
-    let all: Vec<&Option<usize>> = expected.iter().flatten().collect();
-    all.iter().filter(|vote| vote.is_some()).count() as f64 / all.len() as f64
+    let all: Vec<Vote> = expected.concat();
+    all.iter().filter(|&&vote| usize::from(vote) < MAX_CLASSES).count() as f64 / all.len() as f64
 }
 
 #[test]
@@ -278,9 +278,7 @@ fn a_classifier_that_counts_itself_gives_the_votes_of_its_logits() {
     let runtime = OnnxRuntime::load().unwrap();
     let reading = Reading { image: Some(zoo::IMAGE), ..Reading::default() };
     let model = open(folder.path(), &coarse(None), &reading).unwrap();
-    let as_votes = |logits: &[f32]| -> Vec<u16> {
-        logits.chunks(model.classes()).map(|row| vote(row).map_or(u16::MAX, |class| class as u16)).collect()
-    };
+    let as_votes = |logits: &[f32]| -> Vec<u16> { logits.chunks(model.classes()).map(vote).collect() };
     let mut classifier =
         SmoothingClassifier::fastest(&model, &runtime, Provider::Cpu, Some(100), None).unwrap();
     assert_eq!((classifier.plan().slots, classifier.has_bank()), (2, false));

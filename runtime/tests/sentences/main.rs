@@ -204,7 +204,7 @@ fn of_evidence() {
     write("swapped.jsonl", &[lines[0], lines[2], lines[1], lines[3], lines[4]]);
     write("digit.jsonl", &[&whole.replacen("\"samples\":100", "\"samples\":101", 1)]);
     write("field.jsonl", &[&whole.replacen("\"samples\":100,", "", 1)]);
-    write("schema.jsonl", &[&whole.replacen("mithridate-evidence/3", "mithridate-evidence/999", 1)]);
+    write("schema.jsonl", &[&whole.replacen("mithridate-evidence/4", "mithridate-evidence/999", 1)]);
     write("sigma.jsonl", &[&whole.replacen("\"sigma\":0.25", "\"sigma\":-1", 1)]);
     write("text.jsonl", &["some text\n"]);
     write("json.jsonl", &["{}\n"]);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     Device, OnnxClassifier, OnnxRuntime, OutputKind, Reading,
     arithmetic::multiply_adds,
-    probe::{agree, images, is_deterministic, is_independent, is_same_alone, rows},
+    probe::{Probe, agree, images, rows},
     session::{Content, new_session, only, session_error},
     signature::{Signature, find},
 };
@@ -224,13 +224,13 @@ impl OnnxModel {
     /// Finds the number of classes and what the output holds; makes sure that inputs do not influence each other.
     fn try_out(&mut self, classifier: &mut OnnxClassifier) -> Result<(), BackendError> {
         let batch = self.batching.size().unwrap_or(3);
-        let output = rows(classifier, &images(batch, classifier.input_len(), 3), batch)?;
-        self.classes = output.len() / batch;
-        classifier.set_classes(self.classes);
-        self.kind = OutputKind::of(output.chunks(self.classes));
+        let mut probe = Probe::new(classifier, batch)?;
+        self.classes = probe.first().len() / batch;
+        self.kind = OutputKind::of(probe.first().chunks(self.classes));
+        probe.classifier().set_classes(self.classes);
         let unsupported =
             |problem: String| Err(BackendError::Unsupported { path: self.path.clone(), problem });
-        if !is_deterministic(classifier, batch)? {
+        if !probe.is_deterministic()? {
             return unsupported(
                 "it answers the same input differently from one time to the next, as with random operators, or dropout \
                  or batch normalisation in training mode, so that no result could be verified; export it in inference \
@@ -239,7 +239,7 @@ impl OnnxModel {
             );
         }
         let is_free = self.signature.batch.is_none();
-        let is_independent = batch == 1 || is_independent(classifier, batch)?;
+        let is_independent = batch == 1 || probe.is_independent()?;
         if !is_free && !is_independent {
             return unsupported(format!(
                 "its answer to an input depends on the {} others in the batch, or on the place there, so that samples \
@@ -247,7 +247,7 @@ impl OnnxModel {
                 batch - 1
             ));
         }
-        if is_free && !(is_independent && is_same_alone(classifier, batch)?) {
+        if is_free && !(is_independent && probe.is_same_alone()?) {
             self.batching = Batching::Single;
         }
         Ok(())
@@ -275,7 +275,7 @@ impl OnnxModel {
                 return None;
             }
         }
-        is_independent(&mut symbolic, 3).ok()?.then_some(bytes)
+        Probe::new(&mut symbolic, 3).ok()?.is_independent().ok()?.then_some(bytes)
     }
 }
 

@@ -85,55 +85,79 @@ pub(super) fn agree(found: &[f32], expected: &[f32], classes: usize, tolerance: 
         })
 }
 
-/// Whether the same images get the same answers twice. A model with random operators, or with dropout or batch
-/// normalisation as in training, gives others, and no run of it could be verified.
-pub(super) fn is_deterministic(classifier: &mut OnnxClassifier, batch: usize) -> Result<bool, BackendError> {
-    let inputs = images(batch, classifier.input_len(), 1);
-    let first = rows(classifier, &inputs, batch)?;
-    let second = rows(classifier, &inputs, batch)?;
-    Ok(agree(&second, &first, first.len() / batch, 0.0))
+/// A batch of made-up images and what a model answers to it, to be compared with what it answers otherwise.
+pub(super) struct Probe<'a> {
+    classifier: &'a mut OnnxClassifier,
+    inputs: Vec<f32>,
+    batch: usize,
+    first: Vec<f32>,
 }
 
-/// Whether the answer to an image stays the same whatever the others in its batch are and in whichever place it is.
-/// Where it does not, as where a model computes a scale over the whole batch or takes it for a sequence, samples are not
-/// independent and votes prove nothing.
-pub(super) fn is_independent(classifier: &mut OnnxClassifier, batch: usize) -> Result<bool, BackendError> {
-    let len = classifier.input_len();
-    let inputs = images(batch, len, 1);
-    let first = rows(classifier, &inputs, batch)?;
-    let classes = first.len() / batch;
-    // Other images are quite different ones, of a larger range too, as noise makes them.
-    let others: Vec<f32> = images(batch, len, 2).iter().map(|value| 6.0 * value - 3.0).collect();
-    // Two places differ in some bit of their numbers: so each is once left alone while the other changes.
-    for bit in 0..usize::BITS - (batch - 1).leading_zeros() {
-        for changed in [0, 1] {
-            let is_changed = |place: usize| place >> bit & 1 == changed;
-            let mut mixed = inputs.clone();
-            for place in (0..batch).filter(|&place| is_changed(place)) {
-                mixed[place * len..][..len].copy_from_slice(&others[place * len..][..len]);
-            }
-            let found = rows(classifier, &mixed, batch)?;
-            let same = |place: usize| {
-                let row = place * classes..(place + 1) * classes;
-                agree(&found[row.clone()], &first[row], classes, 1e-4)
-            };
-            if !(0..batch).filter(|&place| !is_changed(place)).all(same) {
-                return Ok(false);
+impl<'a> Probe<'a> {
+    /// Runs the batch.
+    pub fn new(classifier: &'a mut OnnxClassifier, batch: usize) -> Result<Self, BackendError> {
+        let inputs = images(batch, classifier.input_len(), 3);
+        let first = rows(classifier, &inputs, batch)?;
+        Ok(Self { classifier, inputs, batch, first })
+    }
+
+    /// The rows of output, one an image.
+    pub fn first(&self) -> &[f32] {
+        &self.first
+    }
+
+    fn classes(&self) -> usize {
+        self.first.len() / self.batch
+    }
+
+    /// Whether the same images get the same answers twice. A model with random operators, or with dropout or batch
+    /// normalisation as in training, gives others, and no run of it could be verified.
+    pub fn is_deterministic(&mut self) -> Result<bool, BackendError> {
+        let second = rows(self.classifier, &self.inputs, self.batch)?;
+        Ok(agree(&second, &self.first, self.classes(), 0.0))
+    }
+
+    /// Whether the answer to an image stays the same whatever the others in its batch are and in whichever place it is.
+    /// Where it does not, as where a model computes a scale over the whole batch or takes it for a sequence, samples are
+    /// not independent and votes prove nothing.
+    pub fn is_independent(&mut self) -> Result<bool, BackendError> {
+        let (batch, classes, len) = (self.batch, self.classes(), self.classifier.input_len());
+        // Other images are quite different ones, of a larger range too, as noise makes them.
+        let others: Vec<f32> = images(batch, len, 2).iter().map(|value| 6.0 * value - 3.0).collect();
+        // Two places differ in some bit of their numbers: so each is once left alone while the other changes.
+        for bit in 0..usize::BITS - (batch - 1).leading_zeros() {
+            for changed in [0, 1] {
+                let is_changed = |place: usize| place >> bit & 1 == changed;
+                let mut mixed = self.inputs.clone();
+                for place in (0..batch).filter(|&place| is_changed(place)) {
+                    mixed[place * len..][..len].copy_from_slice(&others[place * len..][..len]);
+                }
+                let found = rows(self.classifier, &mixed, batch)?;
+                let same = |place: usize| {
+                    let row = place * classes..(place + 1) * classes;
+                    agree(&found[row.clone()], &self.first[row], classes, 1e-4)
+                };
+                if !(0..batch).filter(|&place| !is_changed(place)).all(same) {
+                    return Ok(false);
+                }
             }
         }
+        let (mut moved, mut expected) = (self.inputs.clone(), self.first.clone());
+        moved.rotate_left(len);
+        expected.rotate_left(classes);
+        Ok(agree(&rows(self.classifier, &moved, batch)?, &expected, classes, 1e-4))
     }
-    let (mut moved, mut expected) = (inputs, first);
-    moved.rotate_left(len);
-    expected.rotate_left(classes);
-    Ok(agree(&rows(classifier, &moved, batch)?, &expected, classes, 1e-4))
-}
 
-/// Whether an image gets the same answer alone as with others, of a model that takes any number of them.
-pub(super) fn is_same_alone(classifier: &mut OnnxClassifier, batch: usize) -> Result<bool, BackendError> {
-    let inputs = images(batch, classifier.input_len(), 1);
-    let together = rows(classifier, &inputs, batch)?;
-    let alone = rows(classifier, &inputs, 1)?;
-    Ok(agree(&alone, &together, together.len() / batch, 1e-3))
+    /// Whether an image gets the same answer alone as with others, of a model that takes any number of them.
+    pub fn is_same_alone(&mut self) -> Result<bool, BackendError> {
+        let alone = rows(self.classifier, &self.inputs, 1)?;
+        Ok(agree(&alone, &self.first, self.classes(), 1e-3))
+    }
+
+    /// The model that is probed.
+    pub fn classifier(&mut self) -> &mut OnnxClassifier {
+        self.classifier
+    }
 }
 
 #[cfg(test)]

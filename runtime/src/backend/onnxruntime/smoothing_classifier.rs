@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     backend::{BackendError, Banked, Classifier},
+    certify::{MAX_CLASSES, Vote},
     noise::{BLOCK, Noise, NoiseBank},
 };
 
@@ -58,8 +59,9 @@ impl SmoothingClassifier {
         let device = device.into();
         let (block, values) = (BLOCK as usize, model.image_shape().iter().product::<usize>());
         let refused = |problem: String| BackendError::from(OnnxError::Smoothing(problem));
-        if model.classes() >= usize::from(u16::MAX) {
-            return Err(refused(format!("it has {} classes, and 65534 can be told apart", model.classes())));
+        if model.classes() > MAX_CLASSES {
+            let classes = model.classes();
+            return Err(refused(format!("it has {classes} classes, and {MAX_CLASSES} can be told apart")));
         }
         let most = MAX_VALUES / block / values.max(1);
         if most == 0 {
@@ -91,15 +93,14 @@ impl SmoothingClassifier {
     }
 
     /// Runs slots, as many at once as fit, and adds the votes of their samples.
-    fn count(&mut self, slots: &[Slot<'_>], votes: &mut Vec<u16>) -> Result<(), BackendError> {
+    fn count(&mut self, slots: &[Slot<'_>], votes: &mut Vec<Vote>) -> Result<(), BackendError> {
         let block = BLOCK as usize;
         for part in slots.chunks(self.session.plan().slots) {
             self.session.count(part)?;
             for (slot, voted) in part.iter().zip(self.session.votes().chunks(block)) {
                 let samples = slot.samples(self.session.input_len());
-                votes.extend(
-                    voted.iter().take(samples).map(|&class| u16::try_from(class).unwrap_or(u16::MAX)),
-                );
+                // A class below MAX_CLASSES, or -1, -2, -3 for nobody, which are TIE, INFINITE and NOT_A_NUMBER.
+                votes.extend(voted.iter().take(samples).map(|&class| class as Vote));
             }
         }
         Ok(())
@@ -184,7 +185,7 @@ impl Classifier for SmoothingClassifier {
         host.logits(batch, logits)
     }
 
-    fn votes(&mut self, batch: &[f32], votes: &mut Vec<u16>) -> Option<Result<(), BackendError>> {
+    fn votes(&mut self, batch: &[f32], votes: &mut Vec<Vote>) -> Option<Result<(), BackendError>> {
         if self.bank.is_some() {
             return None;
         }
@@ -196,7 +197,7 @@ impl Classifier for SmoothingClassifier {
         self.bank.is_some()
     }
 
-    fn banked_votes(&mut self, samples: &[Banked<'_>], votes: &mut Vec<u16>) -> Result<(), BackendError> {
+    fn banked_votes(&mut self, samples: &[Banked<'_>], votes: &mut Vec<Vote>) -> Result<(), BackendError> {
         let place = |samples: &Banked<'_>| self.bank.as_ref()?.place(&samples.key);
         let slots: Option<Vec<Slot<'_>>> = samples
             .iter()
