@@ -75,6 +75,18 @@ pub enum BackendError {
         /// What the system said.
         problem: String,
     },
+    /// A sample that was answered again got another answer.
+    #[error("{role} sample {number} of input {index} {problem}")]
+    Dependent {
+        /// Index of the input in its data set.
+        index: u64,
+        /// What the sample was for.
+        role: &'static str,
+        /// Its number among the samples of that role.
+        number: u64,
+        /// How it was answered again, what differed, and what to do.
+        problem: String,
+    },
     /// The engine failed while running.
     #[error("the model failed on a batch of {batch} inputs: {problem}")]
     Run {

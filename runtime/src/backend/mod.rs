@@ -7,6 +7,7 @@ mod mock;
 #[cfg(feature = "ort")]
 mod onnxruntime;
 mod preprocessing;
+mod rounding;
 
 pub use error::BackendError;
 pub(crate) use memory::make_room;
@@ -21,6 +22,7 @@ pub use onnxruntime::{
     SmoothingSession, matrix_product,
 };
 pub use preprocessing::{Layout, Preprocessing};
+pub use rounding::{Difference, HALF, Rounding, SINGLE};
 
 use crate::{
     certify::{INFINITE, NOT_A_NUMBER, TIE, Vote},
@@ -46,6 +48,27 @@ pub trait Classifier: Send {
     /// [`BackendError::Run`] if the engine fails.
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError>;
 
+    /// Writes the logits of one input by itself, K values or more of which the first K count, as the model's own file
+    /// computes them: alone in a batch, or where the model takes a fixed number of inputs with itself. `room` is a buffer
+    /// for that.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    fn alone(
+        &mut self,
+        input: &[f32],
+        room: &mut Vec<f32>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), BackendError> {
+        repeat(input, self.fixed_batch().unwrap_or(1), room);
+        self.logits(room, logits)
+    }
+
+    /// The relative rounding error of the arithmetic, by which two answers to the same input may differ ([`Rounding`]).
+    fn rounding(&self) -> f32 {
+        SINGLE
+    }
+
     /// Adds the vote of each input of a batch, as [`vote`] tells it from the logits; `None` from an engine that leaves that to the caller.
     fn votes(&mut self, _batch: &[f32], _votes: &mut Vec<Vote>) -> Option<Result<(), BackendError>> {
         None
@@ -63,6 +86,14 @@ pub trait Classifier: Send {
     /// [`BackendError::Run`] if there is no bank, or not this noise in it.
     fn banked_votes(&mut self, samples: &[Banked<'_>], _votes: &mut Vec<Vote>) -> Result<(), BackendError> {
         Err(BackendError::Run { batch: samples.len(), problem: "it keeps no noise".into() })
+    }
+}
+
+/// Makes a batch of one input, again and again.
+fn repeat(input: &[f32], times: usize, batch: &mut Vec<f32>) {
+    batch.clear();
+    for _ in 0..times {
+        batch.extend_from_slice(input);
     }
 }
 

@@ -302,7 +302,7 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
         }
         let (seed, block) = (self.task.settings().seed, progress.handed / BLOCK);
         let key = self.noise_mode.key(seed, role, open.index, block);
-        Some(Piece { input: number, image: open.image.clone(), key, samples })
+        Some(Piece { input: number, index: open.index, image: open.image.clone(), key, samples })
     }
 
     /// Takes the votes of a slot.

@@ -98,7 +98,8 @@ impl Certifier {
             return Err(SettingsError::TooManyClasses { classes: models[0].classes() }.into());
         }
         let noise = procedure.settings().noise()?;
-        let workers = models.into_iter().map(|model| Worker::new(model, batch)).collect();
+        let workers =
+            models.into_iter().map(|model| Worker::new(model, batch)).collect::<Result<_, BackendError>>()?;
         Ok(Self {
             workers,
             procedure,
@@ -119,6 +120,22 @@ impl Certifier {
     /// between batches. The result is the same.
     pub fn set_noise_threads(&mut self, threads: usize) {
         self.noise_threads = threads;
+    }
+
+    /// Gives samples that are run together to the model in reverse order, to see that votes do not depend on it; without
+    /// answering any of them again. Not for the stopping rule `deadline`.
+    pub fn reverse_order(&mut self) {
+        for worker in &mut self.workers {
+            worker.is_reversed = true;
+            worker.leave_comparison_out();
+        }
+    }
+
+    /// Leaves out what every run does otherwise: to answer a share of its samples again, alone and in another batch, and to
+    /// fail where an answer differs. Without it nothing shows that the model's answer to a sample depends on that sample
+    /// alone, on which certificates rest; so this is for measurements.
+    pub fn leave_comparison_out(&mut self) {
+        self.workers.iter_mut().for_each(Worker::leave_comparison_out);
     }
 
     /// Hands on the vote of every estimation sample with each certificate.

@@ -17,8 +17,22 @@ pub(super) struct Forward<'a> {
     pub until: Option<Instant>,
 }
 
-/// Writes the class voted for by each noisy input, `batch` of them at a time; returns the time of the forward pass and
-/// of reading the votes.
+/// A batch that was run.
+pub(super) struct Batch<'a> {
+    /// Number of its first row among all that are run.
+    pub first: usize,
+    /// Its noisy inputs.
+    pub inputs: &'a [f32],
+    /// Logits of each row, from engines that give them.
+    pub logits: Option<&'a [f32]>,
+    /// Vote of each row.
+    pub votes: &'a [Vote],
+    /// Most inputs that the model is given at once.
+    pub most: usize,
+}
+
+/// Writes the vote of each noisy input, `batch` of them at a time; `on_batch` hears of every batch that was run. Returns
+/// the time of the forward pass and of reading the votes.
 ///
 /// Where the engine has too little memory for a batch, it is halved, from now on, and the run goes on; votes do not
 /// depend on the batch. Where time is up, the votes are fewer than the inputs.
@@ -32,6 +46,7 @@ pub(super) fn forward(
     logits: &mut Vec<f32>,
     voted: &mut Vec<Vote>,
     run: &Forward<'_>,
+    mut on_batch: impl FnMut(&mut dyn Classifier, &Batch<'_>) -> Result<(), BackendError>,
 ) -> Result<(Duration, Duration), BackendError> {
     let (len, classes) = (model.input_len(), model.classes());
     let (mut forward, mut count) = (Duration::ZERO, Duration::ZERO);
@@ -64,6 +79,11 @@ pub(super) fn forward(
                 }
                 count += after.elapsed();
                 rest = later;
+                let logits = (!by_engine).then_some(&logits[..]);
+                on_batch(
+                    model,
+                    &Batch { first: begun, inputs: now, logits, votes: &voted[begun..], most: *batch },
+                )?;
             }
         }
     }

@@ -10,12 +10,14 @@
 //! | `procedure` | when to stop, and what the votes prove |
 //! | `board` | which samples come next, and what is known of every input |
 //! | `slot`, `pipeline`, `worker`, `forward` | buffers and threads that the samples go through |
+//! | `comparison` | a share of the samples answered again, alone and in another batch |
 //! | `certifier` | all of it for many inputs |
 //! | `tune` | how to split the work |
 
 mod board;
 mod certificate;
 mod certifier;
+mod comparison;
 mod forward;
 mod pipeline;
 mod prediction;

@@ -2,7 +2,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::{
         Mutex,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, sync_channel},
     },
     thread::{self, Scope},
 };
@@ -77,9 +77,12 @@ impl<'a> Pipeline<'a> {
         // As many places as there are slots: nobody ever waits for one.
         let (to_noise, drawing) = sync_channel::<Slot>(count);
         let (to_models, running) = sync_channel::<Slot>(count);
-        let (to_here, done) = sync_channel::<Done>(count);
+        // Each worker may have an error to tell besides.
+        let (to_here, done) = sync_channel::<Done>(count + workers.len());
         let (drawing, running) = (Mutex::new(drawing), Mutex::new(running));
         thread::scope(|scope| {
+            // Queues end when all who write to them are gone.
+            let first = if noise_threads == 0 { to_models.clone() } else { to_noise };
             for _ in 0..noise_threads {
                 let (drawing, to_models, to_here) = (&drawing, to_models.clone(), to_here.clone());
                 let draw_ahead = move || {
@@ -114,12 +117,19 @@ impl<'a> Pipeline<'a> {
                         if to_here.send(result).is_err() {
                             return;
                         }
+                        // Nobody waits for this, and a deadline is kept.
+                        if let Err(error) = caught(0, || worker.compare(false)) {
+                            let _ = to_here.send(Err(error));
+                            return;
+                        }
+                    }
+                    if let Err(error) = caught(0, || worker.compare(true)) {
+                        let _ = to_here.send(Err(error));
                     }
                 };
                 start(scope, run)?;
             }
-            drop(to_here);
-            let first: SyncSender<Slot> = if noise_threads == 0 { to_models } else { to_noise };
+            drop((to_models, to_here));
             let mut under_way = 0;
             loop {
                 while let Some(mut slot) = free.pop() {
@@ -138,10 +148,10 @@ impl<'a> Pipeline<'a> {
                     has_finished = true;
                 }
                 if under_way == 0 && !has_finished {
-                    return Ok(());
+                    break;
                 }
                 if under_way > 0 {
-                    let Ok(result) = done.recv() else { return Ok(()) };
+                    let Ok(result) = done.recv() else { break };
                     under_way -= 1;
                     let slot = result?;
                     on_samples(slot.voted.len() as u64);
@@ -149,6 +159,10 @@ impl<'a> Pipeline<'a> {
                     free.push(slot);
                 }
             }
+            // The workers answer the last samples again, and what comes now is an error.
+            drop(first);
+            done.iter().try_for_each(|result| result.map(drop))?;
+            Ok(())
         })
     }
 }
@@ -193,7 +207,10 @@ fn next(queue: &Mutex<Receiver<Slot>>) -> Option<Slot> {
 
 /// A model that panics must end the run with an error, not leave it waiting for the slot.
 fn guarded(slot: Slot, work: impl FnOnce(Slot) -> Done) -> Done {
-    let batch = slot.samples;
-    panic::catch_unwind(AssertUnwindSafe(|| work(slot)))
+    caught(slot.samples, || work(slot))
+}
+
+fn caught<T>(batch: usize, work: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
+    panic::catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(BackendError::Run { batch, problem: "its thread ended unexpectedly".into() }))
 }

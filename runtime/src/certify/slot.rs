@@ -3,7 +3,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::certificate::Vote;
+use super::{
+    certificate::Vote,
+    comparison::{Chosen, chosen},
+};
 use crate::{
     backend::{BackendError, make_room},
     noise::{Noise, NoiseKey},
@@ -13,6 +16,8 @@ use crate::{
 pub(super) struct Piece {
     /// Number of the input in this run.
     pub input: u64,
+    /// Its index in the data set.
+    pub index: u64,
     /// Its values.
     pub image: Arc<[f32]>,
     /// Noise of the samples.
@@ -78,6 +83,22 @@ impl Slot {
     pub fn push(&mut self, piece: Piece) {
         self.samples += piece.samples;
         self.pieces.push(piece);
+    }
+
+    /// Writes down which samples are answered again.
+    pub fn choose(&self, samples: &mut Vec<Chosen>) {
+        samples.clear();
+        let mut start = 0;
+        for (number, piece) in self.pieces.iter().enumerate() {
+            let chosen = chosen(piece);
+            samples.extend(chosen.map(|(position, is_alone)| Chosen {
+                row: start + position,
+                piece: number,
+                position,
+                is_alone,
+            }));
+            start += piece.samples;
+        }
     }
 
     /// Draws the noise of all samples and adds it to their inputs.

@@ -7,7 +7,8 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    forward::{Forward, Notices, forward},
+    comparison::{Answered, Chosen, Comparison},
+    forward::{Batch, Forward, Notices, forward},
     slot::Slot,
 };
 use crate::{
@@ -26,13 +27,23 @@ pub struct Timings {
     pub forward: Duration,
     /// Reading votes off the logits.
     pub count: Duration,
+    /// Answering a share of the samples again, alone and in another batch.
+    pub comparison: Duration,
+    /// Samples answered again; all got the same answer.
+    pub compared: u64,
 }
 
 impl Timings {
     /// Share of the time that was not spent in the forward pass.
     pub fn overhead(&self) -> f64 {
-        let other = (self.noise + self.count).as_secs_f64();
+        let other = (self.noise + self.count + self.comparison).as_secs_f64();
         other / (other + self.forward.as_secs_f64()).max(f64::MIN_POSITIVE)
+    }
+
+    /// Share of the time that went into answering samples again.
+    pub fn share_of_comparison(&self) -> f64 {
+        let all = self.noise + self.forward + self.count + self.comparison;
+        self.comparison.as_secs_f64() / all.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
@@ -42,6 +53,17 @@ impl AddAssign for Timings {
         self.noise += other.noise;
         self.forward += other.forward;
         self.count += other.count;
+        self.comparison += other.comparison;
+        self.compared += other.compared;
+    }
+}
+
+/// Puts rows of `len` values into reverse order.
+fn reverse_rows(rows: &mut [f32], len: usize) {
+    let count = rows.len() / len.max(1);
+    for row in 0..count / 2 {
+        let (before, after) = rows.split_at_mut((count - 1 - row) * len);
+        before[row * len..][..len].swap_with_slice(&mut after[..len]);
     }
 }
 
@@ -54,21 +76,34 @@ pub(super) struct Worker {
     pub noisy: Vec<f32>,
     /// Hears of a batch that had to be made smaller.
     pub notices: Option<Notices>,
+    /// Answers a share of the samples again; none where that was left out.
+    comparison: Option<Comparison>,
+    chosen: Vec<Chosen>,
+    /// Whether the model gets the samples of a slot in reverse order.
+    pub is_reversed: bool,
     pub timings: Timings,
 }
 
 impl Worker {
     /// `batch` is the most inputs the model is given at once.
-    pub fn new(model: Box<dyn Classifier>, batch: usize) -> Self {
+    pub fn new(model: Box<dyn Classifier>, batch: usize) -> Result<Self, BackendError> {
         let batch = model.fixed_batch().unwrap_or(batch);
-        Self {
+        Ok(Self {
+            comparison: Some(Comparison::new(&*model)?),
             model,
             batch,
             logits: Vec::new(),
             noisy: Vec::new(),
             notices: None,
+            chosen: Vec::new(),
+            is_reversed: false,
             timings: Timings::default(),
-        }
+        })
+    }
+
+    /// Answers no samples again.
+    pub fn leave_comparison_out(&mut self) {
+        self.comparison = None;
     }
 
     pub fn model(&self) -> &dyn Classifier {
@@ -83,7 +118,7 @@ impl Worker {
     /// vote of each.
     pub fn run(&mut self, slot: &mut Slot, noise: Option<&Noise>) -> Result<(), BackendError> {
         if self.model.has_bank() {
-            return self.run_banked(slot);
+            return self.run_banked(slot, noise);
         }
         if let Some(noise) = noise {
             mem::swap(&mut slot.noisy, &mut self.noisy);
@@ -92,22 +127,91 @@ impl Worker {
                 slot.draw(noise, self.model.fixed_batch());
             }
         }
+        if self.is_reversed {
+            reverse_rows(&mut slot.noisy, self.model.input_len());
+        }
+        self.choose(slot);
         let started = Instant::now();
         let run = Forward { notices: self.notices.as_ref(), until: slot.until };
-        let (forward, count) =
-            forward(&mut *self.model, &slot.noisy, &mut self.batch, &mut self.logits, &mut slot.voted, &run)?;
+        let Self { comparison, chosen, .. } = self;
+        let (pieces, mut rest, mut compared) = (&slot.pieces, &chosen[..], Duration::ZERO);
+        let on_batch = |model: &mut dyn Classifier, batch: &Batch<'_>| {
+            let Some(comparison) = comparison else { return Ok(()) };
+            let (len, classes, before) = (model.input_len(), model.classes(), Instant::now());
+            while let Some((&chosen, later)) = rest.split_first()
+                && chosen.row < batch.first + batch.votes.len()
+            {
+                rest = later;
+                let row = chosen.row - batch.first;
+                let answered = Answered {
+                    pieces,
+                    chosen,
+                    input: &batch.inputs[row * len..][..len],
+                    vote: batch.votes[row],
+                    logits: batch.logits.map(|logits| &logits[row * classes..][..classes]),
+                };
+                comparison.add(model, batch.most, &answered)?;
+            }
+            compared += before.elapsed();
+            Ok(())
+        };
+        let (forward, count) = forward(
+            &mut *self.model,
+            &slot.noisy,
+            &mut self.batch,
+            &mut self.logits,
+            &mut slot.voted,
+            &run,
+            on_batch,
+        )?;
         if noise.is_some() {
             mem::swap(&mut slot.noisy, &mut self.noisy);
+        }
+        if self.is_reversed {
+            slot.voted.reverse();
         }
         // What filled up the last batch of a model with a fixed one.
         slot.voted.truncate(slot.samples);
         slot.work += started.elapsed();
-        self.timings += Timings { samples: slot.voted.len() as u64, noise: slot.noise, forward, count };
+        self.timings += Timings {
+            samples: slot.voted.len() as u64,
+            noise: slot.noise,
+            forward,
+            count,
+            comparison: compared,
+            compared: 0,
+        };
         Ok(())
     }
 
-    /// The same for a model that keeps the noise itself.
-    fn run_banked(&mut self, slot: &mut Slot) -> Result<(), BackendError> {
+    /// Chooses the samples of a slot that are answered again.
+    fn choose(&mut self, slot: &Slot) {
+        if self.comparison.is_some() {
+            slot.choose(&mut self.chosen);
+        } else {
+            self.chosen.clear();
+        }
+    }
+
+    /// Answers samples again that wait for it: once there are enough, or all of them at the end of a run.
+    ///
+    /// # Errors
+    /// [`BackendError::Dependent`] if one gets another answer.
+    pub fn compare(&mut self, is_end: bool) -> Result<(), BackendError> {
+        let Some(comparison) = &mut self.comparison else { return Ok(()) };
+        let started = Instant::now();
+        let result = if is_end {
+            comparison.finish(&mut *self.model, self.batch)
+        } else {
+            comparison.go_on(&mut *self.model, self.batch)
+        };
+        self.timings.comparison += started.elapsed();
+        self.timings.compared = comparison.compared();
+        result
+    }
+
+    /// The same for a model that keeps the noise itself. `noise` makes it once more for samples that are answered again.
+    fn run_banked(&mut self, slot: &mut Slot, noise: Option<&Noise>) -> Result<(), BackendError> {
         let started = Instant::now();
         if slot.is_late() {
             return Ok(());
@@ -121,6 +225,20 @@ impl Worker {
         let forward = started.elapsed();
         slot.work += forward;
         self.timings += Timings { samples: slot.samples as u64, forward, ..Timings::default() };
+        self.choose(slot);
+        let (Some(comparison), Some(noise)) = (&mut self.comparison, noise) else { return Ok(()) };
+        let (len, before) = (self.model.input_len(), Instant::now());
+        for &chosen in &self.chosen {
+            let piece = &slot.pieces[chosen.piece];
+            // A block is drawn from its start.
+            self.noisy.resize((chosen.position + 1) * len, 0.0);
+            noise.add(&piece.key, &piece.image, &mut self.noisy);
+            let input = &self.noisy[chosen.position * len..];
+            let vote = slot.voted[chosen.row];
+            let answered = Answered { pieces: &slot.pieces, chosen, input, vote, logits: None };
+            comparison.add(&mut *self.model, self.batch, &answered)?;
+        }
+        self.timings.comparison += before.elapsed();
         Ok(())
     }
 }

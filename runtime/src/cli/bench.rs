@@ -65,6 +65,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 "forward": part(timings.forward),
                 "count": part(timings.count),
             },
+            "comparison": {
+                "samples": timings.compared,
+                "share_of_time": timings.share_of_comparison(),
+            },
             "ratio_to_engine": whole / raw,
             "outside_forward": timings.overhead(),
             "arithmetic": {
@@ -84,7 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
          - noise        {:>12.0}\n  \
          - forward pass {:>12.0}\n  \
          - counting     {:>12.0}\n\
-         time outside the forward pass: {:.1} %\n\
+         time outside the forward pass: {:.1} %, of which {:.2} % to answer {} samples again, alone or in another batch\n\
          multiplications with addition, in 10^9 a second\n  \
          limit          {:>12.1}  (a product of float32 matrices on the same threads)\n  \
          certification  {}\n",
@@ -101,6 +105,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         part(timings.forward),
         part(timings.count),
         100.0 * timings.overhead(),
+        100.0 * timings.share_of_comparison(),
+        timings.compared,
         limit / 1e9,
         used(multiply_adds, whole, limit),
     );

@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     check_places(arguments, &out)?;
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
     let mut data = arguments.data.open()?;
-    let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
+    let (runtime, model) = arguments.model.open_for(Some(data.shape()), Some(sigma))?;
     order_classes(&mut data, &model)?;
     let selected = arguments.data.select(path, &data, model.classes())?;
     let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
@@ -249,13 +249,21 @@ fn report(arguments: &Arguments, out: &Path, timings: Option<(Timings, Duration)
                 "noise": timings.noise.as_secs_f64(),
                 "forward": timings.forward.as_secs_f64(),
                 "count": timings.count.as_secs_f64(),
+                "comparison": timings.comparison.as_secs_f64(),
             })),
+            "compared": timings.map(|(timings, _)| timings.compared),
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
     let mut text =
         to_text(&Audit { radii: vec![], runs: vec![summary], baseline: None, comparisons: vec![] });
     let footer = &evidence.footer;
+    if let Some((timings, _)) = timings {
+        text += &format!(
+            "{} samples of these were answered again, alone or in another batch, and all got the same answer\n",
+            timings.compared
+        );
+    }
     text += &format!("{} samples; evidence in {}\n", footer.samples, printable(&out.display().to_string()));
     Ok(terminal::print(&text)?)
 }

@@ -75,6 +75,8 @@ impl ReadingArguments {
             std: self.std.clone(),
             output: self.output.clone(),
             side: None,
+            sigma: None,
+            keep_batch: false,
         }
     }
 
@@ -104,15 +106,25 @@ impl ReadingArguments {
 impl ModelArguments {
     /// Loads the model once, to know its shape before anything else is done.
     pub fn open(&self) -> Result<(OnnxRuntime, OnnxModel), BackendError> {
-        self.open_for(None)
+        self.open_for(None, None)
     }
 
-    /// The same for images of a known shape: channels, height, width.
-    pub fn open_for(&self, image: Option<[usize; 3]>) -> Result<(OnnxRuntime, OnnxModel), BackendError> {
+    /// The same for images of a known shape (channels, height, width) and noise of a known standard deviation. With
+    /// `--batch 1` the model is run as its file has it.
+    pub fn open_for(
+        &self,
+        image: Option<[usize; 3]>,
+        sigma: Option<Sigma>,
+    ) -> Result<(OnnxRuntime, OnnxModel), BackendError> {
         // A file that is no model is the more helpful news than a missing library.
         mithridate_onnx::read(&self.model)?;
         let runtime = OnnxRuntime::load()?;
-        let model = OnnxModel::open(&runtime, &self.model, &self.reading.reading(image))?;
+        let reading = Reading {
+            sigma: sigma.map(Sigma::get),
+            keep_batch: self.batch == Some(1),
+            ..self.reading.reading(image)
+        };
+        let model = OnnxModel::open(&runtime, &self.model, &reading)?;
         self.reading.note_differences(&model);
         match model.batching {
             Batching::Fixed { size } => note(&format!(

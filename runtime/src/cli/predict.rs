@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let path = &arguments.model.model;
     let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
     let mut data = arguments.data.open()?;
-    let (runtime, model) = arguments.model.open_for(Some(data.shape()))?;
+    let (runtime, model) = arguments.model.open_for(Some(data.shape()), Some(sigma))?;
     order_classes(&mut data, &model)?;
     let indices = arguments.data.select(path, &data, model.classes())?;
     let SmoothingArguments { n, alpha, noise_mode, .. } = arguments.smoothing;

@@ -66,6 +66,11 @@ pub struct FrameCertificate {
 
 /// Certifies one frame after the other under a deadline.
 ///
+/// That the model's answer to a sample depends on that sample alone is looked at on its own samples: when it is made
+/// ready, 16 samples of a batch are answered again, alone, and later one sample of the first batch of one frame in 16,
+/// chosen by seed and frame, which takes as long as a batch and is put off where time is short. Where logits
+/// differ by more than rounding, there is no certificate but an error.
+///
 /// The noise of a frame depends on nothing but the seed and the frame's number, so with [`certify`] of the same
 /// settings the votes can be drawn again. Whoever makes the frames must not know the seed: draw it with
 /// [`seed_from_os`].

@@ -1,10 +1,17 @@
 use std::time::{Duration, Instant};
 
+use rand_core::Rng;
+
 use crate::{
-    backend::{Classifier, vote},
+    backend::{BackendError, Classifier, Difference, Rounding, vote},
     certify::{CertifyError, Vote},
-    noise::{BLOCK, Noise, NoiseKey, Role},
+    noise::{BLOCK, Noise, NoiseKey, Role, keyed_stream},
 };
+
+/// One frame in this many has a sample that is answered again, alone.
+const FRAMES: u64 = 16;
+/// Samples that are answered again when a model is made ready.
+const AT_LOAD: usize = 16;
 
 /// Runs noisy copies of one image through a model, a batch at a time, in memory of its own, until a deadline.
 pub(super) struct Sampler {
@@ -17,6 +24,12 @@ pub(super) struct Sampler {
     step: usize,
     noisy: Vec<f32>,
     logits: Vec<f32>,
+    rounding: Rounding,
+    /// Buffers for a sample that is answered again.
+    room: Vec<f32>,
+    answer: Vec<f32>,
+    /// Whether there was no time yet for a sample that is to be answered again.
+    is_owed: bool,
     /// How long a batch may take: the longest of late.
     expected: Duration,
 }
@@ -39,7 +52,23 @@ impl Sampler {
         let step = step(batch);
         let rows = step.max(BLOCK as usize) + batch - step;
         let (noisy, logits) = (vec![0.0; rows * model.input_len()], vec![0.0; batch * model.classes()]);
-        let mut sampler = Self { model, noise, seed, batch, step, noisy, logits, expected: Duration::ZERO };
+        let alone = model.fixed_batch().unwrap_or(1);
+        let rounding = Rounding::new(model.rounding());
+        let (room, answer) = (vec![0.0; alone * model.input_len()], vec![0.0; alone * model.classes()]);
+        let mut sampler = Self {
+            model,
+            noise,
+            seed,
+            batch,
+            step,
+            noisy,
+            logits,
+            rounding,
+            room,
+            answer,
+            is_owed: false,
+            expected: Duration::ZERO,
+        };
         let image = vec![0.0; sampler.model.input_len()];
         // The first ones take longer than all that follow.
         let mut shortest = Duration::MAX;
@@ -51,7 +80,39 @@ impl Sampler {
             shortest = shortest.min(sampler.expected);
         }
         sampler.expected = shortest;
+        for number in 0..AT_LOAD.min(sampler.step) {
+            let row = number * sampler.step / AT_LOAD.min(sampler.step);
+            sampler.compare(row, 0)?;
+        }
         Ok(sampler)
+    }
+
+    /// Answers a sample of the last batch, which began a chunk, again, alone.
+    fn compare(&mut self, row: usize, frame: u64) -> Result<(), BackendError> {
+        let (len, classes) = (self.model.input_len(), self.model.classes());
+        self.model.alone(&self.noisy[row * len..][..len], &mut self.room, &mut self.answer)?;
+        let (before, after) = (&self.logits[row * classes..][..classes], &self.answer[..classes]);
+        self.rounding.see(before);
+        match self.rounding.compare(before, after) {
+            None | Some(Difference::Vote) => Ok(()),
+            Some(Difference::Answer { difference, allowed }) => Err(BackendError::Dependent {
+                index: frame,
+                role: Role::Selection.name(),
+                number: row as u64,
+                problem: format!(
+                    "gets another answer alone (its logits differ by {difference:.3e}, and by rounding at most \
+                     {allowed:.3e}): the model's answer to an input depends on the others in its batch, or is random, so \
+                     that votes prove nothing; give it one input at a time (batch 1)"
+                ),
+            }),
+        }
+    }
+
+    /// Whether a sample of the selection of this frame is to be answered again, and which row of its first batch.
+    fn chosen(&self, frame: u64) -> (bool, usize) {
+        let mut stream = keyed_stream("mithridate comparison of frames v1", &[self.seed, frame]);
+        let is_chosen = stream.next_u64().is_multiple_of(FRAMES);
+        (is_chosen, (stream.next_u64() % self.step as u64) as usize)
     }
 
     pub fn model(&self) -> &dyn Classifier {
@@ -67,6 +128,8 @@ impl Sampler {
     ) -> Result<u64, CertifyError> {
         let (len, classes) = (self.model.input_len(), self.model.classes());
         let chunk = self.step.max(BLOCK as usize);
+        let (is_chosen, row) = self.chosen(task.frame);
+        self.is_owed |= is_chosen && task.role == Role::Selection;
         let mut done = 0;
         while done < task.samples {
             let started = Instant::now();
@@ -90,6 +153,13 @@ impl Sampler {
                 }
             }
             self.expected = started.elapsed().max(self.expected.mul_f64(0.98));
+            let is_first = self.is_owed && task.role == Role::Selection && first == 0;
+            // It takes as long as a batch, and another one must come after.
+            let later = Instant::now() + 2 * self.expected;
+            if is_first && row < counted && task.deadline.is_none_or(|deadline| later < deadline) {
+                self.compare(row, task.frame)?;
+                self.is_owed = false;
+            }
         }
         Ok(done)
     }

@@ -17,6 +17,17 @@ pub enum Role {
     Prediction = 2,
 }
 
+impl Role {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Selection => "selection",
+            Self::Estimation => "estimation",
+            Self::Prediction => "prediction",
+        }
+    }
+}
+
 /// Names one block of noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NoiseKey {

@@ -8,11 +8,12 @@ use ort::{
 
 use super::{
     OnnxClassifier,
+    classifier::Original,
     probe::images,
     session::{first_line, options},
     signature::Signature,
 };
-use crate::backend::{BackendError, Classifier, Preprocessing};
+use crate::backend::{BackendError, Classifier, Preprocessing, repeat};
 
 /// An [`OnnxClassifier`] on the CPU for batches of one size, which reads from and writes to memory that it keeps: a
 /// run allocates nothing outside ONNX Runtime itself.
@@ -27,6 +28,8 @@ pub struct BoundClassifier {
     identity: bool,
     batch: usize,
     classes: usize,
+    original: Option<Box<Original>>,
+    rounding: f32,
 }
 
 /// A tensor of an element type that inputs of models have.
@@ -64,6 +67,8 @@ impl OnnxClassifier {
             identity: self.identity,
             batch,
             classes: self.classes,
+            original: self.original,
+            rounding: self.rounding,
         };
         let mut again = Vec::with_capacity(logits.len());
         bound.logits(&inputs, &mut again)?;
@@ -133,6 +138,23 @@ impl Classifier for BoundClassifier {
 
     fn fixed_batch(&self) -> Option<usize> {
         Some(self.batch)
+    }
+
+    fn rounding(&self) -> f32 {
+        self.rounding
+    }
+
+    fn alone(
+        &mut self,
+        input: &[f32],
+        room: &mut Vec<f32>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), BackendError> {
+        if let Some(original) = &mut self.original {
+            return original.alone(input, room, logits);
+        }
+        repeat(input, self.batch, room);
+        self.logits(room, logits)
     }
 
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {

@@ -8,7 +8,7 @@ use ort::{
 };
 
 use super::{Device, OnnxModel, OnnxRuntime, Reading, session::run_error, signature::Signature};
-use crate::backend::{BackendError, Classifier, Preprocessing, make_room};
+use crate::backend::{BackendError, Classifier, Preprocessing, SINGLE, make_room, repeat};
 
 /// One instance of an [`OnnxModel`], run by ONNX Runtime.
 pub struct OnnxClassifier {
@@ -21,9 +21,39 @@ pub struct OnnxClassifier {
     pub(super) classes: usize,
     pub(super) fixed_batch: Option<usize>,
     pub(super) shape: Vec<i64>,
+    /// The model as its file has it, where that takes a fixed number of inputs.
+    pub(super) original: Option<Box<Original>>,
+    /// Relative error of its arithmetic.
+    pub(super) rounding: f32,
     input: Vec<f32>,
     halves: Vec<f16>,
     doubles: Vec<f64>,
+}
+
+/// The model of a file that was rewritten to take any number of inputs, as the file has it; loaded when it is first
+/// asked.
+pub(super) struct Original {
+    pub model: OnnxModel,
+    pub runtime: OnnxRuntime,
+    pub device: Device,
+    pub threads: usize,
+    pub classifier: Option<OnnxClassifier>,
+}
+
+impl Original {
+    /// Logits of one input, with itself in the other places of the batch.
+    pub fn alone(
+        &mut self,
+        input: &[f32],
+        room: &mut Vec<f32>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), BackendError> {
+        let classifier = match &mut self.classifier {
+            Some(classifier) => classifier,
+            empty => empty.insert(self.model.classifier(&self.runtime, self.device, self.threads)?),
+        };
+        classifier.alone(input, room, logits)
+    }
 }
 
 impl OnnxClassifier {
@@ -64,6 +94,8 @@ impl OnnxClassifier {
             classes: 0,
             fixed_batch,
             shape,
+            original: None,
+            rounding: SINGLE,
             input: Vec::new(),
             halves: Vec::new(),
             doubles: Vec::new(),
@@ -173,6 +205,23 @@ impl Classifier for OnnxClassifier {
 
     fn fixed_batch(&self) -> Option<usize> {
         self.fixed_batch
+    }
+
+    fn rounding(&self) -> f32 {
+        self.rounding
+    }
+
+    fn alone(
+        &mut self,
+        input: &[f32],
+        room: &mut Vec<f32>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), BackendError> {
+        if let Some(original) = &mut self.original {
+            return original.alone(input, room, logits);
+        }
+        repeat(input, self.fixed_batch.unwrap_or(1), room);
+        self.logits(room, logits)
     }
 
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {

@@ -12,12 +12,13 @@ use serde::Serialize;
 use super::{
     Device, OnnxClassifier, OnnxRuntime, OutputKind, Reading,
     arithmetic::multiply_adds,
-    probe::{Probe, agree, images, rows},
+    classifier::Original,
+    probe::{Probe, images, rows},
     session::{Content, new_session, only, session_error},
     signature::{Signature, find},
 };
 use crate::{
-    backend::{BackendError, Classifier, Preprocessing},
+    backend::{BackendError, Classifier, HALF, Preprocessing, SINGLE},
     data::sha256,
     evidence::ExternalSource,
 };
@@ -78,6 +79,10 @@ pub struct OnnxModel {
     classes: usize,
     pub(super) signature: Signature,
     pub(super) content: Content,
+    /// What the file says, where it was rewritten to take any number of inputs.
+    original: Option<Content>,
+    /// Standard deviation of the noise that the model will get.
+    sigma: f64,
 }
 
 impl OnnxModel {
@@ -123,6 +128,8 @@ impl OnnxModel {
             kind: OutputKind::Logits,
             batching: signature.batch.map_or(Batching::Symbolic, |size| Batching::Fixed { size }),
             signature,
+            original: None,
+            sigma: reading.sigma.unwrap_or(1.0),
             content: Content {
                 bytes: file.bytes.into(),
                 external: file.external.into_iter().map(|file| (file.location, file.bytes.into())).collect(),
@@ -131,8 +138,10 @@ impl OnnxModel {
         let mut classifier = model.untried(runtime, Device::default(), 1)?;
         model.try_out(&mut classifier)?;
         if let Some(size) = model.signature.batch
+            && !(reading.keep_batch && size == 1)
             && let Some(rewritten) = model.rewritten(runtime, &mut classifier, &file.model, size)
         {
+            model.original = Some(model.content.clone());
             model.content.bytes = rewritten;
             model.batching = Batching::Rewritten { from: size };
         }
@@ -182,11 +191,32 @@ impl OnnxModel {
         device: impl Into<Device>,
         threads: usize,
     ) -> Result<OnnxClassifier, BackendError> {
-        let mut classifier = self.untried(runtime, device.into(), threads)?;
+        let device = device.into();
+        let mut classifier = self.untried(runtime, device, threads)?;
         let batch = self.batching.size().unwrap_or(2);
         let inputs = images(batch, classifier.input_len(), 1);
         rows(&mut classifier, &inputs, batch)?;
+        if let (Some(content), Batching::Rewritten { from }) = (&self.original, self.batching) {
+            let batching = Batching::Fixed { size: from };
+            let model = Self { content: content.clone(), original: None, batching, ..self.clone() };
+            classifier.original = Some(Box::new(Original {
+                model,
+                runtime: runtime.clone(),
+                device,
+                threads,
+                classifier: None,
+            }));
+        }
         Ok(classifier)
+    }
+
+    /// Relative rounding error of its arithmetic on a device.
+    pub(super) fn rounding(&self, device: Device) -> f32 {
+        let types = [self.signature.input.element_type, self.signature.output.element_type];
+        match device.precision_of(self.precision()) {
+            "float32" | "float64" if !types.contains(&ElementType::Float16) => SINGLE,
+            _ => HALF,
+        }
     }
 
     /// Multiplications with addition that one input takes, from the shapes that its convolutions and matrix products are
@@ -218,13 +248,14 @@ impl OnnxModel {
             self.batching.size(),
         );
         classifier.set_classes(self.classes);
+        classifier.rounding = self.rounding(device);
         Ok(classifier)
     }
 
     /// Finds the number of classes and what the output holds; makes sure that inputs do not influence each other.
     fn try_out(&mut self, classifier: &mut OnnxClassifier) -> Result<(), BackendError> {
         let batch = self.batching.size().unwrap_or(3);
-        let mut probe = Probe::new(classifier, batch)?;
+        let mut probe = Probe::new(classifier, batch, self.sigma)?;
         self.classes = probe.first().len() / batch;
         self.kind = OutputKind::of(probe.first().chunks(self.classes));
         probe.classifier().set_classes(self.classes);
@@ -266,16 +297,20 @@ impl OnnxModel {
         let content = Content { bytes: bytes.clone(), ..self.content.clone() };
         let symbolic = Self { batching: Batching::Rewritten { from: size }, content, ..self.clone() };
         let mut symbolic = symbolic.untried(runtime, Device::default(), 1).ok()?;
-        let inputs = images(size * (1 + 2_usize.div_ceil(size)), fixed.input_len(), 4);
-        let count = inputs.len() / fixed.input_len();
-        let expected = rows(fixed, &inputs, size).ok()?;
-        for batch in [1, 2, count] {
-            let found = rows(&mut symbolic, &inputs, batch).ok()?;
-            if !agree(&found, &expected, self.classes, 1e-3) {
+        // Whole batches of the file's own size, and at least three inputs.
+        let count = 3_usize.next_multiple_of(size);
+        let mut probe = Probe::new(&mut symbolic, count, self.sigma).ok()?;
+        let inputs = probe.inputs().to_vec();
+        if !probe.agrees(&rows(fixed, &inputs, size).ok()?) {
+            return None;
+        }
+        for batch in [1, 2] {
+            let answers = rows(probe.classifier(), &inputs, batch).ok()?;
+            if !probe.agrees(&answers) {
                 return None;
             }
         }
-        Probe::new(&mut symbolic, 3).ok()?.is_independent().ok()?.then_some(bytes)
+        probe.is_independent().ok()?.then_some(bytes)
     }
 }
 

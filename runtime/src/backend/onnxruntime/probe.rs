@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use super::OnnxClassifier;
-use crate::backend::{BackendError, Classifier};
+use crate::backend::{BackendError, Classifier, Rounding};
 
 /// What the values of an output are; the class with the largest is the same for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -71,34 +71,37 @@ pub(super) fn rows(
     Ok(all)
 }
 
-/// Whether rows agree, as far as the largest value of each allows single-precision arithmetic in another order to.
-/// What is no number on one side must be none on the other.
-pub(super) fn agree(found: &[f32], expected: &[f32], classes: usize, tolerance: f32) -> bool {
-    found.len() == expected.len()
-        && found.chunks(classes).zip(expected.chunks(classes)).all(|(found, expected)| {
-            let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
-            if !finite(found) || !finite(expected) {
-                return finite(found) == finite(expected);
-            }
-            let size = expected.iter().fold(f32::MIN_POSITIVE, |size, value| size.max(value.abs()));
-            found.iter().zip(expected).all(|(a, b)| (a - b).abs() <= tolerance * size)
-        })
+/// Values that inputs of a model may have: those of images from 0 to 1 with noise of standard deviation `sigma`, as far
+/// as any sample of a run will reach.
+fn reach(sigma: f64) -> [f32; 2] {
+    // 10 standard deviations are exceeded by one value in 10^23.
+    let far = 10.0 * sigma as f32;
+    [-far, 1.0 + far]
 }
 
 /// A batch of made-up images and what a model answers to it, to be compared with what it answers otherwise.
+///
+/// Every second image has values from 0 to 1, the others reach as far as noise of `sigma` does. A probe of known inputs
+/// can't be a proof for a model that was made to look for them: every run compares samples of its own too.
 pub(super) struct Probe<'a> {
     classifier: &'a mut OnnxClassifier,
     inputs: Vec<f32>,
     batch: usize,
     first: Vec<f32>,
+    rounding: Rounding,
+    reach: [f32; 2],
 }
 
 impl<'a> Probe<'a> {
     /// Runs the batch.
-    pub fn new(classifier: &'a mut OnnxClassifier, batch: usize) -> Result<Self, BackendError> {
-        let inputs = images(batch, classifier.input_len(), 3);
+    pub fn new(classifier: &'a mut OnnxClassifier, batch: usize, sigma: f64) -> Result<Self, BackendError> {
+        let (len, reach) = (classifier.input_len(), reach(sigma));
+        let mut inputs = images(batch, len, 3);
+        inputs.chunks_mut(len).skip(1).step_by(2).for_each(|image| stretch(image, reach));
         let first = rows(classifier, &inputs, batch)?;
-        Ok(Self { classifier, inputs, batch, first })
+        let mut rounding = Rounding::new(classifier.rounding());
+        first.chunks(first.len() / batch).for_each(|row| rounding.see(row));
+        Ok(Self { classifier, inputs, batch, first, rounding, reach })
     }
 
     /// The rows of output, one an image.
@@ -114,30 +117,31 @@ impl<'a> Probe<'a> {
     /// normalisation as in training, gives others, and no run of it could be verified.
     pub fn is_deterministic(&mut self) -> Result<bool, BackendError> {
         let second = rows(self.classifier, &self.inputs, self.batch)?;
-        Ok(agree(&second, &self.first, self.classes(), 0.0))
+        let same = |(a, b): (&f32, &f32)| a == b || (a.is_nan() && b.is_nan());
+        Ok(second.len() == self.first.len() && second.iter().zip(&self.first).all(same))
     }
 
-    /// Whether the answer to an image stays the same whatever the others in its batch are and in whichever place it is.
-    /// Where it does not, as where a model computes a scale over the whole batch or takes it for a sequence, samples are
-    /// not independent and votes prove nothing.
+    /// Whether the answer to an image stays the same whatever the others in its batch are and in whichever position it
+    /// is. Where it does not, as where a model computes a scale over the whole batch or takes it for a sequence, samples
+    /// are not independent and votes prove nothing.
     pub fn is_independent(&mut self) -> Result<bool, BackendError> {
         let (batch, classes, len) = (self.batch, self.classes(), self.classifier.input_len());
-        // Other images are quite different ones, of a larger range too, as noise makes them.
-        let others: Vec<f32> = images(batch, len, 2).iter().map(|value| 6.0 * value - 3.0).collect();
-        // Two places differ in some bit of their numbers: so each is once left alone while the other changes.
+        let mut others = images(batch, len, 2);
+        stretch(&mut others, self.reach);
+        // Two positions differ in some bit of their numbers: so each is once left alone while the other changes.
         for bit in 0..usize::BITS - (batch - 1).leading_zeros() {
             for changed in [0, 1] {
-                let is_changed = |place: usize| place >> bit & 1 == changed;
+                let is_changed = |position: usize| position >> bit & 1 == changed;
                 let mut mixed = self.inputs.clone();
-                for place in (0..batch).filter(|&place| is_changed(place)) {
-                    mixed[place * len..][..len].copy_from_slice(&others[place * len..][..len]);
+                for position in (0..batch).filter(|&position| is_changed(position)) {
+                    mixed[position * len..][..len].copy_from_slice(&others[position * len..][..len]);
                 }
                 let found = rows(self.classifier, &mixed, batch)?;
-                let same = |place: usize| {
-                    let row = place * classes..(place + 1) * classes;
-                    agree(&found[row.clone()], &self.first[row], classes, 1e-4)
+                let same = |position: usize| {
+                    let row = position * classes..(position + 1) * classes;
+                    self.rounding.agree(&found[row.clone()], &self.first[row], classes)
                 };
-                if !(0..batch).filter(|&place| !is_changed(place)).all(same) {
+                if !(0..batch).filter(|&position| !is_changed(position)).all(same) {
                     return Ok(false);
                 }
             }
@@ -145,19 +149,35 @@ impl<'a> Probe<'a> {
         let (mut moved, mut expected) = (self.inputs.clone(), self.first.clone());
         moved.rotate_left(len);
         expected.rotate_left(classes);
-        Ok(agree(&rows(self.classifier, &moved, batch)?, &expected, classes, 1e-4))
+        let found = rows(self.classifier, &moved, batch)?;
+        Ok(self.rounding.agree(&found, &expected, classes))
     }
 
     /// Whether an image gets the same answer alone as with others, of a model that takes any number of them.
     pub fn is_same_alone(&mut self) -> Result<bool, BackendError> {
         let alone = rows(self.classifier, &self.inputs, 1)?;
-        Ok(agree(&alone, &self.first, self.classes(), 1e-3))
+        Ok(self.agrees(&alone))
+    }
+
+    /// Whether these are the same answers to the images, but for rounding.
+    pub fn agrees(&self, answers: &[f32]) -> bool {
+        self.rounding.agree(answers, &self.first, self.classes())
+    }
+
+    /// The images.
+    pub fn inputs(&self) -> &[f32] {
+        &self.inputs
     }
 
     /// The model that is probed.
     pub fn classifier(&mut self) -> &mut OnnxClassifier {
         self.classifier
     }
+}
+
+/// Spreads values from 0 to 1 over a range.
+fn stretch(values: &mut [f32], [low, high]: [f32; 2]) {
+    values.iter_mut().for_each(|value| *value = low + (high - low) * *value);
 }
 
 #[cfg(test)]
@@ -171,14 +191,5 @@ mod tests {
         assert_eq!(kind(&[&[0.25_f32.ln(), 0.75_f32.ln()]]), OutputKind::LogProbabilities);
         assert_eq!(kind(&[&[0.25, 0.75], &[1.0, 2.0]]), OutputKind::Logits);
         assert_eq!(kind(&[&[f32::NAN, 1.0]]), OutputKind::Logits);
-    }
-
-    #[test]
-    fn rows_agree_within_the_tolerance_of_their_largest_value() {
-        assert!(agree(&[100.0, 0.01], &[100.05, 0.0], 2, 1e-3));
-        assert!(!agree(&[100.0, 1.0], &[100.0, 0.0], 2, 1e-3));
-        assert!(agree(&[f32::NAN, 1.0], &[f32::NAN, 2.0], 2, 1e-3));
-        assert!(!agree(&[f32::NAN, 1.0], &[1.0, 1.0], 2, 1e-3));
-        assert!(!agree(&[1.0], &[1.0, 1.0], 1, 1e-3));
     }
 }

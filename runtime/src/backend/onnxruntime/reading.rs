@@ -18,6 +18,11 @@ pub struct Reading {
     pub output: Option<String>,
     /// Height and width where neither model nor data say; a guess to try a model with.
     pub side: Option<usize>,
+    /// Standard deviation of the noise that the model will get, in units of the data set: the inputs that it is tried
+    /// with reach as far. 1 if it is not known.
+    pub sigma: Option<f64>,
+    /// Whether a model that takes one input at a time is run as its file has it, not rewritten to take any number.
+    pub keep_batch: bool,
 }
 
 impl Reading {
@@ -33,6 +38,8 @@ impl Reading {
             std: Some(preprocessing.std.clone()),
             output: used.output.clone(),
             side: None,
+            sigma: Some(header.settings.sigma.get()),
+            keep_batch: false,
         }
     }
 }

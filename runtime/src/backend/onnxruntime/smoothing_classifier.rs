@@ -92,6 +92,14 @@ impl SmoothingClassifier {
         self.session.plan()
     }
 
+    /// The session that gives logits.
+    fn host(&mut self) -> Result<&mut OnnxClassifier, BackendError> {
+        Ok(match &mut self.host {
+            Some(host) => host,
+            empty => empty.insert(self.model.classifier(&self.runtime, self.device, 1)?),
+        })
+    }
+
     /// Runs slots, as many at once as fit, and adds the votes of their samples.
     fn count(&mut self, slots: &[Slot<'_>], votes: &mut Vec<Vote>) -> Result<(), BackendError> {
         let block = BLOCK as usize;
@@ -178,11 +186,20 @@ impl Classifier for SmoothingClassifier {
     }
 
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {
-        let host = match &mut self.host {
-            Some(host) => host,
-            empty => empty.insert(self.model.classifier(&self.runtime, self.device, 1)?),
-        };
-        host.logits(batch, logits)
+        self.host()?.logits(batch, logits)
+    }
+
+    fn alone(
+        &mut self,
+        input: &[f32],
+        room: &mut Vec<f32>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), BackendError> {
+        self.host()?.alone(input, room, logits)
+    }
+
+    fn rounding(&self) -> f32 {
+        self.model.rounding(self.device)
     }
 
     fn votes(&mut self, batch: &[f32], votes: &mut Vec<Vote>) -> Option<Result<(), BackendError>> {

@@ -377,10 +377,10 @@ fn no_batch_is_begun_when_time_is_up() {
     use crate::certify::forward::{Forward, forward};
     let (mut logits, mut voted, mut batch) = (Vec::new(), Vec::new(), 2);
     let late = Forward { notices: None, until: Some(Instant::now()) };
-    forward(&mut *model(), &[0.0; 8], &mut batch, &mut logits, &mut voted, &late).unwrap();
+    forward(&mut *model(), &[0.0; 8], &mut batch, &mut logits, &mut voted, &late, |_, _| Ok(())).unwrap();
     assert!(voted.is_empty());
     let free = Forward { notices: None, until: None };
-    forward(&mut *model(), &[0.0; 8], &mut batch, &mut logits, &mut voted, &free).unwrap();
+    forward(&mut *model(), &[0.0; 8], &mut batch, &mut logits, &mut voted, &free, |_, _| Ok(())).unwrap();
     assert_eq!(voted.len(), 4);
 }
 

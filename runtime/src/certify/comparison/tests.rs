@@ -1,0 +1,212 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::*;
+use crate::{
+    certify::{Certifier, CertifyError, Input, Settings, Timings},
+    noise::NoiseMode,
+    units::Sigma,
+};
+
+/// Three classes of two values: the two values and a constant, changed by what `Flaw` says.
+struct Flawed {
+    flaw: Flaw,
+    fixed: Option<usize>,
+    /// Rows answered so far.
+    rows: u64,
+    largest_batch: Arc<AtomicU64>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Flaw {
+    None,
+    /// All logits have an offset, and the mean over the batch is added to the first.
+    Mean {
+        offset: f32,
+    },
+    /// A class far below the others, and the mean over the batch.
+    Padding,
+    /// The mean over the batch where an input reaches beyond this.
+    Beyond(f32),
+    /// One row in this many gets another answer.
+    Random(u64),
+    /// The answers of a batch to this many rows or more, in reverse order.
+    Reversed(usize),
+    /// The largest logit as a 1, the others 0, after the mean over the batch was added.
+    OneHot,
+    /// Logits that rounding of this size was added to, by the size of the batch.
+    Rounding(f32),
+}
+
+impl Classifier for Flawed {
+    fn input_len(&self) -> usize {
+        2
+    }
+
+    fn classes(&self) -> usize {
+        3
+    }
+
+    fn fixed_batch(&self) -> Option<usize> {
+        self.fixed
+    }
+
+    fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {
+        let rows = batch.len() / 2;
+        self.largest_batch.fetch_max(rows as u64, Ordering::Relaxed);
+        let mean = batch.iter().step_by(2).sum::<f32>() / rows as f32;
+        logits.clear();
+        for row in batch.chunks(2) {
+            self.rows += 1;
+            let mut answer = [row[0], row[1], 0.25];
+            match self.flaw {
+                Flaw::None | Flaw::Reversed(_) => {}
+                Flaw::Mean { offset } => {
+                    answer[0] += 0.05 * mean;
+                    answer.iter_mut().for_each(|logit| *logit += offset);
+                }
+                Flaw::Padding => {
+                    answer[0] += 0.05 * mean;
+                    answer[2] = -1e9;
+                }
+                Flaw::Beyond(far) => answer[0] += if row[0].abs() > far { mean } else { 0.0 },
+                Flaw::Random(rows) => {
+                    if self.rows.is_multiple_of(rows) {
+                        answer.rotate_left(1);
+                    }
+                }
+                Flaw::OneHot => {
+                    answer[0] += 0.2 * mean;
+                    let most = answer.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    answer.iter_mut().for_each(|logit| *logit = f32::from(u8::from(*logit == most)));
+                }
+                Flaw::Rounding(size) => answer[0] += size * (rows % 7) as f32 / 7.0,
+            }
+            logits.extend(answer);
+        }
+        if let Flaw::Reversed(most) = self.flaw
+            && rows >= most
+        {
+            let last = logits[3 * rows - 3..].to_vec();
+            logits.copy_within(..3 * rows - 3, 3);
+            logits[..3].copy_from_slice(&last);
+        }
+        Ok(())
+    }
+}
+
+fn model(flaw: Flaw, fixed: Option<usize>) -> (Box<dyn Classifier>, Arc<AtomicU64>) {
+    let largest_batch = Arc::new(AtomicU64::new(0));
+    (Box::new(Flawed { flaw, fixed, rows: 0, largest_batch: largest_batch.clone() }), largest_batch)
+}
+
+fn run(
+    flaw: Flaw,
+    fixed: Option<usize>,
+    batch: usize,
+    noise_threads: usize,
+) -> Result<(Timings, u64), CertifyError> {
+    let settings = Settings { n: 4000, ..Settings::new(Sigma::new(0.5).unwrap(), 3) };
+    let (first, largest) = model(flaw, fixed);
+    let mut certifier = Certifier::new(vec![first, model(flaw, fixed).0], settings, batch)?;
+    certifier.set_noise_threads(noise_threads);
+    let inputs = (0..20).map(|index| Input { index, label: None, image: vec![index as f32 / 20.0, 0.5] });
+    certifier.certify_all(inputs, |_| {}, |_| Ok(()))?;
+    Ok((certifier.timings(), largest.load(Ordering::Relaxed)))
+}
+
+#[test]
+fn answers_that_depend_on_the_batch_or_change_end_the_run() {
+    for (flaw, name) in [
+        (Flaw::Mean { offset: 0.0 }, "mean"),
+        (Flaw::Mean { offset: 4096.0 }, "mean and offset"),
+        (Flaw::Mean { offset: 1e6 }, "mean and an offset that rounds most of it away"),
+        (Flaw::Padding, "padding"),
+        (Flaw::Beyond(1.4), "far values"),
+        (Flaw::Random(300), "random"),
+        (Flaw::Reversed(16), "other rows"),
+        (Flaw::OneHot, "one hot"),
+    ] {
+        for (fixed, batch, noise_threads) in [(None, 256, 0), (None, 32, 1), (Some(24), 24, 0)] {
+            let error = run(flaw, fixed, batch, noise_threads).err().unwrap_or_else(|| {
+                panic!("{name} with batches of {batch} was certified");
+            });
+            let text = error.to_string();
+            assert!(
+                matches!(error, CertifyError::Backend(BackendError::Dependent { .. }))
+                    && text.contains("sample")
+                    && text.ends_with("certify it with --batch 1"),
+                "{name}: {text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn in_batches_of_one_nothing_is_mixed_and_random_answers_end_the_run() {
+    for flaw in [Flaw::Mean { offset: 4096.0 }, Flaw::Padding, Flaw::OneHot, Flaw::Reversed(2)] {
+        let (timings, largest) = run(flaw, None, 1, 0).unwrap();
+        assert_eq!(largest, 1);
+        assert!(timings.compared > 300, "{timings:?}");
+    }
+    let text = run(Flaw::Random(300), None, 1, 0).unwrap_err().to_string();
+    assert!(text.ends_with("export it in inference mode"), "{text}");
+}
+
+#[test]
+fn rounding_ends_no_run() {
+    for flaw in [Flaw::None, Flaw::Rounding(1e-5), Flaw::Rounding(-1e-4)] {
+        for (fixed, batch) in [(None, 64), (None, 100), (Some(1), 7), (Some(48), 7)] {
+            let (timings, _) = run(flaw, fixed, batch, 0).unwrap();
+            // 20 inputs of 64 blocks each, and the first blocks.
+            assert!((300..700).contains(&timings.compared), "{timings:?}");
+        }
+    }
+}
+
+#[test]
+fn the_same_samples_are_chosen_whatever_the_batch() {
+    let piece = |input, index, role, block, samples| {
+        let key = NoiseMode::Independent.key(7, role, index, block);
+        chosen(&Piece { input, index, image: vec![0.0].into(), key, samples }).collect::<Vec<_>>()
+    };
+    // All of the first block of the first input, of each role.
+    for role in [Role::Selection, Role::Estimation] {
+        let first = piece(0, 5, role, 0, 64);
+        assert_eq!(first.len(), 32);
+        assert!(first.iter().all(|&(_, is_alone)| is_alone));
+    }
+    let of_blocks =
+        |count| -> Vec<_> { (0..count).map(|block| piece(1, 5, Role::Estimation, block, 64)).collect() };
+    let all = of_blocks(20_000);
+    assert!(all.iter().all(|chosen| chosen.len() <= 1));
+    let chosen: Vec<(usize, bool)> = all.concat();
+    // 5,000 expected, with a deviation of 61, and one in eight of them.
+    assert!((4700..5300).contains(&chosen.len()), "{}", chosen.len());
+    let alone = chosen.iter().filter(|&&(_, is_alone)| is_alone).count();
+    assert!((530..720).contains(&alone), "{alone}");
+    assert!((0..64).all(|position| chosen.iter().any(|&(other, _)| other == position)));
+    assert_eq!(all[..50], of_blocks(50));
+    // What is shared is the noise, not the choice.
+    let shared = |index| {
+        (0..200)
+            .map(|block| {
+                let key = NoiseMode::Shared.key(7, Role::Estimation, index, block);
+                let piece = Piece { input: 1, index, image: vec![0.0].into(), key, samples: 64 };
+                super::chosen(&piece).collect::<Vec<_>>()
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_ne!(shared(1), shared(2));
+}
+
+#[test]
+fn a_run_without_comparison_answers_nothing_again() {
+    let settings = Settings { n: 1000, ..Settings::new(Sigma::new(0.5).unwrap(), 3) };
+    let mut certifier = Certifier::new(vec![model(Flaw::OneHot, None).0], settings, 64).unwrap();
+    certifier.leave_comparison_out();
+    certifier.certify_one(&Input { index: 0, label: None, image: vec![0.1, 0.5] }).unwrap();
+    assert_eq!(certifier.timings().compared, 0);
+}
