@@ -26,6 +26,7 @@ build: setup
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+	python3 scripts/lint_alone.py
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --quiet
 
 # Every fuzz target for half an hour, or for SECONDS; needs cargo-fuzz and a nightly compiler.

@@ -14,8 +14,9 @@ pub(crate) use memory::make_room;
 #[cfg(feature = "ort")]
 pub use mithridate_onnx::NoiseInput;
 pub use mock::LinearClassifier;
-#[cfg(feature = "ort")]
+#[cfg(feature = "cli")]
 pub(crate) use onnxruntime::forbid_telemetry;
+#[cfg(feature = "ort")]
 pub use onnxruntime::{
     Batching, BoundClassifier, Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind,
     PRODUCT, Precision, Provider, Reading, SharedNoise, Slot, SmoothingClassifier, SmoothingPlan,

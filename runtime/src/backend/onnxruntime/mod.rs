@@ -19,6 +19,7 @@ pub use bound::BoundClassifier;
 pub use classifier::OnnxClassifier;
 pub use device::{Device, Precision};
 pub use library::OnnxRuntime;
+#[cfg(feature = "cli")]
 pub(crate) use library::forbid_telemetry;
 pub use model::{Batching, OnnxModel};
 pub use probe::OutputKind;

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Lints every crate of the workspace alone, with each of its sets of features, and the fuzz targets' crate.
+
+A build of the whole workspace unites the features that its crates ask for, so a crate that lacks one of its own compiles
+there and nowhere else. Crates and features are those that cargo knows of; none has to be named here.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DENY = ["--", "-D", "warnings"]
+# The fuzz targets have a profile of their own, in which nothing would be found compiled.
+SAME_PROFILE = {"CARGO_PROFILE_RELEASE_DEBUG": "0", "CARGO_PROFILE_RELEASE_STRIP": "debuginfo"}
+
+
+def packages():
+    """The crates of the workspace, with their features as `cargo metadata` writes them."""
+    command = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
+    metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+    return sorted((package["name"], package["features"]) for package in metadata["packages"])
+
+
+def feature_sets(features):
+    """No features, and what each feature switches on: one set of those that amount to the same."""
+
+    def closure(feature):
+        found, waiting = set(), [feature]
+        while waiting:
+            name = waiting.pop()
+            if name in features and name not in found:
+                found.add(name)
+                waiting.extend(features[name])
+        return frozenset(found - {"default"})
+
+    return sorted({frozenset(), *map(closure, features)}, key=lambda names: (len(names), sorted(names)))
+
+
+def lint(name, arguments):
+    started = time.monotonic()
+    # The profile and the folder of the build, so that what both need is compiled once.
+    command = ["cargo", "clippy", "--release", "--quiet", *arguments, *DENY]
+    status = subprocess.run(command, cwd=ROOT, env=os.environ | SAME_PROFILE, check=False).returncode
+    print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+    if status != 0:
+        sys.exit(f"{name} does not lint alone: {' '.join(command)}")
+
+
+def main():
+    for name, features in packages():
+        for chosen in feature_sets(features):
+            listed = ",".join(sorted(chosen))
+            flags = ["--no-default-features", "--features", listed] if features else []
+            lint(f"{name} [{listed}]" if features else name, ["--package", name, "--all-targets", *flags])
+    # The targets themselves, of one line each, need a nightly compiler.
+    fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--lib", "--locked", "--target-dir", "target"]
+    lint("mithridate-fuzz", fuzz)
+
+
+if __name__ == "__main__":
+    main()
