@@ -21,11 +21,13 @@
 mod batch;
 mod builder;
 mod decoded_size;
+mod dependencies;
 mod element_type;
 mod error;
 mod external;
 mod file;
 pub mod files;
+mod inference;
 pub mod messages;
 mod metadata;
 mod multiply_adds;
@@ -40,10 +42,12 @@ mod wire;
 
 pub use batch::with_symbolic_batch;
 pub use builder::{BatchNorm, Conv2d, GraphBuilder, Pool2d, Value, attributes};
+pub use dependencies::{Dependencies, Dependency, Follow, Scalar};
 pub use element_type::ElementType;
 pub use error::OnnxError;
 pub use external::{ExternalFile, ModelFile};
 pub use file::{from_bytes, read, to_bytes, write};
+pub use inference::{NotInference, find_not_inference};
 pub use metadata::ModelMetadata;
 pub use multiply_adds::{multiply_adds, products};
 pub use normalization::{Normalization, find_normalization};
