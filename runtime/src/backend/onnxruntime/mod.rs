@@ -6,6 +6,7 @@ mod classifier;
 mod device;
 mod library;
 mod model;
+mod operators;
 mod probe;
 mod provider;
 mod reading;

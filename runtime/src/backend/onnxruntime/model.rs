@@ -13,6 +13,7 @@ use super::{
     Device, OnnxClassifier, OnnxRuntime, OutputKind, Reading,
     arithmetic::multiply_adds,
     classifier::Original,
+    operators::{not_inference, not_scores},
     probe::{Probe, images, rows},
     session::{Content, new_session, only, session_error},
     signature::{Signature, find},
@@ -109,6 +110,15 @@ impl OnnxModel {
         let unsupported = |problem: String| BackendError::Unsupported { path: path.to_owned(), problem };
         let reading = with_metadata(reading, &metadata).map_err(unsupported)?;
         let signature = find(&summary, &reading).map_err(unsupported)?;
+        let output = &signature.output.name;
+        let is_named = reading.output.is_some();
+        let problem = match not_inference(&file.model, output)? {
+            None if !is_named => not_scores(&file.model, output)?,
+            problem => problem,
+        };
+        if let Some(problem) = problem {
+            return Err(unsupported(problem));
+        }
         let preprocessing = Preprocessing {
             layout: signature.layout,
             range: reading.range.unwrap_or([0.0, 1.0]),
