@@ -23,7 +23,7 @@ use crate::{
     data::Dataset,
     evidence::{
         DataSource, Earlier, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, VotesWriter, is_table, read_evidence, to_table, votes_path,
+        Simultaneous, VotesWriter, challenge_seed, is_table, parse_challenge, read_evidence, to_table, votes_path,
     },
     files::{check_place, check_replaceable, is_same, write_atomically},
     noise::NoiseMode,
@@ -60,8 +60,12 @@ pub(super) struct Arguments {
     /// Make one claim about all inputs chosen: with probability 1 - alpha, all certificates are right at once
     #[arg(long)]
     simultaneous: bool,
-    /// Certify part I of N of these inputs only; `rscert merge` joins the parts. Give each the same --seed
-    #[arg(long, value_name = "I/N", requires = "seed", allow_hyphen_values = true)]
+    /// Derive the seed from the model, the data, the settings and this text, named by somebody else or public and later than
+    /// the model, so that nobody can have tried seeds until one certified; `rscert verify` computes it again
+    #[arg(long, value_name = "TEXT", group = "origin_of_seed", value_parser = parse_challenge)]
+    challenge: Option<String>,
+    /// Certify part I of N of these inputs only; `rscert merge` joins the parts. Give each the same --seed or --challenge
+    #[arg(long, value_name = "I/N", requires = "origin_of_seed", allow_hyphen_values = true)]
     shard: Option<Shard>,
     /// The evidence file [default: the model's name with .evidence.jsonl]
     #[arg(long, value_name = "FILE")]
@@ -91,11 +95,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.simultaneous.then_some(Simultaneous { alpha, inputs: selected.len() as u64 });
     let alpha = simultaneous.as_ref().map_or(Ok(alpha), Simultaneous::alpha_each)?;
     let earlier = if arguments.resume && out.exists() { Some(Earlier::read(&out)?) } else { None };
-    // A run is resumed with its own seed.
-    let own_seed = earlier.as_ref().and_then(|earlier| Some(earlier.header()?.settings.seed));
-    let seed = match (arguments.smoothing.seed, own_seed) {
-        (None, Some(seed)) => seed,
-        _ => arguments.smoothing.seed()?,
+    // A run is resumed with its own seed, or challenge.
+    let own = earlier.as_ref().and_then(Earlier::header).filter(|_| arguments.smoothing.seed.is_none());
+    let challenge = arguments.challenge.clone().or_else(|| own?.challenge.clone());
+    let seed = match own {
+        Some(own) => own.settings.seed,
+        None if challenge.is_some() => 0,
+        None => arguments.smoothing.seed()?,
     };
     let settings = Settings {
         sigma,
@@ -108,9 +114,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         seed,
     };
     settings.check()?;
-    check_noise(&settings, arguments.smoothing.noise_mode, &selected, &data)?;
     let engine = format!("ONNX Runtime {}", runtime.version());
     let mut header = header(arguments, engine, &data, settings, simultaneous, &model, selected.len());
+    if let Some(challenge) = challenge {
+        header.settings.seed = challenge_seed(&header, &challenge)?;
+        header.challenge = Some(challenge);
+    }
+    check_noise(&header.settings, header.noise.mode, &selected, &data)?;
     if let Some(earlier) = &earlier
         && earlier.is_finished(&header)?
     {
@@ -241,6 +251,7 @@ fn report(arguments: &Arguments, out: &Path, timings: Option<(Timings, Duration)
             "evidence": out.to_string_lossy(),
             "run": summary,
             "seed": evidence.header.settings.seed,
+            "challenge": evidence.header.challenge,
             "plan": evidence.header.execution.plan,
             "overhead": timings.map(|(timings, _)| timings.overhead()),
             "timings": timings.map(|(timings, wall)| json!({

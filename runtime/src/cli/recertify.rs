@@ -22,7 +22,7 @@ use crate::{
     data::Dataset,
     evidence::{
         Change, Earlier, Evidence, EvidenceWriter, Execution, Header, KeptVotes, Machine, Problem,
-        Recertification, Record, SCHEMA, read_evidence, verify, votes_path,
+        Recertification, Record, SCHEMA, challenge_seed, parse_challenge, read_evidence, verify, votes_path,
     },
     files::check_place,
     noise::seed_from_os,
@@ -58,6 +58,10 @@ pub(super) struct Arguments {
     /// Seed of fresh noise [default: from the operating system]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
+    /// Derive the seed of fresh noise from the changed model, the data, the settings, the earlier run and this text, and certify
+    /// every input anew: the noise of the earlier run was known before the changed model
+    #[arg(long, value_name = "TEXT", conflicts_with = "seed", value_parser = parse_challenge)]
+    challenge: Option<String>,
     /// The evidence file [default: the model's name with .evidence.jsonl]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -122,14 +126,21 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         old.header.data.shape
     );
     let earlier = if arguments.resume && out.exists() { Some(Earlier::read(&out)?) } else { None };
-    let own_seed = earlier.as_ref().and_then(|earlier| Some(earlier.header()?.settings.seed));
-    let seed = match arguments.seed.or(own_seed) {
+    let own = earlier.as_ref().and_then(Earlier::header).filter(|_| arguments.seed.is_none());
+    let challenge = arguments.challenge.clone().or_else(|| own?.challenge.clone());
+    let seed = match arguments.seed.or(own.map(|own| own.settings.seed)) {
         Some(seed) => seed,
+        None if challenge.is_some() => 0,
         None => seed_from_os().context("cannot draw a seed; give one with --seed")?,
     };
-    // Fresh samples are to be fresh.
-    ensure!(seed != before.seed, "--seed {seed} is that of {from}; fresh noise needs another one");
     let mut header = header(arguments, &old, &runtime, &model, seed)?;
+    if let Some(challenge) = challenge {
+        header.settings.seed = challenge_seed(&header, &challenge)?;
+        header.challenge = Some(challenge);
+    }
+    // Fresh samples are to be fresh.
+    let seed = header.settings.seed;
+    ensure!(seed != before.seed, "--seed {seed} is that of {from}; fresh noise needs another one");
     if let Some(earlier) = &earlier
         && earlier.is_finished(&header)?
     {
@@ -159,7 +170,7 @@ fn recertify(
     let Some(from) = &header.recertification else { bail!("the header names no earlier run") };
     let route = |record: &Record| {
         let hits = record.class.map_or(0, |class| record.selection.by_class()[class]);
-        let is_incremental = from.is_incremental(hits, &header.settings);
+        let is_incremental = header.is_incremental(hits);
         (is_incremental, if is_incremental { from.replayed } else { header.settings.n })
     };
     let samples = records.iter().map(|record| route(record).1).sum();

@@ -37,7 +37,7 @@ pub(super) struct SmoothingArguments {
     #[arg(long, default_value = "0.001", value_name = "ALPHA", allow_negative_numbers = true)]
     pub alpha: Alpha,
     /// Seed of all noise [default: from the operating system, written down with the results]
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", group = "origin_of_seed")]
     pub seed: Option<u64>,
 }
 

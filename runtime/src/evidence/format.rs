@@ -79,6 +79,14 @@ impl Header {
         self.shard.map_or(count, |shard| shard.len(count))
     }
 
+    /// Whether the certificate of an input with so many selection votes for its class is to rest on the run of an earlier
+    /// model, where there is one. It never is under a challenge: the noise of that run was known before the changed model
+    /// was.
+    pub fn is_incremental(&self, selection_hits: u64) -> bool {
+        let from = self.recertification.as_ref().filter(|_| self.challenge.is_none());
+        from.is_some_and(|from| from.is_incremental(selection_hits, &self.settings))
+    }
+
     /// What a radius in the norm of the noise proves in other norms.
     pub fn radii(&self, radius: f64) -> Radii {
         Radii::new(radius, self.settings.distribution.norm(), self.data.shape.iter().product())

@@ -10,6 +10,7 @@
 //! concerns only time and place. So the last value, in the footer, names the result: it is the same for every run with the
 //! same settings, model, data and votes, interrupted or not, in one part or in many.
 
+mod challenge;
 mod encode;
 mod error;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod votes;
 mod walk;
 mod write;
 
+pub use challenge::{challenge_seed, parse_challenge, seed_origin};
 pub use error::EvidenceError;
 #[cfg(test)]
 pub(crate) use example::example_header;

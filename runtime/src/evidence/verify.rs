@@ -7,7 +7,7 @@ use statrs::{
 };
 
 use super::{
-    Change, Evidence, EvidenceError, ExternalSource, Header, KeptVotes, Recertification, Record,
+    Change, Evidence, EvidenceError, ExternalSource, Header, KeptVotes, Recertification, Record, challenge,
     read::read_evidence,
     recertification,
     walk::{Fault, Walk},
@@ -91,6 +91,7 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
         Err(error) => add(1, error.to_string()),
     }
     check_claim(&walk.header, |problem| add(1, problem));
+    challenge::check(&walk.header, |problem| add(1, problem));
     if walk.is_torn {
         add(0, "its last line has no end: it was cut off".into());
     } else if walk.footer.is_none() {
@@ -159,7 +160,7 @@ fn check_record(record: &Record, header: &Header, procedure: &Procedure, mut add
         _ => procedure.decide(selection, estimation, record.samples),
     };
     match &header.recertification {
-        Some(from) => recertification::check(record, header, from, &mut add),
+        Some(_) => recertification::check(record, header, &mut add),
         None if record.change.is_some() => {
             add("it rests on an earlier model, and the header names none".into());
         }
