@@ -17,6 +17,7 @@
 //! | [`evidence`] | the file a run leaves |
 //! | [`audit`] | what evidence files say: ACR, certified accuracy, comparison |
 //! | [`report`] | figures and pages |
+//! | [`signature`] | who vouches for a run: keys, envelopes, statements |
 //!
 //! # Example
 //!
@@ -51,6 +52,7 @@ pub mod embed;
 pub mod evidence;
 pub mod noise;
 pub mod report;
+pub mod signature;
 pub mod statistics;
 pub mod terminal;
 pub mod units;

@@ -23,7 +23,8 @@ use crate::{
     data::Dataset,
     evidence::{
         DataSource, Earlier, EvidenceWriter, Execution, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, VotesWriter, challenge_seed, is_table, parse_challenge, read_evidence, to_table, votes_path,
+        Simultaneous, VotesWriter, challenge_seed, is_table, parse_challenge, read_evidence, to_table,
+        votes_path,
     },
     files::{check_place, check_replaceable, is_same, write_atomically},
     noise::NoiseMode,

@@ -6,10 +6,13 @@ mod certify;
 mod data;
 mod device;
 mod inspect;
+mod keygen;
 mod merge;
 mod model;
+mod origin;
 mod predict;
 mod recertify;
+mod sign;
 mod smoothing;
 mod verify;
 
@@ -39,6 +42,10 @@ enum Command {
     Merge(merge::Arguments),
     /// Check an evidence file: recompute every number, compare hashes, run noise through the model again
     Verify(verify::Arguments),
+    /// Make a pair of keys to sign runs with
+    Keygen(keygen::Arguments),
+    /// Sign a finished run: an Ed25519 signature that says whose it is
+    Sign(sign::Arguments),
     /// Sum up evidence files, compare them with a baseline
     Audit(audit::Arguments),
     /// Say what an ONNX model is and how to certify it
@@ -76,6 +83,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Recertify(arguments) => recertify::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
+        Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Sign(arguments) => sign::run(&arguments),
         Command::Audit(arguments) => audit::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

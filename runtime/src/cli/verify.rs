@@ -14,6 +14,7 @@ use super::{
     device::DeviceArguments,
     model::{ModelArguments, ReadingArguments},
     note,
+    origin::{self, Origin, OriginArguments},
 };
 use crate::{
     backend::{OnnxModel, OnnxRuntime, Reading},
@@ -55,6 +56,8 @@ pub(super) struct Arguments {
     /// Let up to so many votes of a replayed input differ, as another provider or version of the engine rounds otherwise
     #[arg(long, value_name = "N", default_value_t = 0, requires = "replay")]
     differing: u64,
+    #[command(flatten)]
+    origin: OriginArguments,
     #[command(flatten)]
     device: DeviceArguments,
     /// Threads to use on the processor [default: all]
@@ -101,6 +104,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             "bounds of the earlier model, and votes that changed, are taken as they are; check them with --from",
         );
     }
+    let origin = origin::check(&arguments.run, &arguments.origin, &mut found)?;
     let data = match (&arguments.data, &found.header) {
         (Some(path), Some(header)) => Some(open_certified(path, arguments.split, header, &found.records)?),
         _ => None,
@@ -119,7 +123,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         _ => Vec::new(),
     };
     let holds = found.holds() && replays.iter().all(|replay| replay.differing <= arguments.differing);
-    print(arguments, &found, &replays, holds)?;
+    print(arguments, &found, &origin, &replays, holds)?;
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
@@ -261,7 +265,13 @@ fn listed(found: &Verification) -> String {
     text
 }
 
-fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds: bool) -> anyhow::Result<()> {
+fn print(
+    arguments: &Arguments,
+    found: &Verification,
+    origin: &Origin,
+    replays: &[Replay],
+    holds: bool,
+) -> anyhow::Result<()> {
     if arguments.json {
         let document = json!({
             "evidence": arguments.run.to_string_lossy(),
@@ -269,6 +279,7 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
             "inputs": found.records.len(),
             "chain": found.chain,
             "problems": found.problems,
+            "origin": origin,
             "replays": replays,
             "differing_allowed": arguments.replay.map(|_| arguments.differing),
         });
@@ -318,6 +329,12 @@ fn print(arguments: &Arguments, found: &Verification, replays: &[Replay], holds:
         for Replay { index, differing, samples } in replays.iter().filter(|replay| replay.differing > 0) {
             text += &format!("- input {index}: {differing} of {samples} votes differ\n");
         }
+    }
+    for sentence in origin.checked.iter().chain(&origin.stated) {
+        text += &format!("{}\n", printable(sentence));
+    }
+    for sentence in &origin.not_checked {
+        text += &format!("not checked: {}\n", printable(sentence));
     }
     text += &format!("result {}\n", found.chain);
     Ok(terminal::print(&text)?)

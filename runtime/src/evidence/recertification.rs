@@ -115,7 +115,8 @@ pub(super) fn check(record: &Record, header: &Header, mut add: impl FnMut(String
     let hits = class.map_or(0, |class| record.selection.by_class()[class]);
     match &record.change {
         Some(_) if header.challenge.is_some() => {
-            add("it rests on noise that was known before its challenge; a challenge asks for fresh samples".into());
+            add("it rests on noise that was known before its challenge; a challenge asks for fresh samples"
+                .into());
         }
         change if header.is_incremental(hits) != change.is_some() => {
             let should = if change.is_some() { "fresh samples" } else { "the old bound" };

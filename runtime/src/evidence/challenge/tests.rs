@@ -32,7 +32,12 @@ fn seeds_are_those_of_another_implementation() {
         (example_header(), "Übung", 12_845_711_347_501_378_807),
         (full(), "beacon 5213", 6_817_046_083_847_933_792),
     ] {
-        assert_eq!(challenge_seed(&header, challenge).unwrap(), seed, "{}", serde_json::to_string(&header).unwrap());
+        assert_eq!(
+            challenge_seed(&header, challenge).unwrap(),
+            seed,
+            "{}",
+            serde_json::to_string(&header).unwrap()
+        );
     }
 }
 
