@@ -5,6 +5,7 @@ mod bench;
 mod certify;
 mod data;
 mod device;
+mod fresh;
 mod inspect;
 mod keygen;
 mod merge;

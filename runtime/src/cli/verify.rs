@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{
     data::{SplitArgument, open_certified},
     device::DeviceArguments,
+    fresh,
     model::{ModelArguments, ReadingArguments},
     note,
     origin::{self, Origin, OriginArguments},
@@ -21,8 +22,8 @@ use crate::{
     certify::{Certifier, Input, Settings, StoppingRule, Vote},
     data::{Dataset, sha256},
     evidence::{
-        Change, Evidence, EvidenceError, ExternalSource, Header, KeptVotes, Problem, Record, Replay,
-        Verification, read_evidence, replayed, verify, votes_path,
+        Change, Evidence, EvidenceError, ExternalSource, FreshComparison, Header, KeptVotes, Problem, Record,
+        Replay, Verification, read_evidence, replayed, verify, votes_path,
     },
     noise::{NoiseMode, seed_from_os},
     terminal::{self, Progress, printable},
@@ -56,6 +57,9 @@ pub(super) struct Arguments {
     /// Let up to so many votes of a replayed input differ, as another provider or version of the engine rounds otherwise
     #[arg(long, value_name = "N", default_value_t = 0, requires = "replay")]
     differing: u64,
+    /// Certify so many inputs, chosen at random, anew with a seed that is drawn now, and compare the votes; or all inputs
+    #[arg(long, value_name = "K|all", requires_all = ["model", "data"])]
+    fresh_seed: Option<Share>,
     #[command(flatten)]
     origin: OriginArguments,
     #[command(flatten)]
@@ -80,6 +84,14 @@ impl FromStr for Share {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "all" { Ok(Self::All) } else { parse_count(text).map(Self::Some) }
+    }
+}
+
+impl Arguments {
+    /// How to run a model, as evidence says it is to be read.
+    fn of_model(&self, path: &Path) -> ModelArguments {
+        let (device, threads, reading) = (self.device, self.threads, ReadingArguments::default());
+        ModelArguments { model: path.to_owned(), device, batch: None, threads, reading }
     }
 }
 
@@ -122,8 +134,22 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         _ => Vec::new(),
     };
-    let holds = found.holds() && replays.iter().all(|replay| replay.differing <= arguments.differing);
-    print(arguments, &found, &origin, &replays, holds)?;
+    let fresh = match (arguments.fresh_seed, &arguments.model, &data, &found.header) {
+        (Some(_), ..) if !found.holds() => {
+            note("nothing is certified anew, because the file does not hold as it is");
+            None
+        }
+        (Some(share), Some(model), Some(data), Some(header)) => {
+            let chosen = choose(share, &found.records)?;
+            Some(fresh::compare(&arguments.of_model(model), data, header, &chosen)?)
+        }
+        _ => None,
+    };
+    let is_compatible = fresh.as_ref().is_none_or(FreshComparison::is_compatible);
+    let holds = found.holds()
+        && is_compatible
+        && replays.iter().all(|replay| replay.differing <= arguments.differing);
+    print(arguments, &found, &origin, &replays, fresh.as_ref(), holds)?;
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
@@ -137,9 +163,8 @@ fn replay(
     records: &[Record],
 ) -> anyhow::Result<Vec<Replay>> {
     let chosen = choose(share, records)?;
-    let (device, threads) = (arguments.device, arguments.threads);
-    let reading = ReadingArguments::default();
-    let arguments_of_model = ModelArguments { model: path.to_owned(), device, batch: None, threads, reading };
+    let device = arguments.device;
+    let arguments_of_model = arguments.of_model(path);
     let runtime = OnnxRuntime::load()?;
     let model = OnnxModel::open(&runtime, path, &Reading::of(header))?;
     ensure!(
@@ -270,6 +295,7 @@ fn print(
     found: &Verification,
     origin: &Origin,
     replays: &[Replay],
+    fresh: Option<&FreshComparison>,
     holds: bool,
 ) -> anyhow::Result<()> {
     if arguments.json {
@@ -282,6 +308,7 @@ fn print(
             "origin": origin,
             "replays": replays,
             "differing_allowed": arguments.replay.map(|_| arguments.differing),
+            "fresh": fresh,
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
@@ -330,6 +357,7 @@ fn print(
             text += &format!("- input {index}: {differing} of {samples} votes differ\n");
         }
     }
+    text += &fresh.map(fresh::describe).unwrap_or_default();
     for sentence in origin.checked.iter().chain(&origin.stated) {
         text += &format!("{}\n", printable(sentence));
     }

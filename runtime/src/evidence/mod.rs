@@ -16,6 +16,7 @@ mod error;
 #[cfg(test)]
 mod example;
 mod format;
+mod fresh;
 mod merge;
 mod read;
 mod recertification;
@@ -36,6 +37,7 @@ pub use format::{
     DataSource, Execution, ExternalSource, Footer, Header, Machine, ModelSource, ModelUse, NoiseSource,
     Record, SCHEMA, Selection,
 };
+pub use fresh::{FALSE_ALARM, FreshComparison, FreshInput, fresh_settings};
 pub use merge::merge;
 pub use read::{Evidence, parse_evidence, read_evidence};
 pub use recertification::{Change, Recertification};

@@ -52,7 +52,7 @@ pub(super) fn deviance(x: f64, m: f64) -> f64 {
 }
 
 /// ln P\[X = k\] for X binomial with n trials and probability p, q = 1 − p; 0 < k, 0 < p, q.
-fn ln_probability(k: u64, n: u64, p: f64, q: f64) -> f64 {
+pub(super) fn ln_probability(k: u64, n: u64, p: f64, q: f64) -> f64 {
     let (x, total) = (k as f64, n as f64);
     if k == n {
         // ln p, precise also for p near 1.

@@ -11,6 +11,7 @@ mod predicted;
 mod radius;
 mod rounding;
 mod sequence;
+mod two_samples;
 
 pub use bootstrap::relative_drop;
 pub use clopper_pearson::{MAX_TRIALS, StatisticsError, clopper_pearson_lower};
@@ -22,3 +23,4 @@ pub(crate) use radius::uniform_half_width;
 pub use radius::{certified_radius, certified_radius_on_grid, certified_radius_uniform};
 pub use rounding::{mean_down, round_down};
 pub use sequence::{ConfidenceSequence, SequenceForm, UnknownForm};
+pub use two_samples::{combined_p_value, difference_p_value, excess_p_value};

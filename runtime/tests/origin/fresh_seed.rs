@@ -1,0 +1,86 @@
+//! Inputs certified anew with a seed of the verifier's own.
+
+use mithridate_onnx::ModelMetadata;
+use mithridate_runtime::{
+    certify::Procedure,
+    evidence::{EvidenceWriter, Record, read_evidence, verify},
+};
+use serde_json::Value;
+
+use crate::{done, place::Place, program::model_leaning, text_of};
+
+const ANEW: [&str; 8] = ["--model", "model.onnx", "--data", "data", "--threads", "1", "--fresh-seed", "all"];
+
+#[test]
+fn honest_runs_are_compatible() {
+    let place = Place::new();
+    for (out, flags) in [
+        ("fixed.jsonl", &["--n", "1000"][..]),
+        ("shared.jsonl", &["--n", "1000", "--noise-mode", "shared"]),
+        ("grid.jsonl", &["--n", "1000", "--exact-noise"]),
+        ("early.jsonl", &["--n", "5000", "--stop", "precision:5%"]),
+        ("uniform.jsonl", &["--n", "1000", "--noise", "uniform"]),
+    ] {
+        place.certify(out, flags);
+        let text = done(&place, &[&["verify", out][..], &ANEW].concat());
+        assert!(text.contains("certified 12 inputs anew, with seed "), "{text}");
+        assert!(text.contains("the recorded votes are as honest certification gives them"), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("- input")).count(), 12, "{text}");
+        assert_eq!(text.contains("all inputs together"), out != "shared.jsonl", "{text}");
+    }
+    let json = |share: &str| -> Value {
+        let arguments = ["verify", "fixed.jsonl", "--json", "--fresh-seed", share];
+        serde_json::from_str(&done(&place, &[&arguments[..], &ANEW[..6]].concat())).unwrap()
+    };
+    let (first, second) = (json("3"), json("3"));
+    assert_eq!(first["fresh"]["inputs"].as_array().unwrap().len(), 3);
+    assert_ne!(first["fresh"]["seed"], second["fresh"]["seed"]);
+    // A recertified run, in which the selection votes are the earlier model's.
+    place.certify("old.jsonl", &["--n", "20000", "--keep-votes"]);
+    let changed = model_leaning(&ModelMetadata::default(), 0.02);
+    mithridate_onnx::write(&changed, place.path("changed.onnx")).unwrap();
+    let fixed =
+        ["recertify", "--from", "old.jsonl", "--model", "changed.onnx", "--data", "data", "--n", "2000"];
+    done(&place, &[&fixed[..], &["--threads", "1", "--out", "new.jsonl"]].concat());
+    let arguments =
+        ["verify", "new.jsonl", "--model", "changed.onnx", "--data", "data", "--fresh-seed", "all"];
+    assert!(done(&place, &arguments).contains("as honest certification gives them"));
+}
+
+#[test]
+fn forged_votes_are_found_and_said_input_by_input() {
+    let place = Place::new();
+    let path = place.certify("run.jsonl", &["--n", "1000"]);
+    let evidence = read_evidence(&path).unwrap();
+    let forged = place.path("forged.jsonl");
+    let mut writer = EvidenceWriter::create(&forged, &evidence.header).unwrap();
+    for mut record in evidence.records {
+        if record.index == 4 {
+            let class = record.class.unwrap();
+            let mut votes = vec![0; 2];
+            votes[class] = 1000;
+            let procedure = Procedure::new(evidence.header.settings.clone()).unwrap();
+            let (_, p_lower, radius) =
+                procedure.decide(&record.selection, &votes.clone().into(), 1000).unwrap();
+            record = Record {
+                estimation: votes.into(),
+                p_lower,
+                radius: radius.unwrap(),
+                radii: Some(evidence.header.radii(radius.unwrap())),
+                abstained: false,
+                ..record
+            };
+        }
+        writer.record(&record).unwrap();
+    }
+    writer.finish().unwrap();
+    assert!(verify(&forged).unwrap().holds());
+    let (status, text, _) = text_of(&place.run(&[&["verify", "forged.jsonl"][..], &ANEW].concat()));
+    assert_eq!(status, Some(3), "{text}");
+    assert!(text.contains("not as honest certification gives them"), "{text}");
+    let blamed: Vec<&str> = text.lines().filter(|line| line.contains("this is no chance")).collect();
+    assert!(blamed.len() == 1 && blamed[0].starts_with("- input 4: "), "{text}");
+    // It takes a model and data, and a file that holds.
+    let (status, _, error) = text_of(&place.run(&["verify", "run.jsonl", "--fresh-seed", "2"]));
+    assert!(status == Some(2) && error.contains("--model"), "{error}");
+}
