@@ -83,7 +83,7 @@ fn recorded(path: &Path) -> Result<(), Box<dyn Error>> {
     let mut inputs: Vec<(&Record, usize, Vec<u64>)> = Vec::new();
     for record in &evidence.records {
         let Some(class) = record.class else { continue };
-        let votes = kept.get(record.index, record.samples, record.votes_sha256.as_deref())?;
+        let votes = kept.of(record)?;
         inputs.push((record, class, running_hits(&votes, class)));
     }
     println!(

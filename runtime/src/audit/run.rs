@@ -137,7 +137,7 @@ impl Run {
 
     /// Values of an input, if known.
     pub fn values(&self) -> Option<usize> {
-        self.data.as_ref().map(|data| data.shape.iter().product())
+        self.data.as_ref().and_then(DataSource::values)
     }
 
     /// The mean over all inputs of the radius in each norm; none if the size of the inputs is not known.

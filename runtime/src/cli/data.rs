@@ -185,21 +185,18 @@ pub(super) fn inputs<'a>(data: &'a Dataset, indices: &'a [usize]) -> impl Iterat
     })
 }
 
-/// Opens the data of a run again, prepared and labelled as they were.
+/// Opens the data of a run again, prepared as they were; classes are numbered as in the data themselves.
 pub(super) fn open_certified(
     path: &Path,
     split: SplitArgument,
     header: &Header,
     records: &[Record],
-) -> anyhow::Result<Dataset> {
+) -> Result<Dataset, DataError> {
     // One image has the label that it was given.
     let label = records.first().and_then(|record| record.label?.try_into().ok());
     let label = label.filter(|_| is_image_name(path));
     let unlabelled = header.data.labels_sha256.is_empty();
     let options =
         OpenOptions { split: split.into(), preparation: header.data.preparation, label, unlabelled };
-    let mut data = Dataset::open_with(path, &options)?;
-    // As they were numbered when it was certified.
-    data.order_classes(&header.data.class_names)?;
-    Ok(data)
+    Dataset::open_with(path, &options)
 }

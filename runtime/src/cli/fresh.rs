@@ -1,10 +1,11 @@
-use std::path::Path;
+use anyhow::Context;
 
-use anyhow::{Context, ensure};
-
-use super::{model::ModelArguments, smoothing::check_noise};
+use super::{
+    model::{ModelArguments, ReadingArguments},
+    replay::{Opened, check_classes},
+    smoothing::check_noise,
+};
 use crate::{
-    backend::{OnnxModel, OnnxRuntime, Reading},
     certify::{Certifier, Input, Settings},
     data::Dataset,
     evidence::{FALSE_ALARM, FreshComparison, FreshInput, Header, Record, fresh_settings},
@@ -18,21 +19,15 @@ const REMARKABLE: f64 = 0.05;
 
 /// Certifies inputs anew with a seed that nobody could foresee, and compares.
 pub(super) fn compare(
-    arguments: &ModelArguments,
+    opened: Opened<'_>,
     data: &Dataset,
     header: &Header,
     chosen: &[&Record],
 ) -> anyhow::Result<FreshComparison> {
-    let path: &Path = &arguments.model;
-    let runtime = OnnxRuntime::load()?;
-    let model = OnnxModel::open(&runtime, path, &Reading::of(header))?;
-    ensure!(
-        model.classes() == header.model.classes,
-        "{} has {} classes and the evidence is of {}",
-        path.display(),
-        model.classes(),
-        header.model.classes
-    );
+    let Opened { path, runtime, model, device, threads } = opened;
+    check_classes(&model, path, header)?;
+    let reading = ReadingArguments::default();
+    let arguments = ModelArguments { model: path.to_owned(), device, batch: None, threads, reading };
     let seed = seed_from_os().context("cannot draw a seed for fresh noise")?;
     let settings = Settings { seed, ..header.settings.clone() };
     let indices: Vec<usize> = chosen.iter().map(|record| record.index as usize).collect();

@@ -13,6 +13,7 @@ mod model;
 mod origin;
 mod predict;
 mod recertify;
+mod replay;
 mod sign;
 mod smoothing;
 mod verify;

@@ -80,8 +80,20 @@ impl ReadingArguments {
         }
     }
 
+    /// How an earlier model was read, for images of a known shape, but for what the flags say.
+    pub fn instead_of(&self, earlier: Reading) -> Reading {
+        Reading {
+            layout: self.layout.or(earlier.layout),
+            range: self.range.or(earlier.range),
+            mean: self.mean.clone().or(earlier.mean),
+            std: self.std.clone().or(earlier.std),
+            output: self.output.clone().or(earlier.output),
+            ..earlier
+        }
+    }
+
     /// Says where a flag and what the model says of itself differ.
-    fn note_differences(&self, model: &OnnxModel) {
+    pub fn note_differences(&self, model: &OnnxModel) {
         let metadata = &model.metadata;
         let range = self.range.map(|range| range.to_vec());
         for (flag, given, own) in [
@@ -208,7 +220,6 @@ impl ModelArguments {
 
 /// The model as evidence names it.
 pub(super) fn model_source(model: &OnnxModel, sigma: Sigma) -> ModelSource {
-    let scale = model.preprocessing.scale(model.image_shape()[0]);
     ModelSource {
         file: file_name(&model.path),
         sha256: model.sha256.clone(),
@@ -216,11 +227,7 @@ pub(super) fn model_source(model: &OnnxModel, sigma: Sigma) -> ModelSource {
         external: model.external.clone(),
         r#use: ModelUse {
             preprocessing: model.preprocessing.clone(),
-            sigma_in_model: if scale.iter().all(|&factor| factor == 1.0) {
-                Vec::new()
-            } else {
-                scale.iter().map(|factor| factor * sigma.get()).collect()
-            },
+            sigma_in_model: ModelUse::sigma_in_model(&model.preprocessing, model.image_shape()[0], sigma),
             output: (model.summary.outputs.len() > 1).then(|| model.output().to_owned()),
             batch_rewritten_from: match model.batching {
                 Batching::Rewritten { from } => Some(from),

@@ -2,7 +2,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use serde::Serialize;
 
 use crate::{
     evidence::{Problem, Verification, seed_origin},
@@ -20,36 +19,27 @@ pub(super) struct OriginArguments {
     signature: Option<PathBuf>,
 }
 
-/// Where a run comes from, in sentences.
-#[derive(Default, Serialize)]
-pub(super) struct Origin {
-    /// What was found to be so.
-    pub checked: Vec<String>,
-    /// What the file of signatures says and nothing was compared with.
-    pub stated: Vec<String>,
-    /// What nobody looked at, and why.
-    pub not_checked: Vec<String>,
-}
-
 /// Checks who signed a run and where its seed comes from; what does not hold is added to what was found.
-pub(super) fn check(
-    run: &Path,
-    arguments: &OriginArguments,
-    found: &mut Verification,
-) -> anyhow::Result<Origin> {
-    let mut origin = Origin::default();
+pub(super) fn check(run: &Path, arguments: &OriginArguments, found: &mut Verification) -> anyhow::Result<()> {
     if let Some(header) = &found.header {
-        let list = if header.challenge.is_some() { &mut origin.checked } else { &mut origin.not_checked };
-        list.push(seed_origin(header));
+        let (origin, is_derived) = (seed_origin(header), header.challenge.is_some());
+        if is_derived {
+            found.add_checked("seed", origin);
+        } else {
+            found.add_not_checked("seed", origin);
+        }
     }
     let place = arguments.signature.clone().unwrap_or_else(|| signature_path(run));
     let Some(key) = &arguments.key else {
-        origin.not_checked.push(if place.exists() {
-            format!("who signed it: there is {}, and no --key to check it by", place.display())
-        } else {
-            "who made it: it is not signed, and anybody can make a file with good hashes".into()
-        });
-        return Ok(origin);
+        found.add_not_checked(
+            SIGNATURE,
+            if place.exists() {
+                format!("who signed it: there is {}, and no --key to check it by", place.display())
+            } else {
+                "who made it: it is not signed, and anybody can make a file with good hashes".into()
+            },
+        );
+        return Ok(());
     };
     let public =
         PublicKey::read(key).with_context(|| format!("cannot check a signature with {}", key.display()))?;
@@ -59,26 +49,35 @@ pub(super) fn check(
         place.display()
     );
     if !found.holds() {
-        origin.not_checked.push("who signed it, because the file does not hold as it is".into());
-        return Ok(origin);
+        found.add_not_checked(SIGNATURE, "who signed it, because the file does not hold as it is");
+        return Ok(());
     }
     match verify_run(run, &public, &place) {
         Ok(Signed { key_id, name, chain, signatures }) if chain == found.chain => {
-            origin.checked.push(format!(
-                "key {key_id} signed this file, and every field of the signed statement is that of the run"
-            ));
-            origin.stated.push(format!("it was signed under the name {name}"));
+            found.add_checked(
+                SIGNATURE,
+                format!(
+                    "key {key_id} signed this file, and every field of the signed statement is that of the run"
+                ),
+            );
+            found.add_stated("name", format!("it was signed under the name {name}"));
             if signatures > 1 {
                 let others = signatures - 1;
-                origin.not_checked.push(format!("{others} other signatures in {}", place.display()));
+                found.add_not_checked(
+                    "other signatures",
+                    format!("{others} other signatures in {}", place.display()),
+                );
             }
         }
         Ok(_) => found.problems.push(problem(run, "it was changed while it was verified")),
         Err(error @ SignatureError::Read { .. }) => return Err(error.into()),
         Err(error) => found.problems.push(problem(&place, &error.to_string())),
     }
-    Ok(origin)
+    Ok(())
 }
+
+/// What the lists call the question who signed a run.
+const SIGNATURE: &str = "signature";
 
 fn problem(path: &Path, problem: &str) -> Problem {
     Problem { line: 0, problem: format!("{}: {problem}", path.display()) }

@@ -18,11 +18,12 @@ use super::{
 use crate::{
     audit::{Audit, Run, summarize, to_text},
     backend::{OnnxModel, OnnxRuntime, Reading},
-    certify::{Certificate, Certifier, Input, Notices, Settings, StoppingRule, Vote},
+    certify::{Certificate, Certifier, Input, Notices, Settings, Vote},
     data::Dataset,
     evidence::{
         Change, Earlier, Evidence, EvidenceWriter, Execution, Header, KeptVotes, Machine, Problem,
-        Recertification, Record, SCHEMA, challenge_seed, parse_challenge, read_evidence, verify, votes_path,
+        Recertification, Record, SCHEMA, Verification, challenge_seed, is_other_numbering, parse_challenge,
+        read_evidence, unfit, votes_path,
     },
     files::check_place,
     noise::seed_from_os,
@@ -79,43 +80,28 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.resume {
         EvidenceWriter::check_new(&out)?;
     }
+    // Nothing is to rest on what does not hold: whatever can be checked without other files, reading checks.
     let old = read_evidence(&arguments.from)?;
     let before = &old.header.settings;
     let from = arguments.from.display();
-    ensure!(
-        old.header.keeps_votes,
-        "{from} was made without --keep-votes: certify the earlier model again with it"
-    );
-    ensure!(
-        before.stop == StoppingRule::Fixed,
-        "{from} was made with the stopping rule {}; recertification needs a run with --stop fixed",
-        before.stop
-    );
-    ensure!(
-        old.header.recertification.is_none(),
-        "{from} itself rests on an earlier run; start from that one"
-    );
+    if let Some(problem) = unfit(&old.header) {
+        bail!("{from} {problem}");
+    }
     ensure!(
         arguments.n <= before.n,
         "--n {} is more than the {} samples of {from}, whose noise is run again",
         arguments.n,
         before.n
     );
-    ensure!(
-        old.header.shard.is_none(),
-        "{from} is part {} of a run; join all parts with `rscert merge` first",
-        old.header.shard.map_or_else(String::new, |shard| shard.to_string())
-    );
     let mut kept = KeptVotes::open(&votes_path(&arguments.from))?;
-    let data = open_certified(&arguments.data, arguments.split, &old.header, &old.records)?;
-    // Nothing is to rest on what does not hold.
-    let mut found = verify(&arguments.from)?;
-    found.check_data(&data);
+    let mut data = open_certified(&arguments.data, arguments.split, &old.header, &old.records)?;
+    let mut found = Verification::from(&old);
+    found.check_data(&mut data);
     if let Some(Problem { line, problem }) = found.problems.first() {
-        bail!("{from} does not hold, or {} is other data: line {line}: {problem}", arguments.data.display());
+        bail!("{} is not the data of {from}: line {line}: {problem}", arguments.data.display());
     }
     let runtime = OnnxRuntime::load()?;
-    let model = OnnxModel::open(&runtime, &arguments.model.model, &Reading::of(&old.header))?;
+    let model = open_changed(&arguments.model, &runtime, &old.header)?;
     ensure!(
         model.classes() == old.header.model.classes && model.image_shape() == old.header.data.shape,
         "{} has {} classes of images {:?}, and the model of {from} {} of {:?}",
@@ -157,6 +143,32 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     recertify(ready, &header, &data, &old.records[done as usize..], &mut kept, writer)?;
     report(arguments, &out)
+}
+
+/// Opens the changed model. It gets images as the earlier one did, but for what the flags say.
+fn open_changed(
+    arguments: &ModelArguments,
+    runtime: &OnnxRuntime,
+    old: &Header,
+) -> anyhow::Result<OnnxModel> {
+    let reading = arguments.reading.instead_of(Reading::of(old));
+    let model = OnnxModel::open(runtime, &arguments.model, &reading)?;
+    let path = arguments.model.display();
+    arguments.reading.note_differences(&model);
+    let (now, before) = (&model.preprocessing, &old.model.r#use.preprocessing);
+    if now != before {
+        note(&format!(
+            "{path} gets images otherwise than the earlier model: {now:?}, and before {before:?}; make sure that this is \
+             meant"
+        ));
+    }
+    let (own, named) = (model.metadata.class_names.as_deref().unwrap_or_default(), &old.data.class_names);
+    ensure!(
+        !is_other_numbering(named, own),
+        "{path} numbers its classes otherwise than the earlier model: its class names are {own:?}, and those of the \
+         earlier run {named:?}; no class can be kept"
+    );
+    Ok(model)
 }
 
 fn recertify(
@@ -201,7 +213,7 @@ fn recertify(
         instances = certifier.into_models();
         let Some((certificate, after)) = sampled else { bail!("input {} gave no votes", record.index) };
         let new = if is_incremental {
-            let before = kept.get(record.index, record.samples, record.votes_sha256.as_deref())?;
+            let before = kept.of(record)?;
             incremental(record, certificate, &before, &after, header, from)?
         } else {
             fresh(record, certificate, header)?

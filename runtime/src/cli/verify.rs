@@ -1,32 +1,29 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    str::FromStr,
 };
 
-use anyhow::{Context, ensure};
 use clap::Args;
 use mithridate_onnx::ModelFile;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     data::{SplitArgument, open_certified},
     device::DeviceArguments,
     fresh,
-    model::{ModelArguments, ReadingArguments},
+    model::model_source,
     note,
-    origin::{self, Origin, OriginArguments},
+    origin::{self, OriginArguments},
+    replay::{Opened, Replayed, Share, state_cost},
 };
 use crate::{
     backend::{OnnxModel, OnnxRuntime, Reading},
-    certify::{Certifier, Input, Settings, StoppingRule, Vote},
-    data::{Dataset, sha256},
+    data::Dataset,
     evidence::{
-        Change, Evidence, EvidenceError, ExternalSource, FreshComparison, Header, KeptVotes, Problem, Record,
-        Replay, Verification, read_evidence, replayed, verify, votes_path,
+        Check, FreshComparison, Header, KeptVotes, Machine, Problem, Record, Replay, Verification, verify,
+        votes_path,
     },
-    noise::{NoiseMode, seed_from_os},
-    terminal::{self, Progress, printable},
+    terminal::{self, printable},
     units::parse_count,
 };
 
@@ -51,12 +48,18 @@ pub(super) struct Arguments {
     /// The run of the earlier model that these certificates rest on: check that it is the one, and its bounds
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
+    /// The earlier model: is it the one of that run? With --replay, the noise of that run goes through it again too
+    #[arg(long, value_name = "FILE", requires = "from")]
+    from_model: Option<PathBuf>,
     /// Run the noise of so many inputs, chosen at random, through the model again and compare the votes; or of all
     #[arg(long, value_name = "K|all", requires_all = ["model", "data"])]
     replay: Option<Share>,
     /// Let up to so many votes of a replayed input differ, as another provider or version of the engine rounds otherwise
     #[arg(long, value_name = "N", default_value_t = 0, requires = "replay")]
     differing: u64,
+    /// Most samples to replay; more are refused before any is run
+    #[arg(long, value_name = "N", default_value_t = 10_000_000_000, requires = "replay", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
+    samples_limit: u64,
     /// Certify so many inputs, chosen at random, anew with a seed that is drawn now, and compare the votes; or all inputs
     #[arg(long, value_name = "K|all", requires_all = ["model", "data"])]
     fresh_seed: Option<Share>,
@@ -72,213 +75,268 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// How many inputs to replay.
-#[derive(Clone, Copy)]
-enum Share {
-    All,
-    Some(usize),
-}
-
-impl FromStr for Share {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "all" { Ok(Self::All) } else { parse_count(text).map(Self::Some) }
-    }
-}
-
-impl Arguments {
-    /// How to run a model, as evidence says it is to be read.
-    fn of_model(&self, path: &Path) -> ModelArguments {
-        let (device, threads, reading) = (self.device, self.threads, ReadingArguments::default());
-        ModelArguments { model: path.to_owned(), device, batch: None, threads, reading }
-    }
-}
-
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut found = verify(&arguments.run)?;
-    if let Some(model) = &arguments.model {
-        let file = ModelFile::read(model)?;
-        found.check_model(&sha256(&file.bytes), &ExternalSource::of(&file));
-    }
-    if found.header.as_ref().is_some_and(|header| header.keeps_votes) {
-        let votes = votes_path(&arguments.run);
-        if votes.exists() {
-            found.check_votes(&votes);
-        } else {
-            note(&format!("the votes one by one are not checked, because there is no {}", votes.display()));
-        }
-    }
-    if let Some(from) = &arguments.from {
-        found.check_from(from)?;
-    } else if found.header.as_ref().is_some_and(|header| header.recertification.is_some()) {
-        note(
-            "bounds of the earlier model, and votes that changed, are taken as they are; check them with --from",
-        );
-    }
-    let origin = origin::check(&arguments.run, &arguments.origin, &mut found)?;
-    let data = match (&arguments.data, &found.header) {
+    // Read once: what was hashed is what runs.
+    let model = read_model(arguments.model.as_deref(), |file| found.check_model(file))?;
+    let mut kept = open_votes(&arguments.run, &mut found);
+    let mut earlier = match &arguments.from {
+        Some(path) => Some(EarlierRun::open(path, &mut found)?),
+        None => None,
+    };
+    let earlier_model = match &mut earlier {
+        Some(earlier) => read_model(arguments.from_model.as_deref(), |file| {
+            found.check_earlier_model(&mut earlier.run, file)
+        })?,
+        None => None,
+    };
+    let mut data = match (&arguments.data, &found.header) {
         (Some(path), Some(header)) => Some(open_certified(path, arguments.split, header, &found.records)?),
         _ => None,
     };
-    if let Some(data) = &data {
+    if let Some(data) = &mut data {
         found.check_data(data);
     }
-    let replays = match (arguments.replay, &arguments.model, &data, &found.header) {
-        (Some(_), ..) if !found.holds() => {
-            note("nothing is replayed, because the file does not hold as it is");
-            Vec::new()
-        }
-        (Some(share), Some(model), Some(data), Some(header)) => {
-            replay(arguments, share, model, data, header, &found.records)?
-        }
-        _ => Vec::new(),
+    let opened = match (model, &arguments.model) {
+        (Some(file), Some(path)) => open_model(arguments, path, file, &mut found)?,
+        _ => None,
     };
-    let fresh = match (arguments.fresh_seed, &arguments.model, &data, &found.header) {
+    origin::check(&arguments.run, &arguments.origin, &mut found)?;
+    let fresh = match (arguments.fresh_seed, &opened, &data) {
         (Some(_), ..) if !found.holds() => {
             note("nothing is certified anew, because the file does not hold as it is");
             None
         }
-        (Some(share), Some(model), Some(data), Some(header)) => {
-            let chosen = choose(share, &found.records)?;
-            Some(fresh::compare(&arguments.of_model(model), data, header, &chosen)?)
-        }
+        (Some(share), Some(opened), Some(data)) => fresh_comparison(share, opened, data, &mut found)?,
         _ => None,
     };
+    let replays = match (arguments.replay, opened, data) {
+        (Some(_), ..) if !found.holds() => {
+            note("nothing is replayed, because the file does not hold as it is");
+            Replays::default()
+        }
+        (Some(share), Some(opened), Some(data)) => {
+            let earlier_model = earlier_model.zip(arguments.from_model.as_deref());
+            replay(arguments, share, opened, &data, &mut found, kept.as_mut(), earlier, earlier_model)?
+        }
+        _ => Replays::default(),
+    };
+    let all = || replays.now.iter().chain(&replays.earlier);
     let is_compatible = fresh.as_ref().is_none_or(FreshComparison::is_compatible);
-    let holds = found.holds()
-        && is_compatible
-        && replays.iter().all(|replay| replay.differing <= arguments.differing);
-    print(arguments, &found, &origin, &replays, fresh.as_ref(), holds)?;
+    let holds = found.holds() && is_compatible && all().all(|replay| replay.differing <= arguments.differing);
+    print(arguments, &found, &replays, fresh.as_ref(), holds)?;
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-/// Certifies inputs again, with the noise that their keys stand for.
-fn replay(
-    arguments: &Arguments,
+/// Certifies inputs anew, and lists that.
+fn fresh_comparison(
     share: Share,
-    path: &Path,
+    opened: &Opened<'_>,
     data: &Dataset,
-    header: &Header,
-    records: &[Record],
-) -> anyhow::Result<Vec<Replay>> {
-    let chosen = choose(share, records)?;
-    let device = arguments.device;
-    let arguments_of_model = arguments.of_model(path);
-    let runtime = OnnxRuntime::load()?;
-    let model = OnnxModel::open(&runtime, path, &Reading::of(header))?;
-    ensure!(
-        model.classes() == header.model.classes,
-        "{} has {} classes and the evidence is of {}",
-        path.display(),
-        model.classes(),
-        header.model.classes
-    );
+    found: &mut Verification,
+) -> anyhow::Result<Option<FreshComparison>> {
+    let Some(header) = &found.header else { return Ok(None) };
+    let inputs = found.records.len();
+    let chosen: Vec<&Record> =
+        share.choose(inputs)?.into_iter().map(|number| &found.records[number]).collect();
+    let comparison = fresh::compare(opened.clone(), data, header, &chosen)?;
+    let detail = format!("{} of {inputs} inputs, certified anew with a seed drawn now", chosen.len());
+    found.add_checked("fresh seed", detail);
+    Ok(Some(comparison))
+}
+
+/// Reads a model, if one is given, and keeps it if it is the one that is meant.
+fn read_model(
+    path: Option<&Path>,
+    is_meant: impl FnOnce(&ModelFile) -> bool,
+) -> anyhow::Result<Option<ModelFile>> {
+    let file = path.map(ModelFile::read).transpose()?;
+    Ok(file.filter(is_meant))
+}
+
+/// The votes kept beside a run, checked, if it keeps any.
+fn open_votes(run: &Path, found: &mut Verification) -> Option<KeptVotes> {
+    if !found.header.as_ref().is_some_and(|header| header.keeps_votes) {
+        return None;
+    }
+    let path = votes_path(run);
+    if !path.exists() {
+        found.add_not_checked("votes", format!("the vote of each sample: there is no {}", path.display()));
+        return None;
+    }
+    found.check_votes(&path)
+}
+
+/// The run of the earlier model, with its votes if they are there.
+struct EarlierRun {
+    run: Verification,
+    kept: Option<KeptVotes>,
+}
+
+impl EarlierRun {
+    fn open(path: &Path, found: &mut Verification) -> anyhow::Result<Self> {
+        let mut run = verify(path)?;
+        let mut kept = open_votes(path, &mut run);
+        found.check_earlier(&run, kept.as_mut());
+        if kept.is_none() {
+            found.add_not_checked(
+                "votes of the earlier run",
+                format!("which of them changed: there is no {}", votes_path(path).display()),
+            );
+        }
+        Ok(Self { run, kept })
+    }
+}
+
+/// Loads the model that was certified, as the run did, and compares how it is used.
+fn open_model<'a>(
+    arguments: &Arguments,
+    path: &'a Path,
+    file: ModelFile,
+    found: &mut Verification,
+) -> anyhow::Result<Option<Opened<'a>>> {
+    let Some(header) = found.header.clone() else { return Ok(None) };
+    let opened = load(arguments, path, file, &header);
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(error) if arguments.replay.is_some() => return Err(error),
+        Err(error) => {
+            found.add_not_checked("use of the model", format!("it can't be tried here: {error:#}"));
+            return Ok(None);
+        }
+    };
+    let Opened { runtime, model, device, .. } = &opened;
+    found.check_use(&model_source(model, header.settings.sigma), model.precision());
     let engine = format!("ONNX Runtime {}", runtime.version());
     let (provider, precision) =
         (device.provider.to_string(), device.device(1).precision_of(model.precision()));
     let used = &header.execution;
-    if engine != used.engine || provider != used.provider || precision != used.precision {
-        note(&format!(
-            "the votes were made by {} on {} in {}, and are made again by {engine} on {provider} in \
-             {precision}, which may round otherwise; a few differing votes then mean little",
-            used.engine, used.provider, used.precision
-        ));
+    let here = format!("{engine} on {provider} in {precision}");
+    let there = format!("{} on {} in {}", used.engine, used.provider, used.precision);
+    if here == there {
+        found.add_stated("engine", format!("{there}, as here"));
+    } else {
+        found.add_stated("engine", format!("{there}; here {here}"));
+        if arguments.replay.is_some() {
+            note(&format!(
+                "the votes were made by {there}, and are made again by {here}, which may round otherwise; a few differing \
+                 votes then mean little"
+            ));
+        }
     }
-    let mode = header.noise.mode;
-    // A bank holds the noise of one seed, and inputs that rest on an earlier model have another.
-    let shared = match (mode, &header.recertification) {
-        (NoiseMode::Shared, None) => header.settings.shared_noise(),
+    Ok(Some(opened))
+}
+
+fn load<'a>(
+    arguments: &Arguments,
+    path: &'a Path,
+    file: ModelFile,
+    header: &Header,
+) -> anyhow::Result<Opened<'a>> {
+    let runtime = OnnxRuntime::load()?;
+    let model = OnnxModel::from_file(&runtime, file, &Reading::of(header))?;
+    Ok(Opened { path, runtime, model, device: arguments.device, threads: arguments.threads })
+}
+
+/// What came of replaying.
+#[derive(Default)]
+struct Replays {
+    /// Inputs of the run.
+    now: Vec<Replay>,
+    /// The same inputs of the run of the earlier model.
+    earlier: Vec<Replay>,
+}
+
+/// Runs the noise of inputs through the model again, and that of the earlier run through the earlier model.
+#[allow(clippy::too_many_arguments)]
+fn replay(
+    arguments: &Arguments,
+    share: Share,
+    opened: Opened<'_>,
+    data: &Dataset,
+    found: &mut Verification,
+    kept: Option<&mut KeptVotes>,
+    mut earlier: Option<EarlierRun>,
+    earlier_model: Option<(ModelFile, &Path)>,
+) -> anyhow::Result<Replays> {
+    let Some(header) = found.header.clone() else { return Ok(Replays::default()) };
+    let chosen = share.choose(found.records.len())?;
+    let records: Vec<&Record> = chosen.iter().map(|&number| &found.records[number]).collect();
+    let of_earlier = earlier_model.zip(earlier.as_ref().and_then(|earlier| earlier.run.header.clone()));
+    let earlier_cost = match (&of_earlier, &earlier) {
+        (Some((_, header)), Some(earlier)) => {
+            let records = chosen.iter().filter_map(|&number| earlier.run.records.get(number)).collect();
+            Some(Replayed { header, records, kept: None, earlier: None })
+        }
         _ => None,
     };
-    let samples: u64 = chosen.iter().map(|record| header.settings.n0.saturating_add(record.samples)).sum();
-    let ready = arguments_of_model.ready(runtime, model, shared.as_ref(), samples)?;
-    let mut progress = Progress::new("replaying", samples, "samples");
-    let mut instances = ready.instances;
-    let mut replays = Vec::new();
-    let mut earlier = match &arguments.from {
-        Some(from) => Some(EarlierVotes::open(from)?),
-        None => None,
-    };
-    // Without a sample there is no certificate either.
-    for record in chosen.iter().filter(|record| record.samples > 0) {
-        let input =
-            Input { index: record.index, label: record.label, image: data.image(record.index as usize) };
-        // Whenever the run stopped, these are the samples that it had.
-        let seed = match (&header.recertification, &record.change) {
-            (Some(from), Some(_)) => from.seed,
-            _ => header.settings.seed,
-        };
-        let settings =
-            Settings { n: record.samples, stop: StoppingRule::Fixed, seed, ..header.settings.clone() };
-        let mut certifier = Certifier::new(instances, settings, ready.plan.batch)?;
-        certifier.set_noise_mode(mode);
-        certifier.keep_votes();
-        certifier.certify_with_votes(
-            std::iter::once(input),
-            |samples| progress.advance(samples),
-            |mut again, votes| {
-                // The class was chosen by the earlier model.
-                if header.recertification.is_some() {
-                    again.selection = record.selection.clone();
-                }
-                let mut replay = replayed(record, &again, header.settings.n0);
-                if let (Some(earlier), Some(change)) = (&mut earlier, &record.change) {
-                    let before = earlier.votes_of(record.index).map_err(std::io::Error::other)?;
-                    let counted = Change::new(
-                        record.class.unwrap_or_default(),
-                        change.p_lower,
-                        &before,
-                        &votes.unwrap_or_default(),
-                    );
-                    let wrong =
-                        counted.lost.abs_diff(change.lost).max(counted.changed.abs_diff(change.changed));
-                    replay.differing = replay.differing.max(wrong);
-                }
-                replays.push(replay);
-                Ok(())
-            },
-        )?;
-        instances = certifier.into_models();
+    let mut now = Replayed { header: &header, records, kept, earlier: None };
+    let runs: Vec<&Replayed<'_>> = [Some(&now), earlier_cost.as_ref()].into_iter().flatten().collect();
+    state_cost(&runs, arguments.samples_limit)?;
+    if let Some(EarlierRun { run, kept: Some(kept) }) = &mut earlier {
+        now.earlier = Some((&run.records, kept));
     }
-    progress.finish();
+    let mut replays = Replays { now: now.run(opened, data)?, ..Replays::default() };
+    drop(now);
+    if let (Some(((file, path), header)), Some(EarlierRun { run, kept })) = (of_earlier, &mut earlier) {
+        let opened = load(arguments, path, file, &header)?;
+        let records = chosen.iter().filter_map(|&number| run.records.get(number)).collect();
+        let mut before = Replayed { header: &header, records, kept: kept.as_mut(), earlier: None };
+        replays.earlier = before.run(opened, data)?;
+    }
+    state_replays(found, &replays);
     Ok(replays)
 }
 
-/// Votes of the run of an earlier model.
-struct EarlierVotes {
-    evidence: Evidence,
-    kept: KeptVotes,
-}
-
-impl EarlierVotes {
-    fn open(run: &Path) -> anyhow::Result<Self> {
-        Ok(Self { evidence: read_evidence(run)?, kept: KeptVotes::open(&votes_path(run))? })
-    }
-
-    fn votes_of(&mut self, index: u64) -> Result<Vec<Vote>, EvidenceError> {
-        let record = self.evidence.records.iter().find(|record| record.index == index);
-        let (samples, hash) =
-            record.map_or((0, None), |record| (record.samples, record.votes_sha256.as_deref()));
-        self.kept.get(index, samples, hash)
+/// Lists what was replayed as checked.
+fn state_replays(found: &mut Verification, replays: &Replays) {
+    let inputs = found.records.len();
+    for (subject, replays) in [("replay", &replays.now), ("earlier model", &replays.earlier)] {
+        if !replays.is_empty() {
+            let detail =
+                format!("the noise of {} of {inputs} inputs, through the model again", replays.len());
+            found.add_checked(subject, detail);
+        }
     }
 }
 
-/// Inputs to replay, in order. Nobody who wrote the file can have known which.
-fn choose(share: Share, records: &[Record]) -> anyhow::Result<Vec<&Record>> {
-    let count = match share {
-        Share::All => records.len(),
-        Share::Some(count) => count.min(records.len()),
+/// The settings that certificates hold for, as one line.
+fn settings_line(header: &Header) -> String {
+    let settings = &header.settings;
+    let claim = match &header.simultaneous {
+        Some(claim) => format!("alpha {} for all inputs at once", claim.alpha),
+        None => format!("alpha {} for each input", settings.alpha),
     };
-    let mut order: Vec<usize> = (0..records.len()).collect();
-    for position in 0..count {
-        let drawn = seed_from_os().context("cannot draw which inputs to replay; replay all")?;
-        let left = (records.len() - position) as u64;
-        order.swap(position, position + (drawn % left) as usize);
-    }
-    let mut chosen = order[..count].to_vec();
-    chosen.sort_unstable();
-    Ok(chosen.into_iter().map(|position| &records[position]).collect())
+    let origin = match &header.challenge {
+        Some(_) => "from a challenge",
+        None => "drawn or chosen by whoever certified",
+    };
+    format!(
+        "sigma {}, {} noise, {}; {claim}; n0 {}, n {}, stopping rule {}; seed {} {origin}\n",
+        settings.sigma,
+        settings.distribution,
+        header.noise.mode,
+        settings.n0,
+        settings.n,
+        settings.stop,
+        settings.seed
+    )
+}
+
+fn settings_json(header: &Header) -> Value {
+    let settings = &header.settings;
+    json!({
+        "sigma": settings.sigma,
+        "distribution": settings.distribution,
+        "noise_mode": header.noise.mode,
+        "alpha": settings.alpha,
+        "simultaneous": header.simultaneous,
+        "n0": settings.n0,
+        "n": settings.n,
+        "stopping_rule": settings.stop,
+        "seed": settings.seed,
+        "challenge": header.challenge,
+    })
 }
 
 fn listed(found: &Verification) -> String {
@@ -290,11 +348,18 @@ fn listed(found: &Verification) -> String {
     text
 }
 
+fn list(title: &str, checks: &[Check]) -> String {
+    if checks.is_empty() {
+        return String::new();
+    }
+    let line = |Check { subject, detail }: &Check| format!("- {subject}: {}\n", printable(detail));
+    format!("{title}:\n{}", checks.iter().map(line).collect::<String>())
+}
+
 fn print(
     arguments: &Arguments,
     found: &Verification,
-    origin: &Origin,
-    replays: &[Replay],
+    replays: &Replays,
     fresh: Option<&FreshComparison>,
     holds: bool,
 ) -> anyhow::Result<()> {
@@ -304,66 +369,58 @@ fn print(
             "holds": holds,
             "inputs": found.records.len(),
             "chain": found.chain,
+            "settings": found.header.as_ref().map(settings_json),
             "problems": found.problems,
-            "origin": origin,
-            "replays": replays,
-            "differing_allowed": arguments.replay.map(|_| arguments.differing),
+            "checked": found.checked,
+            "stated": found.stated,
+            "not_checked": found.not_checked,
+            "replays": replays.now,
+            "earlier_replays": replays.earlier,
             "fresh": fresh,
+            "differing_allowed": arguments.replay.map(|_| arguments.differing),
+            "verified_on": Machine::this(),
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }
     let name = printable(&arguments.run.display().to_string());
-    let mut text = String::new();
-    if found.holds() {
-        text += &format!(
-            "{name}: all {} inputs hold: form, chain, order, totals, and class, bound and radius of each, computed again \
-             from the votes\n",
-            found.records.len()
-        );
-    } else {
-        text += &format!("{name}: {} things do not hold\n{}", found.problems.len(), listed(found));
+    let mut text = match found.problems.len() {
+        0 => format!("{name}: all {} inputs hold\n", found.records.len()),
+        1 => format!("{name}: 1 thing does not hold\n{}", listed(found)),
+        count => format!("{name}: {count} things do not hold\n{}", listed(found)),
+    };
+    text += &found.header.as_ref().map_or_else(String::new, settings_line);
+    text += &list("checked", &found.checked);
+    text += &list("only stated in the file", &found.stated);
+    text += &list("not checked", &found.not_checked);
+    if replays.now.is_empty() && arguments.replay.is_some() && found.holds() {
+        text += "nothing to replay: none of the inputs chosen has a sample\n";
     }
-    if found.holds() {
-        let is_labelled = found.header.as_ref().is_some_and(|header| !header.data.labels_sha256.is_empty());
-        let data = if is_labelled {
-            "the images, labels and selection of inputs are those certified"
-        } else {
-            "the images and the selection of inputs are those certified; their true classes are not known"
-        };
-        for (given, what) in
-            [(arguments.model.is_some(), "the model is the one certified"), (arguments.data.is_some(), data)]
-        {
-            text += if given { what } else { continue };
-            text += "\n";
-        }
-    }
-    if replays.is_empty() && arguments.replay.is_some() && found.holds() {
-        text += "nothing to replay: none of the inputs chosen has a sample behind its bound\n";
-    }
-    if !replays.is_empty() {
-        let samples: u64 = replays.iter().map(|replay| replay.samples).sum();
-        let differing: u64 = replays.iter().map(|replay| replay.differing).sum();
-        text += &format!("replayed {} inputs, {samples} samples: ", replays.len());
-        text += &if differing == 0 {
-            "every vote is the same\n".to_owned()
-        } else {
-            let allowed = match arguments.differing {
-                0 => String::new(),
-                most => format!("; up to {most} of each input may, by --differing"),
-            };
-            format!("{differing} votes differ{allowed}\n")
-        };
-        for Replay { index, differing, samples } in replays.iter().filter(|replay| replay.differing > 0) {
-            text += &format!("- input {index}: {differing} of {samples} votes differ\n");
-        }
+    for (what, replays) in [("", &replays.now), (" of the earlier run", &replays.earlier)] {
+        text += &replays_text(arguments, what, replays);
     }
     text += &fresh.map(fresh::describe).unwrap_or_default();
-    for sentence in origin.checked.iter().chain(&origin.stated) {
-        text += &format!("{}\n", printable(sentence));
-    }
-    for sentence in &origin.not_checked {
-        text += &format!("not checked: {}\n", printable(sentence));
-    }
     text += &format!("result {}\n", found.chain);
     Ok(terminal::print(&text)?)
+}
+
+fn replays_text(arguments: &Arguments, what: &str, replays: &[Replay]) -> String {
+    if replays.is_empty() {
+        return String::new();
+    }
+    let total = |number: fn(&Replay) -> u64| replays.iter().map(number).fold(0, u64::saturating_add);
+    let (samples, differing) = (total(|replay| replay.samples), total(|replay| replay.differing));
+    let mut text = format!("replayed {} inputs{what}, {samples} samples: ", replays.len());
+    text += &if differing == 0 {
+        "every vote is the same\n".to_owned()
+    } else {
+        let allowed = match arguments.differing {
+            0 => String::new(),
+            most => format!("; up to {most} of each input may, by --differing"),
+        };
+        format!("{differing} votes differ{allowed}\n")
+    };
+    for Replay { index, differing, samples } in replays.iter().filter(|replay| replay.differing > 0) {
+        text += &format!("- input {index}: {differing} of {samples} votes differ\n");
+    }
+    text
 }

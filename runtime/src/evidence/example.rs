@@ -2,7 +2,7 @@ use super::{DataSource, Execution, Header, Machine, ModelSource, ModelUse, Noise
 use crate::{
     certify::{Plan, Settings},
     data::Preparation,
-    noise::NoiseMode,
+    noise::{Distribution, NoiseMode},
     units::Sigma,
 };
 
@@ -32,7 +32,10 @@ pub(crate) fn example_header() -> Header {
         settings: Settings { n: 10, ..Settings::new(Sigma::new(0.25).unwrap(), 1) },
         simultaneous: None,
         challenge: None,
-        noise: NoiseSource { mode: NoiseMode::Independent, generator: "g".into() },
+        noise: NoiseSource {
+            mode: NoiseMode::Independent,
+            generator: Distribution::Gaussian.generator().into(),
+        },
         keeps_votes: false,
         recertification: None,
         execution: Execution {

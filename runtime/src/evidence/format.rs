@@ -8,6 +8,7 @@ use crate::{
     data::{Dataset, Preparation, sha256},
     noise::NoiseMode,
     statistics::Radii,
+    units::Sigma,
 };
 
 /// Name and version of the format.
@@ -89,7 +90,8 @@ impl Header {
 
     /// What a radius in the norm of the noise proves in other norms.
     pub fn radii(&self, radius: f64) -> Radii {
-        Radii::new(radius, self.settings.distribution.norm(), self.data.shape.iter().product())
+        // A shape too large for a number is refused where evidence is read; more values only make radii smaller.
+        Radii::new(radius, self.settings.distribution.norm(), self.data.values().unwrap_or(usize::MAX))
     }
 }
 
@@ -145,6 +147,16 @@ pub struct ModelUse {
 }
 
 impl ModelUse {
+    /// σ in units of the model's input for each channel, as [`sigma_in_model`](Self#structfield.sigma_in_model) has it:
+    /// empty if the preprocessing leaves it as it is.
+    pub fn sigma_in_model(preprocessing: &Preprocessing, channels: usize, sigma: Sigma) -> Vec<f64> {
+        let scale = preprocessing.scale(channels);
+        if scale.iter().all(|&factor| factor == 1.0) {
+            return Vec::new();
+        }
+        scale.iter().map(|factor| factor * sigma.get()).collect()
+    }
+
     fn is_plain(&self) -> bool {
         *self == Self::default()
     }
@@ -170,6 +182,13 @@ pub struct DataSource {
     /// Names of the classes, in the order of their labels, where the data set has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
+}
+
+impl DataSource {
+    /// Values of an image: channels times height times width; none if that is too large for a number.
+    pub fn values(&self) -> Option<usize> {
+        self.shape.iter().try_fold(1_usize, |values, &size| values.checked_mul(size))
+    }
 }
 
 /// Which inputs of a data set were certified.

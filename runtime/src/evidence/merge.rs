@@ -67,7 +67,7 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
         let part = position % parts;
         if let Some(record) = records[part].next() {
             let votes = match kept.get_mut(places[part]) {
-                Some(kept) => kept.get(record.index, record.samples, record.votes_sha256.as_deref())?,
+                Some(kept) => kept.of(record)?,
                 None => Vec::new(),
             };
             writer.record_with_votes(record.clone(), &votes).map_err(of_out)?;

@@ -11,6 +11,7 @@
 //! same settings, model, data and votes, interrupted or not, in one part or in many.
 
 mod challenge;
+mod check;
 mod encode;
 mod error;
 #[cfg(test)]
@@ -45,6 +46,8 @@ pub use resume::Earlier;
 pub use shard::Shard;
 pub use simultaneous::Simultaneous;
 pub use table::{Results, Row, Table, is_table, parse_table, read_results, to_table};
-pub use verify::{Problem, Replay, Verification, replayed, verify};
+#[cfg(feature = "cli")]
+pub(crate) use verify::is_other_numbering;
+pub use verify::{Check, Problem, Replay, Verification, replayed, unfit, verify};
 pub use votes::{KeptVotes, VotesWriter, votes_path};
 pub use write::EvidenceWriter;

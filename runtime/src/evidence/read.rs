@@ -17,8 +17,9 @@ pub struct Evidence {
     pub footer: Footer,
 }
 
-/// Reads a finished evidence file and checks every line against the hash chain, the totals and the hash of all lines:
-/// no character of it can have been changed, unless all that follows was made anew.
+/// Reads a finished evidence file and checks every line against the hash chain, the totals and the hash of all lines,
+/// and every class, bound and radius against the votes: all that [`verify`](super::verify) finds without other files is an
+/// error here. A file that was changed and hashed anew still has to be one that its votes give.
 ///
 /// # Errors
 /// [`EvidenceError`], with the number of the line where there is one to blame.

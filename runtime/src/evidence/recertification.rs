@@ -17,7 +17,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Header, Record};
 use crate::{
     certify::{Settings, Vote},
     statistics::{StatisticsError, clopper_pearson_lower},
@@ -106,23 +105,6 @@ impl Recertification {
         change
             .bound(self.replayed, self.alpha_change)
             .is_ok_and(|incremental| incremental > bound(settings.n, settings.alpha))
-    }
-}
-
-/// Compares a record of such a run with what it says of itself.
-pub(super) fn check(record: &Record, header: &Header, mut add: impl FnMut(String)) {
-    let class = record.selection.winner();
-    let hits = class.map_or(0, |class| record.selection.by_class()[class]);
-    match &record.change {
-        Some(_) if header.challenge.is_some() => {
-            add("it rests on noise that was known before its challenge; a challenge asks for fresh samples"
-                .into());
-        }
-        change if header.is_incremental(hits) != change.is_some() => {
-            let should = if change.is_some() { "fresh samples" } else { "the old bound" };
-            add(format!("its selection votes ask for {should}"));
-        }
-        _ => {}
     }
 }
 

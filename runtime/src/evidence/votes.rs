@@ -9,7 +9,11 @@ use std::{
 use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 
 use super::{EvidenceError, Record};
-use crate::{certify::Vote, data::sha256, files};
+use crate::{
+    certify::{NOT_A_NUMBER, Vote, Votes},
+    data::sha256,
+    files,
+};
 
 /// First bytes of a file of votes.
 const MAGIC: &[u8; 8] = b"mithvot1";
@@ -72,10 +76,8 @@ impl VotesWriter {
         }
         let entries = entries(path)?;
         let mut kept = KeptVotes::open(path)?;
-        let mut is_whole = |record: &Record, entry: &Entry| {
-            entry.index == record.index
-                && kept.get(record.index, record.samples, record.votes_sha256.as_deref()).is_ok()
-        };
+        let mut is_whole =
+            |record: &Record, entry: &Entry| entry.index == record.index && kept.of(record).is_ok();
         let done =
             records.iter().zip(&entries).take_while(|&(record, entry)| is_whole(record, entry)).count();
         let end = entries[..done].last().map_or(MAGIC.len() as u64, |last| last.at + last.bytes);
@@ -210,16 +212,29 @@ impl KeptVotes {
         Err(EvidenceError::Votes { path: self.path.clone(), problem })
     }
 
+    /// The vote of each estimation sample of a record, which must have the hash that the record names and add up to its
+    /// counts.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Votes`] if they are not there, or others.
+    pub fn of(&mut self, record: &Record) -> Result<Vec<Vote>, EvidenceError> {
+        let votes = self.get(record.index, record.samples, record.votes_sha256.as_deref())?;
+        let classes = record.estimation.by_class().len();
+        let is_vote = |&vote: &Vote| usize::from(vote) < classes || vote >= NOT_A_NUMBER;
+        let mut counts = Votes::none(classes);
+        counts.count(&votes);
+        if counts == record.estimation && votes.iter().all(is_vote) {
+            return Ok(votes);
+        }
+        let problem = format!("the votes of input {} one by one add up to other numbers", record.index);
+        Err(EvidenceError::Votes { path: self.path.clone(), problem })
+    }
+
     /// The votes of an input, of which there should be so many with this hash.
     ///
     /// # Errors
     /// [`EvidenceError::Votes`] if they are not there, or others.
-    pub fn get(
-        &mut self,
-        index: u64,
-        count: u64,
-        expected: Option<&str>,
-    ) -> Result<Vec<Vote>, EvidenceError> {
+    fn get(&mut self, index: u64, count: u64, expected: Option<&str>) -> Result<Vec<Vote>, EvidenceError> {
         let path = self.path.clone();
         let wrong = |problem: String| EvidenceError::Votes { path: path.clone(), problem };
         let entry =
@@ -285,8 +300,10 @@ mod tests {
         let records: Vec<Record> = (0..4_u16)
             .map(|index| {
                 let hash = writer.add(u64::from(index), &[index; 50]).unwrap();
+                let mut estimation = [0; 4];
+                estimation[usize::from(index)] = 50;
                 serde_json::from_value(serde_json::json!({
-                    "index": index, "class": 0, "selection": [], "estimation": [], "samples": 50, "p_lower": 0.0,
+                    "index": index, "class": 0, "selection": [], "estimation": estimation, "samples": 50, "p_lower": 0.0,
                     "radius": 0.0, "abstained": true, "votes_sha256": hash, "seconds": 0.0
                 }))
                 .unwrap()

@@ -1,6 +1,13 @@
-//! A file's lines, each compared with what its content is encoded as.
+//! A file's lines, each compared with what its content is encoded as and with what its votes prove. All evidence is read
+//! here: to be verified, audited, merged, resumed or certified from.
 
-use super::{Footer, Header, Record, SCHEMA, encode::Encoder, format::Line};
+use super::{
+    Footer, Header, Record, SCHEMA,
+    check::{check_header, check_record},
+    encode::Encoder,
+    format::Line,
+};
+use crate::certify::Procedure;
 
 /// Something that does not hold, with the number of its line, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +29,8 @@ pub(super) struct Walk {
     pub bytes: usize,
     /// Whether the file ends with a part of a line.
     pub is_torn: bool,
+    /// What the settings of the header say of votes; none if they say nothing that could be certified.
+    procedure: Option<Procedure>,
     /// In the order of lines. A line is blamed for what is wrong with itself, not for what that makes of later ones.
     pub faults: Vec<Fault>,
 }
@@ -54,12 +63,16 @@ impl Walk {
             encoder,
             bytes: first.len(),
             is_torn: whole.len() < text.len(),
+            procedure: None,
             faults: Vec::new(),
         };
         if expected != first.as_bytes() {
             walk.fault(1, NOT_CANONICAL.into());
             walk.encoder.replace_line(None, first.as_bytes());
         }
+        let mut problems = Vec::new();
+        walk.procedure = check_header(&walk.header, |problem| problems.push(problem));
+        walk.faults.extend(problems.into_iter().map(first_fault));
         for (number, line) in lines {
             walk.line(number, line);
         }
@@ -108,6 +121,10 @@ impl Walk {
                     self.encoder.replace_line(Some(chain), line.as_bytes());
                 }
             }
+        }
+        if let Some(procedure) = &self.procedure {
+            let add = |problem| self.faults.push(Fault { line: number, problem });
+            check_record(&record, &self.header, procedure, add);
         }
         self.bytes += line.len();
         self.records.push(record);

@@ -152,26 +152,19 @@ mod tests {
 
     use super::*;
     use crate::{
+        certify::{Certificate, Procedure, Votes},
         evidence::{example_header as header, read_evidence},
         units::Sigma,
     };
 
     fn record(index: u64) -> Record {
-        Record {
-            index,
-            label: Some(0),
-            class: Some(0),
-            selection: vec![100, 0].into(),
-            estimation: vec![10, 0].into(),
-            samples: 10,
-            p_lower: 0.501_187_233_627_272_1,
-            radius: 0.1 / 3.0,
-            radii: Some(header().radii(0.1 / 3.0)),
-            abstained: false,
-            votes_sha256: None,
-            change: None,
-            seconds: 0.5,
-        }
+        let (selection, estimation): (Votes, Votes) = (vec![100, 0].into(), vec![10, 0].into());
+        let procedure = Procedure::new(header().settings).unwrap();
+        let (class, p_lower, radius) = procedure.decide(&selection, &estimation, 10).unwrap();
+        let (label, samples, seconds) = (Some(0), 10, 0.5);
+        let certificate =
+            Certificate { index, label, class, selection, estimation, samples, p_lower, radius, seconds };
+        Record::new(certificate, &header())
     }
 
     fn write(path: &Path, count: u64) -> EvidenceWriter {

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::{
     evidence::{Change, EvidenceWriter, KeptVotes, Record, read_evidence, verify, votes_path},
-    statistics::{certified_radius, mean_down},
+    statistics::{certified_radius, clopper_pearson_lower, mean_down},
     units::Sigma,
 };
 
@@ -44,7 +44,7 @@ fn votes_are_kept_whatever_interrupts_or_divides_the_run() {
     let evidence = read_evidence(&run).unwrap();
     let mut kept = KeptVotes::open(&votes_path(&run)).unwrap();
     for record in &evidence.records {
-        let votes = kept.get(record.index, 3000, record.votes_sha256.as_deref()).unwrap();
+        let votes = kept.of(record).unwrap();
         for (class, &count) in record.estimation.by_class().iter().enumerate() {
             assert_eq!(votes.iter().filter(|&&vote| usize::from(vote) == class).count() as u64, count);
         }
@@ -173,9 +173,20 @@ fn interrupted_it_goes_on_and_forged_it_is_found() {
         record.abstained = radius.is_none();
         record.change = Some(change);
     };
-    let better = forge("3.jsonl", &|record| {
+    // A bound that no number of votes gives is found by itself; one of more votes than there were, by the earlier run.
+    let invented = forge("invented.jsonl", &|record| {
         let Some(change) = record.change.clone() else { return };
         rebuild(record, Change { p_lower: change.p_lower + 0.001, ..change });
+    });
+    let text = format!("{:?}", verify(&invented).unwrap().problems);
+    assert!(text.contains("follows from no number of votes of 20000 at alpha 0.001"), "{text}");
+    let old = read_evidence(&place.path("old.jsonl")).unwrap();
+    let better = forge("3.jsonl", &|record| {
+        let Some(change) = record.change.clone() else { return };
+        let before = old.records.iter().find(|before| before.index == record.index).unwrap();
+        let hits = before.estimation.by_class()[before.class.unwrap()] + 20;
+        let p_lower = clopper_pearson_lower(hits, 20_000, old.header.settings.alpha).unwrap();
+        rebuild(record, Change { p_lower, ..change });
     });
     assert!(verify(&better).unwrap().holds(), "{:?}", verify(&better).unwrap().problems);
     // Fewer lost samples, with a bound that follows from them: nothing but the votes of both models can tell.
@@ -193,7 +204,7 @@ fn interrupted_it_goes_on_and_forged_it_is_found() {
     assert_eq!(place.run(&["verify", "new.jsonl", "--from", "old.jsonl"]).status.code(), Some(3));
     fs::write(place.path("old.jsonl"), text).unwrap();
     let mut found = verify(&better).unwrap();
-    found.check_from(&place.path("old.jsonl")).unwrap();
+    found.check_earlier(&verify(&place.path("old.jsonl")).unwrap(), None);
     assert!(!found.holds());
 }
 

@@ -1,0 +1,103 @@
+use super::recertification::check_terms;
+use crate::{
+    certify::{MAX_CLASSES, Procedure},
+    evidence::{Header, ModelUse, challenge},
+};
+
+/// Most values of an image: no model takes more at once.
+const MOST_VALUES: usize = 1 << 28;
+
+/// Checks a header for itself: whether its settings can be certified with, whether what it says twice is the same, and
+/// whether its claim about all inputs at once follows. Returns the procedure of its settings; none if there is none.
+pub(in crate::evidence) fn check_header(header: &Header, mut add: impl FnMut(String)) -> Option<Procedure> {
+    let procedure = Procedure::new(header.settings.clone());
+    if let Err(error) = &procedure {
+        add(error.to_string());
+    }
+    check_data(header, &mut add);
+    check_selection(header, &mut add);
+    check_model(header, &mut add);
+    let (generator, expected) = (&header.noise.generator, header.settings.distribution.generator());
+    if generator != expected {
+        add(format!(
+            "its noise was made by '{generator}', and {} noise is made by '{expected}'",
+            header.settings.distribution
+        ));
+    }
+    if let Some(from) = &header.recertification {
+        check_terms(header, from, &mut add);
+    }
+    challenge::check(header, &mut add);
+    check_claim(header, add);
+    procedure.ok()
+}
+
+fn check_data(header: &Header, add: &mut impl FnMut(String)) {
+    let data = &header.data;
+    if data.values().is_none_or(|values| !(1..=MOST_VALUES).contains(&values)) {
+        add(format!(
+            "its images have the shape {:?}; an image has from 1 to {MOST_VALUES} values",
+            data.shape
+        ));
+    }
+    if data.range != [0.0, 1.0] {
+        let [least, greatest] = data.range;
+        add(format!(
+            "its images have values from {least} to {greatest}, and `rscert` certifies images from 0 to 1"
+        ));
+    }
+}
+
+fn check_selection(header: &Header, add: &mut impl FnMut(String)) {
+    let (selection, classes) = (&header.selection, header.model.classes);
+    if selection.count == 0 || selection.skip == 0 || selection.max == Some(0) {
+        add("its selection takes no input".into());
+    }
+    if let Some(max) = selection.max.filter(|&max| (max as u64) < selection.count) {
+        add(format!("its selection takes {} inputs, and at most {max} by itself", selection.count));
+    }
+    if !selection.classes.is_sorted_by(|before, after| before < after) {
+        add("the classes of its selection are not in order".into());
+    }
+    if let Some(class) = selection.classes.iter().find(|&&class| class >= classes) {
+        add(format!("it selects class {class} and there are {classes} classes"));
+    }
+}
+
+fn check_model(header: &Header, add: &mut impl FnMut(String)) {
+    let (model, channels) = (&header.model, header.data.shape[0]);
+    if !(1..=MAX_CLASSES).contains(&model.classes) {
+        add(format!("its model has {} classes; from 1 to {MAX_CLASSES} can be told apart", model.classes));
+    }
+    let preprocessing = &model.r#use.preprocessing;
+    if let Err(problem) = preprocessing.check(channels) {
+        return add(format!("its preprocessing can't be: {problem}"));
+    }
+    let stated = &model.r#use.sigma_in_model;
+    let expected = if stated.len() == channels {
+        ModelUse::sigma_in_model(preprocessing, channels, header.settings.sigma)
+    } else {
+        // Channels that are all treated alike need not be gone through: a header may name any number of them.
+        let different = channels.min(preprocessing.mean.len().max(preprocessing.std.len()).max(1));
+        ModelUse::sigma_in_model(preprocessing, different, header.settings.sigma)
+    };
+    if *stated != expected {
+        add(format!("its sigma in units of the model is {stated:?}, and by its preprocessing {expected:?}"));
+    }
+}
+
+/// Compares the claim about all inputs with the settings of the run.
+fn check_claim(header: &Header, mut add: impl FnMut(String)) {
+    let Some(claim) = &header.simultaneous else { return };
+    if claim.inputs != header.selection.count {
+        add(format!(
+            "its claim is about {} inputs at once, and {} were selected",
+            claim.inputs, header.selection.count
+        ));
+    }
+    match claim.alpha_each() {
+        Ok(alpha) if alpha == header.settings.alpha => {}
+        Ok(alpha) => add(format!("its alpha is {} and must be {alpha} for its claim", header.settings.alpha)),
+        Err(error) => add(error.to_string()),
+    }
+}

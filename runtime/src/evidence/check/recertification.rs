@@ -1,0 +1,180 @@
+//! What can be checked of certificates that rest on the run of an earlier model without that run.
+
+use crate::{
+    certify::StoppingRule,
+    evidence::{Change, Header, Recertification, Record},
+    statistics::{MAX_TRIALS, StatisticsError, clopper_pearson_lower},
+    units::Alpha,
+};
+
+/// Checks the terms that such a run states in its header.
+pub(super) fn check_terms(header: &Header, from: &Recertification, add: &mut impl FnMut(String)) {
+    let settings = &header.settings;
+    let alpha = from.alpha.get() + from.alpha_change.get();
+    if settings.alpha.get() != alpha {
+        add(format!(
+            "its alpha is {} and must be {alpha}: {} of the earlier run and {} for changes",
+            settings.alpha, from.alpha, from.alpha_change
+        ));
+    }
+    if settings.seed == from.seed {
+        add(format!("its noise is not fresh: its seed {} is that of the earlier run", from.seed));
+    }
+    if !(1..=MAX_TRIALS).contains(&from.n) || !(1..=from.n).contains(&from.replayed) {
+        add(format!(
+            "it says that {} of {} samples of the earlier run were run again",
+            from.replayed, from.n
+        ));
+    }
+    if settings.stop != StoppingRule::Fixed {
+        add(format!("its stopping rule is {}; a run that rests on an earlier one has fixed", settings.stop));
+    }
+    if header.keeps_votes {
+        add("it says that it keeps votes, which a run that rests on an earlier one does not".into());
+    }
+    if header.shard.is_some() {
+        add("it is a part of a run, and a run that rests on an earlier one has no parts".into());
+    }
+    if header.simultaneous.is_some() {
+        add("it makes a claim about all inputs at once, and rests on certificates of one input each".into());
+    }
+}
+
+/// Votes for the class among the first n′ samples of the earlier run, as far as they are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::evidence) struct ReplayedHits {
+    pub least: u64,
+    pub most: u64,
+}
+
+impl ReplayedHits {
+    /// What `hits` of n samples leave for the first n′ of them.
+    pub fn of(hits: u64, from: &Recertification) -> Self {
+        let misses = from.n.saturating_sub(hits);
+        Self { least: from.replayed.saturating_sub(misses), most: hits.min(from.replayed) }
+    }
+
+    /// Says if these hits, less the lost ones and with some of the samples that changed otherwise, can't have become the
+    /// votes for the class that the record has.
+    pub fn check(self, record: &Record, change: &Change, mut add: impl FnMut(String)) {
+        let hits = hits(record);
+        let most = hits.saturating_add(change.lost);
+        let least = most.saturating_sub(change.changed.saturating_sub(change.lost));
+        if most < self.least || least > self.most {
+            let Change { lost, changed, .. } = change;
+            add(format!(
+                "its class has {hits} votes after {changed} changed and {lost} were lost; the earlier run had {} to {} \
+                 of these samples",
+                self.least, self.most
+            ));
+        }
+    }
+}
+
+/// Votes of the estimation samples for the class that the selection samples chose.
+fn hits(record: &Record) -> u64 {
+    let class = record.selection.winner();
+    class.and_then(|class| record.estimation.by_class().get(class)).copied().unwrap_or(0)
+}
+
+/// Checks that the bound of the earlier run is one that its n samples can give, and that the votes now can have come of it.
+pub(super) fn check_change(
+    record: &Record,
+    from: &Recertification,
+    change: &Change,
+    add: &mut impl FnMut(String),
+) {
+    match hits_behind(change.p_lower, from.n, from.alpha) {
+        Some(hits) => ReplayedHits::of(hits, from).check(record, change, add),
+        None => add(format!(
+            "the bound {} of the earlier run follows from no number of votes of {} at alpha {}",
+            change.p_lower, from.n, from.alpha
+        )),
+    }
+}
+
+/// The number of hits of n samples whose Clopper–Pearson bound this is.
+fn hits_behind(p_lower: f64, n: u64, alpha: Alpha) -> Option<u64> {
+    let bound = |hits| clopper_pearson_lower(hits, n, alpha).ok();
+    let (mut least, mut most) = (0, n);
+    while least < most {
+        let middle = u64::midpoint(least, most);
+        if bound(middle)? >= p_lower { most = middle } else { least = middle + 1 }
+    }
+    (bound(least)? == p_lower).then_some(least)
+}
+
+/// Class, bound and radius of a record that rests on the bound of an earlier model.
+#[allow(clippy::type_complexity)]
+pub(super) fn decide(
+    record: &Record,
+    header: &Header,
+    from: &Recertification,
+    change: &Change,
+) -> Result<(Option<usize>, f64, Option<f64>), StatisticsError> {
+    let samples = record.samples;
+    if samples != from.replayed {
+        return Err(StatisticsError::NotAMoment { samples });
+    }
+    // Samples that the class lost do not vote for it now, and changed.
+    let misses = samples.saturating_sub(hits(record));
+    if change.lost > change.changed || change.changed > samples || change.lost > misses {
+        return Err(StatisticsError::MoreHitsThanTrials {
+            hits: change.changed.max(change.lost),
+            trials: samples,
+        });
+    }
+    let p_lower = change.bound(samples, from.alpha_change)?;
+    Ok((record.selection.winner(), p_lower, header.settings.radius(p_lower)))
+}
+
+/// Whether a record rests on the old bound or on fresh samples must follow from the selection votes.
+pub(super) fn check_route(record: &Record, header: &Header, add: &mut impl FnMut(String)) {
+    let class = record.selection.winner();
+    let hits = class.map_or(0, |class| record.selection.by_class()[class]);
+    match &record.change {
+        Some(_) if header.challenge.is_some() => {
+            add("it rests on noise that was known before its challenge; a challenge asks for fresh samples"
+                .into());
+        }
+        change if header.is_incremental(hits) != change.is_some() => {
+            let should = if change.is_some() { "fresh samples" } else { "the old bound" };
+            add(format!("its selection votes ask for {should}"));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_tells_the_votes_behind_it_and_an_invented_one_none() {
+        for n in [1_u64, 7, 1000] {
+            for hits in 0..=n {
+                let bound = clopper_pearson_lower(hits, n, Alpha::USUAL).unwrap();
+                assert_eq!(hits_behind(bound, n, Alpha::USUAL), Some(hits), "{hits} of {n}");
+            }
+        }
+        let bound = clopper_pearson_lower(990, 1000, Alpha::USUAL).unwrap();
+        for invented in [bound.next_up(), 0.999_9, 1.0, 7.0, -0.1, f64::NAN] {
+            assert_eq!(hits_behind(invented, 1000, Alpha::USUAL), None, "{invented}");
+        }
+    }
+
+    #[test]
+    fn hits_of_the_first_samples_lie_between_all_misses_before_and_after() {
+        let from = Recertification {
+            from: String::new(),
+            from_model_sha256: String::new(),
+            alpha: Alpha::USUAL,
+            alpha_change: Alpha::USUAL,
+            seed: 1,
+            n: 1000,
+            replayed: 100,
+        };
+        assert_eq!(ReplayedHits::of(990, &from), ReplayedHits { least: 90, most: 100 });
+        assert_eq!(ReplayedHits::of(40, &from), ReplayedHits { least: 0, most: 40 });
+    }
+}

@@ -1,0 +1,118 @@
+use super::{Verification, model::listed};
+use crate::{
+    data::{ClassOrder, DataError, Dataset},
+    evidence::{Header, check::in_words},
+};
+
+impl Verification {
+    /// Checks that the data are those that were certified, that the inputs are the ones that the header's selection takes
+    /// from them, in order, and that their labels and the names of their classes are right.
+    ///
+    /// The classes of `data` are numbered here as they were when it was certified: as in the metadata of the model, if
+    /// [`check_model`](Self::check_model) was called before, and else as the header says, as far as that is possible.
+    pub fn check_data(&mut self, data: &mut Dataset) {
+        let Some(header) = self.header.clone() else { return };
+        self.check_numbering(&header, data);
+        self.check_content(&header, data);
+        self.check_selected(&header, data);
+        let what = if header.data.labels_sha256.is_empty() {
+            "SHA-256 of the images, and which inputs were selected; no true classes are known"
+        } else {
+            "SHA-256 of images and labels, which inputs were selected, and the label of each"
+        };
+        self.add_checked("data", what);
+        self.sort();
+    }
+
+    /// Numbers the classes of the data, and compares the names that they then have with those of the header. The header
+    /// can't be believed: other names would be other labels.
+    fn check_numbering(&mut self, header: &Header, data: &mut Dataset) {
+        let named = &header.data.class_names;
+        let own = data.class_names().unwrap_or_default();
+        let numbered = match &self.model_class_names {
+            Some(names) => data.order_classes(names),
+            None => data.order_classes(named),
+        };
+        match (numbered, self.model_class_names.is_some()) {
+            (Err(error @ DataError::ClassNames { .. }), _) => self.add(1, error.to_string()),
+            (Err(error), _) => self.add(1, format!("its classes can't be numbered: {error}")),
+            (Ok(ClassOrder::Renumbered), false) => self.add_not_checked(
+                "names of classes",
+                format!(
+                    "the run numbers the classes {}, and the data {}; whether the model does as the run says, its \
+                     metadata tell: give --model",
+                    listed(named),
+                    listed(&own)
+                ),
+            ),
+            (Ok(_), false) if !own.is_empty() => self
+                .add_not_checked("names of classes", "that the model numbers its classes so: give --model"),
+            (Ok(_), _) => {}
+        }
+        let found = data.class_names().unwrap_or_default();
+        if found != *named {
+            let words = |names: &[String]| {
+                if names.is_empty() { "without names".to_owned() } else { listed(names) }
+            };
+            self.add(1, format!("the classes are {}, and those certified {}", words(&found), words(named)));
+        }
+    }
+
+    fn check_content(&mut self, header: &Header, data: &Dataset) {
+        let source = &header.data;
+        for (what, found, expected) in [
+            ("images", &data.images_sha256, &source.images_sha256),
+            ("labels", &data.labels_sha256, &source.labels_sha256),
+        ] {
+            let problem = match (found.as_str(), expected.as_str()) {
+                (found, expected) if found == expected => continue,
+                ("", _) => format!("the data have no {what}, and those certified had"),
+                (_, "") => format!("the data have {what}, and those certified had none"),
+                (found, expected) => format!("the {what} hash to {found}, and those certified to {expected}"),
+            };
+            self.add(1, problem);
+        }
+        if data.shape() != source.shape {
+            let problem =
+                format!("images have shape {:?}, and those certified {:?}", data.shape(), source.shape);
+            self.add(1, problem);
+        }
+    }
+
+    fn check_selected(&mut self, header: &Header, data: &Dataset) {
+        let mut selected = header.selection.indices(data);
+        if selected.len() as u64 != header.selection.count {
+            let problem = format!(
+                "the selection takes {} inputs from these data, and the header says {}",
+                selected.len(),
+                header.selection.count
+            );
+            self.add(1, problem);
+        }
+        if let Some(shard) = header.shard {
+            let all = selected;
+            selected = shard.positions(all.len() as u64).map(|position| all[position as usize]).collect();
+        }
+        let mut found = Vec::new();
+        for (number, record) in self.records.iter().enumerate() {
+            let line = number + 2;
+            match selected.get(number) {
+                Some(&index) if index == record.index => {}
+                Some(index) => {
+                    found.push((
+                        line,
+                        format!("it is of input {}, and the selection has {index}", record.index),
+                    ));
+                }
+                None => found
+                    .push((line, format!("it is of input {}, past the end of the selection", record.index))),
+            }
+            let label = usize::try_from(record.index).ok().and_then(|index| data.label(index));
+            if label.is_some() && label != record.label {
+                let (there, here) = (in_words(record.label), in_words(label));
+                found.push((line, format!("its label is {there}, and in the data {here}")));
+            }
+        }
+        self.add_all(found);
+    }
+}

@@ -1,0 +1,114 @@
+use serde::Serialize;
+
+use super::Verification;
+use crate::evidence::Header;
+
+/// Something that verification is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// A word for it, such as `model`.
+    pub subject: &'static str,
+    /// What was compared with what, what the file says, or what is missing.
+    pub detail: String,
+}
+
+impl Verification {
+    /// Adds something that was checked, and takes it from what was not.
+    pub fn add_checked(&mut self, subject: &'static str, detail: impl Into<String>) {
+        self.not_checked.retain(|check| check.subject != subject);
+        self.checked.push(Check { subject, detail: detail.into() });
+    }
+
+    /// Adds something that the file says and nobody can check; what was said of it before is replaced.
+    pub fn add_stated(&mut self, subject: &'static str, detail: impl Into<String>) {
+        let detail = detail.into();
+        match self.stated.iter_mut().find(|check| check.subject == subject) {
+            Some(check) => check.detail = detail,
+            None => self.stated.push(Check { subject, detail }),
+        }
+    }
+
+    /// Adds something that was not checked, and what is needed for it; what was said of it before is replaced.
+    pub fn add_not_checked(&mut self, subject: &'static str, detail: impl Into<String>) {
+        self.not_checked.retain(|check| check.subject != subject);
+        self.not_checked.push(Check { subject, detail: detail.into() });
+    }
+
+    /// What the file alone was enough for, and what it was not.
+    pub(super) fn begin_lists(&mut self, header: &Header) {
+        self.add_checked("file", "form, hash chain, order and totals");
+        self.add_checked(
+            "certificates",
+            "class, bound and radius of each input, computed again from its votes in two ways",
+        );
+        self.add_checked(
+            "header",
+            "settings, generator of the noise, shape and range of images, sigma in units of the model, claims",
+        );
+        self.state_circumstances(header);
+        self.add_not_checked("model", "that it is the one certified: give --model");
+        self.add_not_checked(
+            "data",
+            "that the images, labels and selected inputs are those certified: give --data",
+        );
+        if header.keeps_votes {
+            self.add_not_checked(
+                "votes",
+                "the vote of each sample: they are kept in a file beside the evidence",
+            );
+        }
+        if header.recertification.is_some() {
+            self.add_not_checked(
+                "earlier run",
+                "the bounds of the earlier run, its settings and its data: give --from",
+            );
+            self.add_not_checked(
+                "earlier model",
+                "that it gave the votes of the earlier run: give --from-model",
+            );
+            self.add_stated(
+                "changed votes",
+                "how many votes of the earlier noise changed and were lost; --from with the votes kept beside it, and \
+                 --replay, check that",
+            );
+            self.add_stated(
+                "order of model and noise",
+                "the noise of the earlier run was known before the changed model was made, and could have been used to \
+                 make it: its bounds hold for a model that was made without looking at that noise",
+            );
+        }
+        self.add_not_checked(
+            "replay",
+            "that the model gives these votes for this noise: give --model, --data and --replay",
+        );
+    }
+
+    fn state_circumstances(&mut self, header: &Header) {
+        let Header { execution, machine, tool, .. } = header;
+        self.add_stated("program", tool.clone());
+        self.add_stated(
+            "engine",
+            format!("{} on {} in {}", execution.engine, execution.provider, execution.precision),
+        );
+        self.add_stated(
+            "machine",
+            format!("{}, {} threads, {}", machine.processor, machine.threads, machine.system),
+        );
+        let seconds: f64 = self.records.iter().map(|record| record.seconds).sum();
+        self.add_stated(
+            "time",
+            format!("begun {} seconds after 1970 began; the samples took {seconds:.0} s", header.started),
+        );
+        self.add_stated("names", format!("{} and {}", header.model.file, header.data.file));
+        if header.challenge.is_none() {
+            self.add_stated(
+                "seed",
+                format!(
+                    "{}, drawn or chosen by whoever certified: without a challenge, seeds can have been tried until one \
+                     served",
+                    header.settings.seed
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,75 @@
+use serde::Serialize;
+
+use crate::{
+    certify::{Certificate, Vote, Votes},
+    evidence::Record,
+};
+
+/// Votes of an input that was certified again from its noise keys.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Replay {
+    /// Index of the input.
+    pub index: u64,
+    /// Samples whose votes must have changed at least.
+    pub differing: u64,
+    /// All samples that were run again.
+    pub samples: u64,
+}
+
+/// Compares the votes of a record with those of the same noise run through the model again, of `n0` selection samples.
+pub fn replayed(record: &Record, again: &Certificate, n0: u64) -> Replay {
+    let differing = moved(&record.selection, &again.selection) + moved(&record.estimation, &again.estimation);
+    Replay { index: record.index, differing, samples: n0.saturating_add(record.samples) }
+}
+
+impl Replay {
+    /// Compares votes one by one too, where they were kept: votes that changed places leave the counts as they are.
+    pub fn compare(&mut self, kept: &[Vote], again: &[Vote]) {
+        let differing = kept.iter().zip(again).filter(|(before, after)| before != after).count();
+        let differing = differing + kept.len().abs_diff(again.len());
+        self.differing = self.differing.max(differing as u64);
+    }
+}
+
+/// Votes that must have changed, at least, for one count to become the other; votes for nobody are of no class.
+pub(super) fn moved(before: &Votes, after: &Votes) -> u64 {
+    let classes = before.by_class().len().max(after.by_class().len());
+    let at = |votes: &Votes, class: usize| votes.by_class().get(class).copied().unwrap_or(0);
+    let nobody = |votes: &Votes| {
+        let nobody = votes.nobody();
+        [nobody.ties, nobody.infinite, nobody.not_a_number]
+    };
+    let pairs = (0..classes).map(|class| (at(before, class), at(after, class)));
+    let pairs = pairs.chain(nobody(before).into_iter().zip(nobody(after)));
+    let (lost, gained) = pairs.fold((0_u64, 0_u64), |(lost, gained), (before, after)| {
+        let lost = lost.saturating_add(before.saturating_sub(after));
+        (lost, gained.saturating_add(after.saturating_sub(before)))
+    });
+    lost.max(gained)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certify::TIE;
+
+    #[test]
+    fn moved_votes_are_counted_and_votes_for_nobody_are_votes() {
+        let votes = |by_class: [u64; 2], ties: u64| -> Votes {
+            serde_json::from_value(serde_json::json!({ "by_class": by_class, "ties": ties })).unwrap()
+        };
+        assert_eq!(moved(&votes([90, 10], 0), &votes([90, 10], 0)), 0);
+        assert_eq!(moved(&votes([90, 10], 0), &votes([88, 10], 2)), 2);
+        assert_eq!(moved(&votes([90, 10], 0), &votes([80, 20], 0)), 10);
+        assert_eq!(moved(&votes([u64::MAX, 10], u64::MAX), &votes([0, 0], 0)), u64::MAX);
+    }
+
+    #[test]
+    fn votes_in_other_places_differ() {
+        let mut replay = Replay { index: 0, differing: 0, samples: 4 };
+        replay.compare(&[0, 1, 1, TIE], &[1, 0, 1, TIE]);
+        assert_eq!(replay.differing, 2);
+        replay.compare(&[0], &[0, 1]);
+        assert_eq!(replay.differing, 2);
+    }
+}
