@@ -64,7 +64,11 @@ pub enum CompareError {
     },
 }
 
-/// Difference to the baseline on a group of inputs, with 95 % intervals over the inputs.
+/// Difference to the baseline on a group of inputs, with 95 % intervals over the choice of inputs.
+///
+/// The intervals are for other inputs drawn as these were, and for the noise that these runs drew: where inputs share
+/// their noise, what it did to all of them alike is part of the difference and not of the interval. How certain each
+/// certificate is, its α says; the intervals do not.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
     /// Inputs that both runs have.

@@ -2,12 +2,14 @@
 //! another on the same inputs.
 
 mod compare;
+mod high_probability;
 mod html;
 mod run;
 mod summary;
 mod text;
 
 pub use compare::{CompareError, Comparison, Difference, compare};
+pub use high_probability::HighProbabilityBound;
 pub use html::{is_html, to_html};
 pub use run::{Outcome, Run, TableSettings};
 pub use summary::{Answer, CertifiedAccuracy, GroupSummary, RunSummary, summarize};

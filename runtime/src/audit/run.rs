@@ -1,7 +1,7 @@
 use crate::{
-    certify::{Settings, StoppingRule},
+    certify::{Nobody, Settings, StoppingRule},
     evidence::{DataSource, Evidence, Record, Table},
-    noise::Distribution,
+    noise::{Distribution, NoiseMode},
     statistics::{Norm, Radii, certified_radius, clopper_pearson_lower},
     units::{Alpha, Sigma},
 };
@@ -17,6 +17,10 @@ pub struct Run {
     pub sigma: Option<Sigma>,
     /// What the noise is distributed as.
     pub noise: Distribution,
+    /// Which inputs had which noise, if known. Certificates of inputs that share it may be wrong together.
+    pub noise_mode: Option<NoiseMode>,
+    /// Votes of all samples for nobody, if known.
+    pub nobody: Option<Nobody>,
     /// Probability that one certificate is wrong.
     pub alpha: Alpha,
     /// Probability that any certificate is wrong, if the claim is about all at once.
@@ -73,17 +77,22 @@ impl Run {
         let Evidence { header, records, .. } = evidence;
         let outcomes: Vec<Outcome> = records.iter().map(Outcome::of).collect();
         let notes = units_note(&header.model.r#use.sigma_in_model).into_iter();
+        let nobody = votes_for_nobody(records);
         Self {
             name: name.into(),
             model: Some(header.model.file.clone()),
             sigma: Some(header.settings.sigma),
             noise: header.settings.distribution,
+            noise_mode: Some(header.noise.mode),
+            nobody: Some(nobody),
             alpha: header.settings.alpha,
             family_alpha: header.simultaneous.as_ref().map(|claim| claim.alpha),
             n: Some(header.settings.n),
             data: Some(header.data.clone()),
             notes: notes
+                .chain(shared_note(header.noise.mode))
                 .chain(stopping_note(&header.settings, records))
+                .chain(nobody_note(nobody))
                 .chain(labels_note(&outcomes))
                 .collect(),
             outcomes,
@@ -95,7 +104,8 @@ impl Run {
     pub fn of_table(name: &str, table: &Table, settings: TableSettings) -> Self {
         let TableSettings { sigma, alpha, n } = settings;
         let mut notes = vec![format!(
-            "from a table, of which nothing can be checked; alpha {alpha} and n {n} are what was said of it"
+            "from a table, of which nothing can be checked; alpha {alpha} and n {n} are what was said of it, and that each \
+             input had noise of its own is assumed"
         )];
         notes.extend(sigma.and_then(|sigma| ceiling_note(table, sigma, alpha, n)));
         let outcome = |row: &crate::evidence::Row| Outcome {
@@ -111,6 +121,8 @@ impl Run {
             model: None,
             sigma,
             noise: Distribution::Gaussian,
+            noise_mode: None,
+            nobody: None,
             alpha,
             family_alpha: None,
             n: Some(n),
@@ -152,6 +164,37 @@ fn units_note(sigma_in_model: &[f64]) -> Option<String> {
     let first = texts.first()?;
     let values = if texts.iter().all(|text| text == first) { first.clone() } else { texts.join(", ") };
     Some(format!("sigma and radii are in units of the data set; to the model, sigma is {values}"))
+}
+
+/// What noise that is shared by all inputs means for figures of several of them.
+fn shared_note(mode: NoiseMode) -> Option<String> {
+    (mode == NoiseMode::Shared).then(|| {
+        "its inputs share their noise, so that certificates may be wrong together: accuracy that holds with high \
+         probability is by Markov's inequality, and intervals are over the choice of inputs for the noise that was drawn"
+            .into()
+    })
+}
+
+/// Votes of all samples for nobody. What somebody else wrote may hold any number.
+fn votes_for_nobody(records: &[Record]) -> Nobody {
+    let votes = records.iter().flat_map(|record| [&record.selection, &record.estimation]);
+    votes.fold(Nobody::default(), |mut sum, votes| {
+        sum.add(votes.nobody());
+        sum
+    })
+}
+
+/// How many samples voted for nobody, and why.
+fn nobody_note(Nobody { ties, infinite, not_a_number }: Nobody) -> Option<String> {
+    let reasons =
+        [(ties, "by a tie"), (infinite, "by an infinite logit"), (not_a_number, "by one that is no number")];
+    let reasons: Vec<String> = reasons
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, reason)| format!("{count} {reason}"))
+        .collect();
+    (!reasons.is_empty())
+        .then(|| format!("votes for nobody, which count against every class: {}", reasons.join(", ")))
 }
 
 /// How many samples a rule other than `fixed` took.
@@ -211,6 +254,14 @@ mod tests {
         assert_eq!(units_note(&[]), None);
         assert!(units_note(&[0.5, 0.5]).unwrap().ends_with("sigma is 0.5000"));
         assert!(units_note(&[0.5, 0.25]).unwrap().ends_with("sigma is 0.5000, 0.2500"));
+    }
+
+    #[test]
+    fn votes_for_nobody_are_said_by_reason() {
+        assert_eq!(nobody_note(Nobody::default()), None);
+        let votes = Nobody { ties: 3, not_a_number: 1, ..Nobody::default() };
+        let text = nobody_note(votes).unwrap();
+        assert!(text.ends_with("every class: 3 by a tie, 1 by one that is no number"), "{text}");
     }
 
     #[test]

@@ -2,14 +2,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Outcome, Run};
+use super::{HighProbabilityBound, Outcome, Run};
 use crate::{
-    noise::Distribution,
+    certify::Nobody,
+    noise::{Distribution, NoiseMode},
     statistics::{Norm, Radii, mean_down},
 };
-
-/// Probability that a high-probability certified accuracy is too high (ρ).
-const RHO: f64 = 0.001;
 
 /// Certified accuracy at one radius.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -18,7 +16,8 @@ pub struct CertifiedAccuracy {
     pub radius: f64,
     /// Share of inputs certified right with at least that radius.
     pub value: f64,
-    /// What that share is at least with probability 0.999 over the certificates' own chance of being wrong.
+    /// What that share is at least with probability 0.999 over the certificates' own chance of being wrong, by the
+    /// [bound](RunSummary::high_probability_bound) that holds for the run.
     pub high_probability: f64,
 }
 
@@ -65,14 +64,22 @@ pub struct RunSummary {
     pub sigma: Option<f64>,
     /// What the noise is distributed as.
     pub noise: Distribution,
+    /// Which inputs had which noise, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_mode: Option<NoiseMode>,
     /// The norm in which radii are given.
     pub norm: Norm,
     /// Probability that a certificate is wrong, or, of a simultaneous claim, that any of them is.
     pub alpha: f64,
     /// Whether the claim is about all inputs of the run at once.
     pub simultaneous: bool,
+    /// What the high-probability certified accuracies rest on.
+    pub high_probability_bound: HighProbabilityBound,
     /// Samples behind each bound, if known.
     pub n: Option<u64>,
+    /// Votes of all samples for nobody, by reason, if known. They count against every class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes_for_nobody: Option<Nobody>,
     /// Average certified radius in each norm; none if the size of the inputs is not known.
     pub acr_by_norm: Option<Radii>,
     /// All inputs whose true class is known; nothing is written of it if there are none.
@@ -117,10 +124,13 @@ pub fn summarize(run: &Run, radii: &[f64], norm: Norm) -> RunSummary {
         model: run.model.clone(),
         sigma: run.sigma.map(f64::from),
         noise: run.noise,
+        noise_mode: run.noise_mode,
         norm,
         alpha: run.family_alpha.unwrap_or(run.alpha).get(),
         simultaneous: run.family_alpha.is_some(),
+        high_probability_bound: HighProbabilityBound::of(run),
         n: run.n,
+        votes_for_nobody: run.nobody,
         class_names: run.data.as_ref().map(|data| data.class_names.clone()).unwrap_or_default(),
         notes: run.notes.clone(),
         acr_by_norm: run
@@ -171,33 +181,12 @@ fn group(outcomes: &[&Outcome], scale: &Scale<'_>) -> GroupSummary {
             .map(|&radius| {
                 let value =
                     share(count(&|outcome| outcome.is_right() && scale.right_radius(outcome) >= radius));
-                CertifiedAccuracy {
-                    radius,
-                    value,
-                    high_probability: high_probability(value, inputs, scale.run),
-                }
+                let high_probability =
+                    HighProbabilityBound::of(scale.run).lower(value, inputs, scale.run.alpha.get());
+                CertifiedAccuracy { radius, value, high_probability }
             })
             .collect(),
     }
-}
-
-/// Certified accuracy that holds with probability 1 − ρ although each certificate may be wrong with probability α:
-/// less α, less how far the share of wrong ones can exceed α by Bernstein's inequality, √(2α(1−α)·ln(1/ρ)/m) +
-/// ln(1/ρ)/(3m). Scripts in use leave the 2 out, which at m = 10,000 and α = 0.001 fails more often than ρ.
-///
-/// A simultaneous claim at α ≤ ρ is that already.
-fn high_probability(accuracy: f64, inputs: usize, run: &Run) -> f64 {
-    if run.family_alpha.is_some_and(|alpha| alpha.get() <= RHO) {
-        return accuracy;
-    }
-    slackened(accuracy, run.alpha.get(), inputs)
-}
-
-fn slackened(accuracy: f64, alpha: f64, inputs: usize) -> f64 {
-    let (m, log) = (inputs.max(1) as f64, (1.0 / RHO).ln());
-    let slack = alpha + (2.0 * alpha * (1.0 - alpha) * log / m).sqrt() + log / (3.0 * m);
-    // A few roundings of the slack are covered by a relative 1e-15.
-    (accuracy - slack * (1.0 + 1e-15)).next_down().max(0.0)
 }
 
 #[cfg(test)]
@@ -241,13 +230,6 @@ mod tests {
     }
 
     #[test]
-    fn high_probability_accuracy_is_bernsteins_inequality() {
-        // m = 500, α = ρ = 0.001: slack 0.001 + sqrt(2 · 0.000999 · 6.907755 / 500) + 6.907755 / 1500.
-        assert!((slackened(0.8, 0.001, 500) - (0.8 - 0.001 - 0.005_253_9 - 0.004_605_17)).abs() < 1e-6);
-        assert_eq!(slackened(0.0, 0.001, 500), 0.0);
-    }
-
-    #[test]
     fn radii_are_given_in_the_norm_asked_for() {
         let run = run(vec![record(0, 0, 0.5), record(0, 1, 0.5)], [1, 2, 8]);
         let summary = summarize(&run, &[0.125], Norm::Linf);
@@ -257,12 +239,20 @@ mod tests {
     }
 
     #[test]
-    fn a_simultaneous_claim_needs_no_slack() {
-        let mut run = run(vec![], [1, 1, 1]);
-        assert!(high_probability(0.5, 500, &run) < 0.49);
+    fn the_bound_on_accuracy_is_the_one_that_holds_for_the_run() {
+        let mut run = run(vec![record(0, 0, 0.5); 500], [1, 1, 1]);
+        let at = |run: &Run| {
+            let summary = summarize(run, &[0.25], Norm::L2);
+            (summary.high_probability_bound, summary.all.certified_accuracy[0].high_probability)
+        };
+        let (bound, lower) = at(&run);
+        assert!(bound == HighProbabilityBound::Bernstein && lower > 0.98 && lower < 0.99, "{lower}");
+        run.noise_mode = Some(NoiseMode::Shared);
+        assert!(at(&run).0 == HighProbabilityBound::Markov && at(&run).1 <= 1.0 / 500.0);
+        // A simultaneous claim at an α that is small enough is what is wanted, however certificates depend.
         run.family_alpha = Some("0.001".parse().unwrap());
-        assert_eq!(high_probability(0.5, 500, &run), 0.5);
+        assert_eq!(at(&run), (HighProbabilityBound::Simultaneous, 1.0));
         run.family_alpha = Some("0.01".parse().unwrap());
-        assert!(high_probability(0.5, 500, &run) < 0.5);
+        assert_eq!(at(&run).0, HighProbabilityBound::Markov);
     }
 }

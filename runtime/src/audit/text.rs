@@ -51,7 +51,7 @@ pub fn to_text(audit: &Audit) -> String {
     for comparison in &audit.comparisons {
         let _ = writeln!(
             text,
-            "{} against the baseline, {} inputs in common:",
+            "{} against the baseline, {} inputs in common (intervals over the choice of inputs):",
             printable(&comparison.name),
             comparison.all.inputs
         );

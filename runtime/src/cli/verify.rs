@@ -17,7 +17,7 @@ use super::{
     replay::{Opened, Replayed, Share, state_cost},
 };
 use crate::{
-    backend::{OnnxModel, OnnxRuntime, Reading},
+    backend::{BackendError, OnnxModel, OnnxRuntime, Reading},
     data::Dataset,
     evidence::{
         Check, FreshComparison, Header, KeptVotes, Machine, Problem, Record, Replay, Verification, verify,
@@ -199,9 +199,14 @@ fn open_model<'a>(
     let opened = load(arguments, path, file, &header);
     let opened = match opened {
         Ok(opened) => opened,
-        Err(error) if arguments.replay.is_some() => return Err(error),
         Err(error) => {
-            found.add_not_checked("use of the model", format!("it can't be tried here: {error:#}"));
+            if let Some(BackendError::Unsupported { problem, .. }) = error.downcast_ref() {
+                found.add(1, format!("the model can't be used as the header says: {problem}"));
+            } else if arguments.replay.is_some() {
+                return Err(error);
+            } else {
+                found.add_not_checked("use of the model", format!("it can't be tried here: {error:#}"));
+            }
             return Ok(None);
         }
     };

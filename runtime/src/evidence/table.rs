@@ -28,6 +28,9 @@ pub struct Row {
     pub unit: f64,
 }
 
+/// No radius is larger: it is at most 40 σ, where a normal tail is no number any more, and σ at most 10,000.
+const MOST_RADIUS: f64 = 400_000.0;
+
 const COLUMNS: [&str; 6] = ["idx", "label", "predict", "radius", "correct", "time"];
 
 /// The table of a run: radii with four decimals, rounded down; −1 and 0.0 for an abstention; label and whether it is
@@ -114,6 +117,9 @@ pub fn parse_table(text: &str) -> Result<Table, String> {
         let value: f64 = printed.parse().map_err(|_| wrong(radius, "a number"))?;
         if !value.is_finite() || value < 0.0 {
             return Err(wrong(radius, "a finite number that is not negative"));
+        }
+        if value > MOST_RADIUS {
+            return Err(wrong(radius, &format!("at most {MOST_RADIUS}, more than any noise gives,")));
         }
         if class.is_none() && value > 0.0 {
             return Err(wrong(radius, "0.0 for an abstention"));
@@ -237,6 +243,10 @@ mod tests {
             ("x\t1\t1\t0.5\t1\n", "line 2: idx must be a whole number that is not negative and is 'x'"),
             ("0\t1\t-2\t0.5\t1\n", "line 2: predict must be a class, or -1 for an abstention and is '-2'"),
             ("0\t1\t1\tnan\t1\n", "line 2: radius must be a finite number that is not negative and is 'nan'"),
+            (
+                "0\t1\t1\t1e308\t1\n",
+                "line 2: radius must be at most 400000, more than any noise gives, and is '1e308'",
+            ),
             ("0\t1\t-1\t0.5\t0\n", "line 2: radius must be 0.0 for an abstention and is '0.5'"),
             ("0\t1\t2\t0.5\t1\n", "line 2: correct must be 0 and is '1'"),
             ("0\t1\t1\t0.5\t1\n\n0\t1\t1\t0.5\t1\n", "line 4: input 0 is there twice"),

@@ -12,7 +12,7 @@ const SEED: u64 = 0x6d69_7468_7269_6461;
 ///
 /// `control` and `treated` hold one row a seed (victims trained with the same seed stand in the same row) and one
 /// column a test point. A resample draws seeds and points anew, each pair together, so the interval covers both the
-/// chance of training and the choice of points. `None` if the rows differ in length, are empty, or the control's
+/// chance of training and the choice of points. It does not cover another draw of noise that all points shared. `None` if the rows differ in length, are empty, or the control's
 /// mean is 0.
 pub fn relative_drop(control: &[Vec<f64>], treated: &[Vec<f64>]) -> Option<Interval> {
     let (seeds, points) = (control.len(), control.first()?.len());

@@ -17,6 +17,9 @@ pub struct Interval {
 /// The pairs are values of two runs on the same inputs, so what the inputs have in common cancels. `None` for fewer
 /// than two pairs.
 ///
+/// The interval takes the pairs for independent draws. Values that rest on noise shared by all inputs are so only given
+/// that noise: the interval then covers the choice of inputs and not what another draw of the noise would have given.
+///
 /// ```
 /// use mithridate_runtime::statistics::paired_difference;
 ///

@@ -6,9 +6,13 @@
 #[path = "../program/mod.rs"]
 mod program;
 
+mod earlier;
+mod forged;
+mod forgery;
 mod place;
 mod recertification;
 mod stopping;
+mod swapped;
 
 use std::{
     fs,
