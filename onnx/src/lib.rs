@@ -28,6 +28,7 @@ mod external;
 mod file;
 pub mod files;
 mod inference;
+pub mod memory;
 pub mod messages;
 mod metadata;
 mod multiply_adds;

@@ -57,4 +57,4 @@ pub mod statistics;
 pub mod terminal;
 pub mod units;
 
-pub use mithridate_onnx::files;
+pub use mithridate_onnx::{files, memory};

@@ -32,7 +32,7 @@ impl DeviceArguments {
 }
 
 /// A number of bytes, or of KiB, MiB, GiB or TiB.
-fn parse_bytes(text: &str) -> Result<usize, String> {
+pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let text = text.trim();
     let (number, shift) = match text.char_indices().last() {
         Some((end, 'k' | 'K')) => (&text[..end], 10),

@@ -2,6 +2,7 @@ use anyhow::Context;
 
 use super::{
     model::{ModelArguments, ReadingArguments},
+    probe::ProbeArguments,
     replay::{Opened, check_classes},
     smoothing::check_noise,
 };
@@ -27,7 +28,14 @@ pub(super) fn compare(
     let Opened { path, runtime, model, device, threads } = opened;
     check_classes(&model, path, header)?;
     let reading = ReadingArguments::default();
-    let arguments = ModelArguments { model: path.to_owned(), device, batch: None, threads, reading };
+    let arguments = ModelArguments {
+        probe: ProbeArguments::default(),
+        model: path.to_owned(),
+        device,
+        batch: None,
+        threads,
+        reading,
+    };
     let seed = seed_from_os().context("cannot draw a seed for fresh noise")?;
     let settings = Settings { seed, ..header.settings.clone() };
     let indices: Vec<usize> = chosen.iter().map(|record| record.index as usize).collect();

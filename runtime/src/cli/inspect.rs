@@ -2,12 +2,14 @@ use std::{fmt::Write, path::PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use mithridate_onnx::{Dim, ModelMetadata, ModelSummary, Normalization, find_normalization, read, summarize};
+use mithridate_onnx::{
+    Dim, ModelFile, ModelMetadata, ModelSummary, Normalization, find_normalization, read, summarize,
+};
 use serde_json::json;
 
-use super::model::ReadingArguments;
+use super::{model::ReadingArguments, probe::ProbeArguments};
 use crate::{
-    backend::{BackendError, Batching, Layout, OnnxModel, OnnxRuntime, Provider, Reading},
+    backend::{Batching, Layout, OnnxModel, OnnxRuntime, Provider, Reading},
     data::sha256_file,
     terminal::{self, printable},
 };
@@ -23,6 +25,8 @@ pub(super) struct Arguments {
     model: PathBuf,
     #[command(flatten)]
     reading: ReadingArguments,
+    #[command(flatten)]
+    probe: ProbeArguments,
     /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
@@ -50,10 +54,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Ok(_) => Provider::built_in().iter().map(ToString::to_string).collect(),
         Err(_) => Vec::new(),
     };
+    let load = || arguments.probe.load(ModelFile::read(path)?, &readings(arguments, &summary));
     let found = runtime
-        .and_then(|runtime| try_sides(&runtime, arguments, &summary))
-        .map(|model| findings(arguments, model, normalization, &metadata, &summary))
-        .map_err(|error| error.to_string());
+        .map_err(anyhow::Error::from)
+        .and_then(|_| load())
+        .map(|(_, model)| findings(arguments, model, normalization, &metadata, &summary))
+        .map_err(|error| format!("{error:#}"));
     if arguments.json {
         let problem = found.as_ref().err().cloned();
         let document = json!({
@@ -86,25 +92,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     Ok(terminal::print(&text)?)
 }
 
-/// Opens a model; one that leaves height and width open with the first size that it takes.
-fn try_sides(
-    runtime: &OnnxRuntime,
-    arguments: &Arguments,
-    summary: &ModelSummary,
-) -> Result<OnnxModel, BackendError> {
+/// The ways to try a model: one that leaves height and width open with each size in turn.
+fn readings(arguments: &Arguments, summary: &ModelSummary) -> Vec<Reading> {
+    let sides = if is_open(summary) { &SIDES[..] } else { &SIDES[..1] };
     let reading = arguments.reading.reading(None);
-    let open =
-        |side| OnnxModel::open(runtime, &arguments.model, &Reading { side: Some(side), ..reading.clone() });
-    let mut result = open(SIDES[0]);
-    if is_open(summary) {
-        for side in &SIDES[1..] {
-            if !matches!(result, Err(BackendError::Run { .. })) {
-                break;
-            }
-            result = open(*side);
-        }
-    }
-    result
+    sides.iter().map(|&side| Reading { side: Some(side), ..reading.clone() }).collect()
 }
 
 /// Whether a dimension besides the batch is left open.

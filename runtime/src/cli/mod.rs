@@ -12,6 +12,7 @@ mod merge;
 mod model;
 mod origin;
 mod predict;
+mod probe;
 mod recertify;
 mod replay;
 mod sign;
@@ -54,6 +55,9 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Measure samples a second: noise, forward pass, counting, and the whole against the bare engine
     Bench(bench::Arguments),
+    /// Try a model for the process that starts this
+    #[command(hide = true)]
+    ProbeModel(probe::ChildArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -90,6 +94,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(arguments) => audit::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::ProbeModel(arguments) => probe::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "rscert", &mut script);

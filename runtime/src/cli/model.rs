@@ -1,9 +1,9 @@
 use std::{path::PathBuf, thread};
 
 use clap::Args;
-use mithridate_onnx::OnnxError;
+use mithridate_onnx::{ModelFile, OnnxError};
 
-use super::{certify::file_name, device::DeviceArguments, note};
+use super::{certify::file_name, device::DeviceArguments, note, probe::ProbeArguments};
 use crate::{
     backend::{
         BackendError, Batching, Classifier, Layout, MAX_VALUES, OnnxModel, OnnxRuntime, Reading, SharedNoise,
@@ -34,6 +34,8 @@ pub(super) struct ModelArguments {
     pub threads: Option<usize>,
     #[command(flatten)]
     pub reading: ReadingArguments,
+    #[command(flatten)]
+    pub probe: ProbeArguments,
 }
 
 /// How the model wants its input, and which output counts.
@@ -117,7 +119,7 @@ impl ReadingArguments {
 
 impl ModelArguments {
     /// Loads the model once, to know its shape before anything else is done.
-    pub fn open(&self) -> Result<(OnnxRuntime, OnnxModel), BackendError> {
+    pub fn open(&self) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
         self.open_for(None, None)
     }
 
@@ -127,16 +129,15 @@ impl ModelArguments {
         &self,
         image: Option<[usize; 3]>,
         sigma: Option<Sigma>,
-    ) -> Result<(OnnxRuntime, OnnxModel), BackendError> {
+    ) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
         // A file that is no model is the more helpful news than a missing library.
-        mithridate_onnx::read(&self.model)?;
-        let runtime = OnnxRuntime::load()?;
+        let file = ModelFile::read(&self.model)?;
         let reading = Reading {
             sigma: sigma.map(Sigma::get),
             keep_batch: self.batch == Some(1),
             ..self.reading.reading(image)
         };
-        let model = OnnxModel::open(&runtime, &self.model, &reading)?;
+        let (runtime, model) = self.probe.load(file, &[reading])?;
         self.reading.note_differences(&model);
         match model.batching {
             Batching::Fixed { size } => note(&format!(

@@ -6,6 +6,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use mithridate_onnx::ModelFile;
 use serde_json::json;
 
 use super::{
@@ -100,8 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(Problem { line, problem }) = found.problems.first() {
         bail!("{} is not the data of {from}: line {line}: {problem}", arguments.data.display());
     }
-    let runtime = OnnxRuntime::load()?;
-    let model = open_changed(&arguments.model, &runtime, &old.header)?;
+    let (runtime, model) = open_changed(&arguments.model, &old.header)?;
     ensure!(
         model.classes() == old.header.model.classes && model.image_shape() == old.header.data.shape,
         "{} has {} classes of images {:?}, and the model of {from} {} of {:?}",
@@ -146,13 +146,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Opens the changed model. It gets images as the earlier one did, but for what the flags say.
-fn open_changed(
-    arguments: &ModelArguments,
-    runtime: &OnnxRuntime,
-    old: &Header,
-) -> anyhow::Result<OnnxModel> {
+fn open_changed(arguments: &ModelArguments, old: &Header) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
     let reading = arguments.reading.instead_of(Reading::of(old));
-    let model = OnnxModel::open(runtime, &arguments.model, &reading)?;
+    let (runtime, model) = arguments.probe.load(ModelFile::read(&arguments.model)?, &[reading])?;
     let path = arguments.model.display();
     arguments.reading.note_differences(&model);
     let (now, before) = (&model.preprocessing, &old.model.r#use.preprocessing);
@@ -168,7 +164,7 @@ fn open_changed(
         "{path} numbers its classes otherwise than the earlier model: its class names are {own:?}, and those of the \
          earlier run {named:?}; no class can be kept"
     );
-    Ok(model)
+    Ok((runtime, model))
 }
 
 fn recertify(

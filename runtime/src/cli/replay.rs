@@ -8,6 +8,7 @@ use super::{
     device::DeviceArguments,
     model::{ModelArguments, ReadingArguments},
     note,
+    probe::ProbeArguments,
 };
 use crate::{
     backend::{OnnxModel, OnnxRuntime},
@@ -113,7 +114,14 @@ impl<'a> Replayed<'a> {
             _ => None,
         };
         let reading = ReadingArguments::default();
-        let arguments = ModelArguments { model: path.to_owned(), device, batch: None, threads, reading };
+        let arguments = ModelArguments {
+            probe: ProbeArguments::default(),
+            model: path.to_owned(),
+            device,
+            batch: None,
+            threads,
+            reading,
+        };
         let samples = self.samples();
         let ready = arguments.ready(runtime, model, shared.as_ref(), samples)?;
         let mut progress = Progress::new(&format!("replaying {}", header.model.file), samples, "samples");

@@ -14,10 +14,11 @@ use super::{
     model::model_source,
     note,
     origin::{self, OriginArguments},
+    probe::ProbeArguments,
     replay::{Opened, Replayed, Share, state_cost},
 };
 use crate::{
-    backend::{BackendError, OnnxModel, OnnxRuntime, Reading},
+    backend::{BackendError, Reading},
     data::Dataset,
     evidence::{
         Check, FreshComparison, Header, KeptVotes, Machine, Problem, Record, Replay, Verification, verify,
@@ -70,6 +71,8 @@ pub(super) struct Arguments {
     /// Threads to use on the processor [default: all]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     threads: Option<usize>,
+    #[command(flatten)]
+    probe: ProbeArguments,
     /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
@@ -238,8 +241,7 @@ fn load<'a>(
     file: ModelFile,
     header: &Header,
 ) -> anyhow::Result<Opened<'a>> {
-    let runtime = OnnxRuntime::load()?;
-    let model = OnnxModel::from_file(&runtime, file, &Reading::of(header))?;
+    let (runtime, model) = arguments.probe.load(file, &[Reading::of(header)])?;
     Ok(Opened { path, runtime, model, device: arguments.device, threads: arguments.threads })
 }
 

@@ -1,0 +1,91 @@
+use std::{
+    error::Error,
+    io::{self, Read},
+    path::PathBuf,
+};
+
+use anyhow::Context;
+use clap::Args;
+use mithridate_onnx::ModelFile;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{
+    first_taken,
+    request::{Answer, Hashes, Request},
+};
+use crate::{
+    backend::{BackendError, OnnxRuntime},
+    terminal,
+};
+
+/// Most bytes of a request.
+const LONGEST: u64 = 16 << 20;
+
+#[derive(Args)]
+pub(in crate::cli) struct Arguments {
+    /// The ONNX file
+    model: PathBuf,
+}
+
+/// Tries a model as a request on standard input says, within its limits, and answers on standard output.
+pub(in crate::cli) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let request: Request = serde_json::from_reader(io::stdin().lock().take(LONGEST))
+        .context("`rscert` starts this command by itself to try a model; use `rscert inspect`")?;
+    limit(&request)
+        .context("the process that tries a model can't be limited; go without it with --probe-seconds 0")?;
+    let answer = answer(arguments, &request).unwrap_or_else(|error| match error {
+        BackendError::Unsupported { problem, .. } => Answer::Unsupported { problem },
+        error => Answer::Refused {
+            lacks_memory: lacks_memory(&error),
+            problem: format!("{:#}", anyhow::Error::new(error)),
+        },
+    });
+    Ok(terminal::print(&serde_json::to_string(&answer)?)?)
+}
+
+fn answer(arguments: &Arguments, request: &Request) -> Result<Answer, BackendError> {
+    let file = ModelFile::read(&arguments.model)?;
+    let hashes = Hashes::of(&file);
+    let (place, _) = first_taken(&OnnxRuntime::load()?, file, &request.readings())?;
+    Ok(Answer::Taken { place, hashes })
+}
+
+/// Whether memory was lacking, for the engine or for reading files.
+fn lacks_memory(error: &BackendError) -> bool {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        let of_file = error.downcast_ref::<io::Error>();
+        if of_file.is_some_and(|error| error.kind() == io::ErrorKind::OutOfMemory) {
+            return true;
+        }
+        cause = error.source();
+    }
+    matches!(error, BackendError::OutOfMemory { .. })
+}
+
+/// Sets limits that nothing in this process can raise again, and ends it with the one that asks.
+fn limit(request: &Request) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        let parent = getppid().map(|parent| parent.as_raw_nonzero().get() as u32);
+        if parent != Some(request.parent) {
+            return Err(io::Error::other("the process that asked for it has ended"));
+        }
+    }
+    // A crash leaves nothing behind.
+    lower(Resource::Core, 0)?;
+    // The asking process measures the time; this is for one that can't any more. Some processor time is the system's.
+    lower(Resource::Cpu, request.seconds.saturating_mul(2).saturating_add(10))?;
+    // What is written to, not what is only mapped, such as libraries.
+    request.memory.map_or(Ok(()), |bytes| lower(Resource::Data, bytes))
+}
+
+/// Lowers a limit; one that is lower already stays.
+fn lower(resource: Resource, most: u64) -> io::Result<()> {
+    let Rlimit { current, maximum } = getrlimit(resource);
+    let least = |limit: Option<u64>| Some(limit.map_or(most, |limit| limit.min(most)));
+    Ok(setrlimit(resource, Rlimit { current: least(current), maximum: least(maximum) })?)
+}

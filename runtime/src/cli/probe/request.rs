@@ -1,0 +1,145 @@
+use mithridate_onnx::ModelFile;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    backend::{Layout, Reading},
+    data::sha256,
+    evidence::ExternalSource,
+};
+
+/// What the process that tries a model is asked, on its standard input.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Request {
+    /// The process that asks: without it the other one ends.
+    pub parent: u32,
+    /// Most seconds.
+    pub seconds: u64,
+    /// Most bytes of memory, if there is a limit.
+    pub memory: Option<u64>,
+    readings: Vec<Wire>,
+}
+
+/// A [`Reading`] with its numbers as bits, for JSON has none for those that are infinite or no numbers.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    image: Option<[usize; 3]>,
+    layout: Option<Layout>,
+    range: Option<[u64; 2]>,
+    mean: Option<Vec<u64>>,
+    std: Option<Vec<u64>>,
+    output: Option<String>,
+    side: Option<usize>,
+    sigma: Option<u64>,
+    keep_batch: bool,
+}
+
+/// What it answers, on its standard output.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Answer {
+    /// The model runs.
+    Taken {
+        /// The reading it was tried with, by its place in the request.
+        place: usize,
+        /// What was tried.
+        hashes: Hashes,
+    },
+    /// It is no classifier that can be certified.
+    Unsupported {
+        /// What it has, and what is needed.
+        problem: String,
+    },
+    /// It does not run.
+    Refused {
+        /// Why, in a sentence.
+        problem: String,
+        /// Whether that is for lack of memory.
+        lacks_memory: bool,
+    },
+}
+
+/// SHA-256 of a model and of its files of weights.
+#[derive(PartialEq, Serialize, Deserialize)]
+pub(super) struct Hashes {
+    sha256: String,
+    external: Vec<ExternalSource>,
+}
+
+impl Request {
+    pub fn new(readings: &[Reading], seconds: u64, memory: Option<u64>) -> Self {
+        let readings = readings.iter().map(Wire::of).collect();
+        Self { parent: std::process::id(), seconds, memory, readings }
+    }
+
+    pub fn readings(&self) -> Vec<Reading> {
+        self.readings.iter().map(Wire::reading).collect()
+    }
+}
+
+impl Wire {
+    fn of(reading: &Reading) -> Self {
+        let Reading { image, layout, range, mean, std, output, side, sigma, keep_batch } = reading;
+        let bits = |values: &Option<Vec<f64>>| {
+            values.as_ref().map(|values| values.iter().map(|value| value.to_bits()).collect())
+        };
+        Self {
+            image: *image,
+            layout: *layout,
+            range: range.map(|range| range.map(f64::to_bits)),
+            mean: bits(mean),
+            std: bits(std),
+            output: output.clone(),
+            side: *side,
+            sigma: sigma.map(f64::to_bits),
+            keep_batch: *keep_batch,
+        }
+    }
+
+    fn reading(&self) -> Reading {
+        let Self { image, layout, range, mean, std, output, side, sigma, keep_batch } = self;
+        let values = |bits: &Option<Vec<u64>>| {
+            bits.as_ref().map(|bits| bits.iter().map(|&bits| f64::from_bits(bits)).collect())
+        };
+        Reading {
+            image: *image,
+            layout: *layout,
+            range: range.map(|range| range.map(f64::from_bits)),
+            mean: values(mean),
+            std: values(std),
+            output: output.clone(),
+            side: *side,
+            sigma: sigma.map(f64::from_bits),
+            keep_batch: *keep_batch,
+        }
+    }
+}
+
+impl Hashes {
+    pub fn of(file: &ModelFile) -> Self {
+        Self { sha256: sha256(&file.bytes), external: ExternalSource::of(file) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_arrive_as_they_were_to_the_last_bit() {
+        let reading = Reading {
+            image: Some([3, 2, 1]),
+            layout: Some(Layout::Nhwc),
+            range: Some([-0.0, f64::INFINITY]),
+            mean: Some(vec![0.1 + 0.2, f64::MIN_POSITIVE / 3.0]),
+            std: Some(Vec::new()),
+            output: Some("größe \"\n".into()),
+            side: Some(224),
+            sigma: Some(0.1 + 0.2),
+            keep_batch: true,
+        };
+        let text = serde_json::to_string(&Request::new(&[Reading::default(), reading.clone()], 7, Some(8)));
+        let request: Request = serde_json::from_str(&text.unwrap()).unwrap();
+        assert_eq!(request.readings(), [Reading::default(), reading]);
+        assert_eq!((request.seconds, request.memory, request.parent), (7, Some(8), std::process::id()));
+    }
+}
