@@ -147,7 +147,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// Opens the changed model. It gets images as the earlier one did, but for what the flags say.
 fn open_changed(arguments: &ModelArguments, old: &Header) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
-    let reading = arguments.reading.instead_of(Reading::of(old));
+    let keep_batch = arguments.batch == Some(1);
+    let reading = Reading { keep_batch, ..arguments.reading.instead_of(Reading::of(old)) };
     let (runtime, model) = arguments.probe.load(ModelFile::read(&arguments.model)?, &[reading])?;
     let path = arguments.model.display();
     arguments.reading.note_differences(&model);

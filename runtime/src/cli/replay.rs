@@ -11,7 +11,7 @@ use super::{
     probe::ProbeArguments,
 };
 use crate::{
-    backend::{OnnxModel, OnnxRuntime},
+    backend::{MAX_VALUES, OnnxModel, OnnxRuntime},
     certify::{Certificate, Certifier, Input, Instances, Settings, StoppingRule, Vote},
     data::Dataset,
     evidence::{Change, EvidenceError, Header, KeptVotes, Record, Replay, replayed},
@@ -118,7 +118,7 @@ impl<'a> Replayed<'a> {
             probe: ProbeArguments::default(),
             model: path.to_owned(),
             device,
-            batch: None,
+            batch: Some(other_batch(header, &model)),
             threads,
             reading,
         };
@@ -204,10 +204,27 @@ fn certifier(
 ) -> anyhow::Result<Certifier> {
     let mut certifier = Certifier::new(instances, settings(header, record), batch)?;
     certifier.set_noise_mode(header.noise.mode);
+    certifier.reverse_order();
     if keep_votes {
         certifier.keep_votes();
     }
     Ok(certifier)
+}
+
+/// Most inputs in a batch of a replay.
+const MOST_REPLAYED: usize = 4096;
+
+/// A batch size that the run did not have, so that votes which depend on the others of a batch are not made again alike; 1
+/// for a run in batches of 1, whose votes can't.
+fn other_batch(header: &Header, model: &OnnxModel) -> usize {
+    let values = model.image_shape().iter().product::<usize>().max(1);
+    // A header may say anything.
+    let most = MOST_REPLAYED.min(MAX_VALUES / values).max(1);
+    match header.execution.plan.batch {
+        0 | 1 => 1,
+        few @ 2..4 => (few + 1).min(most),
+        batch => (batch.min(most) * 3 / 4).max(1),
+    }
 }
 
 /// Says what a replay will cost before it begins, and refuses one that nobody can have meant.

@@ -39,7 +39,8 @@ impl Reading {
             output: used.output.clone(),
             side: None,
             sigma: Some(header.settings.sigma.get()),
-            keep_batch: false,
+            // A model that was not rewritten is not now.
+            keep_batch: used.batch_rewritten_from.is_none(),
         }
     }
 }
