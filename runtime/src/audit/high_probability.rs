@@ -63,8 +63,8 @@ impl HighProbabilityBound {
 /// Share of wrong certificates, ⌈m·α/ρ⌉ − 1 of m.
 fn markov(alpha: f64, inputs: usize) -> f64 {
     let m = inputs.max(1) as f64;
-    // Rounded up, so that a product that is just above a whole number is not taken for it.
-    let most = (m * alpha / RHO * (1.0 + 1e-15)).ceil() - 1.0;
+    // A whole number stays one in spite of roundings: ρ is kept to twelve digits.
+    let most = (m * alpha / RHO * (1.0 - 1e-12)).ceil() - 1.0;
     (most / m).clamp(0.0, 1.0)
 }
 
