@@ -45,6 +45,10 @@ pub struct Certificate {
 
 /// Loads a model, tests the noise and takes all memory, so that no later call allocates any but to report an error.
 ///
+/// That an answer depends on its own sample alone is looked at when a model is loaded, and later on one sample of one
+/// frame in 16; only with options.batch 1 can nothing else come in, whatever the model. The model is loaded in this process:
+/// `rscert inspect` tries one of a stranger in a process of its own.
+///
 /// On success `*certifier` is to be freed with `mithridate_free()`, else it is null.
 ///
 /// # Safety
@@ -81,7 +85,12 @@ unsafe fn load(options: &Options) -> Result<FrameCertifier, Failure> {
         Some(library) => OnnxRuntime::load_file(&library)?,
         None => OnnxRuntime::load()?,
     };
-    let model = OnnxModel::open(&runtime, &path, &Reading::default())?;
+    let reading = Reading {
+        sigma: (options.sigma > 0.0).then_some(options.sigma),
+        keep_batch: options.batch == 1,
+        ..Reading::default()
+    };
+    let model = OnnxModel::open(&runtime, &path, &reading)?;
     let settings = options.settings(&model)?;
     let most = MAX_VALUES / model.image_shape().iter().product::<usize>().max(1);
     let batch = options.batch as usize;

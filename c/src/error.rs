@@ -12,7 +12,7 @@ pub enum Status {
     InvalidArgument = 1,
     /// The model or ONNX Runtime can't be loaded.
     LoadFailed = 2,
-    /// The model failed while it ran.
+    /// The model failed while it ran, or answered a sample otherwise when it was asked again.
     RunFailed = 3,
     /// A fault of this library. The certifier can't be used any more, only freed.
     InternalError = 4,
@@ -60,7 +60,9 @@ impl From<UnitError> for Failure {
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
         let status = match error {
-            BackendError::Run { .. } | BackendError::OutOfMemory { .. } => Status::RunFailed,
+            BackendError::Run { .. } | BackendError::OutOfMemory { .. } | BackendError::Dependent { .. } => {
+                Status::RunFailed
+            }
             _ => Status::LoadFailed,
         };
         Self::new(status, sentence(&error))

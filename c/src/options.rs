@@ -40,7 +40,8 @@ pub struct Options {
     pub seed: u64,
     /// Threads of the engine; 1 runs everything on the thread that calls.
     pub threads: u32,
-    /// Samples that the model gets at once. A deadline is kept to about the time of one such batch.
+    /// Samples that the model gets at once. A deadline is kept to about the time of one such batch. With 1, an answer can't
+    /// depend on other samples.
     pub batch: u32,
 }
 

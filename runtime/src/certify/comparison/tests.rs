@@ -125,7 +125,7 @@ fn answers_that_depend_on_the_batch_or_change_end_the_run() {
         (Flaw::Mean { offset: 1e6 }, "mean and an offset that rounds most of it away"),
         (Flaw::Padding, "padding"),
         (Flaw::Beyond(1.4), "far values"),
-        (Flaw::Random(300), "random"),
+        (Flaw::Random(30), "random"),
         (Flaw::Reversed(16), "other rows"),
         (Flaw::OneHot, "one hot"),
     ] {
@@ -151,7 +151,7 @@ fn in_batches_of_one_nothing_is_mixed_and_random_answers_end_the_run() {
         assert_eq!(largest, 1);
         assert!(timings.compared > 300, "{timings:?}");
     }
-    let text = run(Flaw::Random(300), None, 1, 0).unwrap_err().to_string();
+    let text = run(Flaw::Random(30), None, 1, 0).unwrap_err().to_string();
     assert!(text.ends_with("export it in inference mode"), "{text}");
 }
 
