@@ -80,6 +80,7 @@ fn keys_are_secret_and_written_over_nothing() {
             status == Some(0) && error.contains("others can read the private key auditor.key (mode 644)"),
             "{error}"
         );
+        fs::set_permissions(place.path("auditor.key"), fs::Permissions::from_mode(0o600)).unwrap();
     }
     let before = fs::read(place.path("auditor.key")).unwrap();
     fs::write(place.path("half.pub"), "mine").unwrap();
@@ -166,7 +167,7 @@ fn what_is_not_finished_or_does_not_hold_is_not_signed() {
     for (run, what) in [
         ("torn.jsonl", "is not finished"),
         ("changed.jsonl", "is not valid evidence"),
-        ("better.jsonl", "does not hold, and is not signed: line 2: its radius"),
+        ("better.jsonl", "does not hold, and is not signed: line 4: its radius"),
         ("model.onnx", "it holds bytes that are no UTF-8 text"),
     ] {
         let (status, _, error) = text_of(&place.run(&["sign", run, "--key", "auditor.key"]));
