@@ -126,7 +126,9 @@ fn encode(value: &Value, bytes: &mut Vec<u8>) {
         Value::String(content) => text(content, bytes),
         Value::Array(values) => {
             bytes.extend(format!("l{}:", values.len()).bytes());
-            values.iter().for_each(|value| encode(value, bytes));
+            for value in values {
+                encode(value, bytes);
+            }
         }
         Value::Object(map) => {
             bytes.extend(format!("m{}:", map.len()).bytes());

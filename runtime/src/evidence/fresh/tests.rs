@@ -8,6 +8,9 @@ use crate::{
     units::{Alpha, Sigma},
 };
 
+/// Runs of a party that chooses.
+const REPEATS: u64 = 12;
+
 /// Distances to the boundary in units of σ: from a coin to hardly a miss.
 const DISTANCES: [f32; 8] = [0.0, 0.02, 0.1, 0.3, 0.7, 1.2, 2.0, 3.5];
 
@@ -160,7 +163,6 @@ fn a_seed_chosen_among_a_few_shows_in_the_probability_of_all_inputs_together() {
     let coins = [0.0_f32; 30];
     let mut header = header("fixed", NoiseMode::Independent, 300);
     let (mut chosen, mut honest) = (0.0, 0.0);
-    const REPEATS: u64 = 12;
     for repeat in 0..REPEATS {
         let mut runs: Vec<(Vec<Record>, Header)> = (0..34)
             .map(|seed| {
