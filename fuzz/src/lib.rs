@@ -8,6 +8,7 @@ use mithridate_runtime::{
     audit::{Audit, Run, TableSettings, compare, summarize, to_html, to_text},
     data::{Dataset, Preparation},
     evidence::{Earlier, parse_evidence, parse_table, read_evidence, verify},
+    signature::{Envelope, PrivateKey, PublicKey},
     statistics::Norm,
     units::Alpha,
 };
@@ -49,6 +50,21 @@ pub fn image(bytes: &[u8]) {
     let Some((&choice, file)) = bytes.split_first() else { return };
     let side = |bits: u8| [None, Some(1), Some(7), Some(64)][usize::from(bits & 3)];
     check(Dataset::parse_image(file, 1, Preparation { resize: side(choice), crop: side(choice >> 2) }));
+}
+
+/// A file of signatures or a key; what is signed and written again holds the same payload.
+pub fn signature(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = (PrivateKey::from_pem(text), PublicKey::from_pem(text));
+    }
+    let Ok(mut envelope) = Envelope::parse(bytes) else { return };
+    let key = PrivateKey::from_pem(include_str!("../seeds/signature/private.pem")).expect("a key");
+    envelope.sign(&key);
+    assert_eq!(envelope.signed_by(&key.public_key()).expect("signed"), envelope.unchecked_payload());
+    // It may hold one signature too many now.
+    if let Ok(again) = Envelope::parse(&envelope.to_bytes()) {
+        assert_eq!(again, envelope);
+    }
 }
 
 /// An evidence file, finished or to be resumed, and its audit.

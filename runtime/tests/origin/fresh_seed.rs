@@ -3,7 +3,8 @@
 use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::{
     certify::Procedure,
-    evidence::{EvidenceWriter, Record, read_evidence, verify},
+    data::write_idx,
+    evidence::{EvidenceWriter, Header, Record, read_evidence, verify},
 };
 use serde_json::Value;
 
@@ -84,4 +85,43 @@ fn forged_votes_are_found_and_said_input_by_input() {
     // It takes a model and data, and a file that holds.
     let (status, _, error) = text_of(&place.run(&["verify", "run.jsonl", "--fresh-seed", "2"]));
     assert!(status == Some(2) && error.contains("--model"), "{error}");
+}
+
+/// An image on the boundary, whose every certificate is false, certified at α 0.05 by trying seeds.
+#[test]
+fn a_seed_that_was_tried_until_it_certified_is_reported_and_a_challenge_rules_it_out() {
+    let place = Place::new();
+    write_idx(&place.path("data/t10k-images-idx3-ubyte"), &[1, 2, 2], &[100; 4]).unwrap();
+    write_idx(&place.path("data/t10k-labels-idx1-ubyte"), &[1], &[0]).unwrap();
+    let fixed = ["certify", "--model", "model.onnx", "--data", "data", "--sigma", "0.25", "--threads", "1"];
+    let chosen = (0..400).find(|seed: &u64| {
+        let (out, seed) = (format!("{seed}.jsonl"), seed.to_string());
+        let more = ["--n", "200", "--alpha", "0.05", "--seed", &seed, "--out", &out];
+        done(&place, &[&fixed[..], &more].concat());
+        !read_evidence(&place.path(&out)).unwrap().records[0].abstained
+    });
+    let run = format!("{}.jsonl", chosen.unwrap());
+    // Faultless, and every vote is the model's.
+    let shown = ["verify", &run, "--model", "model.onnx", "--data", "data", "--threads", "1"];
+    let text = done(&place, &[&shown[..], &["--replay", "all"]].concat());
+    assert!(
+        text.contains("every vote is the same") && text.contains("seeds could have been tried"),
+        "{text}"
+    );
+    // No proof against it, and the chance is said.
+    let text = done(&place, &[&shown[..], &["--fresh-seed", "all", "--json"]].concat());
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let p = document["fresh"]["surplus_p_value"].as_f64().unwrap();
+    assert!(p > 1e-6 && p <= 1.0, "{document}");
+    let bound = document["fresh"]["inputs"][0]["bound_p_value"].as_f64().unwrap();
+    assert!(bound > 1e-9 && bound <= 1.0, "{document}");
+    // It can't be passed off as the seed of a challenge.
+    let evidence = read_evidence(&place.path(&run)).unwrap();
+    let header = Header { challenge: Some("beacon 5213".into()), ..evidence.header };
+    let out = place.path("passed-off.jsonl");
+    let mut writer = EvidenceWriter::create(&out, &header).unwrap();
+    evidence.records.iter().for_each(|record| writer.record(record).unwrap());
+    writer.finish().unwrap();
+    let (status, text, _) = text_of(&place.run(&["verify", "passed-off.jsonl"]));
+    assert!(status == Some(3) && text.contains("for its challenge: the seed was chosen"), "{text}");
 }
