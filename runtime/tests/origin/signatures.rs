@@ -5,7 +5,12 @@ use std::fs;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
-use crate::{done, place::Place, python, text_of};
+use crate::{
+    done,
+    place::Place,
+    program::{png, put},
+    python, text_of,
+};
 
 /// A place with a signed run and two pairs of keys.
 fn signed() -> Place {
@@ -247,5 +252,66 @@ fn another_implementation_reads_and_writes_the_same() {
         fs::write(place.path("payload.json"), changed.to_string()).unwrap();
         run(&["sign", &path("payload.json"), &path("auditor.key"), &path("run.jsonl.dsse.json")]);
         refused(&place, &format!("the signed statement is not about this run: {member} is "));
+    }
+}
+
+#[test]
+fn many_that_sign_at_once_lose_no_signature() {
+    const SIGNERS: usize = 6;
+    let place = signed();
+    let names: Vec<String> = (0..SIGNERS).map(|number| format!("signer-{number}")).collect();
+    for name in &names {
+        done(&place, &["keygen", "--out", name]);
+    }
+    std::thread::scope(|scope| {
+        for name in &names {
+            let place = &place;
+            scope.spawn(move || {
+                let key = format!("{name}.key");
+                // Who comes while another signs is told so, and tries again.
+                for _ in 0..1000 {
+                    let (status, _, error) = text_of(&place.run(&["sign", "run.jsonl", "--key", &key]));
+                    if status == Some(0) {
+                        return;
+                    }
+                    assert!(error.contains("another program is writing or signing it"), "{error}");
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+                panic!("{name} never came to sign");
+            });
+        }
+    });
+    let document = envelope(&place, "run.jsonl.dsse.json");
+    assert_eq!(document["signatures"].as_array().unwrap().len(), 1 + SIGNERS);
+    for name in &names {
+        done(&place, &["verify", "run.jsonl", "--key", &format!("{name}.pub")]);
+    }
+}
+
+#[test]
+fn parts_challenged_unlabelled_and_recertified_runs_are_signed_too() {
+    let place = signed();
+    place.certify("part.jsonl", &["--n", "200", "--shard", "1/2"]);
+    place.certify("old.jsonl", &["--n", "2000", "--keep-votes"]);
+    let fixed =
+        ["recertify", "--from", "old.jsonl", "--model", "model.onnx", "--data", "data", "--n", "1000"];
+    done(&place, &[&fixed[..], &["--threads", "1", "--out", "new.jsonl"]].concat());
+    put(place.root(), "one.png", &png(2, 2, &[200, 190, 20, 10]));
+    let fixed = ["certify", "--model", "model.onnx", "--data", "one.png", "--sigma", "0.25"];
+    let more = ["--challenge", "beacon 5213", "--n", "200", "--threads", "1", "--out", "unknown.jsonl"];
+    done(&place, &[&fixed[..], &more].concat());
+    for (run, pointer, expected) in [
+        ("part.jsonl", "/predicate/settings/shard", Value::from("1/2")),
+        ("new.jsonl", "/predicate/settings/recertification/replayed", 1000.into()),
+        ("unknown.jsonl", "/predicate/settings/challenge", "beacon 5213".into()),
+        ("unknown.jsonl", "/predicate/result/acr", Value::Null),
+    ] {
+        done(&place, &["sign", run, "--key", "auditor.key"]);
+        done(&place, &["verify", run, "--key", "auditor.pub"]);
+        assert_eq!(
+            statement(&envelope(&place, &format!("{run}.dsse.json"))).pointer(pointer),
+            Some(&expected),
+            "{run}"
+        );
     }
 }
