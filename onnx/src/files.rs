@@ -1,13 +1,51 @@
 //! Files that are read to their end because they have one, and files that appear whole or not at all.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
+
+use crate::memory;
 
 /// How the names of files end that were not whole when their process was killed.
 const PARTIAL: &str = ".partial";
+
+/// What is not whole yet: files and folders under temporary names.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Notes something that is not whole, as long as this value lives.
+#[derive(Debug)]
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    fn new(path: &Path) -> Self {
+        // From anywhere: the process may change its folder.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        unfinished(|paths| paths.insert(path.clone()));
+        Self(path)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        unfinished(|paths| paths.remove(&self.0));
+    }
+}
+
+fn unfinished<T>(work: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
+    work(&mut UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Removes what other threads of this process are writing under temporary names: for a program that ends at once, as on a
+/// signal.
+pub fn remove_unfinished() {
+    for path in unfinished(std::mem::take) {
+        let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+    }
+}
 
 /// Opens a file to read it. Devices and pipes are refused, for they can go on without end, or wait for ever for
 /// somebody to write.
@@ -33,11 +71,11 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Reads a file that [`open`] opens.
 ///
 /// # Errors
-/// Those of [`open`] and of reading.
+/// Those of [`open`] and of reading; [`io::ErrorKind::OutOfMemory`] for a file larger than the memory.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = open(path)?;
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX))?;
+    memory::reserve(&mut bytes, usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX))?;
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -48,7 +86,9 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Those of [`open`] and of reading, also for what is no UTF-8.
 pub fn read_to_string(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    open(path)?.read_to_string(&mut text)?;
+    let mut file = open(path)?;
+    memory::check(file.metadata()?.len())?;
+    file.read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -127,9 +167,25 @@ pub fn is_same(left: &Path, right: &Path) -> bool {
 ///
 /// # Errors
 /// Whatever the file system says.
-pub fn folder_beside(path: &Path) -> io::Result<tempfile::TempDir> {
+pub fn folder_beside(path: &Path) -> io::Result<PartialFolder> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(PARTIAL).tempdir_in(folder_of(path)).map_err(without_temporary_name)
+    builder.prefix(".").suffix(PARTIAL);
+    let folder = builder.tempdir_in(folder_of(path)).map_err(without_temporary_name)?;
+    Ok(PartialFolder { _unfinished: Unfinished::new(folder.path()), folder })
+}
+
+/// A folder under a temporary name, removed with what is in it.
+#[derive(Debug)]
+pub struct PartialFolder {
+    folder: tempfile::TempDir,
+    _unfinished: Unfinished,
+}
+
+impl PartialFolder {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -171,6 +227,7 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder).map_err(without_temporary_name)?;
+    let _unfinished = Unfinished::new(file.path());
     write(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
@@ -210,6 +267,29 @@ mod tests {
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["a.json", "b.partial"]);
+    }
+
+    #[test]
+    fn what_is_being_written_is_removed_when_the_process_ends_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        // Other tests write at the same time, elsewhere.
+        let count = || unfinished(|paths| paths.iter().filter(|path| path.starts_with(here)).count());
+        let beside = folder_beside(&here.join("a")).unwrap();
+        fs::write(beside.path().join("part"), "half").unwrap();
+        write_atomically(&here.join("b"), |_| {
+            assert_eq!(count(), 2);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(count(), 1);
+        let mine: BTreeSet<PathBuf> =
+            unfinished(|paths| paths.extract_if(.., |path| path.starts_with(here)).collect());
+        let others = unfinished(|paths| std::mem::replace(paths, mine));
+        remove_unfinished();
+        unfinished(|paths| paths.extend(others));
+        let names: Vec<_> = fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["b"]);
     }
 
     #[cfg(unix)]

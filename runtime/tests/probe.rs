@@ -14,99 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mithridate_onnx::{
-    ElementType, ModelMetadata,
-    messages::{
-        AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TensorType,
-        TypeProto, TypeValue, ValueInfoProto,
-    },
+use mithridate_onnx::ModelMetadata;
+use program::{
+    looping::{endless, greedy},
+    model, place, rscert,
 };
-use program::{model, place, rscert};
-
-/// `AttributeProto.type` of a graph.
-const GRAPH: i32 = 5;
-
-fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<AttributeProto>) -> NodeProto {
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    NodeProto {
-        op_type: Some(operator.into()),
-        input: names(inputs),
-        output: names(outputs),
-        attribute: attributes,
-        ..NodeProto::default()
-    }
-}
-
-fn value(name: &str, element: ElementType, dimensions: Option<usize>) -> ValueInfoProto {
-    let shape = dimensions.map(|count| TensorShapeProto { dim: vec![Default::default(); count] });
-    let tensor = TensorType { elem_type: Some(element as i32), shape };
-    ValueInfoProto {
-        name: Some(name.into()),
-        r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), ..TypeProto::default() }),
-        ..ValueInfoProto::default()
-    }
-}
-
-/// The model of [`place`] whose logits wait for a `Loop` without end that does `step` to a list of one number.
-fn looping(step: NodeProto) -> ModelProto {
-    let mut model = model(&ModelMetadata::default());
-    let graph = model.graph.as_mut().unwrap();
-    for node in &mut graph.node {
-        for output in node.output.iter_mut().filter(|output| *output == "logits") {
-            *output = "scores".into();
-        }
-    }
-    let yes = TensorProto {
-        name: Some("yes".into()),
-        data_type: Some(ElementType::Bool as i32),
-        raw_data: Some(vec![1]),
-        ..TensorProto::default()
-    };
-    let one = TensorProto {
-        name: Some("one".into()),
-        dims: vec![1],
-        data_type: Some(ElementType::Float as i32),
-        raw_data: Some(1.0_f32.to_le_bytes().to_vec()),
-        ..TensorProto::default()
-    };
-    graph.initializer.extend([yes, one]);
-    let body = GraphProto {
-        name: Some("body".into()),
-        node: vec![node("Identity", &["going"], &["on"], vec![]), step],
-        input: vec![
-            value("turn", ElementType::Int64, Some(0)),
-            value("going", ElementType::Bool, Some(0)),
-            value("before", ElementType::Float, None),
-        ],
-        output: vec![value("on", ElementType::Bool, Some(0)), value("after", ElementType::Float, None)],
-        ..GraphProto::default()
-    };
-    let body = AttributeProto {
-        name: Some("body".into()),
-        g: Some(Box::new(body)),
-        r#type: Some(GRAPH),
-        ..AttributeProto::default()
-    };
-    let keep =
-        AttributeProto { name: Some("keepdims".into()), i: Some(0), r#type: Some(2), ..Default::default() };
-    graph.node.extend([
-        node("Loop", &["", "yes", "one"], &["many"], vec![body]),
-        node("ReduceMax", &["many"], &["most"], vec![keep]),
-        node("Add", &["scores", "most"], &["logits"], vec![]),
-    ]);
-    model
-}
-
-fn endless() -> ModelProto {
-    looping(node("Add", &["before", "before"], &["after"], vec![]))
-}
-
-/// Twice the memory each time.
-fn greedy() -> ModelProto {
-    let axis =
-        AttributeProto { name: Some("axis".into()), i: Some(0), r#type: Some(2), ..Default::default() };
-    looping(node("Concat", &["before", "before"], &["after"], vec![axis]))
-}
 
 /// Every command that loads a model, each with flags that let it come that far.
 fn commands(root: &Path) -> Vec<Vec<&'static str>> {
@@ -285,12 +197,29 @@ fn the_process_ends_with_the_one_that_started_it() {
     let (mut parent, child) = trying(folder.path());
     parent.0.kill().unwrap();
     parent.0.wait().unwrap();
+    ends(child);
+}
+
+/// Fails if a process does not end.
+fn ends(child: u32) {
     let started = Instant::now();
     // Whoever inherits it waits for it sooner or later.
     while state(child).is_some_and(|fields| fields[0] != "Z" && fields[0] != "X") {
         assert!(started.elapsed() < Duration::from_secs(5), "it goes on and on");
         sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn an_interruption_ends_both() {
+    let folder = place();
+    let (mut parent, child) = trying(folder.path());
+    send("-INT", parent.0.id());
+    let status = parent.0.wait().unwrap();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut parent.0.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!((status.code(), said.as_str()), (Some(130), "rscert: interrupted by SIGINT\n"));
+    ends(child);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::sync::{Arc, atomic::AtomicBool};
+
 use super::{
     Certificate, Instances, MAX_CLASSES, Notices, Prediction, Procedure, Settings, SettingsError, Timings,
     Vote,
@@ -62,6 +64,9 @@ pub enum CertifyError {
         /// The value.
         value: f32,
     },
+    /// The run was asked to stop, see [`Certifier::stop_when`].
+    #[error("the run was stopped before its end")]
+    Interrupted,
     /// A finished certificate could not be handed on, such as to a full disk.
     #[error(transparent)]
     Output(#[from] std::io::Error),
@@ -78,6 +83,7 @@ pub struct Certifier {
     noise_threads: usize,
     batch: usize,
     keep_votes: bool,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Certifier {
@@ -108,6 +114,7 @@ impl Certifier {
             noise_threads: 0,
             batch,
             keep_votes: false,
+            stop: None,
         })
     }
 
@@ -148,6 +155,43 @@ impl Certifier {
     pub fn on_notice(&mut self, notices: &Notices) {
         for worker in &mut self.workers {
             worker.notices = Some(notices.clone());
+        }
+    }
+
+    /// Ends a run with [`CertifyError::Interrupted`] once `stop` is true: when the batches that the model runs at that
+    /// moment are done. Certificates handed on before are good; that of an input under way is not made, and a run of the
+    /// inputs that are left gives the certificates that this one would have.
+    ///
+    /// # Example
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+    /// use mithridate_runtime::{
+    ///     backend::LinearClassifier,
+    ///     certify::{Certifier, CertifyError, Input, Settings},
+    ///     units::Sigma,
+    /// };
+    /// use ndarray::array;
+    ///
+    /// let model = LinearClassifier::new(array![[1.0], [-1.0]], array![0.0, 0.0]);
+    /// let settings = Settings { n: 1000, ..Settings::new(Sigma::new(0.5)?, 7) };
+    /// let mut certifier = Certifier::new(vec![Box::new(model)], settings, 256)?;
+    /// let stop = Arc::new(AtomicBool::new(false));
+    /// certifier.stop_when(&stop);
+    /// let inputs = (0..100).map(|index| Input { index, label: None, image: vec![0.4] });
+    /// let mut done = 0;
+    /// let result = certifier.certify_all(inputs, |_| {}, |_| {
+    ///     done += 1;
+    ///     stop.store(done == 2, Ordering::Relaxed);
+    ///     Ok(())
+    /// });
+    /// assert!(matches!(result, Err(CertifyError::Interrupted)));
+    /// assert_eq!(done, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stop_when(&mut self, stop: &Arc<AtomicBool>) {
+        self.stop = Some(stop.clone());
+        for worker in &mut self.workers {
+            worker.stop = Some(stop.clone());
         }
     }
 
@@ -274,7 +318,7 @@ impl Certifier {
         let mut board = Board::new(inputs, task, values, classes, pipeline.blocks(), self.keep_votes);
         board.noise_mode = self.noise_mode;
         board.least_room = if has_bank { BLOCK as usize } else { 0 };
-        pipeline.run(board, on_samples, on_sampled)
+        pipeline.run(board, self.stop.as_deref(), on_samples, on_sampled)
     }
 }
 

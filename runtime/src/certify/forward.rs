@@ -1,5 +1,8 @@
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,6 +18,8 @@ pub(super) struct Forward<'a> {
     pub notices: Option<&'a Notices>,
     /// No batch is begun after this.
     pub until: Option<Instant>,
+    /// No batch is begun once this is true.
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// A batch that was run.
@@ -35,7 +40,7 @@ pub(super) struct Batch<'a> {
 /// the time of the forward pass and of reading the votes.
 ///
 /// Where the engine has too little memory for a batch, it is halved, from now on, and the run goes on; votes do not
-/// depend on the batch. Where time is up, the votes are fewer than the inputs.
+/// depend on the batch. Where time is up, or the run is to stop, the votes are fewer than the inputs.
 ///
 /// # Errors
 /// [`BackendError`]; that of memory where not even one input, or a fixed batch, fits.
@@ -54,7 +59,8 @@ pub(super) fn forward(
     while !rest.is_empty() {
         let (now, later) = rest.split_at(rest.len().min(*batch * len));
         let before = Instant::now();
-        if run.until.is_some_and(|until| before >= until) {
+        let is_stopped = run.stop.is_some_and(|stop| stop.load(Ordering::SeqCst));
+        if is_stopped || run.until.is_some_and(|until| before >= until) {
             break;
         }
         // Some engines count themselves.

@@ -2,6 +2,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::{
         Mutex,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, sync_channel},
     },
     thread::{self, Scope},
@@ -64,10 +65,11 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Runs until the board has no more inputs. `on_samples` hears of the samples of every slot, `on_sampled` gets each
-    /// input in order.
+    /// input in order. Once `stop` is true, nothing more is begun or counted.
     pub fn run<I: Iterator<Item = Input>>(
         self,
         mut board: Board<'_, I>,
+        stop: Option<&AtomicBool>,
         mut on_samples: impl FnMut(u64),
         mut on_sampled: impl FnMut(Sampled) -> Result<(), CertifyError>,
     ) -> Result<(), CertifyError> {
@@ -132,6 +134,10 @@ impl<'a> Pipeline<'a> {
             drop((to_models, to_here));
             let mut under_way = 0;
             loop {
+                // Votes of a batch that was broken off must not be counted.
+                if stop.is_some_and(|stop| stop.load(Ordering::SeqCst)) {
+                    return Err(CertifyError::Interrupted);
+                }
                 while let Some(mut slot) = free.pop() {
                     if !board.fill(&mut slot)? {
                         free.push(slot);

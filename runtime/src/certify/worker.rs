@@ -1,6 +1,7 @@
 use std::{
     mem,
     ops::AddAssign,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -81,6 +82,8 @@ pub(super) struct Worker {
     chosen: Vec<Chosen>,
     /// Whether the model gets the samples of a slot in reverse order.
     pub is_reversed: bool,
+    /// Nothing is run once this is true.
+    pub stop: Option<Arc<AtomicBool>>,
     pub timings: Timings,
 }
 
@@ -97,6 +100,7 @@ impl Worker {
             notices: None,
             chosen: Vec::new(),
             is_reversed: false,
+            stop: None,
             timings: Timings::default(),
         })
     }
@@ -132,7 +136,7 @@ impl Worker {
         }
         self.choose(slot);
         let started = Instant::now();
-        let run = Forward { notices: self.notices.as_ref(), until: slot.until };
+        let run = Forward { notices: self.notices.as_ref(), until: slot.until, stop: self.stop.as_deref() };
         let Self { comparison, chosen, .. } = self;
         let (pieces, mut rest, mut compared) = (&slot.pieces, &chosen[..], Duration::ZERO);
         let on_batch = |model: &mut dyn Classifier, batch: &Batch<'_>| {

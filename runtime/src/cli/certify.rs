@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{
     data::{DataArguments, inputs, order_classes},
+    interruption::{Stoppable, unwritten},
     model::{ModelArguments, ReadyModel, model_source},
     note,
     smoothing::{SmoothingArguments, check_noise},
@@ -144,7 +145,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(earlier) => earlier.resume(&header)?,
         None => (EvidenceWriter::create(&out, &header)?, 0),
     };
-    let timings = certify(ready, &header, &data, &indices, writer, done)?;
+    let work = Stoppable::new(&out);
+    let timings = certify(ready, &header, &data, &indices, (writer, done), &work)?;
     report(arguments, &out, Some(timings))
 }
 
@@ -188,8 +190,8 @@ fn certify(
     header: &Header,
     data: &Dataset,
     indices: &[usize],
-    mut writer: EvidenceWriter,
-    done: u64,
+    (mut writer, done): (EvidenceWriter, u64),
+    work: &Stoppable,
 ) -> anyhow::Result<(Timings, Duration)> {
     // How many samples an input takes is known beforehand if the rule is to take all.
     let (samples, unit) = match header.settings.stop {
@@ -205,6 +207,7 @@ fn certify(
     certifier.set_noise_mode(header.noise.mode);
     let notices: Notices = Arc::new(|text: &str| note(text));
     certifier.on_notice(&notices);
+    certifier.stop_when(work.stop());
     if header.keeps_votes {
         certifier.keep_votes();
     }
@@ -232,10 +235,10 @@ fn certify(
     );
     progress.into_inner().finish();
     if let Some(error) = failure {
-        return Err(error.into());
+        return Err(unwritten(error));
     }
     result?;
-    writer.finish()?;
+    writer.finish().map_err(unwritten)?;
     Ok((certifier.timings(), started.elapsed()))
 }
 

@@ -7,6 +7,7 @@ mod data;
 mod device;
 mod fresh;
 mod inspect;
+mod interruption;
 mod keygen;
 mod merge;
 mod model;
@@ -23,7 +24,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{backend::forbid_telemetry, terminal};
+use crate::{
+    backend::{BackendError, forbid_telemetry},
+    terminal,
+};
 
 /// Certify ONNX classifiers by randomized smoothing, and audit what was certified.
 #[derive(Parser)]
@@ -65,15 +69,16 @@ enum Command {
     },
 }
 
-/// Runs the program: exit status 0 done, 1 an error, 2 wrong usage, 3 a verification that failed.
+/// Runs the program: exit status 0 done, 1 an error, 2 wrong usage, 3 a verification that failed, 128 + signal if a signal
+/// ended it.
 pub fn main() -> ExitCode {
     forbid_telemetry();
     match run(Cli::parse()) {
         Ok(status) => status,
-        Err(error) => {
+        Err(error) => interruption::interrupted(&error).unwrap_or_else(|| {
             terminal::say(&format!("rscert: {error:#}"));
             ExitCode::FAILURE
-        }
+        }),
     }
 }
 
@@ -83,6 +88,10 @@ fn note(text: &str) {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    // A process that tries a model ends with the one that started it.
+    if !matches!(cli.command, Command::ProbeModel(_)) {
+        interruption::listen().map_err(|error| BackendError::thread(&error))?;
+    }
     let done = match cli.command {
         Command::Verify(arguments) => return verify::run(&arguments),
         Command::Certify(arguments) => certify::run(&arguments),

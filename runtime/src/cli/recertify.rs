@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{
     certify::{default_out, file_name},
     data::{SplitArgument, open_certified},
+    interruption::{Stoppable, unwritten},
     model::{ModelArguments, ReadyModel, model_source},
     note,
     smoothing::check_noise,
@@ -141,7 +142,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(earlier) => earlier.resume(&header)?,
         None => (EvidenceWriter::create(&out, &header)?, 0),
     };
-    recertify(ready, &header, &data, &old.records[done as usize..], &mut kept, writer)?;
+    let work = Stoppable::new(&out);
+    recertify(ready, &header, &data, &old.records[done as usize..], &mut kept, (writer, &work))?;
     report(arguments, &out)
 }
 
@@ -174,7 +176,7 @@ fn recertify(
     data: &Dataset,
     records: &[Record],
     kept: &mut KeptVotes,
-    mut writer: EvidenceWriter,
+    (mut writer, work): (EvidenceWriter, &Stoppable),
 ) -> anyhow::Result<()> {
     let Some(from) = &header.recertification else { bail!("the header names no earlier run") };
     let route = |record: &Record| {
@@ -195,6 +197,7 @@ fn recertify(
         certifier.set_noise_threads(ready.plan.noise_threads);
         certifier.set_noise_mode(header.noise.mode);
         certifier.on_notice(&notices);
+        certifier.stop_when(work.stop());
         certifier.keep_votes();
         let input =
             Input { index: record.index, label: record.label, image: data.image(record.index as usize) };
@@ -215,10 +218,10 @@ fn recertify(
         } else {
             fresh(record, certificate, header)?
         };
-        writer.record(&new)?;
+        writer.record(&new).map_err(unwritten)?;
     }
     progress.finish();
-    writer.finish()?;
+    writer.finish().map_err(unwritten)?;
     Ok(())
 }
 

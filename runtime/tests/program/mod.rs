@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod looping;
+
 use std::{fs, path::Path, process::Command};
 
 use mithridate_onnx::{Dim, ElementType, GraphBuilder, ModelMetadata, messages::ModelProto};

@@ -128,9 +128,9 @@ impl Classifier for SmallMemory {
 fn too_little_memory_halves_the_batch_and_leaves_the_votes() {
     let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
     let mut certifier = Certifier::new(vec![Box::new(SmallMemory(model(), 10))], settings, 64).unwrap();
-    let heard = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::new(Mutex::new(Vec::new()));
     let list = heard.clone();
-    let notices: Notices = std::sync::Arc::new(move |text| list.lock().unwrap().push(text.to_owned()));
+    let notices: Notices = Arc::new(move |text| list.lock().unwrap().push(text.to_owned()));
     certifier.on_notice(&notices);
     let certificate = certifier.certify_one(&inputs(3).last().unwrap()).unwrap();
     assert_eq!(Certificate { seconds: 0.0, ..certificate }, run(1, 64, 3)[2]);
@@ -376,10 +376,10 @@ fn no_batch_is_begun_when_time_is_up() {
 
     use crate::certify::forward::{Forward, forward};
     let (mut logits, mut voted, mut batch) = (Vec::new(), Vec::new(), 2);
-    let late = Forward { notices: None, until: Some(Instant::now()) };
+    let late = Forward { notices: None, until: Some(Instant::now()), stop: None };
     forward(&mut *model(), &[0.0; 8], &mut batch, &mut logits, &mut voted, &late, |_, _| Ok(())).unwrap();
     assert!(voted.is_empty());
-    let free = Forward { notices: None, until: None };
+    let free = Forward { notices: None, until: None, stop: None };
     forward(&mut *model(), &[0.0; 8], &mut batch, &mut logits, &mut voted, &free, |_, _| Ok(())).unwrap();
     assert_eq!(voted.len(), 4);
 }

@@ -1,0 +1,172 @@
+//! What ends the program from outside: SIGINT, SIGTERM and SIGHUP end it with a sentence and the exit status 128 + signal;
+//! a run that can be resumed is first given a moment to stop by itself. SIGXFSZ ends nothing: the write that exceeds the
+//! limit fails, as on a full disk.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicI32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
+    iterator::Signals,
+    low_level::{exit, signal_name},
+};
+
+use crate::{
+    certify::CertifyError,
+    evidence::EvidenceError,
+    files,
+    terminal::{self, printable},
+};
+
+/// Time that a run has to stop by itself: enough for a batch of a usual model.
+const GRACE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(10);
+/// Bytes of the stack of the thread that listens.
+const STACK: usize = 256 << 10;
+
+static STATE: LazyLock<State> = LazyLock::new(State::default);
+
+/// What the thread that listens and the work share.
+#[derive(Default)]
+struct State {
+    /// The signal that came, 0 for none.
+    signal: AtomicI32,
+    /// Set for the work to see.
+    stop: Arc<AtomicBool>,
+    /// Whether there is work that looks at it.
+    is_heeded: AtomicBool,
+    /// What is left of the work and how to go on.
+    advice: Mutex<String>,
+    /// Whether the sentence was said, which only one does.
+    said: Mutex<bool>,
+}
+
+/// Work that stops when it is asked to, as long as this value lives.
+pub(super) struct Stoppable(());
+
+impl Stoppable {
+    /// For a run that leaves its evidence in a file and can be resumed.
+    pub fn new(out: &Path) -> Self {
+        let out = printable(&out.display().to_string());
+        *lock(&STATE.advice) =
+            format!("; what is finished is in {out}: run the same command with --resume to go on");
+        STATE.is_heeded.store(true, Ordering::SeqCst);
+        Self(())
+    }
+
+    /// Is set when the work is to stop.
+    pub fn stop(&self) -> &Arc<AtomicBool> {
+        &STATE.stop
+    }
+}
+
+impl Drop for Stoppable {
+    fn drop(&mut self) {
+        STATE.is_heeded.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Listens from now on. Signals that this process was started to ignore, as by `nohup`, stay ignored.
+///
+/// # Errors
+/// If the system gives no thread for it.
+pub(super) fn listen() -> io::Result<()> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ending = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(&status, signal));
+    let mut signals = Signals::new(ending.chain([SIGXFSZ]))?;
+    let attend = move || {
+        loop {
+            if let Some(signal) = signals.wait().find(|&signal| signal != SIGXFSZ) {
+                STATE.signal.store(signal, Ordering::SeqCst);
+                if STATE.is_heeded.load(Ordering::SeqCst) {
+                    STATE.stop.store(true, Ordering::SeqCst);
+                    let asked = Instant::now();
+                    // A second signal is meant.
+                    while asked.elapsed() < GRACE && signals.pending().all(|signal| signal == SIGXFSZ) {
+                        thread::sleep(PAUSE);
+                    }
+                }
+                say(signal);
+                files::remove_unfinished();
+                // Nothing that other threads still use is taken down.
+                exit(status_of(signal));
+            }
+        }
+    };
+    thread::Builder::new().name("signals".into()).stack_size(STACK).spawn(attend).map(drop)
+}
+
+/// The exit status of a run that stopped because it was asked to, once that was said; `None` for another error.
+pub(super) fn interrupted(error: &anyhow::Error) -> Option<ExitCode> {
+    let is_stopped = matches!(error.downcast_ref(), Some(CertifyError::Interrupted));
+    let signal = STATE.signal.load(Ordering::SeqCst);
+    (is_stopped && signal != 0).then(|| {
+        say(signal);
+        ExitCode::from(status_of(signal) as u8)
+    })
+}
+
+/// An error of writing evidence, with how to go on where that is all there is to it.
+pub(super) fn unwritten(error: EvidenceError) -> anyhow::Error {
+    let can_go_on = matches!(error, EvidenceError::Write { .. });
+    let error = anyhow::Error::new(error);
+    if can_go_on {
+        anyhow::anyhow!(
+            "{error:#}; what is finished is in it: make room, then run the same command with --resume"
+        )
+    } else {
+        error
+    }
+}
+
+fn status_of(signal: i32) -> i32 {
+    128 + signal
+}
+
+fn say(signal: i32) {
+    let mut said = lock(&STATE.said);
+    if !*said {
+        *said = true;
+        if !terminal::lines_are_plain() {
+            // The bar stands where the sentence goes.
+            let _ = write!(io::stderr().lock(), "\r\u{1b}[K");
+        }
+        let name = signal_name(signal).unwrap_or("a signal");
+        terminal::say(&format!("rscert: interrupted by {name}{}", lock(&STATE.advice)));
+    }
+}
+
+/// A value that a panic elsewhere leaves as good as it was.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a process ignores a signal, from its `/proc/self/status`.
+fn is_ignored(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_mask() {
+        // SIGHUP is 1, SIGINT 2, SIGPIPE 13.
+        let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
+        assert!(is_ignored(status, SIGHUP) && is_ignored(status, 13));
+        assert!(!is_ignored(status, SIGINT) && !is_ignored("", SIGHUP));
+    }
+}

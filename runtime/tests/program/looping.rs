@@ -1,0 +1,126 @@
+//! Models with a `Loop`: one without end, one that takes all memory, one that is slow on large batches.
+
+use mithridate_onnx::{
+    ElementType, ModelMetadata,
+    messages::{
+        AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TensorType,
+        TypeProto, TypeValue, ValueInfoProto,
+    },
+};
+
+use super::model;
+
+/// `AttributeProto.type` of a graph.
+const GRAPH: i32 = 5;
+
+fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<AttributeProto>) -> NodeProto {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    NodeProto {
+        op_type: Some(operator.into()),
+        input: names(inputs),
+        output: names(outputs),
+        attribute: attributes,
+        ..NodeProto::default()
+    }
+}
+
+fn value(name: &str, element: ElementType, dimensions: Option<usize>) -> ValueInfoProto {
+    let shape = dimensions.map(|count| TensorShapeProto { dim: vec![Default::default(); count] });
+    let tensor = TensorType { elem_type: Some(element as i32), shape };
+    ValueInfoProto {
+        name: Some(name.into()),
+        r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), ..TypeProto::default() }),
+        ..ValueInfoProto::default()
+    }
+}
+
+/// The model of a linear classifier whose logits wait for a `Loop` that does `step` to a list of one number, as often as
+/// the scalar `turns` says, or without end where that is empty.
+fn looping(turns: &str, step: NodeProto) -> ModelProto {
+    let mut model = model(&ModelMetadata::default());
+    let graph = model.graph.as_mut().unwrap();
+    for node in &mut graph.node {
+        for output in node.output.iter_mut().filter(|output| *output == "logits") {
+            *output = "scores".into();
+        }
+    }
+    let yes = TensorProto {
+        name: Some("yes".into()),
+        data_type: Some(ElementType::Bool as i32),
+        raw_data: Some(vec![1]),
+        ..TensorProto::default()
+    };
+    let one = TensorProto {
+        name: Some("one".into()),
+        dims: vec![1],
+        data_type: Some(ElementType::Float as i32),
+        raw_data: Some(1.0_f32.to_le_bytes().to_vec()),
+        ..TensorProto::default()
+    };
+    graph.initializer.extend([yes, one]);
+    let body = GraphProto {
+        name: Some("body".into()),
+        node: vec![node("Identity", &["going"], &["on"], vec![]), step],
+        input: vec![
+            value("turn", ElementType::Int64, Some(0)),
+            value("going", ElementType::Bool, Some(0)),
+            value("before", ElementType::Float, None),
+        ],
+        output: vec![value("on", ElementType::Bool, Some(0)), value("after", ElementType::Float, None)],
+        ..GraphProto::default()
+    };
+    let body = AttributeProto {
+        name: Some("body".into()),
+        g: Some(Box::new(body)),
+        r#type: Some(GRAPH),
+        ..AttributeProto::default()
+    };
+    let keep = AttributeProto {
+        name: Some("keepdims".into()),
+        i: Some(0),
+        r#type: Some(2),
+        ..AttributeProto::default()
+    };
+    graph.node.extend([
+        node("Loop", &[turns, "yes", "one"], &["many"], vec![body]),
+        node("ReduceMax", &["many"], &["most"], vec![keep]),
+        node("Add", &["scores", "most"], &["logits"], vec![]),
+    ]);
+    model
+}
+
+pub fn endless() -> ModelProto {
+    looping("", node("Add", &["before", "before"], &["after"], vec![]))
+}
+
+/// Twice the memory each time.
+pub fn greedy() -> ModelProto {
+    let axis = AttributeProto {
+        name: Some("axis".into()),
+        i: Some(0),
+        r#type: Some(2),
+        ..AttributeProto::default()
+    };
+    looping("", node("Concat", &["before", "before"], &["after"], vec![axis]))
+}
+
+/// A moment for the few inputs that a model is tried with, seconds for a batch of 256: sixteen turns for the batch's square.
+pub fn slow() -> ModelProto {
+    let mut model = looping("turns", node("Identity", &["before"], &["after"], vec![]));
+    let graph = model.graph.as_mut().unwrap();
+    let scalar = |name: &str, number: i64| TensorProto {
+        name: Some(name.into()),
+        data_type: Some(ElementType::Int64 as i32),
+        raw_data: Some(number.to_le_bytes().to_vec()),
+        ..TensorProto::default()
+    };
+    graph.initializer.extend([scalar("first", 0), scalar("sixteen", 16)]);
+    let count = [
+        node("Shape", &["image"], &["shape"], vec![]),
+        node("Gather", &["shape", "first"], &["batch_size"], vec![]),
+        node("Mul", &["batch_size", "batch_size"], &["square"], vec![]),
+        node("Mul", &["square", "sixteen"], &["turns"], vec![]),
+    ];
+    graph.node.splice(0..0, count);
+    model
+}
