@@ -14,12 +14,12 @@ const ALLOCATION: u64 = 16;
 /// What a text takes in a list, beside its content.
 const TEXT: u64 = size_of::<String>() as u64;
 
-/// Refuses a model whose messages would take memory out of proportion to its bytes, before any of it is decoded: an
-/// empty node is two bytes in a file and 240 in memory.
+/// Bytes of memory that a model takes once decoded. Refuses one whose messages would take memory out of proportion to its
+/// bytes, before any of it is decoded: an empty node is two bytes in a file and 240 in memory.
 ///
 /// # Errors
 /// [`OnnxError::Malformed`], also for messages nested deeper than decoders follow.
-pub(crate) fn check_decoded_size(bytes: &[u8]) -> Result<(), OnnxError> {
+pub(crate) fn decoded_size(bytes: &[u8]) -> Result<u64, OnnxError> {
     let most = FREE + BYTES_PER_BYTE * bytes.len() as u64;
     let mut size = 0;
     // What is malformed is said by the decoder, which comes no further.
@@ -32,7 +32,7 @@ pub(crate) fn check_decoded_size(bytes: &[u8]) -> Result<(), OnnxError> {
         Err(Stop::TooDeep) => {
             Err(OnnxError::Malformed(format!("its messages are nested more than {MAX_DEPTH} deep")))
         }
-        Err(Stop::Malformed) | Ok(()) => Ok(()),
+        Err(Stop::Malformed) | Ok(()) => Ok(size),
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     }
 
     fn refusal(bytes: &[u8]) -> Option<String> {
-        check_decoded_size(bytes).err().map(|error| error.to_string())
+        decoded_size(bytes).err().map(|error| error.to_string())
     }
 
     #[test]

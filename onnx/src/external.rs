@@ -1,7 +1,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Read,
     path::{Component, Path, PathBuf},
 };
 
@@ -9,6 +8,7 @@ use crate::{
     OnnxError,
     file::parse,
     files::open,
+    memory::read_at_most,
     messages::{ModelProto, TensorProto},
     tensors::{for_each_inner_tensor, for_each_tensor},
 };
@@ -118,7 +118,7 @@ fn read_external(model: &Path, location: &str, least: u64) -> Result<Vec<u8>, St
                     file itself beside the model"
             .into());
     }
-    let mut file = open(&file).map_err(unreadable)?;
+    let file = open(&file).map_err(unreadable)?;
     let information = file.metadata().map_err(unreadable)?;
     if !information.is_file() {
         return Err("it is no file".into());
@@ -129,9 +129,7 @@ fn read_external(model: &Path, location: &str, least: u64) -> Result<Vec<u8>, St
             information.len()
         ));
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    read_at_most(file, usize::MAX).map_err(unreadable)
 }
 
 #[cfg(test)]

@@ -1,14 +1,12 @@
-use std::{
-    io::{Read, Write},
-    path::Path,
-};
+use std::{io::Write, path::Path};
 
 use prost::Message;
 
 use crate::{
     OnnxError,
-    decoded_size::check_decoded_size,
+    decoded_size::decoded_size,
     files::{self, write_atomically},
+    memory,
     messages::ModelProto,
 };
 
@@ -31,11 +29,13 @@ pub(crate) fn parse(path: &Path) -> Result<(Vec<u8>, ModelProto), OnnxError> {
     if size > MAX_BYTES {
         return Err(OnnxError::TooLarge { path: path.to_owned(), bytes: size });
     }
-    let mut bytes = Vec::new();
     // A file may grow.
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let bytes = memory::read_at_most(file, MAX_BYTES as usize + 1).map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(OnnxError::TooLarge { path: path.to_owned(), bytes: bytes.len() as u64 });
+    }
+    if let Ok(decoded) = decoded_size(&bytes) {
+        memory::check(decoded).map_err(failed)?;
     }
     let model = from_bytes(&bytes).map_err(|error| OnnxError::NotOnnx {
         path: path.to_owned(),
@@ -56,7 +56,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
     if bytes.is_empty() {
         return Err(OnnxError::Malformed("it is empty".into()));
     }
-    check_decoded_size(bytes)?;
+    decoded_size(bytes)?;
     let model = ModelProto::decode(bytes).map_err(|error| OnnxError::Malformed(error.to_string()))?;
     if model.graph.is_none() {
         return Err(OnnxError::Malformed("it holds no graph".into()));

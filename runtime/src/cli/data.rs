@@ -3,7 +3,7 @@ use std::{
     str::FromStr,
 };
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use super::note;
@@ -12,6 +12,7 @@ use crate::{
     certify::Input,
     data::{ClassOrder, DataError, Dataset, OpenOptions, Preparation, Split, is_image_name},
     evidence::{Header, Record, Selection},
+    memory,
     units::parse_count,
 };
 
@@ -115,6 +116,11 @@ impl DataArguments {
             "--class chooses by label, and {} has no labels",
             data.path.display()
         );
+        // Of images of a few bytes, their numbers take more than they do.
+        memory::check(
+            (data.len() as u64 / self.skip.max(1) as u64).min(self.max.unwrap_or(usize::MAX) as u64) * 32,
+        )
+        .with_context(|| format!("{} has {} images", data.path.display(), data.len()))?;
         let indices = self.selection(0).indices(data);
         let indices: Vec<usize> = indices.into_iter().map(|index| index as usize).collect();
         if data.labels().is_empty() {

@@ -215,8 +215,8 @@ fn class_names(path: &Path, classes: usize) -> Result<Option<Vec<String>>, DataE
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(DataError::Read { path: path.to_owned(), source }),
     };
-    let names: Vec<String> =
-        text.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
+    let names: Vec<String> = names.take(classes + 1).map(str::to_owned).collect();
     Ok((names.len() == classes).then_some(names))
 }
 

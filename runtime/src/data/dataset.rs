@@ -1,15 +1,12 @@
 use std::{
-    io::{Cursor, Read},
+    io::{BufReader, Cursor, Read},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    DataError, Idx, Preparation, cifar, folder,
-    idx::{parse_idx, read_idx},
-    images, npz,
-};
+use super::{DataError, Preparation, cifar, folder, idx::parse_idx_of, images, npy, npz};
+use crate::{files, memory};
 
 /// Part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,10 +141,10 @@ impl Dataset {
         match extension.to_ascii_lowercase().as_str() {
             "npz" => npz::open_npz(path, options.unlabelled),
             "npy" => match folder::labels_beside(path, "npy") {
-                Ok(labels) if labels.is_file() || !options.unlabelled => npz::open_npy(path, Some(&labels)),
+                Ok(labels) if labels.is_file() || !options.unlabelled => npy::open_npy(path, Some(&labels)),
                 Err(error @ DataError::Read { .. }) => Err(error),
                 Err(error) if !options.unlabelled => Err(error),
-                _ => npz::open_npy(path, None),
+                _ => npy::open_npy(path, None),
             },
             "bin" => cifar::open_file(path),
             _ => Self::from_idx(path, &folder::labels_beside(path, "IDX")?),
@@ -159,53 +156,57 @@ impl Dataset {
     /// # Errors
     /// [`DataError`].
     pub fn from_idx(images_path: &Path, labels_path: &Path) -> Result<Self, DataError> {
-        Self::of_idx(images_path, read_idx(images_path)?, labels_path, || read_idx(labels_path))
+        let open = |path: &Path| {
+            files::open(path)
+                .map(BufReader::new)
+                .map_err(|source| DataError::Read { path: path.to_owned(), source })
+        };
+        Self::of_idx((images_path, open(images_path)?), || Ok((labels_path.to_owned(), open(labels_path)?)))
     }
 
-    fn of_idx(
-        images_path: &Path,
-        images: Idx,
-        labels_path: &Path,
-        labels: impl FnOnce() -> Result<Idx, DataError>,
+    fn of_idx<R: Read>(
+        (images_path, images): (&Path, impl Read),
+        labels: impl FnOnce() -> Result<(PathBuf, R), DataError>,
     ) -> Result<Self, DataError> {
-        let malformed = |path: &Path, problem: String| DataError::Malformed {
-            path: path.to_owned(),
-            format: "IDX",
-            problem,
-        };
-        let (count, shape) = match images.shape[..] {
-            [n, h, w] => (n, [1, h, w]),
-            [n, c, h, w] => (n, [c, h, w]),
-            _ => {
-                let problem =
-                    format!("images have 3 or 4 dimensions (N, H, W or N, C, H, W), not {:?}", images.shape);
-                return Err(malformed(images_path, problem));
+        // What is wrong with a shape is known before anything large is read.
+        let images = parse_idx_of(images_path, images, |shape| match shape {
+            [_, _, _] | [_, _, _, _] if shape.contains(&0) => {
+                Err(format!("its shape {shape:?} holds no image"))
             }
+            [_, _, _] | [_, _, _, _] => Ok(()),
+            _ => Err(format!("images have 3 or 4 dimensions (N, H, W or N, C, H, W), not {shape:?}")),
+        })?;
+        let count = images.shape[0];
+        let shape = if let [_, channels, height, width] = images.shape[..] {
+            [channels, height, width]
+        } else {
+            [1, images.shape[1], images.shape[2]]
         };
-        if count == 0 || shape.contains(&0) {
-            return Err(malformed(images_path, format!("its shape {:?} holds no image", images.shape)));
-        }
-        let labels = labels()?;
-        if labels.shape.len() != 1 {
-            let problem = format!("labels have 1 dimension, not {:?}", labels.shape);
-            return Err(malformed(labels_path, problem));
-        }
-        if labels.bytes.len() != count {
+        let (labels_path, labels) = labels()?;
+        let idx = parse_idx_of(&labels_path, labels, |shape| match shape {
+            [_] => Ok(()),
+            _ => Err(format!("labels have 1 dimension, not {shape:?}")),
+        })?;
+        if idx.bytes.len() != count {
             return Err(DataError::CountMismatch {
                 images_path: images_path.to_owned(),
                 images: count,
-                labels_path: labels_path.to_owned(),
-                labels: labels.bytes.len(),
+                labels_path,
+                labels: idx.bytes.len(),
             });
         }
+        let mut labels = Vec::new();
+        memory::reserve(&mut labels, count)
+            .map_err(|source| DataError::Read { path: labels_path.clone(), source })?;
+        labels.extend(idx.bytes.into_iter().map(u16::from));
         Ok(Self {
             pixels: images.bytes,
             shape,
-            labels: labels.bytes.into_iter().map(u16::from).collect(),
+            labels,
             class_names: None,
             path: images_path.to_owned(),
             images_sha256: images.sha256,
-            labels_sha256: labels.sha256,
+            labels_sha256: idx.sha256,
         })
     }
 
@@ -214,10 +215,7 @@ impl Dataset {
     /// # Errors
     /// [`DataError`].
     pub fn parse_idx(images: impl Read, labels: impl Read) -> Result<Self, DataError> {
-        let [images_path, labels_path] = ["images", "labels"].map(Path::new);
-        Self::of_idx(images_path, parse_idx(images_path, images)?, labels_path, || {
-            parse_idx(labels_path, labels)
-        })
+        Self::of_idx((Path::new("images"), images), || Ok((PathBuf::from("labels"), labels)))
     }
 
     /// Reads records of CIFAR-10 or CIFAR-100, told by their number of bytes.
@@ -241,7 +239,7 @@ impl Dataset {
     /// # Errors
     /// [`DataError`].
     pub fn parse_npy(images: impl Read, labels: impl Read) -> Result<Self, DataError> {
-        npz::parse_npy((Path::new("images"), images), Some((Path::new("labels"), labels)))
+        npy::parse_npy((Path::new("images"), images), Some((Path::new("labels"), labels)))
     }
 
     /// Reads one PNG or JPEG image from memory.

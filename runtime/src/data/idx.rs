@@ -7,7 +7,7 @@ use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::{DataError, hex, sha256};
-use crate::files;
+use crate::{files, memory};
 
 /// An IDX file of unsigned bytes: the format of MNIST and its kin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,16 @@ pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
 ///
 /// # Errors
 /// As [`read_idx`].
-pub fn parse_idx(path: &Path, mut file: impl Read) -> Result<Idx, DataError> {
+pub fn parse_idx(path: &Path, file: impl Read) -> Result<Idx, DataError> {
+    parse_idx_of(path, file, |_| Ok(()))
+}
+
+/// The same for a file whose shape is first looked at: a few bytes of gzip can promise, and hold, a great many.
+pub(super) fn parse_idx_of(
+    path: &Path,
+    mut file: impl Read,
+    check: impl FnOnce(&[usize]) -> Result<(), String>,
+) -> Result<Idx, DataError> {
     let read_error = |source| DataError::Read { path: path.to_owned(), source };
     let malformed = |problem: String| DataError::Malformed { path: path.to_owned(), format: "IDX", problem };
     let mut start = Vec::with_capacity(2);
@@ -84,20 +93,19 @@ pub fn parse_idx(path: &Path, mut file: impl Read) -> Result<Idx, DataError> {
         .iter()
         .try_fold(1_usize, |count, &size| count.checked_mul(size))
         .ok_or_else(|| malformed(format!("its shape {shape:?} is too large")))?;
-    // Read to one byte more than promised, so that memory follows the file and not its header.
-    let mut bytes = Vec::new();
-    reader.take((count as u64).saturating_add(1)).read_to_end(&mut bytes).map_err(|error| {
-        match error.kind() {
-            std::io::ErrorKind::UnexpectedEof
-            | std::io::ErrorKind::InvalidInput
-            | std::io::ErrorKind::InvalidData => {
-                malformed(format!("its compressed content is damaged or truncated ({error})"))
-            }
-            _ => read_error(error),
+    check(&shape).map_err(malformed)?;
+    let damaged = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof
+        | std::io::ErrorKind::InvalidInput
+        | std::io::ErrorKind::InvalidData => {
+            malformed(format!("its compressed content is damaged or truncated ({error})"))
         }
-    })?;
-    if bytes.len() != count {
-        let found = if bytes.len() < count { format!("only {}", bytes.len()) } else { "more".into() };
+        _ => read_error(error),
+    };
+    let bytes = memory::read_at_most(&mut reader, count).map_err(damaged)?;
+    let is_longer = bytes.len() == count && reader.read(&mut [0]).map_err(damaged)? > 0;
+    if bytes.len() < count || is_longer {
+        let found = if is_longer { "more".into() } else { format!("only {}", bytes.len()) };
         return Err(malformed(format!(
             "its header promises {count} bytes of shape {shape:?} and {found} follow"
         )));

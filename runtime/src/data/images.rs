@@ -6,7 +6,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{DataError, Dataset, Preparation, Split, hex, idx::idx_header, picture::Picture};
-use crate::files;
+use crate::{files, memory};
 
 /// What images of the field are called by the end of their names.
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
@@ -273,12 +273,25 @@ impl Collector {
             Some(_) => {}
         }
         let area = self.shape[1] * self.shape[2];
+        let no_room = |source| DataError::Read { path: path.to_owned(), source };
         if picture.shape[0] > self.shape[0] {
-            self.pixels =
-                self.pixels.chunks_exact(area).flat_map(|grey| [grey; 3]).flatten().copied().collect();
+            let mut coloured = Vec::new();
+            memory::reserve(&mut coloured, 3 * self.pixels.len()).map_err(no_room)?;
+            for grey in self.pixels.chunks_exact(area) {
+                coloured.extend([grey; 3].into_iter().flatten());
+            }
+            self.pixels = coloured;
             self.shape[0] = picture.shape[0];
         } else if picture.shape[0] < self.shape[0] {
             picture.bytes = picture.bytes.repeat(3);
+        }
+        let more = picture.bytes.len();
+        if self.pixels.capacity() - self.pixels.len() < more {
+            // As much again, so that memory is moved seldom.
+            let twice = more.max(self.pixels.len());
+            memory::reserve(&mut self.pixels, twice)
+                .or_else(|_| memory::reserve(&mut self.pixels, more))
+                .map_err(no_room)?;
         }
         self.pixels.append(&mut picture.bytes);
         self.labels.extend(label);

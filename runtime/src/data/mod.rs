@@ -18,6 +18,7 @@ mod folder;
 mod hash;
 mod idx;
 mod images;
+mod npy;
 mod npz;
 mod picture;
 mod preparation;

@@ -4,7 +4,13 @@ use super::{
     EvidenceError, Footer, Header, Record,
     walk::{Fault, Walk},
 };
-use crate::files;
+use crate::{files, memory};
+
+/// Memory that the text of evidence or a table and what it says take, at most, for each of its bytes: a count of votes can be
+/// two characters, and is eight bytes in a list that may have twice the room it needs.
+const BYTES_PER_BYTE: u64 = 10;
+/// Longest line, in bytes: more than names or votes for 65,536 classes take.
+const LONGEST_LINE: usize = 16 << 20;
 
 /// A run that was read back.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +61,22 @@ pub(super) fn is_torn_header(text: &str) -> bool {
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, EvidenceError> {
+    check_size(path)?;
     files::read_to_string(path).map_err(|source| EvidenceError::Read { path: path.to_owned(), source })
+}
+
+/// Refuses a file of evidence, or a table, that takes more memory than there is.
+pub(super) fn check_size(path: &Path) -> Result<(), EvidenceError> {
+    let size = || memory::check(files::open(path)?.metadata()?.len().saturating_mul(BYTES_PER_BYTE));
+    size().map_err(|source| EvidenceError::Read { path: path.to_owned(), source })
+}
+
+/// Refuses a line that no run and no table has. What is being made of a line takes more memory than the result.
+pub(super) fn check_line(line: &str) -> Result<(), String> {
+    if line.len() <= LONGEST_LINE {
+        return Ok(());
+    }
+    Err(format!("it has {} characters, and no line of results has more than {LONGEST_LINE}", line.len()))
 }
 
 /// Reads what is there, without a last line that an interruption has torn, and fails at the first thing that is wrong.

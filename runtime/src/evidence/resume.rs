@@ -7,7 +7,7 @@ use std::{
 use super::{
     EvidenceError, EvidenceWriter, Header, VotesWriter,
     encode::{Difference, differences},
-    read::{is_torn_header, read_partial},
+    read::{check_size, is_torn_header, read_partial},
     votes_path,
     walk::Walk,
 };
@@ -30,6 +30,7 @@ impl Earlier {
     /// [`EvidenceError`]: it is not there, another program is writing it, or it is no evidence.
     pub fn read(path: &Path) -> Result<Self, EvidenceError> {
         let read_error = |source| EvidenceError::Read { path: path.to_owned(), source };
+        check_size(path)?;
         let mut file = files::open(path).map_err(read_error)?;
         lock(path, &file)?;
         let mut text = String::new();

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt::Write, path::Path};
 
-use super::{Evidence, EvidenceError, Record, parse_evidence, read::read_text};
+use super::{
+    Evidence, EvidenceError, Record, parse_evidence,
+    read::{check_line, read_text},
+};
 use crate::statistics::round_down;
 
 /// Results without evidence: the table with the columns `idx`, `label`, `predict`, `radius` (and usually `correct` and
@@ -76,6 +79,11 @@ pub fn is_table(start: &[u8]) -> bool {
 /// # Ok::<(), String>(())
 /// ```
 pub fn parse_table(text: &str) -> Result<Table, String> {
+    if let Some((number, Err(problem))) =
+        text.lines().map(check_line).enumerate().find(|(_, checked)| checked.is_err())
+    {
+        return Err(format!("line {}: {problem}", number + 1));
+    }
     let mut lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim_end_matches('\r')));
     let names: Vec<&str> =
         lines.next().map(|(_, line)| line.split('\t').map(str::trim).collect()).unwrap_or_default();

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     ffi::OsString,
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
@@ -12,7 +12,7 @@ use super::{EvidenceError, Record};
 use crate::{
     certify::{NOT_A_NUMBER, Vote, Votes},
     data::sha256,
-    files,
+    files, memory,
 };
 
 /// First bytes of a file of votes.
@@ -152,6 +152,8 @@ fn entries(path: &Path) -> Result<Vec<Entry>, EvidenceError> {
         return Err(no_votes(path));
     }
     let mut entries = Vec::new();
+    let no_room =
+        || error(io::Error::new(io::ErrorKind::OutOfMemory, "it has too many entries for the memory"));
     let mut at = MAGIC.len() as u64;
     loop {
         let mut head = [0; ENTRY];
@@ -171,6 +173,7 @@ fn entries(path: &Path) -> Result<Vec<Entry>, EvidenceError> {
         if bytes > size - at {
             return Ok(entries);
         }
+        entries.try_reserve(1).map_err(|_| no_room())?;
         entries.push(Entry { index, votes, at, bytes });
         at += bytes;
     }
@@ -182,7 +185,7 @@ pub struct KeptVotes {
     file: File,
     /// Bytes of the file.
     size: u64,
-    entries: BTreeMap<u64, Entry>,
+    entries: HashMap<u64, Entry>,
 }
 
 impl KeptVotes {
@@ -191,7 +194,13 @@ impl KeptVotes {
     /// # Errors
     /// [`EvidenceError::Read`], [`EvidenceError::Votes`].
     pub fn open(path: &Path) -> Result<Self, EvidenceError> {
-        let entries = entries(path)?.into_iter().map(|entry| (entry.index, entry)).collect();
+        let found = entries(path)?;
+        let mut entries = HashMap::new();
+        entries.try_reserve(found.len()).map_err(|_| EvidenceError::Votes {
+            path: path.to_owned(),
+            problem: format!("it has {} entries, too many for the memory", found.len()),
+        })?;
+        entries.extend(found.into_iter().map(|entry| (entry.index, entry)));
         let error = |source| EvidenceError::Read { path: path.to_owned(), source };
         let file = files::open(path).map_err(error)?;
         let size = file.metadata().map_err(error)?.len();
@@ -246,18 +255,19 @@ impl KeptVotes {
             )));
         }
         self.file.seek(SeekFrom::Start(entry.at)).map_err(|error| wrong(error.to_string()))?;
-        let mut bytes = Vec::new();
         // However much the file claims, no more is unpacked than there are votes.
-        DeflateDecoder::new((&mut self.file).take(entry.bytes))
-            .take(count.saturating_mul(2).saturating_add(1))
-            .read_to_end(&mut bytes)
+        let most = usize::try_from(count.saturating_mul(2).saturating_add(1)).unwrap_or(usize::MAX);
+        let bytes = memory::read_at_most(DeflateDecoder::new((&mut self.file).take(entry.bytes)), most)
             .map_err(|error| wrong(format!("the votes of input {index} can't be unpacked: {error}")))?;
         if expected != Some(sha256(&bytes).as_str()) {
             return Err(wrong(format!(
                 "the votes of input {index} are not those that the evidence has the hash of"
             )));
         }
-        Ok(bytes.chunks_exact(2).map(|pair| Vote::from_le_bytes([pair[0], pair[1]])).collect())
+        let mut votes = Vec::new();
+        memory::reserve(&mut votes, bytes.len() / 2).map_err(|error| wrong(error.to_string()))?;
+        votes.extend(bytes.chunks_exact(2).map(|pair| Vote::from_le_bytes([pair[0], pair[1]])));
+        Ok(votes)
     }
 }
 
@@ -288,6 +298,24 @@ mod tests {
             (15, 0, None),
         ] {
             assert!(matches!(kept.get(index, count, hash), Err(EvidenceError::Votes { .. })));
+        }
+    }
+
+    #[test]
+    fn lengths_that_a_file_claims_take_no_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("votes");
+        for (votes, bytes) in [(u64::MAX, 2), (1 << 62, 2), (1 << 40, 2), (7, u64::MAX), (7, 3)] {
+            let mut content = MAGIC.to_vec();
+            for number in [5, votes, bytes] {
+                content.extend(number.to_le_bytes());
+            }
+            // An empty block that is the last one.
+            content.extend([3, 0]);
+            std::fs::write(&path, content).unwrap();
+            let mut kept = KeptVotes::open(&path).unwrap();
+            let error = kept.get(5, votes, Some("aa")).unwrap_err().to_string();
+            assert!(error.contains("of input 5"), "{error}");
         }
     }
 

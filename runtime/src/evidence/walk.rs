@@ -6,6 +6,7 @@ use super::{
     check::{check_header, check_record},
     encode::Encoder,
     format::Line,
+    read::check_line,
 };
 use crate::certify::Procedure;
 
@@ -45,6 +46,7 @@ impl Walk {
         let mut lines = whole.split_inclusive('\n').enumerate().map(|(number, line)| (number + 1, line));
         let first_fault = |problem: String| Fault { line: 1, problem };
         let (_, first) = lines.next().ok_or_else(|| first_fault("there is no whole line".into()))?;
+        check_line(first).map_err(first_fault)?;
         let header = match serde_json::from_str(first) {
             Ok(Line::Header(header)) if header.schema == SCHEMA => *header,
             Ok(Line::Header(header)) => {
@@ -87,12 +89,12 @@ impl Walk {
         if self.footer.is_some() {
             return self.fault(number, "it comes after the footer".into());
         }
-        match serde_json::from_str(line) {
+        match check_line(line).and_then(|()| serde_json::from_str(line).map_err(|error| error.to_string())) {
             Ok(Line::Input(chained)) => self.record(number, line, chained.record, chained.chain),
             Ok(Line::Footer(footer)) => self.last(number, line, footer),
             Ok(Line::Header(_)) => self.fault(number, "it is a second header".into()),
-            Err(error) => {
-                self.fault(number, error.to_string());
+            Err(problem) => {
+                self.fault(number, problem);
                 // The next line can't be compared with this one.
                 self.encoder.replace_line(Some(String::new()), line.as_bytes());
             }

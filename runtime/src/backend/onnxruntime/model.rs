@@ -90,6 +90,10 @@ impl OnnxModel {
     /// Reads a model and tries it on the CPU with a few images, so that whatever it can't do is known before a run
     /// starts.
     ///
+    /// The engine runs the model within this process and without a limit: one that never ends, takes all memory or crashes
+    /// the engine takes the process with it. `rscert` has a process of its own open a model first; a program that opens
+    /// models of strangers starts `rscert inspect --json` for the same.
+    ///
     /// # Errors
     /// [`BackendError`]: the file, or a model that is no classifier of one image input.
     pub fn open(runtime: &OnnxRuntime, path: &Path, reading: &Reading) -> Result<Self, BackendError> {

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use super::{
     Evidence, EvidenceError, Header, Record,
+    read::check_size,
     walk::{Fault, Walk},
 };
 use crate::files;
@@ -79,6 +80,7 @@ pub struct Verification {
 /// # Errors
 /// [`EvidenceError::Read`] if the file can't be read. Whatever it holds is no error but a [`Problem`].
 pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
+    check_size(path)?;
     let bytes = files::read(path).map_err(|source| EvidenceError::Read { path: path.to_owned(), source })?;
     let (text, broken) = match String::from_utf8(bytes) {
         Ok(text) => (text, None),
