@@ -52,7 +52,7 @@ struct State {
 }
 
 /// Work that stops when it is asked to, as long as this value lives.
-pub(super) struct Stoppable(());
+pub(super) struct Stoppable(Arc<AtomicBool>);
 
 impl Stoppable {
     /// For a run that leaves its evidence in a file and can be resumed.
@@ -61,12 +61,12 @@ impl Stoppable {
         *lock(&STATE.advice) =
             format!("; what is finished is in {out}: run the same command with --resume to go on");
         STATE.is_heeded.store(true, Ordering::SeqCst);
-        Self(())
+        Self(STATE.stop.clone())
     }
 
     /// Is set when the work is to stop.
     pub fn stop(&self) -> &Arc<AtomicBool> {
-        &STATE.stop
+        &self.0
     }
 }
 

@@ -3,8 +3,8 @@
 use mithridate_onnx::{
     ElementType, ModelMetadata,
     messages::{
-        AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TensorType,
-        TypeProto, TypeValue, ValueInfoProto,
+        AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
+        TensorType, TypeProto, TypeValue, ValueInfoProto,
     },
 };
 
@@ -25,7 +25,7 @@ fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<Attri
 }
 
 fn value(name: &str, element: ElementType, dimensions: Option<usize>) -> ValueInfoProto {
-    let shape = dimensions.map(|count| TensorShapeProto { dim: vec![Default::default(); count] });
+    let shape = dimensions.map(|count| TensorShapeProto { dim: vec![Dimension::default(); count] });
     let tensor = TensorType { elem_type: Some(element as i32), shape };
     ValueInfoProto {
         name: Some(name.into()),

@@ -145,13 +145,9 @@ fn watch(child: &mut Child, until: Option<Instant>) -> io::Result<Ended> {
     let (mut from_output, mut from_errors) = (child.stdout.take(), child.stderr.take());
     let left = || until.map(|until| until.saturating_duration_since(Instant::now()));
     while from_output.is_some() || from_errors.is_some() {
-        let (has_output, has_errors) = match ready(
-            from_output.as_ref().map(AsFd::as_fd),
-            from_errors.as_ref().map(AsFd::as_fd),
-            left(),
-        )? {
-            Some(ready) => ready,
-            None => return Ok(Ended { status: None, output, errors }),
+        let pipes = (from_output.as_ref().map(AsFd::as_fd), from_errors.as_ref().map(AsFd::as_fd));
+        let Some((has_output, has_errors)) = ready(pipes.0, pipes.1, left())? else {
+            return Ok(Ended { status: None, output, errors });
         };
         if has_output && !take(from_output.as_mut(), &mut output)? {
             from_output = None;
