@@ -33,6 +33,7 @@ fn every_bound_and_radius_holds_for_any_share_of_votes() {
                 let mut header = header.clone();
                 header.settings =
                     Settings { n, distribution, ..Settings::new(Sigma::new(sigma).unwrap(), 1) };
+                header.noise.generator = distribution.generator().into();
                 header.selection.count = hits.len() as u64;
                 let procedure = Procedure::new(header.settings.clone()).unwrap();
                 let path = root.join(format!("{number}-{step}-{n}.jsonl"));

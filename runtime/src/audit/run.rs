@@ -1,6 +1,6 @@
 use crate::{
     certify::{Nobody, Settings, StoppingRule},
-    evidence::{DataSource, Evidence, Record, Table},
+    evidence::{DataSource, Evidence, Recertification, Record, Table},
     noise::{Distribution, NoiseMode},
     statistics::{Norm, Radii, certified_radius, clopper_pearson_lower},
     units::{Alpha, Sigma},
@@ -91,6 +91,7 @@ impl Run {
             data: Some(header.data.clone()),
             notes: notes
                 .chain(shared_note(header.noise.mode))
+                .chain(earlier_note(header.recertification.as_ref()))
                 .chain(stopping_note(&header.settings, records))
                 .chain(nobody_note(nobody))
                 .chain(labels_note(&outcomes))
@@ -172,6 +173,16 @@ fn shared_note(mode: NoiseMode) -> Option<String> {
         "its inputs share their noise, so that certificates may be wrong together: accuracy that holds with high \
          probability is by Markov's inequality, and intervals are over the choice of inputs for the noise that was drawn"
             .into()
+    })
+}
+
+/// What certificates for a changed model rest on.
+fn earlier_note(from: Option<&Recertification>) -> Option<String> {
+    from.map(|from| {
+        format!(
+            "its bounds rest on those of the earlier run {:.16}…, which is not read here: `rscert verify --from` checks them",
+            from.from
+        )
     })
 }
 

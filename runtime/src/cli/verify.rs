@@ -21,8 +21,7 @@ use crate::{
     backend::{BackendError, Reading},
     data::Dataset,
     evidence::{
-        Check, FreshComparison, Header, KeptVotes, Machine, Problem, Record, Replay, Verification, verify,
-        votes_path,
+        Check, FreshComparison, Header, KeptVotes, Problem, Record, Replay, Verification, verify, votes_path,
     },
     terminal::{self, printable},
     units::parse_count,
@@ -385,7 +384,6 @@ fn print(
             "earlier_replays": replays.earlier,
             "fresh": fresh,
             "differing_allowed": arguments.replay.map(|_| arguments.differing),
-            "verified_on": Machine::this(),
         });
         return Ok(terminal::print(&format!("{document:#}\n"))?);
     }

@@ -11,9 +11,10 @@
 //! two it is depends on nothing but the old selection votes, in which neither the old bound nor ζ nor a new sample has a
 //! part: so whichever is taken, it is wrong with probability at most α + `α_ζ`.
 //!
-//! All this supposes that the changed model does not know the old noise. It is written down before that model exists, and a
-//! model made to agree with the old one on just these samples has a bound that means nothing. Under a
-//! [challenge](super::challenge_seed) every input is therefore certified anew, with noise that follows from the challenge.
+//! The union bound needs that the changed model was made without looking at the noise of the old run. That noise follows
+//! from the old seed, which is known before the changed model exists: somebody who means to deceive can make a model that
+//! answers right for these samples and no others, and no file can tell. Under a [challenge](super::challenge_seed), named
+//! after the model was made, every input is therefore certified anew, with noise that follows from the challenge.
 
 use serde::{Deserialize, Serialize};
 

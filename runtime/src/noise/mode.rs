@@ -12,7 +12,8 @@ pub const SHARED_INPUT: u64 = u64::MAX;
 /// What is certified of one input rests on its own samples alone, which are independent of each other in both modes,
 /// and on fresh ones for the bound; so each certificate holds with its probability 1 − α. Noise that is shared makes
 /// certificates of different inputs depend on each other: a claim about several at once needs the union bound, which
-/// [`Simultaneous`](crate::evidence::Simultaneous) claims are made by and which asks for no independence.
+/// [`Simultaneous`](crate::evidence::Simultaneous) claims are made by and which asks for no independence. An audit bounds
+/// the accuracy of such a run by Markov's inequality, which asks for none either.
 ///
 /// ```
 /// use mithridate_runtime::noise::{NoiseKey, NoiseMode, Role, SHARED_INPUT};

@@ -136,12 +136,16 @@ fn another_earlier_run_than_the_one_that_was_used_is_found() {
         ("its selection of inputs and that", |header, _| header.selection.max = Some(12)),
         ("its sigma and that", |header, records| {
             header.settings.sigma = Sigma::new(0.5).unwrap();
-            records.iter_mut().for_each(|record| *record = proved(record, header));
+            for record in records {
+                *record = proved(record, header);
+            }
         }),
         ("its mode or generator of the noise and that", |header, _| header.noise.mode = NoiseMode::Shared),
         ("was made without --keep-votes", |header, records| {
             header.keeps_votes = false;
-            records.iter_mut().for_each(|record| record.votes_sha256 = None);
+            for record in records {
+                record.votes_sha256 = None;
+            }
         }),
         ("is part 1/1 of a run", |header, _| header.shard = "1/1".parse().ok()),
     ];

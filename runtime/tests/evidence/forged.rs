@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use mithridate_runtime::{
     certify::Votes,
-    evidence::{Header, Record, Simultaneous, read_evidence, verify},
+    evidence::{EvidenceWriter, Header, Record, Simultaneous, read_evidence, verify},
 };
 use serde_json::{Value, json};
 
@@ -208,8 +208,7 @@ fn votes_that_changed_places_are_found_by_replaying() {
     let output = {
         let evidence = read_evidence(&place.path("run.jsonl")).unwrap();
         let out = place.path("class.jsonl");
-        let mut writer =
-            mithridate_runtime::evidence::EvidenceWriter::create(&out, &evidence.header).unwrap();
+        let mut writer = EvidenceWriter::create(&out, &evidence.header).unwrap();
         for record in evidence.records {
             let record = Record { estimation: votes(json!({ "by_class": [0, 0], "ties": 500 })), ..record };
             writer.record_with_votes(proved(&record, &evidence.header), &[7; 500]).unwrap();

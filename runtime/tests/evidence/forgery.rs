@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use mithridate_runtime::{
     certify::{Certificate, Procedure, Vote},
-    evidence::{EvidenceWriter, Header, Record, read_evidence, votes_path},
+    evidence::{EvidenceWriter, Header, KeptVotes, Record, read_evidence, votes_path},
 };
 
 use crate::place::Place;
@@ -34,14 +34,16 @@ pub fn forge(
 /// follows.
 pub fn forge_votes(place: &Place, run: &str, out: &str, change: impl Fn(&Record, &mut Vec<Vote>)) -> PathBuf {
     let evidence = read_evidence(&place.path(run)).unwrap();
-    let mut kept = mithridate_runtime::evidence::KeptVotes::open(&votes_path(&place.path(run))).unwrap();
+    let mut kept = KeptVotes::open(&votes_path(&place.path(run))).unwrap();
     let path = place.path(out);
     let mut writer = EvidenceWriter::create(&path, &evidence.header).unwrap();
     for record in &evidence.records {
         let mut votes = kept.of(record).unwrap();
         change(record, &mut votes);
         let mut counts = vec![0; evidence.header.model.classes];
-        votes.iter().for_each(|&vote| counts[usize::from(vote)] += 1);
+        for &vote in &votes {
+            counts[usize::from(vote)] += 1;
+        }
         let changed = Record { estimation: counts.into(), ..record.clone() };
         writer.record_with_votes(proved(&changed, &evidence.header), &votes).unwrap();
     }

@@ -9,7 +9,7 @@ use std::{
 use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::{
     data::{Dataset, Split, sha256},
-    evidence::{read_evidence, verify},
+    evidence::{Header, Record, read_evidence, verify},
 };
 use serde_json::Value;
 
@@ -93,11 +93,13 @@ fn names_of_classes_that_changed_places_are_found() {
         let mut data = Dataset::open(&place.path("images"), Split::Test).unwrap();
         data.order_classes(&["below".into(), "above".into()]).unwrap();
         let honest = read_evidence(&place.path(&run)).unwrap();
-        assert!(honest.records.iter().all(|record| record.is_right()));
+        assert!(honest.records.iter().all(Record::is_right));
         let lie = forge(&place, &run, "lie.jsonl", |header, records| {
             header.data.class_names.reverse();
             header.data.labels_sha256.clone_from(&data.labels_sha256);
-            records.iter_mut().for_each(|record| record.label = record.label.map(|label| 1 - label));
+            for record in records {
+                record.label = record.label.map(|label| 1 - label);
+            }
         });
         assert!(verify(&lie).unwrap().holds());
         let (status, text) = verified("lie.jsonl", &both);
@@ -132,9 +134,10 @@ fn names_of_classes_that_changed_places_are_found() {
 
 #[test]
 fn how_the_model_was_used_is_compared_with_the_model() {
+    type Lie = fn(&mut Header);
     let place = Place::new();
     place.certify("run.jsonl", &["--n", "300"]);
-    let lies: [(&str, fn(&mut mithridate_runtime::evidence::Header)); 4] = [
+    let lies: [(&str, Lie); 4] = [
         ("the model can't be used as the header says: it has no output 'scores', only logits", |header| {
             header.model.r#use.output = Some("scores".into());
         }),

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Most trials for which the second computation of a bound is known to be accurate.
-const MOST_TRIALS: u64 = 10_000_000;
+pub(super) const MOST_TRIALS: u64 = 10_000_000;
 
 /// Relative error allowed to the upper tail of the normal distribution in the second computation of a radius, three times
 /// the largest measured (1.03e-10 of 4,000,000 points).

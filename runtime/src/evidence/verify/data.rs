@@ -16,7 +16,7 @@ impl Verification {
         self.check_content(&header, data);
         self.check_selected(&header, data);
         let what = if header.data.labels_sha256.is_empty() {
-            "SHA-256 of the images, and which inputs were selected; no true classes are known"
+            "SHA-256 of the images, and which inputs were selected; their true classes are not known"
         } else {
             "SHA-256 of images and labels, which inputs were selected, and the label of each"
         };
@@ -50,7 +50,15 @@ impl Verification {
             (Ok(_), _) => {}
         }
         let found = data.class_names().unwrap_or_default();
-        if found != *named {
+        if found.is_empty() && !named.is_empty() {
+            // As of CIFAR without its file of names; without names nothing is renumbered.
+            if self.model_class_names.as_ref() != Some(named) {
+                self.add_not_checked(
+                    "names of classes",
+                    format!("they are {} in the run, and the data here have none", listed(named)),
+                );
+            }
+        } else if found != *named {
             let words = |names: &[String]| {
                 if names.is_empty() { "without names".to_owned() } else { listed(names) }
             };

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
-use super::Verification;
-use crate::evidence::Header;
+use super::{TOOL, Verification};
+use crate::evidence::{Header, Machine};
 
 /// Something that verification is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -85,19 +85,22 @@ impl Verification {
 
     fn state_circumstances(&mut self, header: &Header) {
         let Header { execution, machine, tool, .. } = header;
-        self.add_stated("program", tool.clone());
+        let beside = |there: &str, here: &str| {
+            if there == here { format!("{there}, as here") } else { format!("{there}; here {here}") }
+        };
+        let in_words = |Machine { system, processor, threads }: &Machine| {
+            format!("{processor}, {threads} threads, {system}")
+        };
+        self.add_stated("program", beside(tool, TOOL));
         self.add_stated(
             "engine",
             format!("{} on {} in {}", execution.engine, execution.provider, execution.precision),
         );
-        self.add_stated(
-            "machine",
-            format!("{}, {} threads, {}", machine.processor, machine.threads, machine.system),
-        );
+        self.add_stated("machine", beside(&in_words(machine), &in_words(&Machine::this())));
         let seconds: f64 = self.records.iter().map(|record| record.seconds).sum();
         self.add_stated(
             "time",
-            format!("begun {} seconds after 1970 began; the samples took {seconds:.0} s", header.started),
+            format!("begun at Unix time {}; the samples took {seconds:.0} s", header.started),
         );
         self.add_stated("names", format!("{} and {}", header.model.file, header.data.file));
         if header.challenge.is_none() {

@@ -23,6 +23,9 @@ use super::{
 };
 use crate::files;
 
+/// This program, as headers name it.
+const TOOL: &str = concat!("rscert ", env!("CARGO_PKG_VERSION"));
+
 /// Something in an evidence file that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -108,7 +111,7 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
         found.add(0, format!("it is not finished: it holds {there} of {expected} inputs and no footer"));
     }
     found.sort();
-    found.chain = walk.encoder.chain().to_owned();
+    walk.encoder.chain().clone_into(&mut found.chain);
     found.records = walk.records;
     found.begin_lists(&walk.header);
     found.header = Some(walk.header);

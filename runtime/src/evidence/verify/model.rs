@@ -1,6 +1,6 @@
 use mithridate_onnx::{ModelFile, ModelMetadata};
 
-use super::Verification;
+use super::{TOOL, Verification};
 use crate::{
     data::sha256,
     evidence::{ExternalSource, Header, ModelSource},
@@ -144,9 +144,6 @@ impl Verification {
         self.sort();
     }
 }
-
-/// This program.
-const TOOL: &str = concat!("rscert ", env!("CARGO_PKG_VERSION"));
 
 /// Whether a model has some of these names of classes for other numbers than they have here. Names that it has twice mean
 /// nothing, and where no name is the same, each side has its own.
