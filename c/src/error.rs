@@ -76,7 +76,8 @@ impl From<EmbedError> for Failure {
             EmbedError::Certify(
                 error @ (CertifyError::Settings(_)
                 | CertifyError::InputLength { .. }
-                | CertifyError::OffGrid { .. }),
+                | CertifyError::OffGrid { .. }
+                | CertifyError::UnfitValue { .. }),
             ) => Self::argument(sentence(&error)),
             EmbedError::Rule(_) => Self::argument(sentence(&error)),
             error => Self::new(Status::InternalError, sentence(&error)),

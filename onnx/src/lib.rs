@@ -20,6 +20,7 @@
 
 mod batch;
 mod builder;
+mod class_labels;
 mod decoded_size;
 mod dependencies;
 mod element_type;
@@ -44,6 +45,7 @@ mod wire;
 
 pub use batch::with_symbolic_batch;
 pub use builder::{BatchNorm, Conv2d, GraphBuilder, Pool2d, Value, attributes};
+pub use class_labels::{LabelOutput, find_labels};
 pub use dependencies::{Dependencies, Dependency, Follow, Scalar};
 pub use element_type::ElementType;
 pub use error::OnnxError;

@@ -130,12 +130,11 @@ impl<'a, F: FnMut(&Dependency<'_, 'a>) -> Follow<'static>> Walk<'a, F> {
                 .collect()
         };
         match follow {
-            Follow::Nothing => {}
             Follow::Inputs(places) if is_new => {
                 let read = places.iter().filter_map(|&place| node.input.get(place));
                 self.wanted.extend(read.map(|name| (scope, name.as_str())));
             }
-            Follow::Inputs(_) => {}
+            Follow::Inputs(_) | Follow::Nothing => {}
             Follow::All | Follow::Graphs => {
                 if follow == Follow::All && is_new {
                     self.wanted.extend(node.input.iter().map(|name| (scope, name.as_str())));

@@ -52,7 +52,8 @@ pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: Elemen
         let number = parts.sum(&numbered, 2, false, "voted_number");
         let class = parts.call("Sub", &[&number, &one], "class");
         // Why a sample votes for nobody, as the largest number of any of its logits.
-        let infinite = parts.call("Equal", &[&logits, &infinity], "infinite");
+        let most = parts.scalar("most", f32::MAX);
+        let infinite = parts.call("Less", &[&most, &logits], "infinite");
         let improper = parts.call("Where", &[&infinite, &one, &two], "improper");
         let reason = parts.call("Where", &[&proper, &zero, &improper], "reason_of_class");
         let reason = parts.largest(&reason, 1, "largest_reason");

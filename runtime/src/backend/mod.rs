@@ -2,6 +2,7 @@
 //! of it than that.
 
 mod error;
+mod input_precision;
 mod memory;
 mod mock;
 #[cfg(feature = "ort")]
@@ -10,6 +11,7 @@ mod preprocessing;
 mod rounding;
 
 pub use error::BackendError;
+pub use input_precision::{InputPrecision, MAX_ROUNDING, UnfitValue};
 pub(crate) use memory::make_room;
 #[cfg(feature = "ort")]
 pub use mithridate_onnx::NoiseInput;
@@ -41,6 +43,11 @@ pub trait Classifier: Send {
     /// The only batch size the model takes, if it takes just one.
     fn fixed_batch(&self) -> Option<usize> {
         None
+    }
+
+    /// How far noisy inputs are rounded before the model gets them; single precision unless said otherwise.
+    fn input_precision(&self) -> InputPrecision {
+        InputPrecision::default()
     }
 
     /// Writes the logits of a batch: N×(C·H·W) values in, N×K values out, both row-major.

@@ -15,6 +15,7 @@ use super::{
     slot::{Piece, Slot},
 };
 use crate::{
+    backend::InputPrecision,
     noise::{BLOCK, Distribution, NoiseMode, Role, off_grid},
     statistics::StatisticsError,
 };
@@ -156,6 +157,8 @@ pub(super) struct Board<'a, I> {
     keep_votes: bool,
     /// Which inputs get which noise.
     pub noise_mode: NoiseMode,
+    /// How far noisy inputs are rounded before the model gets them.
+    pub precision: InputPrecision,
     /// Room that a piece takes at least, in samples: a model that keeps the noise has a place for each block, however
     /// many of its samples are wanted.
     pub least_room: usize,
@@ -195,6 +198,7 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
             classes,
             keep_votes,
             noise_mode: NoiseMode::Independent,
+            precision: InputPrecision::default(),
             least_room: 0,
             open: VecDeque::new(),
             first: 0,
@@ -237,6 +241,8 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
             let (found, expected) = (image.len(), self.values);
             return Err(CertifyError::InputLength { index: *index, found, expected });
         }
+        let sigma = self.task.settings().sigma.get();
+        self.precision.check(image, sigma).map_err(|unfit| CertifyError::unfit(*index, unfit))?;
         if self.task.settings().distribution == Distribution::QuantizedGaussian
             && let Some(position) = off_grid(image)
         {

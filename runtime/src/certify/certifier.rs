@@ -8,7 +8,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    backend::{BackendError, Classifier},
+    backend::{BackendError, Classifier, UnfitValue},
     noise::{BLOCK, Noise, NoiseMode},
     statistics::StatisticsError,
 };
@@ -67,6 +67,18 @@ pub enum CertifyError {
     /// The run was asked to stop, see [`Certifier::stop_when`].
     #[error("the run was stopped before its end")]
     Interrupted,
+    /// An input that holds what is no finite number, or is so large that the noise would be rounded away.
+    #[error("value {position} of input {index} is {value}, {problem}")]
+    UnfitValue {
+        /// Index of the input.
+        index: u64,
+        /// Place of the value.
+        position: usize,
+        /// The value.
+        value: f32,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// A finished certificate could not be handed on, such as to a full disk.
     #[error(transparent)]
     Output(#[from] std::io::Error),
@@ -84,6 +96,13 @@ pub struct Certifier {
     batch: usize,
     keep_votes: bool,
     stop: Option<Arc<AtomicBool>>,
+}
+
+impl CertifyError {
+    /// An input with a value that the model can't be given with noise.
+    pub(crate) fn unfit(index: u64, UnfitValue { position, value, problem }: UnfitValue) -> Self {
+        Self::UnfitValue { index, position, value, problem }
+    }
 }
 
 impl Certifier {
@@ -313,10 +332,12 @@ impl Certifier {
         let (values, classes) = (self.workers[0].model().input_len(), self.classes());
         // A model that keeps the noise needs none made.
         let has_bank = self.workers[0].model().has_bank();
+        let precision = self.workers[0].model().input_precision();
         let noise_threads = if has_bank { 0 } else { self.noise_threads };
         let pipeline = Pipeline::new(&mut self.workers, &self.noise, noise_threads, self.batch)?;
         let mut board = Board::new(inputs, task, values, classes, pipeline.blocks(), self.keep_votes);
         board.noise_mode = self.noise_mode;
+        board.precision = precision;
         board.least_room = if has_bank { BLOCK as usize } else { 0 };
         pipeline.run(board, self.stop.as_deref(), on_samples, on_sampled)
     }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    data::{DataArguments, inputs, order_classes},
+    data::{DataArguments, check_labels, inputs, order_classes},
     interruption::{Stoppable, unwritten},
     model::{ModelArguments, ReadyModel, model_source},
     note,
@@ -92,6 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (runtime, model) = arguments.model.open_for(Some(data.shape()), Some(sigma))?;
     order_classes(&mut data, &model)?;
     let selected = arguments.data.select(path, &data, model.classes())?;
+    check_labels(&runtime, &model, &data, &selected)?;
     let SmoothingArguments { n, alpha, .. } = arguments.smoothing;
     let simultaneous =
         arguments.simultaneous.then_some(Simultaneous { alpha, inputs: selected.len() as u64 });
@@ -122,7 +123,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         header.settings.seed = challenge_seed(&header, &challenge)?;
         header.challenge = Some(challenge);
     }
-    check_noise(&header.settings, header.noise.mode, &selected, &data)?;
+    check_noise(&header.settings, header.noise.mode, &selected, &data, &model.input_precision())?;
     if let Some(earlier) = &earlier
         && earlier.is_finished(&header)?
     {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::note;
 use crate::{
-    backend::OnnxModel,
+    backend::{BackendError, OnnxModel, OnnxRuntime},
     certify::Input,
     data::{ClassOrder, DataError, Dataset, OpenOptions, Preparation, Split, is_image_name},
     evidence::{Header, Record, Selection},
@@ -143,7 +143,18 @@ impl DataArguments {
 
 /// Numbers the classes of the data as the model does, where both have names for them, and says what it did.
 pub(super) fn order_classes(data: &mut Dataset, model: &OnnxModel) -> Result<(), DataError> {
-    let names = model.metadata.class_names.as_deref().unwrap_or_default();
+    if data.number_by(&model.class_labels)? {
+        let labels = &model.class_labels[..model.class_labels.len().min(SHOWN)];
+        let more = if model.class_labels.len() > SHOWN { ", …" } else { "" };
+        let path = model.path.display();
+        note(&format!(
+            "the class labels of {path} are {}{more}: classes are numbered from 0 in this order, also for --class, and the \
+             labels of the data were changed to these numbers",
+            labels.join(", ")
+        ));
+        return Ok(());
+    }
+    let names = model.class_names();
     let before = data.class_names().unwrap_or_default();
     let (path, model) = (data.path.display().to_string(), model.path.display());
     let difference = match data.order_classes(names)? {
@@ -177,6 +188,20 @@ pub(super) fn order_classes(data: &mut Dataset, model: &OnnxModel) -> Result<(),
     Ok(())
 }
 
+/// Inputs whose labels are compared with the scores.
+const COMPARED: usize = 500;
+
+/// Makes sure that labels which a model gives beside its scores do not contradict them for the inputs chosen.
+pub(super) fn check_labels(
+    runtime: &OnnxRuntime,
+    model: &OnnxModel,
+    data: &Dataset,
+    indices: &[usize],
+) -> Result<(), BackendError> {
+    let images: Vec<f32> = indices.iter().take(COMPARED).flat_map(|&index| data.image(index)).collect();
+    model.check_labels(runtime, &images)
+}
+
 /// A class whose name is the number of another one, as where folders named by numbers were put in the order of letters.
 fn misleading(names: &[String]) -> Option<(usize, &String)> {
     names.iter().enumerate().find(|(class, name)| name.parse().is_ok_and(|number: usize| number != *class))
@@ -204,5 +229,8 @@ pub(super) fn open_certified(
     let unlabelled = header.data.labels_sha256.is_empty();
     let options =
         OpenOptions { split: split.into(), preparation: header.data.preparation, label, unlabelled };
-    Dataset::open_with(path, &options)
+    let mut data = Dataset::open_with(path, &options)?;
+    // As they were numbered when it was certified.
+    data.number_by(&header.model.r#use.class_labels)?;
+    Ok(data)
 }

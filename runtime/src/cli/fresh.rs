@@ -39,7 +39,7 @@ pub(super) fn compare(
     let seed = seed_from_os().context("cannot draw a seed for fresh noise")?;
     let settings = Settings { seed, ..header.settings.clone() };
     let indices: Vec<usize> = chosen.iter().map(|record| record.index as usize).collect();
-    check_noise(&settings, header.noise.mode, &indices, data)?;
+    check_noise(&settings, header.noise.mode, &indices, data, &model.input_precision())?;
     let shared = match header.noise.mode {
         NoiseMode::Shared => settings.shared_noise(),
         NoiseMode::Independent => None,

@@ -139,6 +139,7 @@ impl ModelArguments {
         };
         let (runtime, model) = self.probe.load(file, &[reading])?;
         self.reading.note_differences(&model);
+        model.notes.iter().for_each(|text| note(text));
         match model.batching {
             Batching::Fixed { size } => note(&format!(
                 "{} takes exactly {size} inputs at once, which is slower than any number",
@@ -229,7 +230,9 @@ pub(super) fn model_source(model: &OnnxModel, sigma: Sigma) -> ModelSource {
         r#use: ModelUse {
             preprocessing: model.preprocessing.clone(),
             sigma_in_model: ModelUse::sigma_in_model(&model.preprocessing, model.image_shape()[0], sigma),
-            output: (model.summary.outputs.len() > 1).then(|| model.output().to_owned()),
+            output: (model.is_output_named || model.summary.outputs.len() > 1)
+                .then(|| model.output().to_owned()),
+            class_labels: model.class_labels.clone(),
             batch_rewritten_from: match model.batching {
                 Batching::Rewritten { from } => Some(from),
                 _ => None,

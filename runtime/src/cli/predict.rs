@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     certify::file_name,
-    data::{DataArguments, inputs, order_classes},
+    data::{DataArguments, check_labels, inputs, order_classes},
     model::ModelArguments,
     smoothing::{SmoothingArguments, check_noise},
 };
@@ -38,10 +38,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (runtime, model) = arguments.model.open_for(Some(data.shape()), Some(sigma))?;
     order_classes(&mut data, &model)?;
     let indices = arguments.data.select(path, &data, model.classes())?;
+    check_labels(&runtime, &model, &data, &indices)?;
     let SmoothingArguments { n, alpha, noise_mode, .. } = arguments.smoothing;
     let settings = Settings { distribution, alpha, n, ..Settings::new(sigma, arguments.smoothing.seed()?) };
     settings.check()?;
-    check_noise(&settings, noise_mode, &indices, &data)?;
+    check_noise(&settings, noise_mode, &indices, &data, &model.input_precision())?;
     let samples = settings.n.saturating_mul(indices.len() as u64);
     let shared = match noise_mode {
         NoiseMode::Shared => settings.shared_prediction_noise(),

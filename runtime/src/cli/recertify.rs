@@ -134,7 +134,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return report(arguments, &out);
     }
     let indices: Vec<usize> = old.records.iter().map(|record| record.index as usize).collect();
-    check_noise(&header.settings, header.noise.mode, &indices, &data)?;
+    check_noise(&header.settings, header.noise.mode, &indices, &data, &model.input_precision())?;
     let samples = arguments.n.saturating_mul(indices.len() as u64);
     let ready = arguments.model.ready(runtime, model, None, samples)?;
     header.execution.plan = ready.plan;

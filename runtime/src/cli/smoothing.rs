@@ -6,11 +6,15 @@ use mithridate_onnx::ModelMetadata;
 
 use super::note;
 use crate::{
-    certify::Settings,
+    backend::InputPrecision,
+    certify::{CertifyError, Settings},
     data::Dataset,
     noise::{self, Distribution, NoiseMode, SHARED_INPUT, seed_from_os},
     units::{Alpha, Sigma, parse_count},
 };
+
+/// Inputs among which that with the largest values is looked for.
+const LOOKED_AT: usize = 100;
 
 /// How the classifier is smoothed and how sure the result shall be.
 #[derive(Args)]
@@ -87,16 +91,32 @@ impl SmoothingArguments {
     }
 }
 
-/// Tests the noise of this run before anything rests on it.
+/// Tests the noise of this run before anything rests on it, also as the model gets it at an input.
 pub(super) fn check_noise(
     settings: &Settings,
     mode: NoiseMode,
     indices: &[usize],
     data: &Dataset,
+    precision: &InputPrecision,
 ) -> anyhow::Result<()> {
     let inputs: Vec<u64> = match mode {
         NoiseMode::Independent => indices.iter().take(4).map(|&index| index as u64).collect(),
         NoiseMode::Shared => vec![SHARED_INPUT],
     };
-    Ok(noise::check_noise(&settings.noise()?, settings.seed, &inputs, data.shape().iter().product())?)
+    let noise = settings.noise()?;
+    noise::check_noise(&noise, settings.seed, &inputs, data.shape().iter().product())?;
+    // Where values are largest, numbers lie farthest apart.
+    let largest = |image: &Vec<f32>| image.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let images = indices.iter().take(LOOKED_AT).map(|&index| (index, data.image(index)));
+    let Some((index, image)) = images.max_by(|(_, a), (_, b)| largest(a).total_cmp(&largest(b))) else {
+        return Ok(());
+    };
+    let input = match mode {
+        NoiseMode::Independent => index as u64,
+        NoiseMode::Shared => SHARED_INPUT,
+    };
+    if let Err(unfit) = precision.check(&image, settings.sigma.get()) {
+        return Err(CertifyError::unfit(index as u64, unfit).into());
+    }
+    Ok(noise::check_noise_at(&noise, settings.seed, input, &image, precision)?)
 }

@@ -56,12 +56,42 @@ impl Dataset {
             // A label without a name keeps its number.
             *label = labels.get(usize::from(*label)).copied().unwrap_or(*label);
         }
-        // Files of CIFAR are hashed as a whole.
-        if self.labels_sha256 != self.images_sha256 {
-            self.labels_sha256 = labels_sha256(&self.labels);
-        }
+        self.rehash_labels();
         self.class_names = Some(names.to_vec());
         Ok(if is_renumbered { ClassOrder::Renumbered } else { ClassOrder::Same })
+    }
+
+    /// Numbers the classes by their places in `class_labels`, the labels that a model has for them, where the labels of the
+    /// data are such and have no names: of a model with the labels 3, 5 and 8, label 5 becomes class 1. Whether that was
+    /// done; not where the labels of the model are no numbers.
+    ///
+    /// # Errors
+    /// [`DataError::ClassLabel`] for a label that the model does not have.
+    pub fn number_by(&mut self, class_labels: &[String]) -> Result<bool, DataError> {
+        let numbers: Option<Vec<i64>> = class_labels.iter().map(|label| label.parse().ok()).collect();
+        let (Some(numbers), None) = (numbers.filter(|list| !list.is_empty()), &self.class_names) else {
+            return Ok(false);
+        };
+        let class_of = |(index, &label): (usize, &u16)| {
+            let class = numbers.iter().position(|&number| number == i64::from(label));
+            class.and_then(|class| u16::try_from(class).ok()).ok_or_else(|| DataError::ClassLabel {
+                path: self.path.clone(),
+                index,
+                label,
+                others: class_labels.to_vec(),
+            })
+        };
+        self.labels = self.labels.iter().enumerate().map(class_of).collect::<Result<_, _>>()?;
+        self.rehash_labels();
+        self.class_names = Some(class_labels.to_vec());
+        Ok(true)
+    }
+
+    fn rehash_labels(&mut self) {
+        // Files of CIFAR are hashed as a whole.
+        if self.labels_sha256 != self.images_sha256 && !self.labels.is_empty() {
+            self.labels_sha256 = labels_sha256(&self.labels);
+        }
     }
 }
 
@@ -130,5 +160,26 @@ mod tests {
              it away"
         );
         assert_eq!(pets.labels(), [0, 1]);
+    }
+
+    #[test]
+    fn labels_become_the_places_of_the_class_labels_of_a_model() {
+        let labels: Vec<String> = ["3", "5", "8"].map(Into::into).to_vec();
+        let mut digits = Dataset { class_names: None, ..data(&[], &[5, 8, 3, 3]) };
+        assert!(digits.number_by(&labels).unwrap());
+        assert_eq!((digits.labels(), digits.class_names().unwrap()), (&[1, 2, 0, 0][..], labels.clone()));
+        assert_eq!(digits.labels_sha256, labels_sha256(&[1, 2, 0, 0]));
+        let mut others = Dataset { class_names: None, ..data(&[], &[3, 0]) };
+        let text = others.number_by(&labels).unwrap_err().to_string();
+        assert!(
+            text.starts_with(
+                "label 0 of image 1 in pets is not among the class labels of the model (3, 5, 8)"
+            ),
+            "{text}"
+        );
+        // Names decide, and names alone say nothing about numbers.
+        assert!(!data(&["3", "5"], &[0, 1]).number_by(&labels).unwrap());
+        let names: Vec<String> = ["cat", "dog"].map(Into::into).to_vec();
+        assert!(!Dataset { class_names: None, ..data(&[], &[0, 1]) }.number_by(&names).unwrap());
     }
 }

@@ -103,6 +103,21 @@ pub enum DataError {
         /// Names of the model's classes.
         others: Vec<String>,
     },
+    /// A label that a model with class labels of its own does not know.
+    #[error(
+        "label {label} of image {index} in {} is not among the class labels of the model ({}); change the labels of the \
+         data, or certify data of these classes", path.display(), listed(others)
+    )]
+    ClassLabel {
+        /// The data.
+        path: PathBuf,
+        /// Index of the image.
+        index: usize,
+        /// Its label.
+        label: u16,
+        /// Class labels of the model.
+        others: Vec<String>,
+    },
     /// An option that doesn't apply to the data.
     #[error("{option} is for {purpose}, and {} is none", path.display())]
     Option {

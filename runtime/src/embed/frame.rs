@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::sampler::{Sampler, Task};
 use crate::{
-    backend::{BackendError, Classifier},
+    backend::{BackendError, Classifier, InputPrecision},
     certify::{CertifyError, Procedure, Settings, StoppingRule, first_largest, lower_bounds},
     noise::{BLOCK, Distribution, GateError, Role, check_noise, off_grid},
     statistics::ConfidenceSequence,
@@ -101,6 +101,7 @@ pub struct FrameCertificate {
 /// ```
 pub struct FrameCertifier {
     sampler: Sampler,
+    precision: InputPrecision,
     procedure: Procedure,
     sequence: ConfidenceSequence,
     votes: Vec<u64>,
@@ -125,8 +126,10 @@ impl FrameCertifier {
         let settings = procedure.settings();
         let noise = settings.noise().map_err(CertifyError::from)?;
         check_noise(&noise, settings.seed, &[0, 1, 2, 3], model.input_len())?;
+        let precision = model.input_precision();
         let sampler = Sampler::new(model, noise, settings.seed)?;
-        Ok(Self { votes: vec![0; sampler.model().classes()], sampler, procedure, sequence, next_frame: 0 })
+        let votes = vec![0; sampler.model().classes()];
+        Ok(Self { votes, sampler, precision, procedure, sequence, next_frame: 0 })
     }
 
     /// Number of values in a frame, C·H·W.
@@ -220,6 +223,8 @@ impl FrameCertifier {
         if image.len() != expected {
             return Err(CertifyError::InputLength { index, found: image.len(), expected });
         }
+        let sigma = self.settings().sigma.get();
+        self.precision.check(image, sigma).map_err(|unfit| CertifyError::unfit(index, unfit))?;
         if self.settings().distribution == Distribution::QuantizedGaussian
             && let Some(position) = off_grid(image)
         {

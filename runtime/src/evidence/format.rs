@@ -138,9 +138,13 @@ pub struct ModelUse {
     /// Standard deviation of the noise in units of the model's input, for each channel; empty if it is σ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sigma_in_model: Vec<f64>,
-    /// The output read, if there are several.
+    /// The output read, if there are several or it was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// Labels of the classes in the order of the scores, where the model has others than 0, 1, 2, …. Classes and labels of
+    /// records are places in this list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_labels: Vec<String>,
     /// The batch size in the file, where the model was rewritten to take any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_rewritten_from: Option<usize>,

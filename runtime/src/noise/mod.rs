@@ -19,7 +19,7 @@ mod uniform;
 
 pub use bank::NoiseBank;
 pub use distribution::Distribution;
-pub use gate::{FALSE_ALARM_RATE, GateError, Test, check_noise};
+pub use gate::{FALSE_ALARM_RATE, GateError, Test, check_noise, check_noise_at};
 pub use key::{BLOCK, NoiseKey, Role};
 pub use mode::{NoiseMode, SHARED_INPUT};
 pub use noisy::{Noise, NoiseError};

@@ -7,6 +7,7 @@ mod hostile;
 mod numbers;
 mod operators;
 mod program;
+mod scores;
 mod smoothing;
 mod zoo;
 

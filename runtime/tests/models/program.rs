@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use crate::{numbers::numbers, with_external_weights, zoo};
 
-fn rscert(folder: &Path, arguments: &[&str]) -> Output {
+pub fn rscert(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rscert")).current_dir(folder).args(arguments).output().unwrap()
 }
 

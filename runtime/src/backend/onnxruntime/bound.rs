@@ -13,7 +13,7 @@ use super::{
     session::{first_line, options},
     signature::Signature,
 };
-use crate::backend::{BackendError, Classifier, Preprocessing, repeat};
+use crate::backend::{BackendError, Classifier, InputPrecision, Preprocessing, repeat};
 
 /// An [`OnnxClassifier`] on the CPU for batches of one size, which reads from and writes to memory that it keeps: a
 /// run allocates nothing outside ONNX Runtime itself.
@@ -155,6 +155,10 @@ impl Classifier for BoundClassifier {
         }
         repeat(input, self.batch, room);
         self.logits(room, logits)
+    }
+
+    fn input_precision(&self) -> InputPrecision {
+        self.signature.precision(&self.preprocessing)
     }
 
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {

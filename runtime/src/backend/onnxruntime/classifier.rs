@@ -3,12 +3,17 @@ use std::path::{Path, PathBuf};
 use half::{f16, slice::HalfFloatSliceExt};
 use mithridate_onnx::ElementType;
 use ort::{
-    session::{HasSelectedOutputs, RunOptions, Session},
+    session::{HasSelectedOutputs, RunOptions, Session, SessionOutputs},
     value::TensorRef,
 };
 
-use super::{Device, OnnxModel, OnnxRuntime, Reading, session::run_error, signature::Signature};
-use crate::backend::{BackendError, Classifier, Preprocessing, SINGLE, make_room, repeat};
+use super::{
+    Device, OnnxModel, OnnxRuntime, Reading,
+    labels::Labels,
+    session::{only, run_error},
+    signature::Signature,
+};
+use crate::backend::{BackendError, Classifier, InputPrecision, Preprocessing, SINGLE, make_room, repeat};
 
 /// One instance of an [`OnnxModel`], run by ONNX Runtime.
 pub struct OnnxClassifier {
@@ -148,26 +153,8 @@ impl OnnxClassifier {
             self.preprocessing.apply(self.signature.image, batch, &mut self.input);
             &self.input
         };
-        let (name, shape) = (self.signature.input.name.as_str(), self.shape.as_slice());
-        let outputs = match self.signature.input.element_type {
-            ElementType::Float16 => {
-                make_room(&mut self.halves, input.len(), count)?;
-                self.halves.convert_from_f32_slice(input);
-                let tensor = TensorRef::from_array_view((shape, &self.halves[..])).map_err(failed)?;
-                self.session.run_with_options(ort::inputs![name => tensor], &self.options)
-            }
-            ElementType::Double => {
-                make_room(&mut self.doubles, input.len(), count)?;
-                self.doubles.iter_mut().zip(input).for_each(|(double, &value)| *double = value.into());
-                let tensor = TensorRef::from_array_view((shape, &self.doubles[..])).map_err(failed)?;
-                self.session.run_with_options(ort::inputs![name => tensor], &self.options)
-            }
-            _ => {
-                let tensor = TensorRef::from_array_view((shape, input)).map_err(failed)?;
-                self.session.run_with_options(ort::inputs![name => tensor], &self.options)
-            }
-        }
-        .map_err(failed)?;
+        let typed = Typed { halves: &mut self.halves, doubles: &mut self.doubles };
+        let outputs = infer(&mut self.session, &self.signature, &self.shape, input, typed, &self.options)?;
         let output = outputs.get(&self.signature.output.name).ok_or_else(|| BackendError::Run {
             batch: count,
             problem: format!("it gave no output {}", self.signature.output.name),
@@ -192,6 +179,72 @@ impl OnnxClassifier {
         };
         Ok(shape.to_vec())
     }
+
+    /// Runs images and reads the labels that another output holds, one an image, as texts.
+    pub(super) fn labels(&mut self, batch: &[f32], labels: &Labels) -> Result<Vec<String>, BackendError> {
+        let count = batch.len() / self.input_len();
+        self.shape[0] = count as i64;
+        let failed = |error: ort::Error| run_error(count, &error);
+        self.preprocessing.apply(self.signature.image, batch, &mut self.input);
+        let options = only(&labels.output).map_err(failed)?;
+        let typed = Typed { halves: &mut self.halves, doubles: &mut self.doubles };
+        let outputs = infer(&mut self.session, &self.signature, &self.shape, &self.input, typed, &options)?;
+        let problem = |problem: String| BackendError::Run { batch: count, problem };
+        let output = outputs
+            .get(&labels.output)
+            .ok_or_else(|| problem(format!("it gave no output {}", labels.output)))?;
+        let texts: Vec<String> = match labels.element_type {
+            ElementType::String => output.try_extract_strings().map_err(failed)?.1,
+            ElementType::Int32 => {
+                output.try_extract_tensor::<i32>().map_err(failed)?.1.iter().map(i32::to_string).collect()
+            }
+            _ => output.try_extract_tensor::<i64>().map_err(failed)?.1.iter().map(i64::to_string).collect(),
+        };
+        if texts.len() == count {
+            Ok(texts)
+        } else {
+            Err(problem(format!("its output {} has {} values and not {count}", labels.output, texts.len())))
+        }
+    }
+}
+
+/// Room for inputs of other types.
+struct Typed<'a> {
+    halves: &'a mut Vec<f16>,
+    doubles: &'a mut Vec<f64>,
+}
+
+/// Runs what the model is to get, in the type that it wants.
+fn infer<'s>(
+    session: &'s mut Session,
+    signature: &Signature,
+    shape: &[i64],
+    input: &[f32],
+    Typed { halves, doubles }: Typed<'_>,
+    options: &'s RunOptions<HasSelectedOutputs>,
+) -> Result<SessionOutputs<'s>, BackendError> {
+    let count = shape.first().map_or(0, |&size| size as usize);
+    let failed = |error: ort::Error| run_error(count, &error);
+    let name = signature.input.name.as_str();
+    match signature.input.element_type {
+        ElementType::Float16 => {
+            make_room(halves, input.len(), count)?;
+            halves.convert_from_f32_slice(input);
+            let tensor = TensorRef::from_array_view((shape, &halves[..])).map_err(failed)?;
+            session.run_with_options(ort::inputs![name => tensor], options)
+        }
+        ElementType::Double => {
+            make_room(doubles, input.len(), count)?;
+            doubles.iter_mut().zip(input).for_each(|(double, &value)| *double = value.into());
+            let tensor = TensorRef::from_array_view((shape, &doubles[..])).map_err(failed)?;
+            session.run_with_options(ort::inputs![name => tensor], options)
+        }
+        _ => {
+            let tensor = TensorRef::from_array_view((shape, input)).map_err(failed)?;
+            session.run_with_options(ort::inputs![name => tensor], options)
+        }
+    }
+    .map_err(failed)
 }
 
 impl Classifier for OnnxClassifier {
@@ -222,6 +275,10 @@ impl Classifier for OnnxClassifier {
         }
         repeat(input, self.fixed_batch.unwrap_or(1), room);
         self.logits(room, logits)
+    }
+
+    fn input_precision(&self) -> InputPrecision {
+        self.signature.precision(&self.preprocessing)
     }
 
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {

@@ -4,8 +4,8 @@ use std::{
 };
 
 use mithridate_onnx::{
-    ElementType, ModelFile, ModelMetadata, ModelSummary, check_known_fields, summarize, to_bytes,
-    with_symbolic_batch,
+    Dependencies, Dim, ElementType, Follow, ModelFile, ModelMetadata, ModelSummary, check_known_fields,
+    messages::ModelProto, summarize, to_bytes, with_symbolic_batch,
 };
 use serde::Serialize;
 
@@ -13,16 +13,21 @@ use super::{
     Device, OnnxClassifier, OnnxRuntime, OutputKind, Reading,
     arithmetic::multiply_adds,
     classifier::Original,
+    labels::{Labels, largest},
     operators::{not_inference, not_scores},
     probe::{Probe, images, rows},
+    scores::{Strange, strange, varied_images, varied_rows},
     session::{Content, new_session, only, session_error},
     signature::{Signature, find},
 };
 use crate::{
-    backend::{BackendError, Classifier, HALF, Preprocessing, SINGLE},
+    backend::{BackendError, Classifier, HALF, InputPrecision, Preprocessing, SINGLE},
     data::sha256,
     evidence::ExternalSource,
 };
+
+/// Made-up images for which labels are compared with scores.
+const LABELLED: usize = 256;
 
 /// How many inputs a model takes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -77,7 +82,14 @@ pub struct OnnxModel {
     pub kind: OutputKind,
     /// How many inputs it takes at once.
     pub batching: Batching,
+    /// Labels of the classes in the order of the scores, where the model has others than 0, 1, 2, ….
+    pub class_labels: Vec<String>,
+    /// Whether the output that is read was named by whoever reads it, though it may be the only one.
+    pub is_output_named: bool,
+    /// What is strange about the model, in sentences for the user.
+    pub notes: Vec<String>,
     classes: usize,
+    labels: Vec<Labels>,
     pub(super) signature: Signature,
     pub(super) content: Content,
     /// What the file says, where it was rewritten to take any number of inputs.
@@ -138,7 +150,11 @@ impl OnnxModel {
             summary,
             metadata,
             preprocessing,
+            class_labels: Vec::new(),
+            is_output_named: is_named,
+            notes: Vec::new(),
             classes: 0,
+            labels: Vec::new(),
             kind: OutputKind::Logits,
             batching: signature.batch.map_or(Batching::Symbolic, |size| Batching::Fixed { size }),
             signature,
@@ -151,6 +167,7 @@ impl OnnxModel {
         };
         let mut classifier = model.untried(runtime, Device::default(), 1)?;
         model.try_out(&mut classifier)?;
+        model.check_scores(&mut classifier, &file.model)?;
         if let Some(size) = model.signature.batch
             && !(reading.keep_batch && size == 1)
             && let Some(rewritten) = model.rewritten(runtime, &mut classifier, &file.model, size)
@@ -180,6 +197,11 @@ impl OnnxModel {
     /// Name of the input that images go to.
     pub fn input(&self) -> &str {
         &self.signature.input.name
+    }
+
+    /// How far noisy images are rounded before the model gets them.
+    pub fn input_precision(&self) -> InputPrecision {
+        self.signature.precision(&self.preprocessing)
     }
 
     /// Precision of most weights, such as `float32` or `int8`; that of the input where there are none.
@@ -298,12 +320,124 @@ impl OnnxModel {
         Ok(())
     }
 
+    /// Makes sure that the output holds a score for each class, as far as it can be told, and that other outputs do not
+    /// contradict it.
+    fn check_scores(
+        &mut self,
+        classifier: &mut OnnxClassifier,
+        model: &ModelProto,
+    ) -> Result<(), BackendError> {
+        let (classes, output) = (self.classes, self.output().to_owned());
+        let unsupported =
+            |problem: String| Err(BackendError::Unsupported { path: self.path.clone(), problem });
+        let declared = self.signature.output.shape.iter().flatten().skip(1).filter_map(Dim::size);
+        if let Some(declared) = declared.filter(|&size| size > 1).find(|&size| size != classes) {
+            return unsupported(format!(
+                "its output {output} is said to have {declared} columns and has {classes}; export it again, so that it is                  plain what its classes are"
+            ));
+        }
+        if let Some(names) = &self.metadata.class_names
+            && names.len() != classes
+        {
+            let names = names.len();
+            return unsupported(format!(
+                "its metadata name {names} classes, and its output {output} has {classes} columns"
+            ));
+        }
+        let labels = Labels::of(model, &self.summary, &output)?;
+        let batch = self.batching.size().unwrap_or(8);
+        let found = varied_rows(classifier, classes, batch, !labels.is_empty())?;
+        let named = format!("if it does hold one for each class, say so with --output {output}");
+        match strange(&found, classes) {
+            Some(Strange::Reversed(what)) => {
+                return unsupported(format!(
+                    "its output {output} holds {what}, so that the least belongs to the likeliest class; export it without                      that"
+                ));
+            }
+            Some(Strange::Sorted) if !self.is_output_named => {
+                return unsupported(format!(
+                    "each row of its output {output} is sorted by size, for {} of {0} made-up images, as of the best few of                      more values, and not a logit or probability for each class; {named}",
+                    found.len() / classes
+                ));
+            }
+            Some(Strange::UnitLength) if !self.is_output_named => {
+                return unsupported(format!(
+                    "each row of its output {output} has length 1, as of embeddings, and not a logit or probability for                      each class; {named}"
+                ));
+            }
+            _ => {}
+        }
+        if found.chunks(classes).all(|row| row == &found[..classes]) {
+            let of_input = Dependencies::of(model, &[&output], |_| Follow::All)?;
+            if !of_input.inputs().contains(self.input()) {
+                return unsupported(format!(
+                    "its output {output} does not depend on its input {}",
+                    self.input()
+                ));
+            }
+            self.notes.push(format!(
+                "{} answers {} made-up images all the same; if it does so with real ones too, its certificates say nothing",
+                self.path.display(),
+                found.len() / classes
+            ));
+        }
+        self.labels = labels;
+        let images = varied_images(LABELLED, self.image_shape().iter().product());
+        let labels = self.compare_labels(classifier, &images)?;
+        self.class_labels = labels.unwrap_or_default();
+        Ok(())
+    }
+
+    /// Compares the labels that the model gives beside its scores with the classes of the largest scores, for these images
+    /// with values in units of the data set.
+    ///
+    /// # Errors
+    /// [`BackendError::Unsupported`] where they differ, else [`BackendError`] from the engine.
+    pub fn check_labels(&self, runtime: &OnnxRuntime, images: &[f32]) -> Result<(), BackendError> {
+        if !self.labels.is_empty() {
+            self.compare_labels(&mut self.untried(runtime, Device::default(), 1)?, images)?;
+        }
+        Ok(())
+    }
+
+    /// The labels of the classes, where they are not 0, 1, 2, …. Of several outputs with labels, which may be of several
+    /// scores, one has to be that of these.
+    fn compare_labels(
+        &self,
+        classifier: &mut OnnxClassifier,
+        images: &[f32],
+    ) -> Result<Option<Vec<String>>, BackendError> {
+        let (batch, len) = (self.batching.size().unwrap_or(64), classifier.input_len());
+        let mut problem = None;
+        for labels in &self.labels {
+            let (mut scores, mut texts) = (Vec::new(), Vec::new());
+            // A last batch that a model of one size only can't be given is left out.
+            let whole = if self.batching.size().is_some() { batch * len } else { len };
+            for part in images[..images.len() / whole * whole].chunks(batch * len) {
+                scores.extend(rows(classifier, part, batch)?);
+                texts.extend(classifier.labels(part, labels)?);
+            }
+            let largest = largest(&scores, self.classes);
+            match labels.compare(self.output(), self.classes, &largest, &texts) {
+                Ok(names) => return Ok(names),
+                Err(text) => problem = problem.or(Some(text)),
+            }
+        }
+        let path = self.path.clone();
+        problem.map_or(Ok(None), |problem| Err(BackendError::Unsupported { path, problem }))
+    }
+
+    /// Names of the classes in the order of the scores, as far as the model has any: those of its metadata, or labels.
+    pub fn class_names(&self) -> &[String] {
+        self.metadata.class_names.as_deref().unwrap_or(&self.class_labels)
+    }
+
     /// The model with a symbolic batch, if that can be made and gives the same for several batch sizes.
     fn rewritten(
         &self,
         runtime: &OnnxRuntime,
         fixed: &mut OnnxClassifier,
-        model: &mithridate_onnx::messages::ModelProto,
+        model: &ModelProto,
         size: usize,
     ) -> Option<Arc<[u8]>> {
         check_known_fields(&self.content.bytes).ok()?;

@@ -1,7 +1,7 @@
 use mithridate_onnx::{Dim, ElementType, ModelSummary, ValueSummary};
 
 use super::{MAX_VALUES, Reading};
-use crate::backend::Layout;
+use crate::backend::{InputPrecision, Layout, Preprocessing};
 
 /// Height and width to try a model with that leaves them open, where nobody knows better.
 const SIDE: usize = 32;
@@ -21,6 +21,13 @@ pub(super) struct Signature {
     pub image: [usize; 3],
     /// Order of the dimensions.
     pub layout: Layout,
+}
+
+impl Signature {
+    /// How far noisy images are rounded before the model gets them.
+    pub fn precision(&self, preprocessing: &Preprocessing) -> InputPrecision {
+        InputPrecision::new(preprocessing, self.image, self.input.element_type == ElementType::Float16)
+    }
 }
 
 /// Finds input and output, or says in a sentence why there is none that can be certified.

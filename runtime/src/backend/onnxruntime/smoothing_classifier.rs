@@ -9,7 +9,7 @@ use super::{
     Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, Slot, SmoothingPlan, SmoothingSession,
 };
 use crate::{
-    backend::{BackendError, Banked, Classifier},
+    backend::{BackendError, Banked, Classifier, InputPrecision},
     certify::{MAX_CLASSES, Vote},
     noise::{BLOCK, Noise, NoiseBank},
 };
@@ -183,6 +183,10 @@ impl Classifier for SmoothingClassifier {
 
     fn classes(&self) -> usize {
         self.session.classes()
+    }
+
+    fn input_precision(&self) -> InputPrecision {
+        self.model.input_precision()
     }
 
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {

@@ -17,6 +17,7 @@ fn full() -> Header {
         preprocessing: Preprocessing { mean: vec![0.5], std: vec![0.25], ..Preprocessing::default() },
         output: Some("logits".into()),
         sigma_in_model: vec![1.0],
+        class_labels: vec![],
         batch_rewritten_from: Some(1),
     };
     header.data.preparation = Preparation { resize: Some(256), crop: Some(224) };

@@ -22,10 +22,11 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    pub fn new(noise: &Noise) -> Self {
+    /// `rounding` is how much of a value may be due to rounding, in units of σ.
+    pub fn new(noise: &Noise, rounding: f64) -> Self {
         match noise.distribution() {
             Distribution::Gaussian => Self::gaussian(),
-            Distribution::Uniform => Self::uniform(noise.sigma().get()),
+            Distribution::Uniform => Self::uniform(noise.sigma().get(), rounding),
             Distribution::QuantizedGaussian => Self::quantized(noise.sigma().get()),
         }
     }
@@ -44,11 +45,11 @@ impl Expected {
         }
     }
 
-    fn uniform(sigma: f64) -> Self {
+    fn uniform(sigma: f64, rounding: f64) -> Self {
         let most = 3.0_f64.sqrt();
         let step = 2.0 * most / EDGES as f64;
         // Nothing lies outside but by the rounding of λ and of the sum with a pixel.
-        let outside = most * (1.0 + 1e-6) + 2e-6 / sigma;
+        let outside = most * (1.0 + 1e-6) + 2e-6 / sigma + rounding;
         Self {
             moments: [1.0, 9.0 / 5.0, 81.0 / 9.0],
             first_edge: -most,

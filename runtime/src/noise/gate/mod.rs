@@ -11,11 +11,12 @@ mod tests;
 
 use std::collections::HashSet;
 
+use rand_core::Rng;
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
 use self::expected::Expected;
-use super::{BLOCK, Distribution, GRID, Noise, NoiseKey, Role};
-use crate::{statistics::binomial::ln_upper_tail, units::Sigma};
+use super::{BLOCK, Distribution, GRID, Noise, NoiseKey, Role, keyed_stream};
+use crate::{backend::InputPrecision, statistics::binomial::ln_upper_tail, units::Sigma};
 
 /// Probability with which the gate stops a run whose noise is good, at most.
 pub const FALSE_ALARM_RATE: f64 = 1e-9;
@@ -85,7 +86,48 @@ pub enum Test {
 /// ```
 pub fn check_noise(noise: &Noise, seed: u64, inputs: &[u64], values: usize) -> Result<(), GateError> {
     known_answers(noise)?;
-    let draws = Draws::new(seed, inputs, values, |key, image, batch| noise.add(key, image, batch));
+    // Every level of an 8-bit image, the same in all modes.
+    let image: Vec<f32> = (0..values).map(|place| (place % 256) as f32 / GRID).collect();
+    let draws = Draws::new(seed, inputs, &image, |key, image, batch| noise.add(key, image, batch));
+    draws.check(noise)
+}
+
+/// Tests the noise of a run at an input of it, as the model gets it: added, brought to the model's range and rounded to
+/// numbers of its type. Take the input with the largest values, where numbers lie farthest apart.
+///
+/// What rounding takes off is made up for by chance: a random number of at most half a step. So noise that is rounded no
+/// more than [`MAX_ROUNDING`](crate::backend::MAX_ROUNDING) allows passes, and noise that is rounded away does not. Good noise
+/// fails with a probability of at most [`FALSE_ALARM_RATE`].
+///
+/// # Errors
+/// [`GateError`] names the first test that failed.
+///
+/// # Panics
+/// If the input has no values.
+///
+/// # Example
+/// ```
+/// use mithridate_runtime::{
+///     backend::InputPrecision,
+///     noise::{Distribution, Noise, check_noise_at},
+///     units::Sigma,
+/// };
+///
+/// let noise = Noise::new(Distribution::Gaussian, Sigma::new(0.25)?)?;
+/// let precision = InputPrecision::default();
+/// check_noise_at(&noise, 7, 5, &[100.0; 784], &precision)?;
+/// assert!(check_noise_at(&noise, 7, 5, &[67_108_864.0; 784], &precision).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn check_noise_at(
+    noise: &Noise,
+    seed: u64,
+    input: u64,
+    image: &[f32],
+    precision: &InputPrecision,
+) -> Result<(), GateError> {
+    let mut draws = Draws::new(seed, &[input], image, |key, image, batch| noise.add(key, image, batch));
+    draws.receive(image, precision, seed);
     draws.check(noise)
 }
 
@@ -119,6 +161,8 @@ struct Draws {
     noisy: Vec<u32>,
     /// What the image was changed by, in units of the data set.
     noise: Vec<f64>,
+    /// How much of a value may be rounding, in units of the data set.
+    half_step: f64,
 }
 
 impl Draws {
@@ -126,14 +170,13 @@ impl Draws {
     fn new(
         seed: u64,
         inputs: &[u64],
-        values: usize,
+        image: &[f32],
         mut draw: impl FnMut(&NoiseKey, &[f32], &mut [f32]),
     ) -> Self {
+        let values = image.len();
         let samples = VALUES.div_ceil(values).max(SAMPLES);
         let blocks = samples.div_ceil(BLOCK as usize).max(4);
         let block = samples.div_ceil(blocks) * values;
-        // Every level of an 8-bit image, the same in all modes.
-        let image: Vec<f32> = (0..values).map(|place| (place % 256) as f32 / GRID).collect();
         let mut inputs: Vec<u64> = inputs.iter().copied().take(4).collect();
         inputs.sort_unstable();
         inputs.dedup();
@@ -150,16 +193,28 @@ impl Draws {
                 input: inputs[number / 2 % inputs.len()],
                 block: (number / (2 * inputs.len())) as u64,
             };
-            draw(&key, &image, &mut batch);
+            draw(&key, image, &mut batch);
             noisy.extend(batch.iter().map(|value| value.to_bits()));
             noise.extend(batch.iter().zip(image.iter().cycle()).map(|(a, b)| f64::from(*a) - f64::from(*b)));
         }
-        Self { values, block, noisy, noise }
+        Self { values, block, noisy, noise, half_step: 0.0 }
+    }
+
+    /// Puts what a model would get in the place of what was drawn, and makes up for the rounding.
+    fn receive(&mut self, image: &[f32], precision: &InputPrecision, seed: u64) {
+        let mut chance = keyed_stream("gate", &[seed]);
+        for (at, (noise, bits)) in self.noise.iter_mut().zip(&self.noisy).enumerate() {
+            let position = at % self.values;
+            let (value, half_step) = precision.received(position, f32::from_bits(*bits));
+            let uniform = f64::from(chance.next_u32()) / f64::from(u32::MAX) * 2.0 - 1.0;
+            *noise = value - f64::from(image[position]) + uniform * half_step;
+            self.half_step = self.half_step.max(half_step);
+        }
     }
 
     fn check(mut self, noise: &Noise) -> Result<(), GateError> {
-        let (distribution, expected) = (noise.distribution(), Expected::new(noise));
-        let sigma = noise.sigma().get();
+        let (distribution, sigma) = (noise.distribution(), noise.sigma().get());
+        let expected = Expected::new(noise, 2.0 * self.half_step / sigma);
         self.noise.iter_mut().for_each(|value| *value /= sigma);
         let tests =
             [Self::finite, Self::moments, Self::tails, Self::cumulative, Self::correlation, Self::repetition];

@@ -3,6 +3,11 @@ use rand_core::Rng;
 use super::*;
 use crate::noise::keyed_stream;
 
+/// Every level of an 8-bit image.
+fn levels(values: usize) -> Vec<f32> {
+    (0..values).map(|place| (place % 256) as f32 / GRID).collect()
+}
+
 fn noise(distribution: Distribution, sigma: f64) -> Noise {
     Noise::new(distribution, Sigma::new(sigma).unwrap()).unwrap()
 }
@@ -14,7 +19,7 @@ fn gate(
     values: usize,
     mut crook: impl FnMut(&NoiseKey, &[f32], &mut [f32]),
 ) -> Result<(), Test> {
-    Draws::new(seed, &[0, 3, 7], values, |key, image, batch| {
+    Draws::new(seed, &[0, 3, 7], &levels(values), |key, image, batch| {
         noise.add(key, image, batch);
         crook(key, image, batch);
     })
@@ -216,7 +221,7 @@ fn crooked_noise_of_the_other_kinds_is_caught() {
     // Gaussian noise that was never rounded passes neither as uniform nor with another σ.
     let gaussian = noise(Distribution::Gaussian, SIGMA);
     let wrong = |expected: &Noise| {
-        Draws::new(1, &[0], SIZE, |key, image, batch| gaussian.add(key, image, batch))
+        Draws::new(1, &[0], &levels(SIZE), |key, image, batch| gaussian.add(key, image, batch))
             .check(expected)
             .is_err()
     };
@@ -225,7 +230,7 @@ fn crooked_noise_of_the_other_kinds_is_caught() {
 
 #[test]
 fn the_sentence_says_what_was_found() {
-    let error = Draws::new(1, &[0], 784, |_, image, batch| {
+    let error = Draws::new(1, &[0], &levels(784), |_, image, batch| {
         batch.chunks_exact_mut(image.len()).for_each(|sample| sample.copy_from_slice(image));
     })
     .check(&noise(Distribution::Gaussian, 0.25))
@@ -250,4 +255,31 @@ fn p_values_are_those_of_the_binomial() {
         let ratio = chi_squared_p(statistic, 301) / exact;
         assert!((0.8..1.25).contains(&ratio), "{statistic}: {ratio}");
     }
+}
+
+#[test]
+fn noise_is_tested_as_the_model_gets_it_at_an_input() {
+    use crate::backend::{InputPrecision, Preprocessing};
+    let plain = InputPrecision::default();
+    let half = |range| {
+        let preprocessing = Preprocessing { range, ..Preprocessing::default() };
+        InputPrecision::new(&preprocessing, [1, 28, 28], true)
+    };
+    let (bytes, small) = (half([0.0, 255.0]), half([0.0, 1.0]));
+    for distribution in [Distribution::Gaussian, Distribution::Uniform] {
+        let noise = Noise::new(distribution, Sigma::new(0.25).unwrap()).unwrap();
+        let at = |value: f32, precision| check_noise_at(&noise, 3, 5, &[value; 784], precision);
+        // The coarsest steps that are allowed: a 32nd of sigma.
+        for (value, precision) in [(0.5, &plain), (131_000.0, &plain), (1.0, &bytes), (15.0, &small)] {
+            assert!(precision.check(&[value; 784], 0.25).is_ok());
+            at(value, precision).unwrap();
+        }
+        for (value, precision) in [(67_108_864.0, &plain), (4.0e6, &plain), (1000.0, &small)] {
+            assert!(precision.check(&[value; 784], 0.25).is_err());
+            let error = at(value, precision).unwrap_err();
+            assert_ne!(error.test, Test::Finite, "{error}");
+        }
+    }
+    let noise = Noise::new(Distribution::QuantizedGaussian, Sigma::new(0.25).unwrap()).unwrap();
+    check_noise_at(&noise, 3, 5, &levels(784), &half([0.0, 255.0])).unwrap();
 }
