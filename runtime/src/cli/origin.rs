@@ -63,9 +63,10 @@ pub(super) fn check(run: &Path, arguments: &OriginArguments, found: &mut Verific
             found.add_stated("name", format!("it was signed under the name {name}"));
             if signatures > 1 {
                 let others = signatures - 1;
+                let plural = if others == 1 { "" } else { "s" };
                 found.add_not_checked(
                     "other signatures",
-                    format!("{others} other signatures in {}", place.display()),
+                    format!("{others} other signature{plural} in {}", place.display()),
                 );
             }
         }

@@ -44,8 +44,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .with_context(|| format!("cannot sign {} in {}", run.display(), out.display()))?;
     let place = printable(&out.display().to_string());
     let done = if is_new { "signed by" } else { "was signed already by" };
+    let signatures = if signatures == 1 { "1 signature".into() } else { format!("{signatures} signatures") };
     let run = printable(&run.display().to_string());
-    Ok(terminal::print(&format!("{run}: {done} key {key_id}; {place} holds {signatures} signatures\n"))?)
+    Ok(terminal::print(&format!("{run}: {done} key {key_id}; {place} holds {signatures}\n"))?)
 }
 
 /// Says if others than the owner can read a private key.

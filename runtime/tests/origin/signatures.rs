@@ -140,7 +140,7 @@ fn signatures_of_several_are_kept() {
     );
     for key in ["auditor.pub", "other.pub"] {
         let text = done(&place, &["verify", "run.jsonl", "--key", key]);
-        assert!(text.contains("not checked: 1 other signatures in run.jsonl.dsse.json"), "{text}");
+        assert!(text.contains("not checked: 1 other signature in run.jsonl.dsse.json"), "{text}");
     }
     // An envelope of another run is left as it is.
     let before = fs::read(place.path("run.jsonl.dsse.json")).unwrap();
