@@ -3,7 +3,7 @@ use anyhow::Context;
 use super::{
     model::{ModelArguments, ReadingArguments},
     probe::ProbeArguments,
-    replay::{Opened, check_classes},
+    replay::{Opened, announce, check_classes},
     smoothing::check_noise,
 };
 use crate::{
@@ -47,6 +47,7 @@ pub(super) fn compare(
     let samples = chosen.iter().fold(0_u64, |sum, record| {
         sum.saturating_add(header.settings.n0).saturating_add(record.samples.max(1))
     });
+    announce("certifying anew", chosen.len(), samples, chosen.iter().map(|record| record.seconds).sum());
     let ready = arguments.ready(runtime, model, shared.as_ref(), samples)?;
     let mut progress = Progress::new("certifying anew", samples, "samples");
     let mut instances = ready.instances;

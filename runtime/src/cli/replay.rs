@@ -237,14 +237,19 @@ pub(super) fn state_cost(runs: &[&Replayed<'_>], limit: u64) -> anyhow::Result<(
         "replaying {inputs} inputs takes {samples} samples, more than --samples-limit {limit}; replay fewer inputs, or \
          raise the limit"
     );
-    // Whoever wrote the times may have written anything.
+    announce("replaying", inputs, samples, seconds);
+    Ok(())
+}
+
+/// Says what running inputs again will take, where that is long. The seconds are those of the evidence, whose writer may
+/// have put any number there.
+pub(super) fn announce(doing: &str, inputs: usize, samples: u64, seconds: f64) {
     if seconds >= LONG || samples >= MANY {
         note(&format!(
-            "replaying {inputs} inputs takes {samples} samples; when the run was made they took {seconds:.0} s, all \
+            "{doing} {inputs} inputs takes {samples} samples; when the run was made they took {seconds:.0} s, all \
              instances of the model together"
         ));
     }
-    Ok(())
 }
 
 /// Seconds from which on a replay is announced, by the times in the evidence.
