@@ -18,6 +18,11 @@ DENY = ["--", "-D", "warnings"]
 SAME_PROFILE = {"CARGO_PROFILE_RELEASE_DEBUG": "0", "CARGO_PROFILE_RELEASE_STRIP": "debuginfo"}
 
 
+# What else is named beside a crate. The tests compile tract, whose build asks for a crate that torch-sys asks for a feature
+# of, so that without the attacker it would all be compiled twice. The attacker asks for no feature of another crate here.
+BESIDE = {"mithridate-tests": ["mithridate-attacker"]}
+
+
 def packages():
     """The crates of the workspace, with their features as `cargo metadata` writes them."""
     command = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
@@ -55,7 +60,8 @@ def main():
         for chosen in feature_sets(features):
             listed = ",".join(sorted(chosen))
             flags = ["--no-default-features", "--features", listed] if features else []
-            lint(f"{name} [{listed}]" if features else name, ["--package", name, "--all-targets", *flags])
+            named = [flag for other in [name, *BESIDE.get(name, [])] for flag in ("--package", other)]
+            lint(f"{name} [{listed}]" if features else name, [*named, "--all-targets", *flags])
     # The targets themselves, of one line each, need a nightly compiler.
     fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--lib", "--locked", "--target-dir", "target"]
     lint("mithridate-fuzz", fuzz)

@@ -2,12 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "models/numbers.rs"]
-mod numbers;
-#[allow(dead_code)]
-#[path = "models/zoo.rs"]
-mod zoo;
-
 use std::{
     path::Path,
     thread,
@@ -22,6 +16,7 @@ use mithridate_runtime::{
     noise::Distribution,
     units::Sigma,
 };
+use mithridate_test_models::{numbers, zoo};
 use ndarray::array;
 
 const NEVER: Duration = Duration::MAX;
@@ -93,7 +88,7 @@ fn models(folder: &Path) -> Vec<(&'static str, Reading)> {
 }
 
 fn image() -> Vec<f32> {
-    numbers::numbers(zoo::VALUES, 5).iter().map(|value| f32::midpoint(*value, 1.0)).collect()
+    numbers(zoo::VALUES, 5).iter().map(|value| f32::midpoint(*value, 1.0)).collect()
 }
 
 #[test]
@@ -235,7 +230,10 @@ fn without_time_or_votes_nothing_is_claimed() {
     let frame = frames.certify(&[0.5, 0.5, 0.0], Duration::ZERO).unwrap();
     assert_eq!((frame.class, frame.radius, frame.p_lower), (None, None, 0.0));
     assert_eq!((frame.selection_samples, frame.samples, frame.ended), (0, 0, Ended::Deadline));
-    let frame = frames.certify(&[f32::NAN, 0.5, 0.0], NEVER).unwrap();
+    // A model without an answer.
+    let none = LinearClassifier::new(array![[f32::NAN], [1.0]], array![0.0, 0.0]);
+    let mut frames = FrameCertifier::new(Box::new(none), settings(100, 1000)).unwrap();
+    let frame = frames.certify(&[0.5], NEVER).unwrap();
     assert_eq!((frame.class, frame.radius, frame.ended), (None, None, Ended::NoClass));
 }
 

@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../../runtime/tests/models/numbers.rs"]
-mod numbers;
-
 use half::f16;
 use mithridate_onnx::{
     Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata, Value, attributes::int, messages::ModelProto,
@@ -20,8 +17,8 @@ use mithridate_runtime::{
     noise::{Distribution, Noise, NoiseBank, NoiseMode, Role},
     units::Sigma,
 };
+use mithridate_test_models::numbers;
 use ndarray::{Array1, Array2, ArrayD};
-use numbers::numbers;
 use tract_onnx::prelude::*;
 
 /// Channels, height and width of the images, and classes.

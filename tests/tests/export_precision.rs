@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mithridate_runtime::{
     backend::{Classifier, OnnxModel, OnnxRuntime, Provider, Reading, vote},
+    certify::Vote,
     data::{Dataset, Split},
     noise::{Distribution, Noise, NoiseKey, Role},
     units::Sigma,
@@ -43,7 +44,7 @@ fn open(model: &Path) -> OnnxModel {
 }
 
 /// The class that a model votes for, input by input.
-fn votes(model: &OnnxModel, inputs: &[f32]) -> Vec<Option<usize>> {
+fn votes(model: &OnnxModel, inputs: &[f32]) -> Vec<Vote> {
     let mut classifier = model.classifier(&OnnxRuntime::load().unwrap(), Provider::Cpu, 2).unwrap();
     let (mut votes, mut logits) = (Vec::new(), Vec::new());
     for batch in inputs.chunks(SAMPLES * classifier.input_len()) {
@@ -54,7 +55,7 @@ fn votes(model: &OnnxModel, inputs: &[f32]) -> Vec<Option<usize>> {
 }
 
 /// Test images with noise, and their labels.
-fn noisy(data: &Path) -> (Vec<f32>, Vec<Option<usize>>) {
+fn noisy(data: &Path) -> (Vec<f32>, Vec<Vote>) {
     let data = Dataset::open(data, Split::Test).unwrap();
     let noise = Noise::new(Distribution::Gaussian, Sigma::new(0.25).unwrap()).unwrap();
     let (mut inputs, mut labels) = (Vec::new(), Vec::new());
@@ -64,7 +65,7 @@ fn noisy(data: &Path) -> (Vec<f32>, Vec<Option<usize>>) {
         let key = NoiseKey { seed: 1, role: Role::Estimation, input: index as u64, block: 0 };
         noise.add(&key, &image, &mut samples);
         inputs.append(&mut samples);
-        labels.extend([Some(usize::from(data.labels()[index])); SAMPLES]);
+        labels.extend([Vote::from(data.labels()[index]); SAMPLES]);
     }
     (inputs, labels)
 }

@@ -301,8 +301,11 @@ fn what_is_not_checked_without_the_earlier_run_is_listed() {
         checks.iter().map(|check| check["subject"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(subjects("checked"), ["file", "certificates", "header"]);
-    assert_eq!(subjects("not_checked"), ["model", "data", "earlier run", "earlier model", "replay"]);
-    for subject in ["engine", "machine", "seed", "changed votes", "order of model and noise"] {
+    assert_eq!(
+        subjects("not_checked"),
+        ["model", "data", "earlier run", "earlier model", "replay", "seed", "signature"]
+    );
+    for subject in ["engine", "machine", "changed votes", "order of model and noise"] {
         assert!(subjects("stated").iter().any(|stated| stated == subject), "{subject}");
     }
 }

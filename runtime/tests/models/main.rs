@@ -4,12 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod hostile;
-mod numbers;
 mod operators;
 mod program;
 mod scores;
 mod smoothing;
-mod zoo;
 
 use std::path::Path;
 
@@ -21,7 +19,7 @@ use mithridate_runtime::backend::{
     Batching, Classifier, Layout, OnnxModel, OnnxRuntime, OutputKind, Provider, Reading,
 };
 use mithridate_runtime::evidence::ExternalSource;
-use numbers::numbers;
+use mithridate_test_models::{numbers, zoo};
 
 /// Writes a model into a folder and opens it.
 fn open(folder: &Path, model: &ModelProto, reading: &Reading) -> Result<OnnxModel, String> {

@@ -14,7 +14,7 @@ use mithridate_runtime::{
 };
 use serde_json::Value as Json;
 
-use crate::{numbers::numbers, with_external_weights, zoo};
+use crate::{numbers, with_external_weights, zoo};
 
 pub fn rscert(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rscert")).current_dir(folder).args(arguments).output().unwrap()

@@ -18,7 +18,7 @@ use mithridate_runtime::{
 use ndarray::ArrayD;
 
 use super::{open, zoo};
-use crate::numbers::numbers;
+use crate::numbers;
 
 const SIGMA: f64 = 0.4;
 

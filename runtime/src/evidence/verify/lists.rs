@@ -103,15 +103,5 @@ impl Verification {
             format!("begun at Unix time {}; the samples took {seconds:.0} s", header.started),
         );
         self.add_stated("names", format!("{} and {}", header.model.file, header.data.file));
-        if header.challenge.is_none() {
-            self.add_stated(
-                "seed",
-                format!(
-                    "{}, drawn or chosen by whoever certified: without a challenge, seeds can have been tried until one \
-                     served",
-                    header.settings.seed
-                ),
-            );
-        }
     }
 }

@@ -1,5 +1,3 @@
-//! Numbers for weights and images of tests.
-
 /// Numbers in \[−1, 1\] that are the same every time.
 pub fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(77).wrapping_add(1);

@@ -8,16 +8,21 @@ use mithridate_onnx::{
 };
 use ndarray::{Array1, Array2, ArrayD};
 
-use crate::numbers::numbers;
+use crate::numbers;
 
+/// Shape of an image: channels, height, width.
 pub const IMAGE: [usize; 3] = [3, 4, 4];
+/// Values in an image.
 pub const VALUES: usize = 48;
+/// Classes.
 pub const CLASSES: usize = 5;
 
+/// Weights, classes × values.
 pub fn weights() -> Array2<f32> {
     Array2::from_shape_vec((CLASSES, VALUES), numbers(CLASSES * VALUES, 1)).unwrap()
 }
 
+/// A bias for each class.
 pub fn biases() -> Array1<f32> {
     Array1::from_vec(numbers(CLASSES, 2))
 }
@@ -33,11 +38,13 @@ pub fn batch(size: i64) -> Dim {
     if size == 0 { Dim::symbolic("n") } else { Dim::Fixed(size) }
 }
 
+/// The input: N×3×4×4.
 pub fn image(graph: &mut GraphBuilder, size: i64) -> Value {
     let shape = [batch(size), Dim::Fixed(3), Dim::Fixed(4), Dim::Fixed(4)];
     graph.input("image", ElementType::Float, &shape).unwrap()
 }
 
+/// A constant without dimensions.
 pub fn scalar(graph: &mut GraphBuilder, name: &str, value: f32) -> Value {
     graph.constant(name, &ArrayD::from_elem(vec![], value).view())
 }
@@ -54,15 +61,18 @@ pub fn layer(graph: &mut GraphBuilder, flat: &Value) -> Value {
     graph.linear(flat, &weight, Some(&bias)).unwrap()
 }
 
+/// The layer on images.
 pub fn head(graph: &mut GraphBuilder, image: &Value) -> Value {
     let flat = graph.flatten(image).unwrap();
     layer(graph, &flat)
 }
 
+/// The model with these outputs.
 pub fn finish(graph: GraphBuilder, outputs: &[(&str, &Value)]) -> ModelProto {
     graph.finish(outputs, &ModelMetadata::default()).unwrap()
 }
 
+/// The classifier as it is.
 pub fn plain(size: i64) -> ModelProto {
     let mut graph = GraphBuilder::new("plain");
     let x = image(&mut graph, size);

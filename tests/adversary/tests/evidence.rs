@@ -1,0 +1,23 @@
+//! Every forgery is found by whoever reads it, or said to be what nobody can check.
+
+#![allow(clippy::unwrap_used)]
+
+use mithridate_adversary::{
+    evidence::{Honest, all, check},
+    program::Program,
+    table::{Row, check_all, print_rows},
+};
+
+#[test]
+fn every_forgery_is_found() {
+    let program = Program::new(env!("CARGO_BIN_EXE_mithridate-adversary"));
+    let honest = Honest::make(&program).unwrap();
+    let entries = all();
+    assert!(entries.len() >= 60, "{}", entries.len());
+    let rows = check_all(&entries, |entry| Row {
+        kind: entry.kind,
+        name: entry.name.into(),
+        result: check(&program, &honest, entry),
+    });
+    assert_eq!(print_rows("forged evidence", &rows), 0);
+}
