@@ -121,7 +121,9 @@ pub fn all() -> Vec<Entry> {
             if let Ok(sigma) = Sigma::new(0.5) {
                 header.settings.sigma = sigma;
             }
-            records.iter_mut().for_each(|record| follow(header, record));
+            for record in records {
+                follow(header, record);
+            }
         }),
         Must::With(&["--model", "model.onnx", "--data", "data", "--replay", "all"], &["votes differ"]),
     ));

@@ -4,6 +4,9 @@ use super::{Change, Entry, Must};
 
 const KIND: &str = "text";
 
+type Edit = fn(&str) -> Vec<u8>;
+type Words = &'static [&'static str];
+
 fn lines(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
 }
@@ -14,7 +17,7 @@ fn replaced(text: &str, from: &str, to: &str) -> Vec<u8> {
 
 #[allow(clippy::too_many_lines)] // A table.
 pub fn all() -> Vec<Entry> {
-    let entries: [(&'static str, fn(&str) -> Vec<u8>, &'static [&'static str]); 24] = [
+    let entries: [(&str, Edit, Words); 24] = [
         (
             "a line removed",
             |text| {

@@ -26,7 +26,7 @@ use crate::{
     program::{Ended, Program},
 };
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What is done to honest evidence.
 #[derive(Clone, Copy)]

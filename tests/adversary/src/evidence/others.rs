@@ -60,6 +60,7 @@ pub fn all() -> Vec<Entry> {
         .collect()
 }
 
+#[allow(clippy::too_many_lines)] // A table.
 fn with_model_and_data() -> Vec<Entry> {
     let typed: [(&'static str, Typed, Must); 9] = [
         (
@@ -271,6 +272,7 @@ fn with_kept_votes() -> Vec<Entry> {
 }
 
 /// What goes on from evidence: `merge`, `certify --resume`, `recertify`.
+#[allow(clippy::too_many_lines)] // A table.
 fn in_other_commands() -> Vec<Entry> {
     const RADIUS: Typed = |header, records| {
         for record in records.iter_mut().take(1) {

@@ -21,6 +21,9 @@ macro_rules! records {
     };
 }
 
+type Typed = fn(&mut Header, &mut Vec<Record>);
+type Words = &'static [&'static str];
+
 fn votes(json: &str) -> Votes {
     serde_json::from_str(json).unwrap_or_default()
 }
@@ -109,7 +112,7 @@ pub fn all() -> Vec<Entry> {
         "a bound of the earlier model of 7", "new.jsonl",
             |_h, record| record.change = Some(Lost { p_lower: 7.0, lost: 0, changed: 0 }), [];
     };
-    let several: [(&'static str, fn(&mut Header, &mut Vec<Record>), &'static [&'static str]); 6] = [
+    let several: [(&str, Typed, Words); 6] = [
         ("two inputs in the other order", |_, records| records.swap(1, 2), &["out of order"]),
         ("an input twice", |_, records| records[2] = records[1].clone(), &["out of order"]),
         ("an input left out", |_, records| drop(records.pop()), &["the header promises 6"]),
@@ -129,7 +132,9 @@ pub fn all() -> Vec<Entry> {
                     .iter()
                     .map(|record| record.estimation.clone())
                     .max_by_key(|votes| votes.by_class().iter().copied().max());
-                records.iter_mut().for_each(|record| record.estimation = best.clone().unwrap_or_default());
+                for record in records {
+                    record.estimation = best.clone().unwrap_or_default();
+                }
             },
             &["its votes give"],
         ),

@@ -3,7 +3,7 @@
 use mithridate_onnx::{
     Dim, ElementType, GraphBuilder,
     messages::{
-        AttributeProto, AttributeType, DataLocation, GraphProto, ModelProto, NodeProto,
+        AttributeProto, AttributeType, DataLocation, Dimension, GraphProto, ModelProto, NodeProto,
         StringStringEntryProto, TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue,
         ValueInfoProto,
     },
@@ -31,6 +31,8 @@ fn external(location: &str, change: impl Fn(u64, u64) -> (String, String)) -> (M
     }
     (model, bytes)
 }
+
+type Change = fn(u64, u64) -> (String, String);
 
 fn as_they_are(offset: u64, length: u64) -> (String, String) {
     (offset.to_string(), length.to_string())
@@ -61,7 +63,6 @@ fn elsewhere() -> Vec<Entry> {
     entries.push(entry.link("weights.bin", "/proc/self/environ"));
     let (entry, _) = at("weights that are a device", "weights.bin", Must::Refused(&["weights.bin"]));
     entries.push(entry.link("weights.bin", "/dev/zero"));
-    type Change = fn(u64, u64) -> (String, String);
     let places: [(&str, Change); 4] = [
         ("weights that begin beyond the end", |_, length| (u64::MAX.to_string(), length.to_string())),
         ("weights of more than there can be", |offset, _| (offset.to_string(), u64::MAX.to_string())),
@@ -88,7 +89,7 @@ fn node(operator: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<Attrib
 }
 
 fn value(name: &str, element: ElementType, dimensions: Option<usize>) -> ValueInfoProto {
-    let shape = dimensions.map(|count| TensorShapeProto { dim: vec![Default::default(); count] });
+    let shape = dimensions.map(|count| TensorShapeProto { dim: vec![Dimension::default(); count] });
     let tensor = TensorType { elem_type: Some(element as i32), shape };
     ValueInfoProto {
         name: Some(name.into()),

@@ -32,7 +32,7 @@ pub use net::write_linear;
 use crate::program::{Ended, Program};
 
 /// Longest that a model may take; one that never ends is given less by its flags.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Estimation samples of an input.
 const N: u64 = 400;
 /// Images.

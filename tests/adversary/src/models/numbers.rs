@@ -102,7 +102,7 @@ pub fn all() -> Vec<Entry> {
         ),
         single(
             "a class that is ruled out by negative infinity",
-            |net, y| padded(net, y, f32::MAX * -1.0),
+            |net, y| padded(net, y, f32::NEG_INFINITY),
             Must::Votes(0),
         ),
         single(

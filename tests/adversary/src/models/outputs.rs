@@ -232,7 +232,7 @@ fn labelled() -> Vec<Entry> {
         let label = net.typed("LinearClassifier", &[&y], attributes, ElementType::Int64);
         let scores = Value::clone(&y);
         let mut model = net.end_with(&[("label", &label), ("scores", &scores)]);
-        for graph in model.graph.iter_mut() {
+        if let Some(graph) = &mut model.graph {
             for node in &mut graph.node {
                 if node.op_type.as_deref() == Some("LinearClassifier") {
                     node.domain = Some("ai.onnx.ml".into());

@@ -91,7 +91,7 @@ fn training() -> Vec<Entry> {
         let (y, ratio) = (net.y.clone(), net.number(0.5));
         let y = net.op("Dropout", &[&y, &ratio], Vec::new());
         let mut model = net.end(&y);
-        for graph in model.graph.iter_mut() {
+        if let Some(graph) = &mut model.graph {
             graph.initializer.push(truth("mode", mode));
             let nodes = graph.node.iter_mut().filter(|node| node.op_type.as_deref() == Some("Dropout"));
             nodes.for_each(|node| node.input.push("mode".into()));
