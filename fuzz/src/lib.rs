@@ -3,11 +3,14 @@
 
 use std::{fs, path::Path};
 
-use mithridate_onnx::{ModelMetadata, from_bytes, to_bytes};
+use mithridate_onnx::{
+    ModelFile, ModelMetadata, check_known_fields, find_normalization, from_bytes, products, to_bytes,
+    to_float16, to_int8, with_symbolic_batch,
+};
 use mithridate_runtime::{
     audit::{Audit, Run, TableSettings, compare, summarize, to_html, to_text},
     data::{Dataset, Preparation},
-    evidence::{Earlier, parse_evidence, parse_table, read_evidence, verify},
+    evidence::{Earlier, KeptVotes, Record, VotesWriter, parse_evidence, parse_table, read_evidence, verify},
     signature::{Envelope, PrivateKey, PublicKey},
     statistics::Norm,
     units::Alpha,
@@ -21,6 +24,31 @@ pub fn onnx(bytes: &[u8]) {
     let written = to_bytes(&model);
     let again = from_bytes(&written).expect("a model that was read and written can be read");
     assert_eq!(to_bytes(&again), written);
+}
+
+/// Everything that rewrites a model, or finds out about one; what was rewritten can be read.
+pub fn rewriting(bytes: &[u8]) {
+    let Ok(model) = from_bytes(bytes) else { return };
+    let _ = (check_known_fields(bytes), products(&model));
+    let input =
+        model.graph.as_ref().and_then(|graph| graph.input.first()?.name.as_deref()).unwrap_or_default();
+    let _ = find_normalization(&model, input);
+    let rewritten =
+        [with_symbolic_batch(&model, input), to_float16(&model), to_int8(&model, |_| Some([-1.0, 2.0]))];
+    for rewritten in rewritten.into_iter().flatten() {
+        assert!(from_bytes(&to_bytes(&rewritten)).is_ok());
+    }
+}
+
+/// A model and a file of weights beside it, `weights.bin`; the first two bytes are the length of the model's file.
+pub fn external(bytes: &[u8]) {
+    let (model, weights) = two(bytes);
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let path = folder.path().join("model.onnx");
+    fs::write(&path, model).expect("a temporary file");
+    fs::write(folder.path().join("weights.bin"), weights).expect("a temporary file");
+    let Ok(file) = ModelFile::read(&path) else { return };
+    assert!(file.external.iter().all(|external| external.bytes == weights));
 }
 
 /// IDX images and labels; the first two bytes are the length of the images' file.
@@ -88,6 +116,36 @@ pub fn evidence(bytes: &[u8]) {
     let norm = run.header.settings.distribution.norm();
     let run = Run::of_evidence("run", &run);
     audit_of(&run, norm);
+}
+
+/// A file of kept votes: read input by input, and gone on with after the votes of one record.
+pub fn votes(bytes: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let path = folder.path().join("run.jsonl.votes");
+    fs::write(&path, bytes).expect("a temporary file");
+    // The index and the number of votes of the first input, as far as they are there.
+    let number = |at: usize| {
+        bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
+    };
+    let (index, samples) = (number(8), number(16).min(1 << 16));
+    let record = |hash: &str| -> Record {
+        let text = format!(
+            r#"{{"index":{index},"class":0,"selection":[1],"estimation":[1],"samples":{samples},"p_lower":0.0,
+            "radius":0.0,"abstained":true,"votes_sha256":{hash},"seconds":0.0}}"#
+        );
+        serde_json::from_str(&text).expect("a record")
+    };
+    if let Ok(mut kept) = KeptVotes::open(&path) {
+        for hash in ["null", "\"\"", "\"00\""] {
+            assert!(kept.of(&record(hash)).is_err(), "votes without their hash");
+        }
+        let _ = kept.is_of(&[]);
+    }
+    if let Ok((mut writer, done)) = VotesWriter::resume(&path, &[record("\"00\"")]) {
+        assert_eq!(done, 0, "votes without their hash");
+        assert!(writer.add(index, &[0, 1]).is_ok());
+        assert!(KeptVotes::open(&path).expect("votes that were written").of(&record("null")).is_err());
+    }
 }
 
 /// A table of results and its audit.

@@ -43,7 +43,7 @@ macro_rules! targets {
     };
 }
 
-targets!(onnx idx cifar npz npy image evidence signature table);
+targets!(onnx rewriting external idx cifar npz npy image evidence votes signature table);
 
 /// 10 MB of a model whose graph is nothing but empty nodes, which would be 2.4 GB in memory.
 #[test]

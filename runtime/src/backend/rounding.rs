@@ -139,6 +139,7 @@ impl Rounding {
     }
 
     /// Whether rows of `classes` logits agree but for rounding.
+    #[cfg(feature = "ort")]
     pub(crate) fn agree(&self, found: &[f32], expected: &[f32], classes: usize) -> bool {
         found.len() == expected.len()
             && found.chunks(classes).zip(expected.chunks(classes)).all(|(found, expected)| {

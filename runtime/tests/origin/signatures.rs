@@ -66,7 +66,7 @@ fn a_signed_run_is_known_to_be_somebodys() {
     fs::rename(place.path("moved.jsonl"), place.path("run.jsonl")).unwrap();
     let text = done(&place, &["verify", "run.jsonl"]);
     assert!(
-        text.contains("not checked: who signed it: there is run.jsonl.dsse.json, and no --key"),
+        text.contains("- signature: who signed it: there is run.jsonl.dsse.json, and no --key"),
         "{text}"
     );
 }
@@ -140,7 +140,7 @@ fn signatures_of_several_are_kept() {
     );
     for key in ["auditor.pub", "other.pub"] {
         let text = done(&place, &["verify", "run.jsonl", "--key", key]);
-        assert!(text.contains("not checked: 1 other signature in run.jsonl.dsse.json"), "{text}");
+        assert!(text.contains("- other signatures: 1 other signature in run.jsonl.dsse.json"), "{text}");
     }
     // An envelope of another run is left as it is.
     let before = fs::read(place.path("run.jsonl.dsse.json")).unwrap();
@@ -172,7 +172,7 @@ fn what_is_not_finished_or_does_not_hold_is_not_signed() {
     for (run, what) in [
         ("torn.jsonl", "is not finished"),
         ("changed.jsonl", "is not valid evidence"),
-        ("better.jsonl", "does not hold, and is not signed: line 4: its radius"),
+        ("better.jsonl", "line 4 of better.jsonl is not valid evidence: its radius"),
         ("model.onnx", "it holds bytes that are no UTF-8 text"),
     ] {
         let (status, _, error) = text_of(&place.run(&["sign", run, "--key", "auditor.key"]));
