@@ -21,7 +21,8 @@ const CLASSIFIERS: [(&str, &str); 3] = [
     ("TreeEnsembleClassifier", "classlabels_int64s"),
 ];
 
-/// Tells whether an output holds labels of classes: whether it comes from `ArgMax` or a classifier of `ai.onnx.ml`, also by
+/// Tells whether an output holds labels of classes: whether it comes from `ArgMax`, `ArgMin` (where scores are
+/// distances or costs) or a classifier of `ai.onnx.ml`, also by
 /// way of a table of labels. `None` if it does not.
 ///
 /// # Errors
@@ -40,8 +41,9 @@ const CLASSIFIERS: [(&str, &str); 3] = [
 /// ```
 pub fn find_labels(model: &ModelProto, output: &str) -> Result<Option<LabelOutput>, OnnxError> {
     let found = Dependencies::of(model, &[output], follow_labels)?;
-    let is_source =
-        |node: &Dependency<'_, '_>| node.operator() == "ArgMax" || classifier(node.operator()).is_some();
+    let is_source = |node: &Dependency<'_, '_>| {
+        matches!(node.operator(), "ArgMax" | "ArgMin") || classifier(node.operator()).is_some()
+    };
     if !found.nodes().any(|node| is_source(&node)) {
         return Ok(None);
     }

@@ -291,7 +291,8 @@ impl Tally {
 }
 
 /// What an answer that depends on the others of a batch means.
-const OTHERS: &str = "the model's answer to an input depends on the others in its batch, or is random, so that votes                       prove nothing; certify it with --batch 1";
+const OTHERS: &str = "the model's answer to an input depends on the others in its batch, or is random, so that votes \
+                      prove nothing; certify it with --batch 1";
 /// What another answer in a batch of one means.
 const RANDOM: &str =
     "the model draws random numbers, so that no result could be verified; export it in inference mode";

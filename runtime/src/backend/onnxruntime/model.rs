@@ -333,7 +333,7 @@ impl OnnxModel {
         let declared = self.signature.output.shape.iter().flatten().skip(1).filter_map(Dim::size);
         if let Some(declared) = declared.filter(|&size| size > 1).find(|&size| size != classes) {
             return unsupported(format!(
-                "its output {output} is said to have {declared} columns and has {classes}; export it again, so that it is                  plain what its classes are"
+                "its output {output} is said to have {declared} columns and has {classes}; export it again, so that it is plain what its classes are"
             ));
         }
         if let Some(names) = &self.metadata.class_names
@@ -351,18 +351,18 @@ impl OnnxModel {
         match strange(&found, classes) {
             Some(Strange::Reversed(what)) => {
                 return unsupported(format!(
-                    "its output {output} holds {what}, so that the least belongs to the likeliest class; export it without                      that"
+                    "its output {output} holds {what}, so that the least belongs to the likeliest class; export it without that"
                 ));
             }
             Some(Strange::Sorted) if !self.is_output_named => {
                 return unsupported(format!(
-                    "each row of its output {output} is sorted by size, for {} of {0} made-up images, as of the best few of                      more values, and not a logit or probability for each class; {named}",
+                    "each row of its output {output} is sorted by size, for {} of {0} made-up images, as of the best few of more values, and not a logit or probability for each class; {named}",
                     found.len() / classes
                 ));
             }
             Some(Strange::UnitLength) if !self.is_output_named => {
                 return unsupported(format!(
-                    "each row of its output {output} has length 1, as of embeddings, and not a logit or probability for                      each class; {named}"
+                    "each row of its output {output} has length 1, as of embeddings, and not a logit or probability for each class; {named}"
                 ));
             }
             _ => {}

@@ -50,8 +50,10 @@ impl Verification {
             (Ok(_), _) => {}
         }
         let found = data.class_names().unwrap_or_default();
-        if found.is_empty() && !named.is_empty() {
-            // As of CIFAR without its file of names; without names nothing is renumbered.
+        // The files of CIFAR hold images and labels in one; their names are in another, which may be missing here. Nothing
+        // is renumbered without names.
+        let is_cifar = data.images_sha256 == data.labels_sha256;
+        if found.is_empty() && !named.is_empty() && is_cifar {
             if self.model_class_names.as_ref() != Some(named) {
                 self.add_not_checked(
                     "names of classes",

@@ -89,7 +89,7 @@ pub fn all() -> Vec<Entry> {
             |header| if let Some(from) = &header.recertification { header.settings.seed = from.seed; },
             Must::Alone(&[]);
         "more replayed samples than there were", "new.jsonl",
-            |header| if let Some(from) = &mut header.recertification { from.replayed = 1_000_000; }, Must::Alone(&["replayed"]);
+            |header| if let Some(from) = &mut header.recertification { from.replayed = 1_000_000; }, Must::Alone(&["of the earlier run were run again"]);
         "a smaller alpha of the earlier run", "new.jsonl",
             |header| if let Some(from) = &mut header.recertification { from.alpha = alpha(1e-6); }, Must::Alone(&["alpha"]);
         "another program", "run.jsonl", |header| header.tool = "rscert 99".into(), Must::Stated(&["rscert 99"]);
@@ -99,7 +99,7 @@ pub fn all() -> Vec<Entry> {
             |header| header.execution.provider = "quantum".into(), Must::Stated(&["quantum"]);
         "another machine", "run.jsonl",
             |header| header.machine.processor = "Deep Thought".into(), Must::Stated(&["Deep Thought"]);
-        "another time", "run.jsonl", |header| header.started = 7, Must::Stated(&["begun 7 seconds"]);
+        "another time", "run.jsonl", |header| header.started = 7, Must::Stated(&["begun at Unix time 7"]);
         "another name of the model", "run.jsonl",
             |header| header.model.file = "theirs.onnx".into(), Must::Stated(&["theirs.onnx"]);
         "control characters in names", "run.jsonl",

@@ -130,7 +130,7 @@ fn with_model_and_data() -> Vec<Entry> {
         (
             "names of classes that there are not",
             |header, _| header.data.class_names = ["b", "a", "c", "d", "e"].map(String::from).to_vec(),
-            Must::With(&["--model", "model.onnx", "--data", "data"], &["names"]),
+            Must::With(&["--model", "model.onnx", "--data", "data"], &["without names"]),
         ),
     ];
     let files: [(&'static str, Files, Must); 4] = [

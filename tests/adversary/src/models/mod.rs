@@ -43,9 +43,9 @@ const IMAGES: usize = 6;
 pub enum Must {
     /// Certified, each input with the votes of the plain classifier but for so many that rounding may change.
     Votes(u64),
-    /// As [`Votes`](Self::Votes), the votes for a class being those of the plain classifier for the class given here; or
-    /// refused in a sentence that speaks of labels.
-    Mapped([usize; zoo::CLASSES]),
+    /// As [`Votes`](Self::Votes), with these labels of the classes in evidence, and the labels of the data numbered by them;
+    /// or refused in a sentence that speaks of labels.
+    Labelled([usize; zoo::CLASSES]),
     /// Never certified in batches: refused, or stopped, or certified one at a time; with the votes of the plain classifier
     /// but for so many, if a number is given.
     NotBatched(Option<u64>),
@@ -132,15 +132,17 @@ pub fn check(program: &Program, entry: &Entry) -> Result<String, String> {
         Outcome::Refused(sentence) => (sentence.clone(), None),
     };
     let is_as_asked = match (entry.must, evidence) {
-        (Must::Votes(slack), Some(evidence)) => same_votes(program, evidence, slack, |class| class),
-        (Must::Mapped(labels), Some(evidence)) => same_votes(program, evidence, 2, |class| labels[class]),
-        (Must::Mapped(_), None) => contains(&what, &["label"]),
+        (Must::Votes(slack), Some(evidence)) => same_votes(program, evidence, slack),
+        (Must::Labelled(labels), Some(evidence)) => {
+            same_votes(program, evidence, 0).and_then(|()| same_labels(program, evidence, &labels))
+        }
+        (Must::Labelled(_), None) => contains(&what, &["label"]),
         (Must::NotBatched(slack), Some(evidence)) => {
             let batch = evidence.header.execution.plan.batch;
             if batch != 1 {
                 Err(format!("it was certified in batches of {batch}"))
             } else if let Some(slack) = slack {
-                same_votes(program, evidence, slack, |class| class)
+                same_votes(program, evidence, slack)
             } else {
                 Ok(())
             }
@@ -220,13 +222,8 @@ fn certify(program: &Program, root: &Path, sigma: &str, flags: &[&str]) -> anyho
     }
 }
 
-/// Compares votes with those of the plain classifier for the same noise.
-fn same_votes(
-    program: &Program,
-    evidence: &Evidence,
-    slack: u64,
-    class: impl Fn(usize) -> usize,
-) -> Result<(), String> {
+/// The run of the plain classifier.
+fn plain(program: &Program) -> Result<&'static Evidence, String> {
     static PLAIN: OnceLock<Result<Evidence, String>> = OnceLock::new();
     let plain = PLAIN.get_or_init(|| {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -240,19 +237,37 @@ fn same_votes(
             Err(error) => Err(format!("{error:#}")),
         }
     });
-    let plain = plain.as_ref().map_err(Clone::clone)?;
-    for (record, expected) in evidence.records.iter().zip(&plain.records) {
-        let votes = expected.estimation.by_class();
-        let differing: u64 = (0..votes.len())
-            .map(|from| {
-                record.estimation.by_class().get(class(from)).map_or(N, |found| found.abs_diff(votes[from]))
-            })
+    plain.as_ref().map_err(Clone::clone)
+}
+
+/// Compares votes with those of the plain classifier for the same noise.
+fn same_votes(program: &Program, evidence: &Evidence, slack: u64) -> Result<(), String> {
+    for (record, expected) in evidence.records.iter().zip(&plain(program)?.records) {
+        let (votes, found) = (expected.estimation.by_class(), record.estimation.by_class());
+        let differing: u64 = votes
+            .iter()
+            .enumerate()
+            .map(|(class, votes)| found.get(class).map_or(N, |found| found.abs_diff(*votes)))
             .sum();
         if differing > 2 * slack {
+            return Err(format!("input {} has votes {found:?} and not {votes:?}", record.index));
+        }
+    }
+    Ok(())
+}
+
+/// Looks whether evidence has these labels of the classes, and whether the labels of the inputs are numbered by them.
+fn same_labels(program: &Program, evidence: &Evidence, labels: &[usize]) -> Result<(), String> {
+    let named = &evidence.header.model.r#use.class_labels;
+    if *named != labels.iter().map(usize::to_string).collect::<Vec<_>>() {
+        return Err(format!("the evidence has the class labels {named:?}"));
+    }
+    for (record, expected) in evidence.records.iter().zip(&plain(program)?.records) {
+        let label = expected.label.and_then(|label| labels.iter().position(|&name| name == label));
+        if record.label != label {
             return Err(format!(
-                "input {} has votes {:?} and not {votes:?}",
-                record.index,
-                record.estimation.by_class()
+                "the label of input {} is {:?} and not {label:?}",
+                record.index, record.label
             ));
         }
     }

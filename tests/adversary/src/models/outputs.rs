@@ -61,7 +61,7 @@ pub fn all() -> Vec<Entry> {
                 }
                 all
             },
-            Must::Refused(&["order"]),
+            Must::Refused(&["sorted by size"]),
         ),
         single(
             "the best class as a number",
@@ -266,7 +266,7 @@ fn labelled() -> Vec<Entry> {
         Entry::new(KIND, "a label that is the worst score", &labels("ArgMin"), Must::Refused(&["label"])),
         Entry::new(KIND, "a label that differs for some inputs", &few(1.6), Must::Refused(&["label"])),
         Entry::new(KIND, "class labels 0 to 4", &mapped([0, 1, 2, 3, 4]), Must::Votes(0)),
-        Entry::new(KIND, "class labels 4 to 0", &mapped([4, 3, 2, 1, 0]), Must::Mapped([4, 3, 2, 1, 0])),
+        Entry::new(KIND, "class labels 4 to 0", &mapped([4, 3, 2, 1, 0]), Must::Labelled([4, 3, 2, 1, 0])),
         Entry::new(KIND, "class labels 1 to 5", &mapped([1, 2, 3, 4, 5]), Must::Refused(&["label"])),
     ]
 }
