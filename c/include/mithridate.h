@@ -17,7 +17,7 @@ typedef enum {
   MITHRIDATE_STATUS_INVALID_ARGUMENT = 1,
   // The model or ONNX Runtime can't be loaded.
   MITHRIDATE_STATUS_LOAD_FAILED = 2,
-  // The model failed while it ran.
+  // The model failed while it ran, or answered a sample otherwise when it was asked again.
   MITHRIDATE_STATUS_RUN_FAILED = 3,
   // A fault of this library. The certifier can't be used any more, only freed.
   MITHRIDATE_STATUS_INTERNAL_ERROR = 4,
@@ -52,7 +52,8 @@ typedef struct {
   uint64_t seed;
   // Threads of the engine; 1 runs everything on the thread that calls.
   uint32_t threads;
-  // Samples that the model gets at once. A deadline is kept to about the time of one such batch.
+  // Samples that the model gets at once. A deadline is kept to about the time of one such batch. With 1, an answer can't
+  // depend on other samples.
   uint32_t batch;
 } mithridate_options;
 
@@ -89,6 +90,10 @@ const char *mithridate_version(void);
 const char *mithridate_last_error(void);
 
 // Loads a model, tests the noise and takes all memory, so that no later call allocates any but to report an error.
+//
+// That an answer depends on its own sample alone is looked at when a model is loaded, and later on one sample of one
+// frame in 16; only with options.batch 1 can nothing else come in, whatever the model. The model is loaded in this process:
+// `rscert inspect` tries one of a stranger in a process of its own.
 //
 // On success `*certifier` is to be freed with `mithridate_free()`, else it is null.
 //
