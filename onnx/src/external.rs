@@ -82,21 +82,34 @@ fn inner(model: &ModelProto) -> Option<String> {
 }
 
 /// The files of weights that a model names, with the least size that the tensors in each need.
-pub(crate) fn needed(model: &ModelProto) -> BTreeMap<String, u64> {
+pub(crate) fn needed(model: &ModelProto) -> BTreeMap<String, Needed> {
     let mut files = BTreeMap::new();
     for_each_tensor(model, &mut |tensor| {
         if let Some(location) = entry(tensor, "location") {
             let number =
                 |key: &str| entry(tensor, key).and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
             let end = number("offset").saturating_add(number("length"));
-            let least = files.entry(location.to_owned()).or_insert(0);
-            *least = end.max(*least);
+            let file = files.entry(location.to_owned()).or_insert(Needed { least: 0, is_all: true });
+            file.least = end.max(file.least);
+            file.is_all &= entry(tensor, "length").is_some();
         }
     });
     files
 }
 
-fn read_external(model: &Path, location: &str, least: u64) -> Result<Vec<u8>, String> {
+/// Bytes that a file of weights may have beside what its tensors need and as much again.
+const SPARE: u64 = 64 << 20;
+
+/// What the tensors of a model need of a file of weights.
+#[derive(Clone, Copy)]
+pub(crate) struct Needed {
+    /// Bytes that the file has at least.
+    least: u64,
+    /// Whether that is all they need: a tensor without a length takes the rest of the file.
+    is_all: bool,
+}
+
+fn read_external(model: &Path, location: &str, Needed { least, is_all }: Needed) -> Result<Vec<u8>, String> {
     let relative = Path::new(location);
     let inside = relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if location.is_empty() || !inside {
@@ -122,6 +135,12 @@ fn read_external(model: &Path, location: &str, least: u64) -> Result<Vec<u8>, St
     let information = file.metadata().map_err(unreadable)?;
     if !information.is_file() {
         return Err("it is no file".into());
+    }
+    if is_all && information.len() > least.saturating_mul(2).saturating_add(SPARE) {
+        return Err(format!(
+            "it has {} bytes and the model's tensors in it end at byte {least}; it is not made for this model",
+            information.len()
+        ));
     }
     if information.len() < least {
         return Err(format!(
@@ -188,6 +207,17 @@ mod tests {
         fs::write(&path, to_bytes(&outer)).unwrap();
         let error = ModelFile::read(path).unwrap_err().to_string();
         assert!(error.contains("weights of an inner graph or of a function are in it"), "{error}");
+    }
+
+    #[test]
+    fn a_file_far_longer_than_its_weights_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        // A file with a hole takes no room.
+        let weights = fs::File::create(folder.path().join("weights.bin")).unwrap();
+        weights.set_len(1 << 42).unwrap();
+        let entries = [("location", "weights.bin"), ("offset", "0"), ("length", "8")];
+        let error = read(folder.path(), &entries).unwrap_err().to_string();
+        assert!(error.contains("end at byte 8; it is not made for this model"), "{error}");
     }
 
     #[test]

@@ -280,8 +280,9 @@ fn a_run_is_not_resumed_with_other_noise_or_another_claim() {
     }
     let (_, again) = place.certify("run.jsonl", &["--sigma", "0.25", "--resume"]);
     // Nothing was run, so nothing was answered again.
-    let without = |text: &str| -> String {
-        text.lines().filter(|line| !line.contains("answered again")).map(|line| format!("{line}\n")).collect()
+    let without = |text: &str| {
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("answered again")).collect();
+        lines.join("\n") + "\n"
     };
     assert_ne!(first, without(&first));
     assert_eq!(without(&first), again);

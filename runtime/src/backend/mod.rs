@@ -56,6 +56,15 @@ pub trait Classifier: Send {
     /// [`BackendError::Run`] if the engine fails.
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError>;
 
+    /// The model as its file has it, where this is another form of it: one that was rewritten to take any number of inputs,
+    /// or that counts votes.
+    ///
+    /// # Errors
+    /// [`BackendError`] if it can't be loaded.
+    fn in_file(&mut self) -> Result<Option<&mut dyn Classifier>, BackendError> {
+        Ok(None)
+    }
+
     /// Writes the logits of one input by itself, K values or more of which the first K count, as the model's own file
     /// computes them: alone in a batch, or where the model takes a fixed number of inputs with itself. `room` is a buffer
     /// for that.
@@ -68,7 +77,13 @@ pub trait Classifier: Send {
         room: &mut Vec<f32>,
         logits: &mut Vec<f32>,
     ) -> Result<(), BackendError> {
-        repeat(input, self.fixed_batch().unwrap_or(1), room);
+        if let Some(model) = self.in_file()? {
+            return model.alone(input, room, logits);
+        }
+        room.clear();
+        for _ in 0..self.fixed_batch().unwrap_or(1) {
+            room.extend_from_slice(input);
+        }
         self.logits(room, logits)
     }
 
@@ -94,14 +109,6 @@ pub trait Classifier: Send {
     /// [`BackendError::Run`] if there is no bank, or not this noise in it.
     fn banked_votes(&mut self, samples: &[Banked<'_>], _votes: &mut Vec<Vote>) -> Result<(), BackendError> {
         Err(BackendError::Run { batch: samples.len(), problem: "it keeps no noise".into() })
-    }
-}
-
-/// Makes a batch of one input, again and again.
-fn repeat(input: &[f32], times: usize, batch: &mut Vec<f32>) {
-    batch.clear();
-    for _ in 0..times {
-        batch.extend_from_slice(input);
     }
 }
 

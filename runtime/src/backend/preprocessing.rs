@@ -75,6 +75,19 @@ impl Preprocessing {
         *self == Self::default()
     }
 
+    /// The same in the fewest numbers: no means of 0, no deviations of 1, and one number where all channels have the same.
+    #[must_use]
+    pub fn in_normal_form(mut self) -> Self {
+        for (values, nothing) in [(&mut self.mean, 0.0), (&mut self.std, 1.0)] {
+            if values.iter().all(|&value| value == nothing) {
+                values.clear();
+            } else if values.windows(2).all(|pair| pair[0] == pair[1]) {
+                values.truncate(1);
+            }
+        }
+        self
+    }
+
     /// Whether the values of images of so many channels stay what and where they are: the layouts differ only where
     /// there are several channels.
     pub fn is_identity(&self, channels: usize) -> bool {

@@ -148,12 +148,11 @@ impl Certifier {
         self.noise_threads = threads;
     }
 
-    /// Gives samples that are run together to the model in reverse order, to see that votes do not depend on it; without
-    /// answering any of them again. Not for the stopping rule `deadline`.
-    pub fn reverse_order(&mut self) {
+    /// For votes that are made once more to verify them: gives samples that are run together to the model in reverse order,
+    /// and answers one sample in 16 again, alone. Not for the stopping rule `deadline`, nor for a model that keeps the noise.
+    pub fn verify_votes(&mut self) {
         for worker in &mut self.workers {
             worker.is_reversed = true;
-            worker.leave_comparison_out();
         }
     }
 

@@ -5,25 +5,33 @@ use rand_core::Rng;
 
 use super::slot::Piece;
 use crate::{
-    backend::{BackendError, Classifier, Difference, Rounding, make_room},
+    backend::{BackendError, Classifier, Difference, Rounding, SINGLE, make_room},
     certify::Vote,
     noise::{BLOCK, Role, keyed_stream},
 };
 
-/// One block in this many has a sample that is answered again.
-const BLOCKS: u64 = 4;
-/// One in this many of these samples is answered alone too.
+/// Blocks of a run with one sample that is answered again alone: one in this many.
 const ALONE: u64 = 8;
-/// Of the first block of each role of a run's first input, every sample of this number is answered again, alone too.
+/// Samples of the first block of each role of every input that are answered alone.
 const FIRST: usize = 2;
+/// The same for the first input of a run.
+const FIRST_INPUT: usize = 32;
+/// Samples of every block that are answered alone where votes are verified.
+const DENSE: usize = 4;
+/// Of the samples that are answered alone, one in this many is answered in another batch too.
+const OTHER_BATCH: u64 = 2;
 /// Samples that are waited for before they are answered again, in one batch.
 const BATCH: usize = 32;
 /// Most samples that wait.
 const ROOM: usize = 96;
-/// Samples for each of which one vote may differ by rounding, beside the first few: near ties are rare.
-const TIES: u64 = 10_000;
-/// Votes that may differ by rounding in however few samples.
-const FIRST_TIES: u64 = 2;
+/// Most bytes of inputs that wait, but for a few.
+const ROOM_BYTES: usize = 16 << 20;
+/// Samples that may wait however large they are.
+const LEAST_ROOM: usize = 8;
+/// Samples for each of which one vote may differ by rounding in single precision: near ties are rare.
+const TIES: u64 = 2_000;
+/// The same for other arithmetic, in which they are less so.
+const TIES_HALF: u64 = 100;
 /// Samples for each of which one answer may differ by more: a model that jumps where rounding differs does so about as
 /// often, and a run of days must not end for it.
 const JUMPS: u64 = 100_000;
@@ -36,8 +44,8 @@ pub(super) struct Chosen {
     /// Its piece, and its position there.
     pub piece: usize,
     pub position: usize,
-    /// Whether it is to be answered alone too.
-    pub is_alone: bool,
+    /// Whether it is to be answered in another batch too, not alone only.
+    pub in_other: bool,
 }
 
 /// A sample of a batch that was run.
@@ -65,15 +73,17 @@ struct Sample {
     vote: Vote,
     /// Whether its logits are known, not its vote alone.
     has_logits: bool,
-    is_alone: bool,
+    /// Whether it is to be answered in another batch too.
+    in_other: bool,
 }
 
-/// Answers a share of the samples of one instance of a model again, alone and in another batch, order and position, and
-/// compares votes and logits.
+/// Answers a share of the samples of one instance of a model again, alone, and some of them in another batch, order and
+/// position too, and compares votes and logits.
 ///
 /// The samples are chosen by a stream keyed by seed, role, input and block, so that the same run chooses the same ones,
-/// whatever its batches and threads: one sample of every fourth block, that is one in 256, of which one in eight is
-/// answered alone too; and half of the first block of each role of the run's first input, all of them alone too.
+/// whatever its batches and threads: one sample of every eighth block, that is one in 512; two of the first block of each
+/// role of every input, for a model may be made to misbehave for one input only; 32 of these of the run's first input. Every second
+/// of them is answered in another batch too. Where votes are verified it is four samples of every block.
 pub(super) struct Comparison {
     tally: Tally,
     samples: Vec<Sample>,
@@ -84,11 +94,17 @@ pub(super) struct Comparison {
     again: Vec<f32>,
     room: Vec<f32>,
     answers: Vec<f32>,
+    /// Samples in their order in another batch.
+    order: Vec<usize>,
+    /// Most samples that wait.
+    most: usize,
 }
 
 /// What came of the comparisons.
 struct Tally {
     rounding: Rounding,
+    /// Samples for each of which one vote may differ by rounding.
+    for_each_tie: u64,
     compared: u64,
     /// Other votes between near ties.
     ties: u64,
@@ -96,19 +112,27 @@ struct Tally {
     jumps: u64,
 }
 
-/// The samples of a piece that are answered again: the position of each, and whether alone too.
-pub(super) fn chosen(piece: &Piece) -> impl Iterator<Item = (usize, bool)> + use<> {
+/// The samples of a piece that are answered again, in their order: the position of each, and whether in another batch too.
+pub(super) fn chosen(piece: &Piece, is_dense: bool) -> impl Iterator<Item = (usize, bool)> + use<> {
     let (key, samples) = (&piece.key, piece.samples);
     let mut stream = keyed_stream(
-        "mithridate comparison of samples v1",
+        "mithridate comparison of samples v2",
         &[key.seed, key.role as u64, piece.index, key.block],
     );
-    let is_drawn = stream.next_u64().is_multiple_of(BLOCKS);
-    let position = (stream.next_u64() % BLOCK) as usize;
-    let is_alone = stream.next_u64().is_multiple_of(ALONE);
-    let is_first = piece.input == 0 && key.block == 0;
-    let first = (0..samples).step_by(FIRST).filter(move |_| is_first).map(|position| (position, true));
-    first.chain((!is_first && is_drawn && position < samples).then_some((position, is_alone)))
+    let wanted = match (is_dense, key.block, piece.input) {
+        (true, ..) => DENSE,
+        (false, 0, 0) => FIRST_INPUT,
+        (false, 0, _) => FIRST,
+        (false, ..) => usize::from(stream.next_u64().is_multiple_of(ALONE)),
+    };
+    // One of each of as many equal parts of the block.
+    let part = BLOCK as usize / wanted.max(1);
+    (0..wanted)
+        .map(move |number| {
+            let position = number * part + (stream.next_u64() % part as u64) as usize;
+            (position, stream.next_u64().is_multiple_of(OTHER_BATCH))
+        })
+        .filter(move |&(position, _)| position < samples)
 }
 
 impl Comparison {
@@ -118,22 +142,27 @@ impl Comparison {
     /// [`BackendError::OutOfMemory`].
     pub fn new(model: &dyn Classifier) -> Result<Self, BackendError> {
         let (len, classes, alone) = (model.input_len(), model.classes(), model.fixed_batch().unwrap_or(1));
-        let batch = ROOM.next_multiple_of(alone);
+        let most = (ROOM_BYTES / (4 * len.max(1))).clamp(LEAST_ROOM, ROOM);
+        let batch = most.next_multiple_of(alone);
         let room = |inputs: usize, values: usize| -> Result<Vec<f32>, BackendError> {
             let mut room = Vec::new();
             make_room(&mut room, inputs.saturating_mul(values), inputs)?;
             room.clear();
             Ok(room)
         };
-        let rounding = Rounding::new(model.rounding());
+        let relative = model.rounding();
+        let for_each_tie = if relative > SINGLE { TIES_HALF } else { TIES };
+        let rounding = Rounding::new(relative);
         Ok(Self {
-            tally: Tally { rounding, compared: 0, ties: 0, jumps: 0 },
-            samples: Vec::with_capacity(ROOM),
-            inputs: room(ROOM, len)?,
-            logits: room(ROOM, classes)?,
+            tally: Tally { rounding, for_each_tie, compared: 0, ties: 0, jumps: 0 },
+            samples: Vec::with_capacity(most),
+            inputs: room(most, len)?,
+            logits: room(most, classes)?,
             again: room(batch, len)?,
             room: room(alone, len)?,
             answers: room(batch, classes)?,
+            order: Vec::with_capacity(most),
+            most,
         })
     }
 
@@ -153,10 +182,10 @@ impl Comparison {
         batch: usize,
         answered: &Answered<'_>,
     ) -> Result<(), BackendError> {
-        if self.samples.len() == ROOM {
+        if self.samples.len() == self.most {
             self.finish(model, batch)?;
         }
-        let &Answered { pieces, chosen: Chosen { piece, position, is_alone, .. }, input, vote, logits } =
+        let &Answered { pieces, chosen: Chosen { piece, position, in_other, .. }, input, vote, logits } =
             answered;
         let piece = &pieces[piece];
         self.samples.push(Sample {
@@ -165,7 +194,7 @@ impl Comparison {
             number: piece.key.block * BLOCK + position as u64,
             vote,
             has_logits: logits.is_some(),
-            is_alone,
+            in_other,
         });
         self.inputs.extend_from_slice(input);
         if let Some(logits) = logits {
@@ -182,7 +211,7 @@ impl Comparison {
     /// # Errors
     /// As [`finish`](Self::finish).
     pub fn go_on(&mut self, model: &mut dyn Classifier, batch: usize) -> Result<(), BackendError> {
-        if self.samples.len() >= BATCH { self.finish(model, batch) } else { Ok(()) }
+        if self.samples.len() >= BATCH.min(self.most) { self.finish(model, batch) } else { Ok(()) }
     }
 
     /// Answers the samples that wait again.
@@ -194,12 +223,12 @@ impl Comparison {
         if count == 0 {
             return Ok(());
         }
-        // In a batch of one there are no others to depend on, and every sample is answered alone.
+        // In a batch of one there are no others to depend on.
         let is_single = model.fixed_batch().unwrap_or(batch) == 1;
+        let how = if is_single { Company::Again } else { Company::Alone };
         let samples = self.samples.iter().zip(self.inputs.chunks(len)).zip(self.logits.chunks(classes));
-        for ((sample, input), logits) in samples.filter(|((sample, _), _)| is_single || sample.is_alone) {
+        for ((sample, input), logits) in samples {
             model.alone(input, &mut self.room, &mut self.answers)?;
-            let how = if is_single { Company::Again } else { Company::Alone };
             self.tally.check(sample, logits, self.answers.get(..classes).unwrap_or_default(), how)?;
         }
         if !is_single {
@@ -212,22 +241,28 @@ impl Comparison {
         Ok(())
     }
 
-    /// Answers them in reverse order, so that each has other neighbours and another position. What fills up the last
-    /// batch of a model with a fixed one are some of them again.
+    /// Answers those that are to be in reverse order, so that each has other neighbours and another position. What fills up
+    /// the last batch of a model with a fixed one are some of them again.
     fn run_reversed(&mut self, model: &mut dyn Classifier, batch: usize) -> Result<(), BackendError> {
-        let (count, len, classes) = (self.samples.len(), model.input_len(), model.classes());
+        let (len, classes) = (model.input_len(), model.classes());
+        self.order.clear();
+        self.order.extend((0..self.samples.len()).rev().filter(|&place| self.samples[place].in_other));
+        let count = self.order.len();
+        if count == 0 {
+            return Ok(());
+        }
         let (size, rows) = match model.fixed_batch() {
             Some(size) => (size, count.next_multiple_of(size)),
             None => (batch.min(count), count),
         };
         self.again.clear();
         for row in 0..rows {
-            self.again.extend_from_slice(&self.inputs[(count - 1 - row % count) * len..][..len]);
+            self.again.extend_from_slice(&self.inputs[self.order[row % count] * len..][..len]);
         }
         for (number, inputs) in self.again.chunks(size * len).enumerate() {
             model.logits(inputs, &mut self.answers)?;
             for (row, answer) in (number * size..count).zip(self.answers.chunks(classes)) {
-                let place = count - 1 - row;
+                let place = self.order[row];
                 let logits = &self.logits[place * classes..][..classes];
                 self.tally.check(&self.samples[place], logits, answer, Company::OtherBatch)?;
             }
@@ -263,10 +298,11 @@ impl Tally {
             None => return Ok(()),
             Some(Difference::Vote) => {
                 self.ties += 1;
-                if self.ties <= FIRST_TIES + self.compared / TIES {
+                if self.ties <= self.compared / self.for_each_tie {
                     return Ok(());
                 }
-                format!("{} votes of {} differ, each between near ties", self.ties, self.compared)
+                let compared = self.compared + 1;
+                format!("{} votes of about {compared} differ, each between near ties", self.ties)
             }
             Some(Difference::Answer { difference, allowed }) => {
                 self.jumps += 1;

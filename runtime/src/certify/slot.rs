@@ -85,17 +85,17 @@ impl Slot {
         self.pieces.push(piece);
     }
 
-    /// Writes down which samples are answered again.
-    pub fn choose(&self, samples: &mut Vec<Chosen>) {
+    /// Writes down which samples are answered again, more of them where votes are verified.
+    pub fn choose(&self, is_dense: bool, samples: &mut Vec<Chosen>) {
         samples.clear();
         let mut start = 0;
         for (number, piece) in self.pieces.iter().enumerate() {
-            let chosen = chosen(piece);
-            samples.extend(chosen.map(|(position, is_alone)| Chosen {
+            let chosen = chosen(piece, is_dense);
+            samples.extend(chosen.map(|(position, in_other)| Chosen {
                 row: start + position,
                 piece: number,
                 position,
-                is_alone,
+                in_other,
             }));
             start += piece.samples;
         }

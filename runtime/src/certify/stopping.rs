@@ -55,6 +55,11 @@ pub struct UnknownRule {
 }
 
 impl StoppingRule {
+    /// Whether when to stop depends on the estimation votes, so that bounds must hold at every moment.
+    pub fn looks_at_votes(&self) -> bool {
+        matches!(self, Self::Radius(_) | Self::Precision(_) | Self::Deadline(_))
+    }
+
     /// The time that an input may take, if that is the rule.
     pub fn deadline(&self) -> Option<Duration> {
         match self {

@@ -131,10 +131,14 @@ impl Worker {
                 slot.draw(noise, self.model.fixed_batch());
             }
         }
-        if self.is_reversed {
-            reverse_rows(&mut slot.noisy, self.model.input_len());
-        }
         self.choose(slot);
+        if self.is_reversed {
+            let len = self.model.input_len();
+            reverse_rows(&mut slot.noisy, len);
+            let rows = slot.noisy.len() / len.max(1);
+            self.chosen.reverse();
+            self.chosen.iter_mut().for_each(|chosen| chosen.row = rows.saturating_sub(1 + chosen.row));
+        }
         let started = Instant::now();
         let run = Forward { notices: self.notices.as_ref(), until: slot.until, stop: self.stop.as_deref() };
         let Self { comparison, chosen, .. } = self;
@@ -191,7 +195,7 @@ impl Worker {
     /// Chooses the samples of a slot that are answered again.
     fn choose(&mut self, slot: &Slot) {
         if self.comparison.is_some() {
-            slot.choose(&mut self.chosen);
+            slot.choose(self.is_reversed, &mut self.chosen);
         } else {
             self.chosen.clear();
         }

@@ -306,7 +306,7 @@ fn header(
             preparation: arguments.data.preparation(),
             class_names: data.class_names().unwrap_or_default(),
         },
-        selection: arguments.data.selection(count as u64),
+        selection: arguments.data.normal_selection(count as u64, data),
         shard: arguments.shard,
         noise: NoiseSource {
             mode: arguments.smoothing.noise_mode,

@@ -204,7 +204,7 @@ fn certifier(
 ) -> anyhow::Result<Certifier> {
     let mut certifier = Certifier::new(instances, settings(header, record), batch)?;
     certifier.set_noise_mode(header.noise.mode);
-    certifier.reverse_order();
+    certifier.verify_votes();
     if keep_votes {
         certifier.keep_votes();
     }

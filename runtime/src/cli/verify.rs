@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     backend::{BackendError, Reading},
-    data::Dataset,
+    certify::CertifyError,
+    data::{DataError, Dataset},
     evidence::{
         Check, FreshComparison, Header, KeptVotes, Problem, Record, Replay, Verification, verify, votes_path,
     },
@@ -93,7 +94,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let mut data = match (&arguments.data, &found.header) {
-        (Some(path), Some(header)) => Some(open_certified(path, arguments.split, header, &found.records)?),
+        (Some(path), Some(header)) => match open_certified(path, arguments.split, header, &found.records) {
+            Ok(data) => Some(data),
+            // What the header says of them can't be done to these.
+            Err(error @ (DataError::Option { .. } | DataError::ClassLabel { .. })) => {
+                found.add(1, format!("the data can't be read as the header says: {error}"));
+                None
+            }
+            Err(error) => return Err(error.into()),
+        },
         _ => None,
     };
     if let Some(data) = &mut data {
@@ -119,13 +128,34 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         (Some(share), Some(opened), Some(data)) => {
             let earlier_model = earlier_model.zip(arguments.from_model.as_deref());
-            replay(arguments, share, opened, &data, &mut found, kept.as_mut(), earlier, earlier_model)?
+            match replay(arguments, share, opened, &data, &mut found, kept.as_mut(), earlier, earlier_model) {
+                Ok(replays) => replays,
+                Err(error) => {
+                    let Some(CertifyError::Backend(BackendError::Dependent { .. })) = error.downcast_ref()
+                    else {
+                        return Err(error);
+                    };
+                    found.add(0, format!("its votes prove nothing: {error}"));
+                    Replays::default()
+                }
+            }
         }
         _ => Replays::default(),
     };
-    let all = || replays.now.iter().chain(&replays.earlier);
-    let is_compatible = fresh.as_ref().is_none_or(FreshComparison::is_compatible);
-    let holds = found.holds() && is_compatible && all().all(|replay| replay.differing <= arguments.differing);
+    let lists = [("", &replays.now), ("earlier run: ", &replays.earlier)];
+    let all = lists.into_iter().flat_map(|(whose, list)| list.iter().map(move |replay| (whose, replay)));
+    for (whose, Replay { index, differing, samples }) in
+        all.filter(|(_, replay)| replay.differing > arguments.differing)
+    {
+        let problem = format!(
+            "{whose}input {index}: {differing} of {samples} votes differ when its noise is run again"
+        );
+        found.add(0, problem);
+    }
+    if fresh.as_ref().is_some_and(|fresh| !fresh.is_compatible()) {
+        found.add(0, "the recorded votes are not as honest certification gives them".into());
+    }
+    let holds = found.holds();
     print(arguments, &found, &replays, fresh.as_ref(), holds)?;
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
@@ -326,7 +356,31 @@ fn settings_line(header: &Header) -> String {
         settings.n,
         settings.stop,
         settings.seed
-    )
+    ) + &inputs_line(header)
+}
+
+/// Which inputs they are of, and what the model gets and is read from.
+fn inputs_line(header: &Header) -> String {
+    let mut text = header.selection.in_words();
+    if let Some(shard) = header.shard {
+        text += &format!("; part {shard} of these alone");
+    }
+    let used = &header.model.r#use;
+    let preprocessing = &used.preprocessing;
+    if !preprocessing.is_none() {
+        let [low, high] = preprocessing.range;
+        text += &format!("; the model gets values from {low} to {high} ({})", preprocessing.layout);
+        for (name, values) in [("mean", &preprocessing.mean), ("std", &preprocessing.std)] {
+            if !values.is_empty() {
+                let values: Vec<String> = values.iter().map(f64::to_string).collect();
+                text += &format!(", {name} {}", values.join(","));
+            }
+        }
+    }
+    if let Some(output) = &used.output {
+        text += &format!("; output {}", printable(output));
+    }
+    format!("{text}\n")
 }
 
 fn settings_json(header: &Header) -> Value {
@@ -342,6 +396,10 @@ fn settings_json(header: &Header) -> Value {
         "stopping_rule": settings.stop,
         "seed": settings.seed,
         "challenge": header.challenge,
+        "sequence": settings.sequence,
+        "selection": header.selection,
+        "shard": header.shard,
+        "use": header.model.r#use,
     })
 }
 

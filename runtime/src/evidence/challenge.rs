@@ -7,8 +7,8 @@
 //! | part of the hash | fields of the [`Header`] |
 //! | --- | --- |
 //! | model | SHA-256 of the file and of its files of weights, preprocessing, the output read |
-//! | data | SHA-256 of images and labels, shape, range, preparation; the selection of inputs |
-//! | settings | σ, distribution, α, n0, n, stopping rule, sequence, mode of the noise, the claim about all inputs, the run that a recertification rests on |
+//! | data | SHA-256 of images and labels, shape, range, preparation; of the selection of inputs its classes, `skip` and `count` (`max` does nothing more than limit that) |
+//! | settings | σ, distribution, α, n0, n, stopping rule, for rules that look at votes the sequence, mode of the noise, the claim about all inputs, the run that a recertification rests on |
 //! | challenge | the text |
 //!
 //! Nothing else has a part in it: not the engine, the provider, the batch size, the machine, the version of the program, names
@@ -44,8 +44,8 @@ const MAX_CHALLENGE: usize = 1024;
 const SETTINGS: [&str; 8] =
     ["sigma", "distribution", "alpha", "n0", "n", "stopping_rule", "sequence", "simultaneous"];
 
-/// Reads a challenge: 1 to 1024 bytes without control characters and without space at either end, so that what is read aloud
-/// or copied is the same text.
+/// Reads a challenge: 1 to 1024 letters, digits, punctuation and single spaces of ASCII, without space at either end. So two
+/// texts that look alike are the same, and nobody can try invisible characters until a seed serves.
 ///
 /// # Errors
 /// A sentence for the user.
@@ -60,8 +60,11 @@ pub fn parse_challenge(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > MAX_CHALLENGE {
         return Err(format!("a challenge has 1 to {MAX_CHALLENGE} bytes, and this one has {}", text.len()));
     }
-    if text.trim() != text || text.chars().any(char::is_control) {
-        return Err("a challenge has neither space at its ends nor control characters".into());
+    let is_plain = text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+    if !is_plain || text.trim() != text || text.contains("  ") {
+        return Err("a challenge has letters, digits and punctuation of ASCII and single spaces between them, so that texts \
+                    that look alike are the same"
+            .into());
     }
     Ok(text.to_owned())
 }
@@ -84,16 +87,27 @@ pub fn parse_challenge(text: &str) -> Result<String, String> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn challenge_seed(header: &Header, challenge: &str) -> serde_json::Result<u64> {
+    // The form of bounds that hold at every moment matters to rules that look at votes, and to no others.
+    let looks = header.settings.stop.looks_at_votes();
     let header = serde_json::to_value(header)?;
     let r#use = picked(&header["model"]["use"], &["preprocessing", "output"]);
     let mut model = picked(&header["model"], &["sha256", "external"]);
     model.insert("use".into(), Value::Object(r#use));
-    let mut document = picked(&header, &["recertification", "selection"]);
+    let mut document = picked(&header, &["recertification"]);
+    // `max` is what it makes of the count.
+    document.insert(
+        "selection".into(),
+        Value::Object(picked(&header["selection"], &["classes", "skip", "count"])),
+    );
     document.insert("challenge".into(), challenge.into());
     document.insert("model".into(), Value::Object(model));
     let data = ["images_sha256", "labels_sha256", "shape", "range", "preparation"];
     document.insert("data".into(), Value::Object(picked(&header["data"], &data)));
-    document.insert("settings".into(), Value::Object(picked(&header, &SETTINGS)));
+    let mut settings = picked(&header, &SETTINGS);
+    if !looks {
+        settings.remove("sequence");
+    }
+    document.insert("settings".into(), Value::Object(settings));
     document.insert("noise".into(), json!({ "mode": header["noise"]["mode"] }));
     let mut bytes = DOMAIN.to_vec();
     encode(&Value::Object(document), &mut bytes);

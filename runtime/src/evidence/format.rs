@@ -209,6 +209,46 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// The selection in words, such as "5 inputs: those of class 0, 2, of these one in 3, of these the first 5".
+    pub fn in_words(&self) -> String {
+        let mut text = format!("{} inputs", self.count);
+        let mut parts = Vec::new();
+        if !self.classes.is_empty() {
+            let classes: Vec<String> = self.classes.iter().map(usize::to_string).collect();
+            parts.push(format!("those of class {}", classes.join(", ")));
+        }
+        if self.skip > 1 {
+            parts.push(format!("one in {}", self.skip));
+        }
+        if let Some(max) = self.max {
+            parts.push(format!("the first {max}"));
+        }
+        if !parts.is_empty() {
+            text += &format!(": {}", parts.join(", of these "));
+        }
+        text
+    }
+
+    /// The same in the fewest words: no classes where these are all that inputs have, none that no input has, no limit that
+    /// limits nothing.
+    #[must_use]
+    pub fn in_normal_form(mut self, data: &Dataset) -> Self {
+        let there: std::collections::BTreeSet<usize> =
+            (0..data.len()).filter_map(|index| data.label(index)).collect();
+        self.classes.retain(|class| there.contains(class));
+        if self.classes.len() == there.len() {
+            self.classes.clear();
+        }
+        if self.count == 1 {
+            (self.skip, self.max) = (1, Some(1));
+        }
+        let unlimited = Self { max: None, ..self.clone() };
+        if self.max.is_some_and(|max| unlimited.indices(data).len() <= max) {
+            self.max = None;
+        }
+        self
+    }
+
     /// Indices of the inputs chosen from a data set, in order. No input without a label is of a class.
     pub fn indices(&self, data: &Dataset) -> Vec<u64> {
         let is_of = |index| data.label(index).is_some_and(|label| self.classes.contains(&label));

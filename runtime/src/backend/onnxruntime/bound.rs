@@ -13,7 +13,7 @@ use super::{
     session::{first_line, options},
     signature::Signature,
 };
-use crate::backend::{BackendError, Classifier, InputPrecision, Preprocessing, repeat};
+use crate::backend::{BackendError, Classifier, InputPrecision, Preprocessing};
 
 /// An [`OnnxClassifier`] on the CPU for batches of one size, which reads from and writes to memory that it keeps: a
 /// run allocates nothing outside ONNX Runtime itself.
@@ -144,17 +144,8 @@ impl Classifier for BoundClassifier {
         self.rounding
     }
 
-    fn alone(
-        &mut self,
-        input: &[f32],
-        room: &mut Vec<f32>,
-        logits: &mut Vec<f32>,
-    ) -> Result<(), BackendError> {
-        if let Some(original) = &mut self.original {
-            return original.alone(input, room, logits);
-        }
-        repeat(input, self.batch, room);
-        self.logits(room, logits)
+    fn in_file(&mut self) -> Result<Option<&mut dyn Classifier>, BackendError> {
+        self.original.as_mut().map(|original| original.classifier()).transpose()
     }
 
     fn input_precision(&self) -> InputPrecision {

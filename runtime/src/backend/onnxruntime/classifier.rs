@@ -13,7 +13,7 @@ use super::{
     session::{only, run_error},
     signature::Signature,
 };
-use crate::backend::{BackendError, Classifier, InputPrecision, Preprocessing, SINGLE, make_room, repeat};
+use crate::backend::{BackendError, Classifier, InputPrecision, Preprocessing, SINGLE, make_room};
 
 /// One instance of an [`OnnxModel`], run by ONNX Runtime.
 pub struct OnnxClassifier {
@@ -42,22 +42,15 @@ pub(super) struct Original {
     pub runtime: OnnxRuntime,
     pub device: Device,
     pub threads: usize,
-    pub classifier: Option<OnnxClassifier>,
+    pub loaded: Option<OnnxClassifier>,
 }
 
 impl Original {
-    /// Logits of one input, with itself in the other places of the batch.
-    pub fn alone(
-        &mut self,
-        input: &[f32],
-        room: &mut Vec<f32>,
-        logits: &mut Vec<f32>,
-    ) -> Result<(), BackendError> {
-        let classifier = match &mut self.classifier {
+    pub fn classifier(&mut self) -> Result<&mut dyn Classifier, BackendError> {
+        Ok(match &mut self.loaded {
             Some(classifier) => classifier,
             empty => empty.insert(self.model.classifier(&self.runtime, self.device, self.threads)?),
-        };
-        classifier.alone(input, room, logits)
+        })
     }
 }
 
@@ -264,17 +257,8 @@ impl Classifier for OnnxClassifier {
         self.rounding
     }
 
-    fn alone(
-        &mut self,
-        input: &[f32],
-        room: &mut Vec<f32>,
-        logits: &mut Vec<f32>,
-    ) -> Result<(), BackendError> {
-        if let Some(original) = &mut self.original {
-            return original.alone(input, room, logits);
-        }
-        repeat(input, self.fixed_batch.unwrap_or(1), room);
-        self.logits(room, logits)
+    fn in_file(&mut self) -> Result<Option<&mut dyn Classifier>, BackendError> {
+        self.original.as_mut().map(|original| original.classifier()).transpose()
     }
 
     fn input_precision(&self) -> InputPrecision {

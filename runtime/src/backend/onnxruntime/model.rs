@@ -142,6 +142,7 @@ impl OnnxModel {
             std: reading.std.unwrap_or_default(),
         };
         preprocessing.check(signature.image[0]).map_err(unsupported)?;
+        let preprocessing = preprocessing.in_normal_form();
         let external = ExternalSource::of(&file);
         let mut model = Self {
             path: path.to_owned(),
@@ -235,13 +236,8 @@ impl OnnxModel {
         if let (Some(content), Batching::Rewritten { from }) = (&self.original, self.batching) {
             let batching = Batching::Fixed { size: from };
             let model = Self { content: content.clone(), original: None, batching, ..self.clone() };
-            classifier.original = Some(Box::new(Original {
-                model,
-                runtime: runtime.clone(),
-                device,
-                threads,
-                classifier: None,
-            }));
+            classifier.original =
+                Some(Box::new(Original { model, runtime: runtime.clone(), device, threads, loaded: None }));
         }
         Ok(classifier)
     }

@@ -177,7 +177,9 @@ impl<'a> Probe<'a> {
 
 /// Spreads values from 0 to 1 over a range.
 fn stretch(values: &mut [f32], [low, high]: [f32; 2]) {
-    values.iter_mut().for_each(|value| *value = low + (high - low) * *value);
+    for value in values {
+        *value = low + (high - low) * *value;
+    }
 }
 
 #[cfg(test)]

@@ -193,13 +193,8 @@ impl Classifier for SmoothingClassifier {
         self.host()?.logits(batch, logits)
     }
 
-    fn alone(
-        &mut self,
-        input: &[f32],
-        room: &mut Vec<f32>,
-        logits: &mut Vec<f32>,
-    ) -> Result<(), BackendError> {
-        self.host()?.alone(input, room, logits)
+    fn in_file(&mut self) -> Result<Option<&mut dyn Classifier>, BackendError> {
+        Ok(Some(self.host()?))
     }
 
     fn rounding(&self) -> f32 {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::recertification::check_terms;
 use crate::{
     certify::{MAX_CLASSES, Procedure},
@@ -72,6 +74,14 @@ fn check_model(header: &Header, add: &mut impl FnMut(String)) {
     let preprocessing = &model.r#use.preprocessing;
     if let Err(problem) = preprocessing.check(channels) {
         return add(format!("its preprocessing can't be: {problem}"));
+    }
+    if preprocessing.clone().in_normal_form() != *preprocessing {
+        add("its preprocessing is not written in the fewest numbers, as `rscert` writes it".into());
+    }
+    let labels = &model.r#use.class_labels;
+    let distinct: BTreeSet<&String> = labels.iter().collect();
+    if !labels.is_empty() && (labels.len() != model.classes || distinct.len() != labels.len()) {
+        add(format!("it has {} labels of classes for {} classes, or one twice", labels.len(), model.classes));
     }
     let stated = &model.r#use.sigma_in_model;
     let expected = if stated.len() == channels {

@@ -99,6 +99,13 @@ impl Verification {
             );
             self.add(1, problem);
         }
+        if header.challenge.is_some() && header.selection.clone().in_normal_form(data) != header.selection {
+            self.add(
+                1,
+                "its selection is not written in the fewest words, as `rscert` writes it: so the seed can have been chosen"
+                    .into(),
+            );
+        }
         if let Some(shard) = header.shard {
             let all = selected;
             selected = shard.positions(all.len() as u64).map(|position| all[position as usize]).collect();

@@ -46,6 +46,12 @@ impl Verification {
             "settings, generator of the noise, shape and range of images, sigma in units of the model, claims",
         );
         self.state_circumstances(header);
+        if let Some(shard) = header.shard {
+            self.add_not_checked(
+                "other parts",
+                format!("this is part {shard} of a run, whichever part it is; `rscert merge` joins all"),
+            );
+        }
         self.add_not_checked("model", "that it is the one certified: give --model");
         self.add_not_checked(
             "data",
@@ -101,6 +107,14 @@ impl Verification {
         self.add_stated(
             "time",
             format!("begun at Unix time {}; the samples took {seconds:.0} s", header.started),
+        );
+        let plan = execution.plan;
+        self.add_stated(
+            "plan",
+            format!(
+                "batches of {}, {} instances of the model with {} threads",
+                plan.batch, plan.sessions, plan.threads
+            ),
         );
         self.add_stated("names", format!("{} and {}", header.model.file, header.data.file));
     }

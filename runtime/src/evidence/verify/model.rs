@@ -118,6 +118,18 @@ impl Verification {
                 format!("the output read is {}, and was {}", name(&here.output), name(&there.output)),
             );
         }
+        if there.class_labels != here.class_labels {
+            let words =
+                |labels: &[String]| if labels.is_empty() { "none".to_owned() } else { listed(labels) };
+            self.add(
+                1,
+                format!(
+                    "the labels of the model's classes are {}, and the header says {}",
+                    words(&here.class_labels),
+                    words(&there.class_labels)
+                ),
+            );
+        }
         if there.preprocessing != here.preprocessing {
             self.add(1, "the preprocessing that the header names is not the one that the model gets".into());
         }
@@ -140,7 +152,10 @@ impl Verification {
                 format!("the model computes in {precision} on the processor, and the header says {there}"),
             );
         }
-        self.add_checked("use of the model", "classes, output, preprocessing and batch, by trying the model");
+        self.add_checked(
+            "use of the model",
+            "classes and their labels, output, preprocessing and batch, by trying the model",
+        );
         self.sort();
     }
 }
