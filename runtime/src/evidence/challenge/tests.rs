@@ -25,13 +25,20 @@ fn full() -> Header {
     header
 }
 
+/// A header of a rule that looks at votes.
+fn adaptive() -> Header {
+    let mut header = example_header();
+    header.settings.stop = StoppingRule::Radius(vec![0.5]);
+    header
+}
+
 /// Seeds that `tests/fixtures/challenge_seed.py` computed from the headers as JSON.
 #[test]
 fn seeds_are_those_of_another_implementation() {
     for (header, challenge, seed) in [
-        (example_header(), "beacon 5213", 12_345_283_684_181_223_987),
-        (example_header(), "Übung", 12_845_711_347_501_378_807),
-        (full(), "beacon 5213", 6_817_046_083_847_933_792),
+        (example_header(), "beacon 5213", 15_086_180_341_127_576_133),
+        (adaptive(), "Übung", 16_170_086_607_410_107_579),
+        (full(), "beacon 5213", 3_365_643_972_286_849_760),
     ] {
         assert_eq!(
             challenge_seed(&header, challenge).unwrap(),
@@ -46,7 +53,7 @@ type Change = fn(&mut Header);
 
 #[test]
 fn whatever_a_certificate_depends_on_changes_the_seed() {
-    let changes: [(&str, Change); 24] = [
+    let changes: [(&str, Change); 22] = [
         ("model", |header| header.model.sha256 = "ab".into()),
         ("weights", |header| header.model.external[0].sha256 = "ab".into()),
         ("name of weights", |header| header.model.external[0].file = "n.bin".into()),
@@ -59,7 +66,6 @@ fn whatever_a_certificate_depends_on_changes_the_seed() {
         ("crop", |header| header.data.preparation.crop = None),
         ("classes", |header| header.selection.classes = vec![1]),
         ("skip", |header| header.selection.skip = 2),
-        ("max", |header| header.selection.max = Some(3)),
         ("count", |header| header.selection.count = 2),
         ("sigma", |header| header.settings.sigma = Sigma::new(0.5).unwrap()),
         ("distribution", |header| header.settings.distribution = Distribution::Uniform),
@@ -67,7 +73,6 @@ fn whatever_a_certificate_depends_on_changes_the_seed() {
         ("n0", |header| header.settings.n0 = 101),
         ("n", |header| header.settings.n = 11),
         ("rule", |header| header.settings.stop = StoppingRule::Deadline(1.0)),
-        ("sequence", |header| header.settings.sequence = SequenceForm::Betting),
         ("claim", |header| header.simultaneous = None),
         ("mode", |header| header.noise.mode = NoiseMode::Shared),
         ("range", |header| header.data.range = [0.0, 2.0]),
@@ -85,7 +90,10 @@ fn whatever_a_certificate_depends_on_changes_the_seed() {
 
 #[test]
 fn nothing_else_has_a_part_in_the_seed() {
-    let changes: [Change; 13] = [
+    let changes: [Change; 15] = [
+        // What limits nothing, and what the rule `fixed` does not use.
+        |header| header.selection.max = Some(3),
+        |header| header.settings.sequence = SequenceForm::Betting,
         |header| header.settings.seed = 77,
         |header| header.challenge = Some("another".into()),
         |header| header.tool = "rscert 99".into(),
@@ -106,6 +114,23 @@ fn nothing_else_has_a_part_in_the_seed() {
         change(&mut header);
         assert_ne!(header, full());
         assert_eq!(challenge_seed(&header, "a").unwrap(), seed, "{header:?}");
+    }
+}
+
+#[test]
+fn the_sequence_has_a_part_where_the_rule_looks_at_votes() {
+    for (rule, matters) in [
+        ("radius:0.5", true),
+        ("precision:5%", true),
+        ("deadline:9", true),
+        ("loss:0.1", false),
+        ("fixed", false),
+    ] {
+        let mut header = full();
+        header.settings.stop = rule.parse().unwrap();
+        let seed = challenge_seed(&header, "a").unwrap();
+        header.settings.sequence = SequenceForm::Betting;
+        assert_eq!(challenge_seed(&header, "a").unwrap() != seed, matters, "{rule}");
     }
 }
 
@@ -139,7 +164,8 @@ fn a_chosen_seed_is_found() {
     assert!(found(&header).is_empty());
     header.settings.seed += 1;
     assert!(found(&header)[0].contains("for its challenge"), "{:?}", found(&header));
-    for bad in ["", " a", "a\n", &"a".repeat(1025)] {
+    // Also what looks like another text: a space of no width, and a letter of another alphabet.
+    for bad in ["", " a", "a\n", "a  b", "beacon\u{200b}", "b\u{435}acon", &"a".repeat(1025)] {
         header.challenge = Some(bad.into());
         header.settings.seed = challenge_seed(&header, bad).unwrap();
         assert_eq!(found(&header).len(), 1, "{bad}");
