@@ -189,7 +189,7 @@ fn what_was_checked_what_was_not_and_what_it_costs_is_said() {
     let alone = document(&[]);
     assert_eq!(subjects(&alone, "checked"), ["file", "certificates", "header"]);
     assert_eq!(subjects(&alone, "not_checked"), ["model", "data", "replay", "seed", "signature"]);
-    assert_eq!(subjects(&alone, "stated"), ["program", "engine", "machine", "time", "names"]);
+    assert_eq!(subjects(&alone, "stated"), ["program", "engine", "machine", "time", "plan", "names"]);
     assert_eq!(alone["settings"]["sigma"], 0.25);
     assert_eq!((&alone["settings"]["n"], &alone["settings"]["seed"]), (&300.into(), &7.into()));
     let all = document(&["--model", "model.onnx", "--data", "data", "--replay", "2"]);

@@ -152,8 +152,8 @@ fn what_is_no_challenge_is_refused() {
     let place = Place::new();
     for (flags, what) in [
         (&["--challenge", ""][..], "a challenge has 1 to 1024 bytes, and this one has 0"),
-        (&["--challenge", " a"], "neither space at its ends nor control characters"),
-        (&["--challenge", "a\u{7}b"], "neither space at its ends nor control characters"),
+        (&["--challenge", " a"], "letters, digits and punctuation of ASCII and single spaces"),
+        (&["--challenge", "a\u{7}b"], "letters, digits and punctuation of ASCII and single spaces"),
         (&["--challenge", "a", "--seed", "1"], "cannot be used with"),
         (&["--shard", "1/2"], "required"),
     ] {

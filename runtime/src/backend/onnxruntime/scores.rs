@@ -15,6 +15,9 @@ const SURE_CLASSES: usize = 7;
 /// spread of 0.76.
 const SPREAD: f64 = 0.65;
 
+/// Relative difference below which two scores are the same but for rounding.
+const FLAT: f32 = 1e-5;
+
 /// Why rows are no scores of classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strange {
@@ -124,7 +127,9 @@ fn is_sorted(rows: &[f32], classes: usize) -> bool {
 /// Whether rows that are all sorted would not be so by chance. A few classes that always have one order are no rare thing:
 /// then the differences of neighbours have to come near 0, and go no further.
 fn no_accident(rows: &[f32], classes: usize) -> bool {
-    if rows.chunks(classes).all(|row| row == &rows[..classes]) {
+    // Scores that are all the same, but for rounding, have no order either.
+    let is_flat = |row: &[f32]| (row[classes - 1] - row[0]).abs() <= FLAT * row[0].abs();
+    if rows.chunks(classes).all(|row| row == &rows[..classes] || is_flat(row)) {
         return false;
     }
     if classes >= SURE_CLASSES {
@@ -193,6 +198,17 @@ mod tests {
             }
         }
         assert_eq!(strange(&table(3, |row| row[0] = f32::NAN), 3), None);
+        // Scores that are equal have no order.
+        assert_eq!(
+            strange(
+                &table(10, |row| {
+                    let value = row[0];
+                    row.fill(value);
+                }),
+                10
+            ),
+            None
+        );
         // Always the same is not sorted, but another matter.
         assert_eq!(
             strange(
