@@ -49,12 +49,7 @@ impl Procedure {
     /// [`SettingsError`].
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
-        let sequence = match settings.stop {
-            StoppingRule::Fixed | StoppingRule::Loss(_) => None,
-            StoppingRule::Radius(_) | StoppingRule::Precision(_) | StoppingRule::Deadline(_) => {
-                Some(lower_bounds(&settings))
-            }
-        };
+        let sequence = settings.stop.looks_at_votes().then(|| lower_bounds(&settings));
         Ok(Self { settings, sequence })
     }
 

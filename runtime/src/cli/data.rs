@@ -94,12 +94,6 @@ impl DataArguments {
         Selection { classes, skip: self.skip, max: self.max, count }
     }
 
-    /// The same in the fewest words: no classes where these are all that inputs have, none that no input has, no limit that
-    /// limits nothing. So one selection has one description, and a challenge one seed.
-    pub fn normal_selection(&self, count: u64, data: &Dataset) -> Selection {
-        self.selection(count).in_normal_form(data)
-    }
-
     /// Indices of the inputs chosen, at least one.
     pub fn select(&self, model: &Path, data: &Dataset, classes: usize) -> anyhow::Result<Vec<usize>> {
         if let Some(class) = self.class.iter().find(|&&class| class >= classes) {

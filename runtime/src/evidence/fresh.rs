@@ -117,7 +117,7 @@ impl FreshComparison {
             .collect::<Result<Vec<_>, _>>()?;
         let is_independent = header.noise.mode == NoiseMode::Independent;
         // Fisher's test is one for given sums of both counts: where these leave one possibility, there is nothing to combine.
-        let looks_at_votes = looks_at_votes(&header.settings.stop);
+        let looks_at_votes = header.settings.stop.looks_at_votes();
         let is_open = |input: &&FreshInput| {
             let sum = input.hits.saturating_add(input.fresh_hits);
             looks_at_votes || (sum > 0 && sum < input.samples.saturating_mul(2))
@@ -156,7 +156,7 @@ impl FreshInput {
         let mut tests = Vec::new();
         let mut surplus = 1.0;
         if samples > 0 {
-            let looks_at_votes = looks_at_votes(&header.settings.stop);
+            let looks_at_votes = header.settings.stop.looks_at_votes();
             surplus = if looks_at_votes {
                 stopped_surplus(&header.settings, hits, samples, fresh_hits)?
             } else {
@@ -193,11 +193,6 @@ impl FreshInput {
             bound_p_value: bound.transpose()?,
         })
     }
-}
-
-/// Whether the number of samples depends on the estimation votes.
-fn looks_at_votes(stop: &StoppingRule) -> bool {
-    matches!(stop, StoppingRule::Radius(_) | StoppingRule::Precision(_) | StoppingRule::Deadline(_))
 }
 
 /// P\[X ≤ hits\] for X binomial with this probability, rounded up: the level at which the upper Clopper–Pearson bound of these

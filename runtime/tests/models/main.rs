@@ -28,6 +28,18 @@ fn open(folder: &Path, model: &ModelProto, reading: &Reading) -> Result<OnnxMode
     OnnxModel::open(&OnnxRuntime::load().unwrap(), &path, reading).map_err(|error| error.to_string())
 }
 
+/// The sentence that a model is refused with.
+fn refused(model: &ModelProto, reading: &Reading) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let text = open(folder.path(), model, reading).unwrap_err();
+    assert!(!text.contains('\n') && !text.is_empty(), "one sentence: {text}");
+    text
+}
+
+fn named(output: &str) -> Reading {
+    Reading { output: Some(output.into()), ..Reading::default() }
+}
+
 fn logits(model: &OnnxModel, images: &[f32]) -> Vec<f32> {
     let mut classifier = model.classifier(&OnnxRuntime::load().unwrap(), Provider::Cpu, 1).unwrap();
     let mut found = Vec::new();

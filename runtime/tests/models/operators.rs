@@ -9,18 +9,7 @@ use mithridate_onnx::{
 };
 use mithridate_runtime::backend::Reading;
 
-use crate::{check, images, logits, open, zoo};
-
-fn refused(model: &ModelProto, reading: &Reading) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let text = open(folder.path(), model, reading).unwrap_err();
-    assert!(!text.contains('\n') && !text.is_empty(), "one sentence: {text}");
-    text
-}
-
-fn named(output: &str) -> Reading {
-    Reading { output: Some(output.into()), ..Reading::default() }
-}
+use crate::{check, images, logits, named, open, refused, zoo};
 
 /// A node that makes `output` of `inputs`.
 fn node(operator: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {

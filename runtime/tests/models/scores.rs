@@ -13,18 +13,7 @@ use mithridate_runtime::{
 use ndarray::{Array1, Array2, ArrayD};
 use serde_json::Value as Json;
 
-use crate::{check, open, program::rscert, zoo};
-
-fn refused(model: &ModelProto, reading: &Reading) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let text = open(folder.path(), model, reading).unwrap_err();
-    assert!(!text.contains('\n') && !text.is_empty(), "one sentence: {text}");
-    text
-}
-
-fn named(output: &str) -> Reading {
-    Reading { output: Some(output.into()), ..Reading::default() }
-}
+use crate::{check, named, open, program::rscert, refused, zoo};
 
 /// The classifier of the zoo with something done to its logits.
 fn ending(end: impl Fn(&mut GraphBuilder, &Value) -> Value) -> ModelProto {
