@@ -41,25 +41,35 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", printable(text));
 }
 
-/// A name from a file of others, with whatever could steer a terminal or change the direction of the text escaped.
+/// A name or a sentence with names from a file of others: whatever could steer a terminal or change the direction of the
+/// text is escaped, and after 4,000 letters it says how many are left out.
 ///
 /// ```
 /// use mithridate_runtime::terminal::printable;
 ///
 /// assert_eq!(printable("größe 3.onnx"), "größe 3.onnx");
 /// assert_eq!(printable("\u{1b}[2J\u{202e}cat"), "\\u{1b}[2J\\u{202e}cat");
+/// assert!(printable(&"a".repeat(1_000_000)).ends_with("a… (996000 more letters)"));
 /// ```
 pub fn printable(name: &str) -> String {
     let steers = |letter: char| {
         letter.is_control()
             || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    let mut text = String::with_capacity(name.len());
-    for letter in name.chars() {
+    let mut text = String::new();
+    let mut letters = name.chars();
+    for letter in letters.by_ref().take(MOST_LETTERS) {
         if steers(letter) { text.extend(letter.escape_default()) } else { text.push(letter) }
+    }
+    match letters.count() {
+        0 => {}
+        more => text += &format!("… ({more} more letters)"),
     }
     text
 }
+
+/// Most letters of a sentence: names of an ONNX file can have millions.
+const MOST_LETTERS: usize = 4000;
 
 /// Progress of one piece of work with a known number of steps.
 pub struct Progress {

@@ -163,8 +163,8 @@ pub(super) struct Board<'a, I> {
     /// many of its samples are wanted.
     pub least_room: usize,
     open: VecDeque<Open>,
-    /// Number of the first open input.
-    first: u64,
+    /// Number of the first open input; 0 is the first that its certifier ever had.
+    pub first: u64,
     /// Open inputs that want samples: how urgent, and their number.
     waiting: BinaryHeap<Reverse<(u64, u64)>>,
     most_open: usize,

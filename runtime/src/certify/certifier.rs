@@ -96,6 +96,8 @@ pub struct Certifier {
     batch: usize,
     keep_votes: bool,
     stop: Option<Arc<AtomicBool>>,
+    /// Whether inputs were sampled before: more samples of the very first are answered again.
+    has_begun: bool,
 }
 
 impl CertifyError {
@@ -134,6 +136,7 @@ impl Certifier {
             batch,
             keep_votes: false,
             stop: None,
+            has_begun: false,
         })
     }
 
@@ -338,6 +341,7 @@ impl Certifier {
         board.noise_mode = self.noise_mode;
         board.precision = precision;
         board.least_room = if has_bank { BLOCK as usize } else { 0 };
+        board.first = u64::from(std::mem::replace(&mut self.has_begun, true));
         pipeline.run(board, self.stop.as_deref(), on_samples, on_sampled)
     }
 }

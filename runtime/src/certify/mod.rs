@@ -37,5 +37,5 @@ pub use procedure::Procedure;
 pub(crate) use procedure::lower_bounds;
 pub use settings::{Settings, SettingsError};
 pub use stopping::{StoppingRule, UnknownRule, Width};
-pub use tune::{Instances, Plan, plan, time_certification, time_forward};
+pub use tune::{Instances, Plan, TimedCertification, plan, time_certification, time_forward};
 pub use worker::Timings;

@@ -132,11 +132,12 @@ impl<'a> Pipeline<'a> {
                 start(scope, run)?;
             }
             drop((to_models, to_here));
-            let mut under_way = 0;
+            let (mut under_way, mut is_stopped) = (0, false);
             loop {
                 // Votes of a batch that was broken off must not be counted.
-                if stop.is_some_and(|stop| stop.load(Ordering::SeqCst)) {
-                    return Err(CertifyError::Interrupted);
+                is_stopped = stop.is_some_and(|stop| stop.load(Ordering::SeqCst));
+                if is_stopped {
+                    break;
                 }
                 while let Some(mut slot) = free.pop() {
                     if !board.fill(&mut slot)? {
@@ -165,10 +166,11 @@ impl<'a> Pipeline<'a> {
                     free.push(slot);
                 }
             }
-            // The workers answer the last samples again, and what comes now is an error.
+            // The workers answer the last samples again, also those of a run that was stopped, whose certificates were
+            // handed on.
             drop(first);
             done.iter().try_for_each(|result| result.map(drop))?;
-            Ok(())
+            if is_stopped { Err(CertifyError::Interrupted) } else { Ok(()) }
         })
     }
 }

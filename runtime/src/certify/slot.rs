@@ -14,7 +14,7 @@ use crate::{
 
 /// Up to one block of samples of one input.
 pub(super) struct Piece {
-    /// Number of the input in this run.
+    /// Number of the input among those of this run; 0 is the first that its certifier ever had.
     pub input: u64,
     /// Its index in the data set.
     pub index: u64,

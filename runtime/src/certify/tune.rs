@@ -1,5 +1,9 @@
 use std::{
     fmt::Display,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -133,7 +137,7 @@ pub fn plan(
         }
     }
     // Beside a slow model noise takes no time to speak of.
-    if threads > 1 && least_timed(plan.batch) as f64 / fastest < effort.noise_split.as_secs_f64() / 2.0 {
+    if threads > 1 && 8.0 * plan.batch as f64 / fastest < effort.noise_split.as_secs_f64() / 2.0 {
         (plan.noise_threads, models) = fastest_noise(models, plan.batch, threads, effort.noise_split)?;
     }
     Ok((plan, models))
@@ -157,9 +161,9 @@ fn fastest_noise(
     // By turns, so that a machine that slows down or speeds up favours none.
     for _ in 0..2 {
         for (count, best) in &mut counts {
-            let rate;
-            (rate, _, models) = time_certification(models, batch, *count, time / 2)?;
-            *best = best.max(rate);
+            let timed = time_certification(models, batch, *count, time / 2)?;
+            models = timed.models;
+            *best = best.max(timed.samples_per_second);
         }
     }
     let mut fastest = (0, 0.0);
@@ -171,13 +175,24 @@ fn fastest_noise(
     Ok((fastest.0, models))
 }
 
-/// Estimation samples of the inputs that certification is timed with.
-fn least_timed(batch: usize) -> u64 {
-    8 * batch.max(BLOCK as usize) as u64
+/// What timing certification gave.
+pub struct TimedCertification {
+    /// Samples per second by the clock on the wall.
+    pub samples_per_second: f64,
+    /// Where the time went.
+    pub timings: Timings,
+    /// Where the time of the very first batches went, which are not in `timings`: more of the first input's samples are
+    /// answered again than of any other.
+    pub first: Timings,
+    /// The instances of the model.
+    pub models: Instances,
 }
 
-/// Samples per second of certification by the clock on the wall, with Gaussian noise of standard deviation ¼ around a
-/// grey image, over about `time`, and where the time went; the instances of the model come back.
+/// Estimation samples of the inputs that certification is timed with, as in most published results.
+const TIMED_SAMPLES: u64 = 10_000;
+
+/// Times certification of grey images with 10,000 samples each, with Gaussian noise of standard deviation ¼, over about
+/// `time`, which ends before the first image is done if the model is slow.
 ///
 /// # Errors
 /// [`BackendError`] from the model.
@@ -186,25 +201,32 @@ pub fn time_certification(
     batch: usize,
     noise_threads: usize,
     time: Duration,
-) -> Result<(f64, Timings, Instances), BackendError> {
-    let settings = Settings { n: least_timed(batch), ..usual_settings()? };
+) -> Result<TimedCertification, BackendError> {
+    let settings = Settings { n: TIMED_SAMPLES, ..usual_settings()? };
     let image = vec![0.5; models[0].input_len()];
     let mut certifier = Certifier::new(models, settings, batch).map_err(|error| match error {
         CertifyError::Backend(error) => error,
         error => not_timed(error),
     })?;
     certifier.set_noise_threads(noise_threads);
-    let started = Instant::now();
-    let endless = (0..).map_while(|index| {
-        (index == 0 || started.elapsed() < time).then(|| Input { index, label: None, image: image.clone() })
-    });
-    certifier.certify_all(endless, |_| {}, |_| Ok(())).map_err(|error| match error {
-        CertifyError::Backend(error) => error,
-        error => not_timed(error),
-    })?;
-    let timings = certifier.timings();
-    let rate = timings.samples as f64 / started.elapsed().as_secs_f64();
-    Ok((rate, timings, certifier.into_models()))
+    let stop = Arc::new(AtomicBool::new(false));
+    certifier.stop_when(&stop);
+    let mut certify_for = |time: Duration| {
+        stop.store(false, Ordering::SeqCst);
+        let started = Instant::now();
+        let endless = (0..).map(|index| Input { index, label: None, image: image.clone() });
+        let stop_in_time = |_| stop.store(started.elapsed() >= time, Ordering::SeqCst);
+        match certifier.certify_all(endless, stop_in_time, |_| Ok(())) {
+            Ok(()) | Err(CertifyError::Interrupted) => Ok((certifier.timings(), started.elapsed())),
+            Err(CertifyError::Backend(error)) => Err(error),
+            Err(error) => Err(not_timed(error)),
+        }
+    };
+    let (first, _) = certify_for(Duration::ZERO)?;
+    let (all, elapsed) = certify_for(time)?;
+    let timings = all - first;
+    let samples_per_second = timings.samples as f64 / elapsed.as_secs_f64();
+    Ok(TimedCertification { samples_per_second, timings, first, models: certifier.into_models() })
 }
 
 /// Samples per second and size of the fastest batch; each size is run for `time`, all of them for little more than `most`.

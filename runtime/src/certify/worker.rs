@@ -1,6 +1,6 @@
 use std::{
     mem,
-    ops::AddAssign,
+    ops::{AddAssign, Sub},
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -56,6 +56,21 @@ impl AddAssign for Timings {
         self.count += other.count;
         self.comparison += other.comparison;
         self.compared += other.compared;
+    }
+}
+
+impl Sub for Timings {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            samples: self.samples - before.samples,
+            noise: self.noise - before.noise,
+            forward: self.forward - before.forward,
+            count: self.count - before.count,
+            comparison: self.comparison - before.comparison,
+            compared: self.compared - before.compared,
+        }
     }
 }
 

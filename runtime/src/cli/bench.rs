@@ -40,8 +40,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     limit.measure(half / 4)?;
     let before = time_forward(&mut ready.instances, plan.batch, half)?;
     limit.measure(half / 4)?;
-    let (whole, timings, mut instances) =
-        time_certification(ready.instances, plan.batch, plan.noise_threads, 2 * half)?;
+    let timed = time_certification(ready.instances, plan.batch, plan.noise_threads, 2 * half)?;
+    let (whole, timings, first, mut instances) =
+        (timed.samples_per_second, timed.timings, timed.first, timed.models);
     limit.measure(half / 4)?;
     let after = time_forward(&mut instances, plan.batch, half)?;
     limit.measure(half / 4)?;
@@ -68,6 +69,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             "comparison": {
                 "samples": timings.compared,
                 "share_of_time": timings.share_of_comparison(),
+                "first_input": {
+                    "samples": first.compared,
+                    "seconds": first.comparison.as_secs_f64(),
+                },
             },
             "ratio_to_engine": whole / raw,
             "outside_forward": timings.overhead(),
@@ -89,6 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
          - forward pass {:>12.0}\n  \
          - counting     {:>12.0}\n\
          time outside the forward pass: {:.1} %, of which {:.2} % to answer {} samples again, alone or in another batch\n\
+         once a run: {:.3} s to answer {} samples of the first input again\n\
          multiplications with addition, in 10^9 a second\n  \
          limit          {:>12.1}  (a product of float32 matrices on the same threads)\n  \
          certification  {}\n",
@@ -107,6 +113,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         100.0 * timings.overhead(),
         100.0 * timings.share_of_comparison(),
         timings.compared,
+        first.comparison.as_secs_f64(),
+        first.compared,
         limit / 1e9,
         used(multiply_adds, whole, limit),
     );

@@ -143,7 +143,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let ready = arguments.model.ready(runtime, model, shared.as_ref(), samples)?;
     header.execution.plan = ready.plan;
     let (writer, done) = match earlier {
-        Some(earlier) => earlier.resume(&header)?,
+        Some(earlier) => {
+            let there = earlier.inputs();
+            let (writer, done) = earlier.resume(&header)?;
+            if done < there {
+                note(&format!(
+                    "{} inputs are certified again, because {} lacks their votes",
+                    there - done,
+                    votes_path(&out).display()
+                ));
+            }
+            (writer, done)
+        }
         None => (EvidenceWriter::create(&out, &header)?, 0),
     };
     let work = Stoppable::new(&out);

@@ -96,6 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         before.n
     );
     let mut kept = KeptVotes::open(&votes_path(&arguments.from))?;
+    kept.is_of(&old.records)?;
     let mut data = open_certified(&arguments.data, arguments.split, &old.header, &old.records)?;
     let mut found = Verification::from(&old);
     found.check_data(&mut data);

@@ -54,6 +54,11 @@ impl Earlier {
         Ok(there.footer.is_some())
     }
 
+    /// Inputs that it holds; after [`resume`](Self::resume) fewer are done if votes that were kept were lost.
+    pub fn inputs(&self) -> u64 {
+        self.there.as_ref().map_or(0, |there| there.records.len() as u64)
+    }
+
     /// Continues the file: drops a torn last line, or the footer, and returns how many inputs are done.
     ///
     /// # Errors

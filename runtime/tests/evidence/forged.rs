@@ -219,3 +219,25 @@ fn votes_that_changed_places_are_found_by_replaying() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("the votes of input 0 one by one add up to other numbers"), "{text}");
 }
+
+#[test]
+fn lines_without_end_are_not_listed_without_end() {
+    let place = Place::new();
+    let run = place.certify("run.jsonl", &["--n", "500"]);
+    let whole = fs::read_to_string(&run).unwrap();
+    fs::write(&run, whole.clone() + &"\n".repeat(1_000_000)).unwrap();
+    let found = verify(&run).unwrap();
+    assert_eq!(found.problems.len(), 1001);
+    // Whole lines come first in the order of lines, and this is of the file.
+    assert_eq!(found.problems[0].line, 0);
+    assert_eq!(found.problems[0].problem, "999000 more things do not hold, which are not listed");
+    let output = place.run(&["verify", "run.jsonl"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(output.stdout.len() < 100_000, "{}", output.stdout.len());
+    // What does not hold is not said to be checked.
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("form, hash chain, order and totals"), "{text}");
+    fs::write(&run, whole).unwrap();
+    let text = String::from_utf8(place.run(&["verify", "run.jsonl"]).stdout).unwrap();
+    assert!(text.contains("form, hash chain, order and totals"), "{text}");
+}

@@ -105,6 +105,8 @@ fn a_changed_model_is_certified_from_the_old_run_and_verifies() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("every vote is the same"), "{text}");
+    let (checked, stated) = text.split_once("only stated").unwrap();
+    assert!(checked.contains("- changed votes: ") && !stated.contains("- changed votes: "), "{text}");
     // It is audited like any other.
     assert!(place.run(&["audit", "new.jsonl"]).status.success());
 }

@@ -36,15 +36,24 @@ impl Verification {
 
     /// What the file alone was enough for, and what it was not.
     pub(super) fn begin_lists(&mut self, header: &Header) {
-        self.add_checked("file", "form, hash chain, order and totals");
-        self.add_checked(
-            "certificates",
-            "class, bound and radius of each input, computed again from its votes in two ways",
-        );
-        self.add_checked(
-            "header",
-            "settings, generator of the noise, shape and range of images, sigma in units of the model, claims",
-        );
+        // Of what does not hold the problems speak.
+        let of = |lines: fn(usize) -> bool| self.problems.iter().any(|problem| lines(problem.line));
+        let (file, header_line, records) = (of(|line| line == 0), of(|line| line == 1), of(|line| line > 1));
+        if !file && !header_line && !records {
+            self.add_checked("file", "form, hash chain, order and totals");
+        }
+        if !records {
+            self.add_checked(
+                "certificates",
+                "class, bound and radius of each input, computed again from its votes in two ways",
+            );
+        }
+        if !header_line {
+            self.add_checked(
+                "header",
+                "settings, generator of the noise, shape and range of images, sigma in units of the model, claims",
+            );
+        }
         self.state_circumstances(header);
         if let Some(shard) = header.shard {
             self.add_not_checked(
