@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use mithridate_runtime::{
-    backend::{OnnxModel, OnnxRuntime, Provider, Reading},
+    backend::{InputOptions, OnnxModel, OnnxRuntime, Provider},
     certify::Settings,
     data::{Dataset, Split},
     embed::FrameCertifier,
@@ -33,7 +33,7 @@ fn main() -> anyhow::Result<()> {
     ensure!((1..=data.len()).contains(&frames), "there are {} test images", data.len());
 
     let runtime = OnnxRuntime::load()?;
-    let reading = Reading { image: Some(data.shape()), ..Reading::default() };
+    let reading = InputOptions { image: Some(data.shape()), ..InputOptions::default() };
     let model = OnnxModel::open(&runtime, Path::new(model), &reading)?;
     let classifier = model.classifier(&runtime, Provider::Cpu, 1)?.bind(BATCH)?;
     // One batch chooses the class.

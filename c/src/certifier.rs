@@ -1,7 +1,7 @@
 use std::{ptr, slice, time::Duration};
 
 use mithridate_runtime::{
-    backend::{Classifier, MAX_VALUES, OnnxModel, OnnxRuntime, Reading},
+    backend::{Classifier, InputOptions, MAX_VALUES, OnnxModel, OnnxRuntime},
     embed::FrameCertifier,
 };
 
@@ -85,10 +85,10 @@ unsafe fn load(options: &Options) -> Result<FrameCertifier, Failure> {
         Some(library) => OnnxRuntime::load_file(&library)?,
         None => OnnxRuntime::load()?,
     };
-    let reading = Reading {
+    let reading = InputOptions {
         sigma: (options.sigma > 0.0).then_some(options.sigma),
         keep_batch: options.batch == 1,
-        ..Reading::default()
+        ..InputOptions::default()
     };
     let model = OnnxModel::open(&runtime, &path, &reading)?;
     let settings = options.settings(&model)?;

@@ -16,7 +16,7 @@
 use std::{env, error::Error, path::Path};
 
 use mithridate_runtime::{
-    certify::{Procedure, Settings, StoppingRule, Vote, Votes},
+    certify::{Decision, Procedure, Settings, StoppingRule, Vote, Votes},
     evidence::{KeptVotes, Record, read_evidence, votes_path},
     noise::{BLOCK, keyed_stream},
     statistics::{SequenceForm, clopper_pearson_lower, mean_down},
@@ -68,7 +68,7 @@ fn stop(
     }
     let mut estimation = vec![0; selection.by_class().len()];
     estimation[class] = hits_until(samples);
-    let (_, _, radius) = procedure.decide(selection, &estimation.into(), samples)?;
+    let Decision { radius, .. } = procedure.decide(selection, &estimation.into(), samples)?;
     Ok((samples, radius.unwrap_or(0.0)))
 }
 

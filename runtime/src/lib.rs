@@ -9,7 +9,7 @@
 //! | module | subject |
 //! | --- | --- |
 //! | [`data`] | data sets on disk |
-//! | [`noise`] | noise keyed by seed, role, input and block: Gaussian, uniform, on the grid of 1/255; the start-up gate |
+//! | [`noise`] | noise keyed by seed, role, input and block: Gaussian, uniform, on the grid of 1/255; the self-test before a run |
 //! | [`backend`] | engines that run a classifier: ONNX Runtime, a mock |
 //! | [`statistics`] | Clopper–Pearson bound, radius, norms, intervals |
 //! | [`certify`] | the procedures CERTIFY and PREDICT over many inputs |
@@ -50,11 +50,13 @@ pub mod cli;
 pub mod data;
 pub mod embed;
 pub mod evidence;
+mod input;
 pub mod noise;
 pub mod report;
 pub mod signature;
 pub mod statistics;
 pub mod terminal;
 pub mod units;
+mod votes;
 
 pub use mithridate_onnx::{files, memory};

@@ -8,7 +8,7 @@ use mithridate_onnx::{
     Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata, Pool2d, Value, messages::ModelProto, to_float16,
     to_int8,
 };
-use mithridate_runtime::backend::{OnnxModel, OnnxRuntime, Reading};
+use mithridate_runtime::backend::{InputOptions, OnnxModel, OnnxRuntime};
 use ndarray::ArrayD;
 use program::rscert;
 
@@ -94,7 +94,7 @@ fn count(model: &ModelProto) -> Option<u64> {
     let path = folder.path().join("model.onnx");
     mithridate_onnx::write(model, &path).unwrap();
     let runtime = OnnxRuntime::load().unwrap();
-    OnnxModel::open(&runtime, &path, &Reading::default()).unwrap().multiply_adds(&runtime)
+    OnnxModel::open(&runtime, &path, &InputOptions::default()).unwrap().multiply_adds(&runtime)
 }
 
 #[test]

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use mithridate_runtime::{
-    certify::{Procedure, Settings, StoppingRule, Votes, predict},
+    certify::{Decision, Procedure, Settings, StoppingRule, Votes, predict},
     noise::{BLOCK, keyed_stream},
     statistics::{SequenceForm, clopper_pearson_lower},
     units::{Alpha, Sigma},
@@ -85,16 +85,13 @@ fn cumulative(n: u64, p: f64) -> Vec<f64> {
         .collect()
 }
 
-/// What a procedure says: class, bound, radius.
-type Outcome = (Option<usize>, f64, Option<f64>);
-
 /// A procedure, run on a model again and again.
 struct Rule {
     name: &'static str,
     /// As on the command line.
     stop: &'static str,
     sequence: SequenceForm,
-    run: fn(&mut Runs<'_>) -> Outcome,
+    run: fn(&mut Runs<'_>) -> Decision,
 }
 
 /// Every stopping rule that there is, with every form of bound that holds whenever it stops; the rule `deadline` may stop
@@ -137,7 +134,7 @@ struct Runs<'a> {
     probabilities: &'a [f64],
     procedure: Procedure,
     budgets: HashMap<u64, u64>,
-    outcomes: HashMap<(usize, u64, u64), Outcome>,
+    outcomes: HashMap<(usize, u64, u64), Decision>,
     decided: HashMap<(u64, u64), bool>,
 }
 
@@ -163,7 +160,7 @@ impl<'a> Runs<'a> {
         (selection, class, budget)
     }
 
-    fn outcome(&mut self, selection: &Votes, class: usize, hits: u64, samples: u64) -> Outcome {
+    fn outcome(&mut self, selection: &Votes, class: usize, hits: u64, samples: u64) -> Decision {
         let (procedure, classes) = (&self.procedure, self.probabilities.len());
         *self.outcomes.entry((class, hits, samples)).or_insert_with(|| {
             let mut estimation = vec![0; classes];
@@ -179,8 +176,8 @@ impl<'a> Runs<'a> {
 }
 
 /// Whether a certificate is false.
-fn is_false(probabilities: &[f64], settings: &Settings, outcome: Outcome) -> bool {
-    let (Some(class), p_lower, radius) = outcome else { return false };
+fn is_false(probabilities: &[f64], settings: &Settings, outcome: Decision) -> bool {
+    let Decision { class: Some(class), p_lower, radius } = outcome else { return false };
     let truth = probabilities[class];
     let radius_is_false =
         radius.is_some_and(|radius| truth <= 0.5 || settings.radius(truth).is_some_and(|most| radius > most));
@@ -188,7 +185,7 @@ fn is_false(probabilities: &[f64], settings: &Settings, outcome: Outcome) -> boo
 }
 
 /// Samples, block by block, until the rule stops.
-fn by_rule(runs: &mut Runs<'_>) -> Outcome {
+fn by_rule(runs: &mut Runs<'_>) -> Decision {
     let (selection, class, budget) = runs.select();
     let truth = runs.probabilities[class];
     let is_adaptive = !matches!(runs.procedure.settings().stop, StoppingRule::Fixed | StoppingRule::Loss(_));
@@ -209,11 +206,11 @@ fn by_rule(runs: &mut Runs<'_>) -> Outcome {
 }
 
 /// Samples until the certificate is false, if it ever is.
-fn by_adversary(runs: &mut Runs<'_>) -> Outcome {
+fn by_adversary(runs: &mut Runs<'_>) -> Decision {
     let (selection, class, budget) = runs.select();
     let truth = runs.probabilities[class];
     let (mut hits, mut samples) = (0, 0);
-    let mut last = (Some(class), 0.0, None);
+    let mut last = Decision { class: Some(class), p_lower: 0.0, radius: None };
     while samples < budget {
         let block = BLOCK.min(budget - samples);
         hits += runs.model.binomial(block, truth);
@@ -229,7 +226,7 @@ fn by_adversary(runs: &mut Runs<'_>) -> Outcome {
 }
 
 /// The mistake of published tools: the samples that chose the class are counted again for its bound.
-fn reused(runs: &mut Runs<'_>) -> Outcome {
+fn reused(runs: &mut Runs<'_>) -> Decision {
     let n = runs.procedure.settings().n;
     let samples = runs.model.votes(n);
     let class = samples.winner().unwrap();
@@ -239,7 +236,7 @@ fn reused(runs: &mut Runs<'_>) -> Outcome {
 }
 
 /// Another: the bound for a number of samples chosen beforehand, taken at the best of several moments.
-fn peeked(runs: &mut Runs<'_>) -> Outcome {
+fn peeked(runs: &mut Runs<'_>) -> Decision {
     let (_, class, budget) = runs.select();
     let (truth, settings) = (runs.probabilities[class], runs.procedure.settings().clone());
     let (mut hits, mut samples, mut best) = (0, 0, 0.0_f64);
@@ -248,11 +245,12 @@ fn peeked(runs: &mut Runs<'_>) -> Outcome {
         hits += runs.model.binomial(block, truth);
         samples += block;
         let bound = runs.outcomes.entry((class, hits, samples)).or_insert_with(|| {
-            (Some(class), clopper_pearson_lower(hits, samples, settings.alpha).unwrap(), None)
+            let p_lower = clopper_pearson_lower(hits, samples, settings.alpha).unwrap();
+            Decision { class: Some(class), p_lower, radius: None }
         });
-        best = best.max(bound.1);
+        best = best.max(bound.p_lower);
     }
-    (Some(class), best, settings.radius(best))
+    Decision { class: Some(class), p_lower: best, radius: settings.radius(best) }
 }
 
 /// Share of false certificates, and of certificates with a radius.
@@ -263,7 +261,7 @@ fn shares(rule: &Rule, probabilities: &[f64], settings: &Settings, seed: u64) ->
     for _ in 0..TRIALS {
         let outcome = (rule.run)(&mut runs);
         wrong += u64::from(is_false(probabilities, &settings, outcome));
-        given += u64::from(outcome.2.is_some());
+        given += u64::from(outcome.radius.is_some());
     }
     (wrong as f64 / TRIALS as f64, given as f64 / TRIALS as f64)
 }
@@ -374,7 +372,7 @@ fn predictions_are_wrong_with_at_most_probability_alpha() {
             let level = Alpha::new(alpha).unwrap();
             let mut wrong = 0;
             for _ in 0..TRIALS {
-                let (class, _) = predict(&model.votes(n), n, level).unwrap();
+                let class = predict(&model.votes(n), n, level).unwrap().class;
                 wrong += u64::from(class.is_some_and(|class| tied || probabilities[class] < best));
             }
             let wrong = wrong as f64 / TRIALS as f64;

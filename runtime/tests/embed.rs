@@ -10,7 +10,7 @@ use std::{
 
 use mithridate_onnx::ElementType;
 use mithridate_runtime::{
-    backend::{BackendError, Classifier, LinearClassifier, OnnxModel, OnnxRuntime, Provider, Reading},
+    backend::{BackendError, Classifier, InputOptions, LinearClassifier, OnnxModel, OnnxRuntime, Provider},
     certify::{Certifier, Input, Settings},
     embed::{Ended, FrameCertifier},
     noise::Distribution,
@@ -60,7 +60,7 @@ impl Classifier for Slow {
     }
 }
 
-fn open(folder: &Path, name: &str, reading: &Reading) -> (OnnxRuntime, OnnxModel) {
+fn open(folder: &Path, name: &str, reading: &InputOptions) -> (OnnxRuntime, OnnxModel) {
     let library = std::env::var_os("ORT_DYLIB_PATH").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../third_party/onnxruntime/lib/libonnxruntime.so"),
         Into::into,
@@ -71,7 +71,7 @@ fn open(folder: &Path, name: &str, reading: &Reading) -> (OnnxRuntime, OnnxModel
 }
 
 /// Models of one classifier in several forms, and how to read them.
-fn models(folder: &Path) -> Vec<(&'static str, Reading)> {
+fn models(folder: &Path) -> Vec<(&'static str, InputOptions)> {
     for (name, model) in [
         ("float.onnx", zoo::plain(0)),
         ("half.onnx", zoo::of_type(ElementType::Float16)),
@@ -80,10 +80,10 @@ fn models(folder: &Path) -> Vec<(&'static str, Reading)> {
     ] {
         mithridate_onnx::write(&model, folder.join(name)).unwrap();
     }
-    let scaled = Reading { range: Some([-1.0, 1.0]), ..Reading::default() };
+    let scaled = InputOptions { range: Some([-1.0, 1.0]), ..InputOptions::default() };
     let mut models = vec![("float.onnx", scaled)];
     let names = ["float.onnx", "half.onnx", "double.onnx", "nhwc.onnx"];
-    models.extend(names.map(|name| (name, Reading::default())));
+    models.extend(names.map(|name| (name, InputOptions::default())));
     models
 }
 
@@ -154,7 +154,7 @@ fn after_the_first_moment_nothing_is_allocated() {
         assert!(samples > 640, "{name}: {samples}");
     }
     // The count is a count: the same model without memory of its own.
-    let (runtime, model) = open(folder, "float.onnx", &Reading::default());
+    let (runtime, model) = open(folder, "float.onnx", &InputOptions::default());
     let plain = model.classifier(&runtime, Provider::Cpu, 1).unwrap();
     let mut frames = FrameCertifier::new(Box::new(plain), settings(100, 10_000)).unwrap();
     let image = image();
@@ -167,7 +167,7 @@ fn a_classifier_is_bound_to_no_other_batch_than_it_takes() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path();
     mithridate_onnx::write(&zoo::stubborn(4), folder.join("stubborn.onnx")).unwrap();
-    let (runtime, model) = open(folder, "stubborn.onnx", &Reading::default());
+    let (runtime, model) = open(folder, "stubborn.onnx", &InputOptions::default());
     let classifier = model.classifier(&runtime, Provider::Cpu, 1).unwrap();
     let size = classifier.fixed_batch().unwrap();
     let error = classifier.bind(64).err().unwrap().to_string();

@@ -6,7 +6,7 @@
 mod program;
 
 use mithridate_runtime::{
-    certify::{Certificate, Procedure, Settings, Votes},
+    certify::{Certificate, Decision, Procedure, Settings, Votes},
     evidence::{EvidenceWriter, Record, read_evidence, verify},
     noise::Distribution,
     units::Sigma,
@@ -34,14 +34,15 @@ fn every_bound_and_radius_holds_for_any_share_of_votes() {
                 header.settings =
                     Settings { n, distribution, ..Settings::new(Sigma::new(sigma).unwrap(), 1) };
                 header.noise.generator = distribution.generator().into();
-                header.selection.count = hits.len() as u64;
+                header.subset.count = hits.len() as u64;
                 let procedure = Procedure::new(header.settings.clone()).unwrap();
                 let path = root.join(format!("{number}-{step}-{n}.jsonl"));
                 let mut writer = EvidenceWriter::create(&path, &header).unwrap();
                 for (index, &hits) in hits.iter().enumerate() {
                     let (selection, estimation): (Votes, Votes) =
                         (vec![100, 0].into(), vec![hits, n - hits].into());
-                    let (class, p_lower, radius) = procedure.decide(&selection, &estimation, n).unwrap();
+                    let Decision { class, p_lower, radius } =
+                        procedure.decide(&selection, &estimation, n).unwrap();
                     let certificate = Certificate {
                         index: index as u64,
                         label: Some(0),

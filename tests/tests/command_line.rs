@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../../runtime/tests/sentences/harness.rs"]
+#[path = "../../runtime/tests/error_messages/harness.rs"]
 mod harness;
 
 use std::{fs, path::Path, process::Stdio, thread::sleep, time::Duration};

@@ -10,8 +10,8 @@ use mithridate_onnx::{
 };
 use mithridate_runtime::{
     backend::{
-        BackendError, Banked, Classifier, Device, LinearClassifier, OnnxModel, OnnxRuntime, Precision,
-        Provider, Reading, SharedNoise, SmoothingClassifier, vote,
+        BackendError, Banked, Classifier, Device, InputOptions, LinearClassifier, OnnxModel, OnnxRuntime,
+        Precision, Provider, SharedNoise, SmoothingClassifier, vote,
     },
     certify::NOT_A_NUMBER,
     noise::{Distribution, Noise, NoiseBank, NoiseMode, Role},
@@ -192,7 +192,7 @@ fn opened(case: &Case) -> Result<(OnnxRuntime, OnnxModel), BackendError> {
     let path = folder.path().join("model.onnx");
     mithridate_onnx::write(&case.model, &path).unwrap();
     let runtime = OnnxRuntime::load()?;
-    let reading = Reading { image: Some(IMAGE), ..Reading::default() };
+    let reading = InputOptions { image: Some(IMAGE), ..InputOptions::default() };
     let model = OnnxModel::open(&runtime, &path, &reading)?;
     Ok((runtime, model))
 }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use mithridate_runtime::{
-    backend::{Classifier, OnnxModel, OnnxRuntime, Provider, Reading, vote},
+    backend::{Classifier, InputOptions, OnnxModel, OnnxRuntime, Provider, vote},
     certify::Vote,
     data::{Dataset, Split},
     noise::{Distribution, Noise, NoiseKey, Role},
@@ -40,7 +40,7 @@ fn export(weights: &Path, precision: &str, flags: &[&str]) -> PathBuf {
 }
 
 fn open(model: &Path) -> OnnxModel {
-    OnnxModel::open(&OnnxRuntime::load().unwrap(), model, &Reading::default()).unwrap()
+    OnnxModel::open(&OnnxRuntime::load().unwrap(), model, &InputOptions::default()).unwrap()
 }
 
 /// The class that a model votes for, input by input.

@@ -1,5 +1,5 @@
 use mithridate_runtime::{
-    certify::{Procedure, Settings, Votes},
+    certify::{Decision, Procedure, Settings, Votes},
     units::Sigma,
 };
 use serde::{Deserialize, Serialize};
@@ -108,7 +108,7 @@ pub fn certified_radii(
             let image = pixels.narrow(0, index, 1);
             let selection = votes(network, &image, sigma, N0, random, 2 * index as u64);
             let estimation = votes(network, &image, sigma, samples, random, 2 * index as u64 + 1);
-            let (class, _, radius) = procedure
+            let Decision { class, radius, .. } = procedure
                 .decide(&selection, &estimation, samples)
                 .map_err(|error| Error::setting("selection.samples", error.to_string(), &samples))?;
             Ok(class.zip(radius))

@@ -2,16 +2,15 @@
 //! of it than that.
 
 mod error;
-mod input_precision;
+mod external_source;
 mod memory;
 mod mock;
 #[cfg(feature = "ort")]
 mod onnxruntime;
-mod preprocessing;
 mod rounding;
 
 pub use error::BackendError;
-pub use input_precision::{InputPrecision, MAX_ROUNDING, UnfitValue};
+pub use external_source::ExternalSource;
 pub(crate) use memory::make_room;
 #[cfg(feature = "ort")]
 pub use mithridate_onnx::NoiseInput;
@@ -20,17 +19,18 @@ pub use mock::LinearClassifier;
 pub(crate) use onnxruntime::forbid_telemetry;
 #[cfg(feature = "ort")]
 pub use onnxruntime::{
-    Batching, BoundClassifier, Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, OutputKind,
-    PRODUCT, Precision, Provider, Reading, SharedNoise, Slot, SmoothingClassifier, SmoothingPlan,
+    Batching, BoundClassifier, Device, InputOptions, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime,
+    OutputKind, PRODUCT, Precision, Provider, SharedNoise, Slot, SmoothingClassifier, SmoothingPlan,
     SmoothingSession, matrix_product,
 };
-pub use preprocessing::{Layout, Preprocessing};
 pub use rounding::{Difference, HALF, Rounding, SINGLE};
 
-use crate::{
-    certify::{INFINITE, NOT_A_NUMBER, TIE, Vote},
-    noise::NoiseKey,
+pub use crate::{
+    input::{InputPrecision, Layout, MAX_ROUNDING, Preprocessing, UnfitValue},
+    votes::vote,
 };
+
+use crate::{noise::NoiseKey, votes::Vote};
 
 /// A classifier that an engine runs.
 pub trait Classifier: Send {
@@ -121,39 +121,4 @@ pub struct Banked<'a> {
     pub key: NoiseKey,
     /// How many samples of it, from the first.
     pub samples: usize,
-}
-
-/// The class that a row of logits votes for, the one with the largest; else one of [`TIE`], [`INFINITE`] and
-/// [`NOT_A_NUMBER`], a vote for nobody, which can never count towards a certificate.
-///
-/// Negative infinity is a proper logit of a class that can't win: models write it to rule classes out.
-///
-/// ```
-/// use mithridate_runtime::{backend::vote, certify::{INFINITE, NOT_A_NUMBER, TIE}};
-///
-/// assert_eq!(vote(&[0.1, 2.0, -3.0]), 1);
-/// assert_eq!(vote(&[0.1, f32::NEG_INFINITY, -3.0]), 0);
-/// assert_eq!(vote(&[2.0, 2.0, 0.0]), TIE);
-/// assert_eq!(vote(&[f32::NEG_INFINITY, f32::NEG_INFINITY]), TIE);
-/// assert_eq!(vote(&[0.0, f32::INFINITY, 9.0]), INFINITE);
-/// assert_eq!(vote(&[f32::INFINITY, f32::NAN, 9.0]), NOT_A_NUMBER);
-/// ```
-pub fn vote(logits: &[f32]) -> Vote {
-    let mut best = None;
-    let mut largest = f32::NEG_INFINITY;
-    for (class, &logit) in logits.iter().enumerate() {
-        if logit.is_nan() {
-            return NOT_A_NUMBER;
-        }
-        if logit > largest {
-            (best, largest) = (Some(class), logit);
-        } else if logit == largest {
-            best = None;
-        }
-    }
-    if largest == f32::INFINITY {
-        return INFINITE;
-    }
-    // Models with more classes than a vote can name are refused.
-    best.and_then(|class| Vote::try_from(class).ok()).unwrap_or(TIE)
 }

@@ -3,8 +3,8 @@ use std::sync::{Arc, atomic::AtomicBool};
 use super::{
     Certificate, Instances, MAX_CLASSES, Notices, Prediction, Procedure, Settings, SettingsError, Timings,
     Vote,
-    board::{Board, Sampled, Task},
     pipeline::Pipeline,
+    scheduler::{Sampled, Scheduler, Task},
     worker::Worker,
 };
 use crate::{
@@ -337,12 +337,12 @@ impl Certifier {
         let precision = self.workers[0].model().input_precision();
         let noise_threads = if has_bank { 0 } else { self.noise_threads };
         let pipeline = Pipeline::new(&mut self.workers, &self.noise, noise_threads, self.batch)?;
-        let mut board = Board::new(inputs, task, values, classes, pipeline.blocks(), self.keep_votes);
-        board.noise_mode = self.noise_mode;
-        board.precision = precision;
-        board.least_room = if has_bank { BLOCK as usize } else { 0 };
-        board.first = u64::from(std::mem::replace(&mut self.has_begun, true));
-        pipeline.run(board, self.stop.as_deref(), on_samples, on_sampled)
+        let mut scheduler = Scheduler::new(inputs, task, values, classes, pipeline.blocks(), self.keep_votes);
+        scheduler.noise_mode = self.noise_mode;
+        scheduler.precision = precision;
+        scheduler.least_room = if has_bank { BLOCK as usize } else { 0 };
+        scheduler.first = u64::from(std::mem::replace(&mut self.has_begun, true));
+        pipeline.run(scheduler, self.stop.as_deref(), on_samples, on_sampled)
     }
 }
 

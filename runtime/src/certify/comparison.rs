@@ -3,7 +3,7 @@
 
 use rand_core::Rng;
 
-use super::slot::Piece;
+use super::batch_buffer::Piece;
 use crate::{
     backend::{BackendError, Classifier, Difference, Rounding, SINGLE, make_room},
     certify::Vote,

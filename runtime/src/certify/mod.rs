@@ -8,13 +8,13 @@
 //! | --- | --- |
 //! | `settings`, `stopping` | what a certificate depends on |
 //! | `procedure` | when to stop, and what the votes prove |
-//! | `board` | which samples come next, and what is known of every input |
-//! | `slot`, `pipeline`, `worker`, `forward` | buffers and threads that the samples go through |
+//! | `scheduler` | which samples come next, and what is known of every input |
+//! | `buffer`, `pipeline`, `worker`, `forward` | buffers and threads that the samples go through |
 //! | `comparison` | a share of the samples answered again, alone and in another batch |
 //! | `certifier` | all of it for many inputs |
 //! | `tune` | how to split the work |
 
-mod board;
+mod batch_buffer;
 mod certificate;
 mod certifier;
 mod comparison;
@@ -22,20 +22,21 @@ mod forward;
 mod pipeline;
 mod prediction;
 mod procedure;
+mod scheduler;
 mod settings;
-mod slot;
 mod stopping;
 mod tune;
 mod worker;
 
-pub(crate) use certificate::first_largest;
-pub use certificate::{Certificate, INFINITE, MAX_CLASSES, NOT_A_NUMBER, Nobody, TIE, Vote, Votes};
+pub use certificate::Certificate;
 pub use certifier::{Certifier, CertifyError, Input};
 pub use forward::Notices;
-pub use prediction::{Prediction, predict};
-pub use procedure::Procedure;
+pub use prediction::{Answer, Prediction, predict};
 pub(crate) use procedure::lower_bounds;
+pub use procedure::{Decision, Procedure};
 pub use settings::{Settings, SettingsError};
 pub use stopping::{StoppingRule, UnknownRule, Width};
 pub use tune::{Instances, Plan, TimedCertification, plan, time_certification, time_forward};
 pub use worker::Timings;
+
+pub use crate::votes::{INFINITE, MAX_CLASSES, NOT_A_NUMBER, Nobody, TIE, Vote, Votes};

@@ -10,9 +10,9 @@ use std::{
 
 use super::{
     CertifyError, Input,
-    board::{Board, Sampled},
+    batch_buffer::BatchBuffer,
     forward::halved,
-    slot::Slot,
+    scheduler::{Sampled, Scheduler},
     worker::Worker,
 };
 use crate::{
@@ -28,11 +28,11 @@ pub(super) struct Pipeline<'a> {
     workers: &'a mut [Worker],
     noise: &'a Noise,
     noise_threads: usize,
-    slots: Vec<Slot>,
+    slots: Vec<BatchBuffer>,
 }
 
 /// A slot that came back, or why it did not.
-type Done = Result<Slot, BackendError>;
+type Done = Result<BatchBuffer, BackendError>;
 
 impl<'a> Pipeline<'a> {
     /// Makes the slots, of a batch or a block each, whichever is larger; smaller ones where there is no memory for them.
@@ -48,7 +48,7 @@ impl<'a> Pipeline<'a> {
         let block = BLOCK as usize;
         let mut capacity = batch.max(block);
         let slots = loop {
-            match make_slots(workers, noise_threads, capacity) {
+            match make_buffers(workers, noise_threads, capacity) {
                 Err(BackendError::OutOfMemory { problem, .. }) if capacity > block => {
                     let notices = workers[0].notices.as_ref();
                     capacity = halved(capacity, capacity, &problem, notices).max(block);
@@ -61,14 +61,14 @@ impl<'a> Pipeline<'a> {
 
     /// Blocks that may be under way at once.
     pub fn blocks(&self) -> usize {
-        self.slots.iter().map(|slot| slot.capacity / BLOCK as usize).sum()
+        self.slots.iter().map(|buffer| buffer.capacity / BLOCK as usize).sum()
     }
 
     /// Runs until the board has no more inputs. `on_samples` hears of the samples of every slot, `on_sampled` gets each
     /// input in order. Once `stop` is true, nothing more is begun or counted.
     pub fn run<I: Iterator<Item = Input>>(
         self,
-        mut board: Board<'_, I>,
+        mut scheduler: Scheduler<'_, I>,
         stop: Option<&AtomicBool>,
         mut on_samples: impl FnMut(u64),
         mut on_sampled: impl FnMut(Sampled) -> Result<(), CertifyError>,
@@ -77,8 +77,8 @@ impl<'a> Pipeline<'a> {
         let count = free.len();
         let fixed_batch = workers[0].model().fixed_batch();
         // As many places as there are slots: nobody ever waits for one.
-        let (to_noise, drawing) = sync_channel::<Slot>(count);
-        let (to_models, running) = sync_channel::<Slot>(count);
+        let (to_noise, drawing) = sync_channel::<BatchBuffer>(count);
+        let (to_models, running) = sync_channel::<BatchBuffer>(count);
         // Each worker may have an error to tell besides.
         let (to_here, done) = sync_channel::<Done>(count + workers.len());
         let (drawing, running) = (Mutex::new(drawing), Mutex::new(running));
@@ -88,16 +88,16 @@ impl<'a> Pipeline<'a> {
             for _ in 0..noise_threads {
                 let (drawing, to_models, to_here) = (&drawing, to_models.clone(), to_here.clone());
                 let draw_ahead = move || {
-                    let draw = |mut slot: Slot| {
+                    let draw = |mut buffer: BatchBuffer| {
                         // The model will not be run on it.
-                        if !slot.is_late() {
-                            slot.draw(noise, fixed_batch);
+                        if !buffer.is_late() {
+                            buffer.draw(noise, fixed_batch);
                         }
-                        Ok(slot)
+                        Ok(buffer)
                     };
-                    while let Some(slot) = next(drawing) {
-                        let is_lost = match guarded(slot, draw) {
-                            Ok(slot) => to_models.send(slot).is_err(),
+                    while let Some(buffer) = next(drawing) {
+                        let is_lost = match guarded(buffer, draw) {
+                            Ok(buffer) => to_models.send(buffer).is_err(),
                             failed => to_here.send(failed).is_err(),
                         };
                         if is_lost {
@@ -111,10 +111,10 @@ impl<'a> Pipeline<'a> {
                 let (running, to_here) = (&running, to_here.clone());
                 let own_noise = (noise_threads == 0).then_some(noise);
                 let run = move || {
-                    while let Some(slot) = next(running) {
-                        let result = guarded(slot, |mut slot| {
-                            worker.run(&mut slot, own_noise)?;
-                            Ok(slot)
+                    while let Some(buffer) = next(running) {
+                        let result = guarded(buffer, |mut buffer| {
+                            worker.run(&mut buffer, own_noise)?;
+                            Ok(buffer)
                         });
                         if to_here.send(result).is_err() {
                             return;
@@ -132,40 +132,39 @@ impl<'a> Pipeline<'a> {
                 start(scope, run)?;
             }
             drop((to_models, to_here));
-            let (mut under_way, mut is_stopped) = (0, false);
-            loop {
+            let mut under_way = 0;
+            let is_stopped = loop {
                 // Votes of a batch that was broken off must not be counted.
-                is_stopped = stop.is_some_and(|stop| stop.load(Ordering::SeqCst));
-                if is_stopped {
-                    break;
+                if stop.is_some_and(|stop| stop.load(Ordering::SeqCst)) {
+                    break true;
                 }
-                while let Some(mut slot) = free.pop() {
-                    if !board.fill(&mut slot)? {
-                        free.push(slot);
+                while let Some(mut buffer) = free.pop() {
+                    if !scheduler.fill(&mut buffer)? {
+                        free.push(buffer);
                         break;
                     }
-                    if first.send(slot).is_err() {
+                    if first.send(buffer).is_err() {
                         break;
                     }
                     under_way += 1;
                 }
                 let mut has_finished = false;
-                while let Some(sampled) = board.next_finished() {
+                while let Some(sampled) = scheduler.next_finished() {
                     on_sampled(sampled)?;
                     has_finished = true;
                 }
                 if under_way == 0 && !has_finished {
-                    break;
+                    break false;
                 }
                 if under_way > 0 {
-                    let Ok(result) = done.recv() else { break };
+                    let Ok(result) = done.recv() else { break false };
                     under_way -= 1;
-                    let slot = result?;
-                    on_samples(slot.voted.len() as u64);
-                    board.collect(&slot)?;
-                    free.push(slot);
+                    let buffer = result?;
+                    on_samples(buffer.voted.len() as u64);
+                    scheduler.collect(&buffer)?;
+                    free.push(buffer);
                 }
-            }
+            };
             // The workers answer the last samples again, also those of a run that was stopped, whose certificates were
             // handed on.
             drop(first);
@@ -185,11 +184,11 @@ fn start<'scope>(
 }
 
 /// Slots, and the buffers for noise: with the slots if it is made ahead, else with the workers.
-fn make_slots(
+fn make_buffers(
     workers: &mut [Worker],
     noise_threads: usize,
     capacity: usize,
-) -> Result<Vec<Slot>, BackendError> {
+) -> Result<Vec<BatchBuffer>, BackendError> {
     let model = workers[0].model();
     let (values, has_bank) = (model.input_len(), model.has_bank());
     let inputs = model.fixed_batch().map_or(capacity, |size| capacity.next_multiple_of(size));
@@ -205,17 +204,17 @@ fn make_slots(
     // One for each worker to run and one to wait for it, so that none ever sleeps while there is work: threads that wake
     // each other by turns end up on one processor.
     let count = 2 * workers.len() + 1 + 2 * noise_threads;
-    (0..count).map(|_| Slot::new(capacity, inputs, buffer(is_ahead)?)).collect()
+    (0..count).map(|_| BatchBuffer::new(capacity, inputs, buffer(is_ahead)?)).collect()
 }
 
 /// The next slot in a queue that several threads share, until the other end is gone.
-fn next(queue: &Mutex<Receiver<Slot>>) -> Option<Slot> {
+fn next(queue: &Mutex<Receiver<BatchBuffer>>) -> Option<BatchBuffer> {
     queue.lock().ok()?.recv().ok()
 }
 
 /// A model that panics must end the run with an error, not leave it waiting for the slot.
-fn guarded(slot: Slot, work: impl FnOnce(Slot) -> Done) -> Done {
-    caught(slot.samples, || work(slot))
+fn guarded(buffer: BatchBuffer, work: impl FnOnce(BatchBuffer) -> Done) -> Done {
+    caught(buffer.samples, || work(buffer))
 }
 
 fn caught<T>(batch: usize, work: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {

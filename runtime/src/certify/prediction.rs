@@ -23,6 +23,15 @@ pub struct Prediction {
     pub seconds: f64,
 }
 
+/// What the votes of an input answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Answer {
+    /// The class of the smoothed classifier, wrong with probability at most α; `None` is an abstention.
+    pub class: Option<usize>,
+    /// p-value of the two-sided test that the two classes with most votes are equally likely.
+    pub p_value: f64,
+}
+
 /// Answer and p-value that the votes of n samples give: PREDICT without the sampling.
 ///
 /// The two-sided exact binomial test of the two largest counts at ½; abstains if its p-value exceeds α. With
@@ -37,23 +46,23 @@ pub struct Prediction {
 /// use mithridate_runtime::{certify::predict, units::Alpha};
 ///
 /// let alpha = Alpha::new(0.01)?;
-/// assert_eq!(predict(&vec![60, 40, 0].into(), 100, alpha)?.0, None);
-/// assert_eq!(predict(&vec![65, 35, 0].into(), 100, alpha)?.0, Some(0));
+/// assert_eq!(predict(&vec![60, 40, 0].into(), 100, alpha)?.class, None);
+/// assert_eq!(predict(&vec![65, 35, 0].into(), 100, alpha)?.class, Some(0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn predict(votes: &Votes, samples: u64, alpha: Alpha) -> Result<(Option<usize>, f64), StatisticsError> {
+pub fn predict(votes: &Votes, samples: u64, alpha: Alpha) -> Result<Answer, StatisticsError> {
     if samples == 0 {
         return Err(StatisticsError::NoTrials);
     }
     if votes.total() > samples {
         return Err(StatisticsError::MoreHitsThanTrials { hits: votes.total(), trials: samples });
     }
-    let Some(class) = votes.winner() else { return Ok((None, 1.0)) };
+    let Some(class) = votes.winner() else { return Ok(Answer { class: None, p_value: 1.0 }) };
     let counts = votes.by_class();
     let second =
         counts.iter().enumerate().filter(|(other, _)| *other != class).map(|(_, &count)| count).max();
     let p_value = equal_odds_p_value(counts[class], second.unwrap_or(0));
-    Ok(((p_value <= alpha.get()).then_some(class), p_value))
+    Ok(Answer { class: (p_value <= alpha.get()).then_some(class), p_value })
 }
 
 #[cfg(test)]
@@ -61,7 +70,7 @@ mod tests {
     use super::*;
 
     fn answer(votes: &[u64], alpha: f64) -> Option<usize> {
-        predict(&votes.to_vec().into(), 1000, Alpha::new(alpha).unwrap()).unwrap().0
+        predict(&votes.to_vec().into(), 1000, Alpha::new(alpha).unwrap()).unwrap().class
     }
 
     #[test]

@@ -24,7 +24,18 @@ pub(crate) fn lower_bounds(settings: &Settings) -> ConfidenceSequence {
         StoppingRule::Precision(_) => RUN_SHARE_PRECISION,
         _ => RUN_SHARE,
     };
-    ConfidenceSequence::new(settings.sequence, settings.alpha, settings.n, run_share)
+    ConfidenceSequence::new(settings.sequence, settings.alpha, settings.n, BLOCK, run_share)
+}
+
+/// What the votes of an input prove.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decision {
+    /// The class with most selection votes; `None` if no selection sample voted for a class.
+    pub class: Option<usize>,
+    /// Lower bound on the probability of `class` under the noise, at confidence 1 − α; 0 without a class or samples.
+    pub p_lower: f64,
+    /// Certified radius in the norm of the noise, in units of the data set; `None` is an abstention.
+    pub radius: Option<f64>,
 }
 
 /// CERTIFY without the sampling: when to stop, and what the votes prove then.
@@ -135,24 +146,23 @@ impl Procedure {
     ///
     /// # Example
     /// ```
-    /// use mithridate_runtime::{certify::{Procedure, Settings}, units::Sigma};
+    /// use mithridate_runtime::{certify::{Decision, Procedure, Settings}, units::Sigma};
     ///
     /// let settings = Settings { n: 1000, ..Settings::new(Sigma::new(0.25)?, 0) };
     /// let procedure = Procedure::new(settings)?;
-    /// let (class, p_lower, radius) = procedure.decide(&vec![3, 97].into(), &vec![10, 990].into(), 1000)?;
+    /// let Decision { class, p_lower, radius } = procedure.decide(&vec![3, 97].into(), &vec![10, 990].into(), 1000)?;
     /// assert_eq!(class, Some(1));
     /// assert!(p_lower > 0.97 && radius.unwrap() > 0.25 * 1.88);
     /// // The rule is to stop after n samples, and not before.
     /// assert!(procedure.decide(&vec![3, 97].into(), &vec![10, 890].into(), 900).is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[allow(clippy::type_complexity)]
     pub fn decide(
         &self,
         selection: &Votes,
         estimation: &Votes,
         samples: u64,
-    ) -> Result<(Option<usize>, f64, Option<f64>), StatisticsError> {
+    ) -> Result<Decision, StatisticsError> {
         for (votes, samples) in [(selection, self.settings.n0), (estimation, samples)] {
             if votes.total() > samples {
                 return Err(StatisticsError::MoreHitsThanTrials { hits: votes.total(), trials: samples });
@@ -164,13 +174,13 @@ impl Procedure {
             return Err(StatisticsError::NotAMoment { samples });
         }
         if class.is_none() || samples == 0 {
-            return Ok((class, 0.0, None));
+            return Ok(Decision { class, p_lower: 0.0, radius: None });
         }
         let p_lower = match &self.sequence {
             Some(sequence) => sequence.lower(hits, samples)?,
             None => clopper_pearson_lower(hits, samples, self.settings.alpha)?,
         };
-        Ok((class, p_lower, self.settings.radius(p_lower)))
+        Ok(Decision { class, p_lower, radius: self.settings.radius(p_lower) })
     }
 
     fn stops_after(

@@ -8,9 +8,9 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    batch_buffer::BatchBuffer,
     comparison::{Answered, Chosen, Comparison},
     forward::{Batch, Forward, Notices, forward},
-    slot::Slot,
 };
 use crate::{
     backend::{BackendError, Banked, Classifier},
@@ -135,29 +135,29 @@ impl Worker {
 
     /// Runs the model on the noisy inputs of a slot, which `noise` draws if they are not there yet, and writes down the
     /// vote of each.
-    pub fn run(&mut self, slot: &mut Slot, noise: Option<&Noise>) -> Result<(), BackendError> {
+    pub fn run(&mut self, buffer: &mut BatchBuffer, noise: Option<&Noise>) -> Result<(), BackendError> {
         if self.model.has_bank() {
-            return self.run_banked(slot, noise);
+            return self.run_banked(buffer, noise);
         }
         if let Some(noise) = noise {
-            mem::swap(&mut slot.noisy, &mut self.noisy);
+            mem::swap(&mut buffer.noisy, &mut self.noisy);
             // Where time is up, nothing will be run.
-            if !slot.is_late() {
-                slot.draw(noise, self.model.fixed_batch());
+            if !buffer.is_late() {
+                buffer.draw(noise, self.model.fixed_batch());
             }
         }
-        self.choose(slot);
+        self.choose(buffer);
         if self.is_reversed {
             let len = self.model.input_len();
-            reverse_rows(&mut slot.noisy, len);
-            let rows = slot.noisy.len() / len.max(1);
+            reverse_rows(&mut buffer.noisy, len);
+            let rows = buffer.noisy.len() / len.max(1);
             self.chosen.reverse();
             self.chosen.iter_mut().for_each(|chosen| chosen.row = rows.saturating_sub(1 + chosen.row));
         }
         let started = Instant::now();
-        let run = Forward { notices: self.notices.as_ref(), until: slot.until, stop: self.stop.as_deref() };
+        let run = Forward { notices: self.notices.as_ref(), until: buffer.until, stop: self.stop.as_deref() };
         let Self { comparison, chosen, .. } = self;
-        let (pieces, mut rest, mut compared) = (&slot.pieces, &chosen[..], Duration::ZERO);
+        let (pieces, mut rest, mut compared) = (&buffer.pieces, &chosen[..], Duration::ZERO);
         let on_batch = |model: &mut dyn Classifier, batch: &Batch<'_>| {
             let Some(comparison) = comparison else { return Ok(()) };
             let (len, classes, before) = (model.input_len(), model.classes(), Instant::now());
@@ -180,25 +180,25 @@ impl Worker {
         };
         let (forward, count) = forward(
             &mut *self.model,
-            &slot.noisy,
+            &buffer.noisy,
             &mut self.batch,
             &mut self.logits,
-            &mut slot.voted,
+            &mut buffer.voted,
             &run,
             on_batch,
         )?;
         if noise.is_some() {
-            mem::swap(&mut slot.noisy, &mut self.noisy);
+            mem::swap(&mut buffer.noisy, &mut self.noisy);
         }
         if self.is_reversed {
-            slot.voted.reverse();
+            buffer.voted.reverse();
         }
         // What filled up the last batch of a model with a fixed one.
-        slot.voted.truncate(slot.samples);
-        slot.work += started.elapsed();
+        buffer.voted.truncate(buffer.samples);
+        buffer.work += started.elapsed();
         self.timings += Timings {
-            samples: slot.voted.len() as u64,
-            noise: slot.noise,
+            samples: buffer.voted.len() as u64,
+            noise: buffer.noise,
             forward,
             count,
             comparison: compared,
@@ -208,9 +208,9 @@ impl Worker {
     }
 
     /// Chooses the samples of a slot that are answered again.
-    fn choose(&mut self, slot: &Slot) {
+    fn choose(&mut self, buffer: &BatchBuffer) {
         if self.comparison.is_some() {
-            slot.choose(self.is_reversed, &mut self.chosen);
+            buffer.choose(self.is_reversed, &mut self.chosen);
         } else {
             self.chosen.clear();
         }
@@ -234,31 +234,31 @@ impl Worker {
     }
 
     /// The same for a model that keeps the noise itself. `noise` makes it once more for samples that are answered again.
-    fn run_banked(&mut self, slot: &mut Slot, noise: Option<&Noise>) -> Result<(), BackendError> {
+    fn run_banked(&mut self, buffer: &mut BatchBuffer, noise: Option<&Noise>) -> Result<(), BackendError> {
         let started = Instant::now();
-        if slot.is_late() {
+        if buffer.is_late() {
             return Ok(());
         }
-        let banked: Vec<Banked<'_>> = slot
+        let banked: Vec<Banked<'_>> = buffer
             .pieces
             .iter()
             .map(|piece| Banked { image: &piece.image, key: piece.key, samples: piece.samples })
             .collect();
-        self.model.banked_votes(&banked, &mut slot.voted)?;
+        self.model.banked_votes(&banked, &mut buffer.voted)?;
         let forward = started.elapsed();
-        slot.work += forward;
-        self.timings += Timings { samples: slot.samples as u64, forward, ..Timings::default() };
-        self.choose(slot);
+        buffer.work += forward;
+        self.timings += Timings { samples: buffer.samples as u64, forward, ..Timings::default() };
+        self.choose(buffer);
         let (Some(comparison), Some(noise)) = (&mut self.comparison, noise) else { return Ok(()) };
         let (len, before) = (self.model.input_len(), Instant::now());
         for &chosen in &self.chosen {
-            let piece = &slot.pieces[chosen.piece];
+            let piece = &buffer.pieces[chosen.piece];
             // A block is drawn from its start.
             self.noisy.resize((chosen.position + 1) * len, 0.0);
             noise.add(&piece.key, &piece.image, &mut self.noisy);
             let input = &self.noisy[chosen.position * len..];
-            let vote = slot.voted[chosen.row];
-            let answered = Answered { pieces: &slot.pieces, chosen, input, vote, logits: None };
+            let vote = buffer.voted[chosen.row];
+            let answered = Answered { pieces: &buffer.pieces, chosen, input, vote, logits: None };
             comparison.add(&mut *self.model, self.batch, &answered)?;
         }
         self.timings.comparison += before.elapsed();

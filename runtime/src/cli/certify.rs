@@ -317,8 +317,8 @@ fn header(
             preparation: arguments.data.preparation(),
             class_names: data.class_names().unwrap_or_default(),
         },
-        // One description for each selection, so that a challenge has one seed.
-        selection: arguments.data.selection(count as u64).in_normal_form(data),
+        // One description for each subset, so that a challenge has one seed.
+        subset: arguments.data.subset(count as u64).in_normal_form(data),
         shard: arguments.shard,
         noise: NoiseSource {
             mode: arguments.smoothing.noise_mode,

@@ -11,7 +11,7 @@ use crate::{
     backend::{BackendError, OnnxModel, OnnxRuntime},
     certify::Input,
     data::{ClassOrder, DataError, Dataset, OpenOptions, Preparation, Split, is_image_name},
-    evidence::{Header, Record, Selection},
+    evidence::{Header, InputSubset, Record},
     memory,
     units::parse_count,
 };
@@ -87,11 +87,11 @@ impl DataArguments {
     }
 
     /// What is chosen, and how many inputs that makes.
-    pub fn selection(&self, count: u64) -> Selection {
+    pub fn subset(&self, count: u64) -> InputSubset {
         let mut classes = self.class.clone();
         classes.sort_unstable();
         classes.dedup();
-        Selection { classes, skip: self.skip, max: self.max, count }
+        InputSubset { classes, skip: self.skip, max: self.max, count }
     }
 
     /// Indices of the inputs chosen, at least one.
@@ -121,7 +121,7 @@ impl DataArguments {
             (data.len() as u64 / self.skip.max(1) as u64).min(self.max.unwrap_or(usize::MAX) as u64) * 32,
         )
         .with_context(|| format!("{} has {} images", data.path.display(), data.len()))?;
-        let indices = self.selection(0).indices(data);
+        let indices = self.subset(0).indices(data);
         let indices: Vec<usize> = indices.into_iter().map(|index| index as usize).collect();
         if data.labels().is_empty() {
             let how = if data.path.extension().is_some_and(|extension| extension == "npz") {

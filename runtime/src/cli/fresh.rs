@@ -1,7 +1,7 @@
 use anyhow::Context;
 
 use super::{
-    model::{ModelArguments, ReadingArguments},
+    model::{InputArguments, ModelArguments},
     probe::ProbeArguments,
     replay::{Opened, announce, check_classes},
     smoothing::check_noise,
@@ -27,14 +27,14 @@ pub(super) fn compare(
 ) -> anyhow::Result<FreshComparison> {
     let Opened { path, runtime, model, device, threads } = opened;
     check_classes(&model, path, header)?;
-    let reading = ReadingArguments::default();
+    let options = InputArguments::default();
     let arguments = ModelArguments {
         probe: ProbeArguments::default(),
         model: path.to_owned(),
         device,
         batch: None,
         threads,
-        reading,
+        input: options,
     };
     let seed = seed_from_os().context("cannot draw a seed for fresh noise")?;
     let settings = Settings { seed, ..header.settings.clone() };

@@ -7,9 +7,9 @@ use mithridate_onnx::{
 };
 use serde_json::json;
 
-use super::{model::ReadingArguments, probe::ProbeArguments};
+use super::{model::InputArguments, probe::ProbeArguments};
 use crate::{
-    backend::{Batching, Layout, OnnxModel, OnnxRuntime, Provider, Reading},
+    backend::{Batching, InputOptions, Layout, OnnxModel, OnnxRuntime, Provider},
     data::sha256_file,
     terminal::{self, printable},
 };
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     #[command(flatten)]
-    reading: ReadingArguments,
+    input: InputArguments,
     #[command(flatten)]
     probe: ProbeArguments,
     /// Print one JSON document instead of text
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What was found out about a model by reading it and trying it.
+/// What was found out about a model by options it and trying it.
 struct Findings {
     model: OnnxModel,
     normalization: Option<Normalization>,
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Ok(_) => Provider::built_in().iter().map(ToString::to_string).collect(),
         Err(_) => Vec::new(),
     };
-    let load = || arguments.probe.load(ModelFile::read(path)?, &readings(arguments, &summary));
+    let load = || arguments.probe.load(ModelFile::read(path)?, &options(arguments, &summary));
     let found = runtime
         .map_err(anyhow::Error::from)
         .and_then(|_| load())
@@ -93,10 +93,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// The ways to try a model: one that leaves height and width open with each size in turn.
-fn readings(arguments: &Arguments, summary: &ModelSummary) -> Vec<Reading> {
+fn options(arguments: &Arguments, summary: &ModelSummary) -> Vec<InputOptions> {
     let sides = if is_open(summary) { &SIDES[..] } else { &SIDES[..1] };
-    let reading = arguments.reading.reading(None);
-    sides.iter().map(|&side| Reading { side: Some(side), ..reading.clone() }).collect()
+    let options = arguments.input.options(None);
+    sides.iter().map(|&side| InputOptions { side: Some(side), ..options.clone() }).collect()
 }
 
 /// Whether a dimension besides the batch is left open.
@@ -115,22 +115,22 @@ fn findings(
     let sigma = metadata.training_sigma.map_or_else(|| "SIGMA".into(), |sigma| sigma.to_string());
     let path = quoted(&arguments.model.display().to_string());
     let mut command = format!("rscert certify --model {path} --data DATA --sigma {sigma}");
-    let reading = arguments.reading.reading(None);
+    let options = arguments.input.options(None);
     let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
-    if let Some(layout) = reading.layout {
+    if let Some(layout) = options.layout {
         let _ = write!(command, " --layout {layout}");
     }
     let guessed = normalization.as_ref().filter(|found| found.of_bytes).map(|_| [0.0, 255.0]);
     let guessed = guessed.filter(|_| metadata.input_range.is_none());
-    if let Some(range) = reading.range.or(guessed) {
+    if let Some(range) = options.range.or(guessed) {
         let _ = write!(command, " --range={}", list(&range));
     }
-    for (flag, values) in [("--mean", &reading.mean), ("--std", &reading.std)] {
+    for (flag, values) in [("--mean", &options.mean), ("--std", &options.std)] {
         if let Some(values) = values {
             let _ = write!(command, " {flag}={}", list(values));
         }
     }
-    if let Some(output) = &reading.output {
+    if let Some(output) = &options.output {
         let _ = write!(command, " --output {}", quoted(output));
     }
     let [_, height, width] = model.image_shape();

@@ -6,8 +6,8 @@ use mithridate_onnx::{ModelFile, OnnxError};
 use super::{certify::file_name, device::DeviceArguments, note, probe::ProbeArguments};
 use crate::{
     backend::{
-        BackendError, Batching, Classifier, Layout, MAX_VALUES, OnnxModel, OnnxRuntime, Reading, SharedNoise,
-        SmoothingClassifier,
+        BackendError, Batching, Classifier, InputOptions, Layout, MAX_VALUES, OnnxModel, OnnxRuntime,
+        SharedNoise, SmoothingClassifier,
     },
     certify::{Instances, Plan, plan},
     evidence::{ModelSource, ModelUse},
@@ -33,14 +33,14 @@ pub(super) struct ModelArguments {
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     pub threads: Option<usize>,
     #[command(flatten)]
-    pub reading: ReadingArguments,
+    pub input: InputArguments,
     #[command(flatten)]
     pub probe: ProbeArguments,
 }
 
 /// How the model wants its input, and which output counts.
 #[derive(Args, Default)]
-pub(super) struct ReadingArguments {
+pub(super) struct InputArguments {
     /// Order of the dimensions of the model's input: nchw or nhwc [default: found from its shape]
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<Layout>,
@@ -67,9 +67,9 @@ pub(super) struct ReadyModel {
     pub instances: Instances,
 }
 
-impl ReadingArguments {
-    pub fn reading(&self, image: Option<[usize; 3]>) -> Reading {
-        Reading {
+impl InputArguments {
+    pub fn options(&self, image: Option<[usize; 3]>) -> InputOptions {
+        InputOptions {
             image,
             layout: self.layout,
             range: self.range,
@@ -83,8 +83,8 @@ impl ReadingArguments {
     }
 
     /// How an earlier model was read, for images of a known shape, but for what the flags say.
-    pub fn instead_of(&self, earlier: Reading) -> Reading {
-        Reading {
+    pub fn instead_of(&self, earlier: InputOptions) -> InputOptions {
+        InputOptions {
             layout: self.layout.or(earlier.layout),
             range: self.range.or(earlier.range),
             mean: self.mean.clone().or(earlier.mean),
@@ -132,13 +132,13 @@ impl ModelArguments {
     ) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
         // A file that is no model is the more helpful news than a missing library.
         let file = ModelFile::read(&self.model)?;
-        let reading = Reading {
+        let options = InputOptions {
             sigma: sigma.map(Sigma::get),
             keep_batch: self.batch == Some(1),
-            ..self.reading.reading(image)
+            ..self.input.options(image)
         };
-        let (runtime, model) = self.probe.load(file, &[reading])?;
-        self.reading.note_differences(&model);
+        let (runtime, model) = self.probe.load(file, &[options])?;
+        self.input.note_differences(&model);
         model.notes.iter().for_each(|text| note(text));
         match model.batching {
             Batching::Fixed { size } => note(&format!(

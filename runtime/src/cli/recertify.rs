@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     audit::{Audit, Run, summarize, to_text},
-    backend::{OnnxModel, OnnxRuntime, Reading},
-    certify::{Certificate, Certifier, Input, Notices, Settings, Vote},
+    backend::{InputOptions, OnnxModel, OnnxRuntime},
+    certify::{Certificate, Certifier, Decision, Input, Notices, Procedure, Settings, Vote},
     data::Dataset,
     evidence::{
         Change, Earlier, Evidence, EvidenceWriter, Execution, Header, KeptVotes, Machine, Problem,
@@ -151,10 +151,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// Opens the changed model. It gets images as the earlier one did, but for what the flags say.
 fn open_changed(arguments: &ModelArguments, old: &Header) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
     let keep_batch = arguments.batch == Some(1);
-    let reading = Reading { keep_batch, ..arguments.reading.instead_of(Reading::of(old)) };
-    let (runtime, model) = arguments.probe.load(ModelFile::read(&arguments.model)?, &[reading])?;
+    let options = InputOptions { keep_batch, ..arguments.input.instead_of(old.input_options()) };
+    let (runtime, model) = arguments.probe.load(ModelFile::read(&arguments.model)?, &[options])?;
     let path = arguments.model.display();
-    arguments.reading.note_differences(&model);
+    arguments.input.note_differences(&model);
     let (now, before) = (&model.preprocessing, &old.model.r#use.preprocessing);
     if now != before {
         note(&format!(
@@ -250,8 +250,8 @@ fn incremental(
 
 /// The record of an input certified anew, for the class that the old selection samples chose.
 fn fresh(old: &Record, certificate: Certificate, header: &Header) -> anyhow::Result<Record> {
-    let procedure = crate::certify::Procedure::new(header.settings.clone())?;
-    let (class, p_lower, radius) =
+    let procedure = Procedure::new(header.settings.clone())?;
+    let Decision { class, p_lower, radius } =
         procedure.decide(&old.selection, &certificate.estimation, certificate.samples)?;
     let certificate = Certificate { class, selection: old.selection.clone(), p_lower, radius, ..certificate };
     Ok(Record::new(certificate, header))
@@ -283,7 +283,7 @@ fn header(
         tool: concat!("rscert ", env!("CARGO_PKG_VERSION")).into(),
         model: model_source(model, settings.sigma),
         data: old.header.data.clone(),
-        selection: old.header.selection.clone(),
+        subset: old.header.subset.clone(),
         shard: old.header.shard,
         settings,
         simultaneous: None,

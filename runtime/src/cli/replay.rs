@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 
 use super::{
     device::DeviceArguments,
-    model::{ModelArguments, ReadingArguments},
+    model::{InputArguments, ModelArguments},
     note,
     probe::ProbeArguments,
 };
@@ -113,14 +113,14 @@ impl<'a> Replayed<'a> {
             // A bank holds the noise of one seed, and inputs that rest on an earlier model have another.
             _ => None,
         };
-        let reading = ReadingArguments::default();
+        let options = InputArguments::default();
         let arguments = ModelArguments {
             probe: ProbeArguments::default(),
             model: path.to_owned(),
             device,
             batch: Some(other_batch(header, &model)),
             threads,
-            reading,
+            input: options,
         };
         let samples = self.samples();
         let ready = arguments.ready(runtime, model, shared.as_ref(), samples)?;

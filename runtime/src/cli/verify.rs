@@ -18,7 +18,7 @@ use super::{
     replay::{Opened, Replayed, Share, state_cost},
 };
 use crate::{
-    backend::{BackendError, Reading},
+    backend::BackendError,
     certify::CertifyError,
     data::{DataError, Dataset},
     evidence::{
@@ -270,7 +270,7 @@ fn load<'a>(
     file: ModelFile,
     header: &Header,
 ) -> anyhow::Result<Opened<'a>> {
-    let (runtime, model) = arguments.probe.load(file, &[Reading::of(header)])?;
+    let (runtime, model) = arguments.probe.load(file, &[header.input_options()])?;
     Ok(Opened { path, runtime, model, device: arguments.device, threads: arguments.threads })
 }
 
@@ -370,7 +370,7 @@ fn settings_line(header: &Header) -> String {
 
 /// Which inputs they are of, and what the model gets and is read from.
 fn inputs_line(header: &Header) -> String {
-    let mut text = header.selection.in_words();
+    let mut text = header.subset.in_words();
     if let Some(shard) = header.shard {
         text += &format!("; part {shard} of these alone");
     }
@@ -406,7 +406,7 @@ fn settings_json(header: &Header) -> Value {
         "seed": settings.seed,
         "challenge": header.challenge,
         "sequence": settings.sequence,
-        "selection": header.selection,
+        "selection": header.subset,
         "shard": header.shard,
         "use": header.model.r#use,
     })

@@ -3,9 +3,10 @@ use std::time::{Duration, Instant};
 use super::sampler::{Sampler, Task};
 use crate::{
     backend::{BackendError, Classifier, InputPrecision},
-    certify::{CertifyError, Procedure, Settings, StoppingRule, first_largest, lower_bounds},
-    noise::{BLOCK, Distribution, GateError, Role, check_noise, off_grid},
+    certify::{CertifyError, Procedure, Settings, StoppingRule, lower_bounds},
+    noise::{BLOCK, Distribution, Role, SelfTestError, check_noise, off_grid},
     statistics::ConfidenceSequence,
+    votes::first_largest,
 };
 
 /// What can go wrong with a frame, or before the first.
@@ -16,7 +17,7 @@ pub enum EmbedError {
     Certify(#[from] CertifyError),
     /// Noise that is not what it should be.
     #[error(transparent)]
-    Noise(#[from] GateError),
+    Noise(#[from] SelfTestError),
     /// A stopping rule that frames don't have.
     #[error("frames can't stop by the rule {0}; use fixed, radius, precision or deadline")]
     Rule(StoppingRule),

@@ -13,7 +13,7 @@
 //! use std::{path::Path, time::Duration};
 //!
 //! use mithridate_runtime::{
-//!     backend::{OnnxModel, OnnxRuntime, Provider, Reading},
+//!     backend::{OnnxModel, OnnxRuntime, Provider, InputOptions},
 //!     certify::Settings,
 //!     embed::FrameCertifier,
 //!     noise::seed_from_os,
@@ -21,7 +21,7 @@
 //! };
 //!
 //! let runtime = OnnxRuntime::load()?;
-//! let model = OnnxModel::open(&runtime, Path::new("lenet.onnx"), &Reading::default())?;
+//! let model = OnnxModel::open(&runtime, Path::new("lenet.onnx"), &InputOptions::default())?;
 //! let classifier = model.classifier(&runtime, Provider::Cpu, 1)?.bind(64)?;
 //! // One batch chooses the class; the rest of the time goes into the bound.
 //! let settings = Settings { n0: 64, ..Settings::new(Sigma::new(0.25)?, seed_from_os()?) };

@@ -1,4 +1,6 @@
-use super::{DataSource, Execution, Header, Machine, ModelSource, ModelUse, NoiseSource, SCHEMA, Selection};
+use super::{
+    DataSource, Execution, Header, InputSubset, Machine, ModelSource, ModelUse, NoiseSource, SCHEMA,
+};
 use crate::{
     certify::{Plan, Settings},
     data::Preparation,
@@ -28,7 +30,7 @@ pub(crate) fn example_header() -> Header {
             class_names: vec![],
         },
         shard: None,
-        selection: Selection { classes: vec![], skip: 1, max: None, count: 3 },
+        subset: InputSubset { classes: vec![], skip: 1, max: None, count: 3 },
         settings: Settings { n: 10, ..Settings::new(Sigma::new(0.25).unwrap(), 1) },
         simultaneous: None,
         challenge: None,

@@ -1,11 +1,10 @@
-use mithridate_onnx::{ExternalFile, ModelFile};
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Recertification, Shard, Simultaneous};
 use crate::{
-    backend::Preprocessing,
+    backend::{ExternalSource, Preprocessing},
     certify::{Certificate, Plan, Settings, Votes},
-    data::{Dataset, Preparation, sha256},
+    data::{Dataset, Preparation},
     noise::NoiseMode,
     statistics::Radii,
     units::Sigma,
@@ -43,7 +42,8 @@ pub struct Header {
     /// The data set.
     pub data: DataSource,
     /// The inputs chosen from it.
-    pub selection: Selection,
+    #[serde(rename = "selection")]
+    pub subset: InputSubset,
     /// Which part of the selection this file is for; the whole if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
@@ -76,7 +76,7 @@ pub struct Header {
 impl Header {
     /// Number of inputs that this file holds when it is finished.
     pub fn inputs(&self) -> u64 {
-        let count = self.selection.count;
+        let count = self.subset.count;
         self.shard.map_or(count, |shard| shard.len(count))
     }
 
@@ -110,23 +110,6 @@ pub struct ModelSource {
     /// How the model was used, where that is not plain from its file.
     #[serde(default, skip_serializing_if = "ModelUse::is_plain")]
     pub r#use: ModelUse,
-}
-
-/// A file of weights beside a model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ExternalSource {
-    /// Its name in the model.
-    pub file: String,
-    /// SHA-256 of the file.
-    pub sha256: String,
-}
-
-impl ExternalSource {
-    /// The files of weights of a model, hashed.
-    pub fn of(model: &ModelFile) -> Vec<Self> {
-        let hashed = |file: &ExternalFile| Self { file: file.location.clone(), sha256: sha256(&file.bytes) };
-        model.external.iter().map(hashed).collect()
-    }
 }
 
 /// How a model was used that needs something done to its input, or has more outputs than one.
@@ -195,21 +178,22 @@ impl DataSource {
     }
 }
 
-/// Which inputs of a data set were certified.
+/// The inputs of a data set that a run certifies: a filter by class, then a stride, then a limit. Evidence names it
+/// `selection`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Selection {
+pub struct InputSubset {
     /// Only inputs with these labels; all if empty.
     pub classes: Vec<usize>,
-    /// Every how-many-eth of these.
+    /// Stride: of these, every `skip`-th input.
     pub skip: usize,
-    /// At most so many.
+    /// Largest number of inputs; `None` for no limit.
     pub max: Option<usize>,
-    /// How many that makes.
+    /// Number of inputs that remain.
     pub count: u64,
 }
 
-impl Selection {
-    /// The selection in words, such as "5 inputs: those of class 0, 2, of these one in 3, of these the first 5".
+impl InputSubset {
+    /// The subset in words, such as "5 inputs: those of class 0, 2, of these one in 3, of these the first 5".
     pub fn in_words(&self) -> String {
         let mut text = format!("{} inputs", self.count);
         let mut parts = Vec::new();

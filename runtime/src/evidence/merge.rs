@@ -62,7 +62,7 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
     };
     let mut records: Vec<_> = in_order.iter().map(|part| part.records.iter()).collect();
     let parts = records.len();
-    for position in 0..usize::try_from(header.selection.count).unwrap_or(usize::MAX) {
+    for position in 0..usize::try_from(header.subset.count).unwrap_or(usize::MAX) {
         // Every part holds as many records as its header promises: it would not have been read else.
         let part = position % parts;
         if let Some(record) = records[part].next() {

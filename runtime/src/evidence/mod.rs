@@ -18,6 +18,9 @@ mod error;
 mod example;
 mod format;
 mod fresh;
+#[cfg(feature = "ort")]
+mod input_options;
+mod line_checker;
 mod merge;
 mod read;
 mod recertification;
@@ -27,16 +30,16 @@ mod simultaneous;
 mod table;
 mod verify;
 mod votes;
-mod walk;
 mod write;
 
+pub use crate::backend::ExternalSource;
 pub use challenge::{challenge_seed, parse_challenge, seed_origin};
 pub use error::EvidenceError;
 #[cfg(test)]
 pub(crate) use example::example_header;
 pub use format::{
-    DataSource, Execution, ExternalSource, Footer, Header, Machine, ModelSource, ModelUse, NoiseSource,
-    Record, SCHEMA, Selection,
+    DataSource, Execution, Footer, Header, InputSubset, Machine, ModelSource, ModelUse, NoiseSource, Record,
+    SCHEMA,
 };
 pub use fresh::{FALSE_ALARM, FreshComparison, FreshInput, fresh_settings};
 pub use merge::merge;

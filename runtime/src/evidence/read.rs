@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::{
     EvidenceError, Footer, Header, Record,
-    walk::{Fault, Walk},
+    line_checker::{Fault, LineChecker},
 };
 use crate::{files, memory};
 
@@ -38,17 +38,19 @@ pub fn read_evidence(path: &Path) -> Result<Evidence, EvidenceError> {
 /// # Errors
 /// As [`read_evidence`].
 pub fn parse_evidence(path: &Path, text: &str) -> Result<Evidence, EvidenceError> {
-    let walk = read_partial(path, text)?;
-    match walk.footer {
-        Some(footer) if !walk.is_torn => Ok(Evidence { header: walk.header, records: walk.records, footer }),
+    let line_checker = read_partial(path, text)?;
+    match line_checker.footer {
+        Some(footer) if !line_checker.is_torn => {
+            Ok(Evidence { header: line_checker.header, records: line_checker.records, footer })
+        }
         Some(_) => {
             let problem = "there is something after the footer".into();
-            Err(EvidenceError::Line { path: path.to_owned(), line: walk.records.len() + 3, problem })
+            Err(EvidenceError::Line { path: path.to_owned(), line: line_checker.records.len() + 3, problem })
         }
         None => Err(EvidenceError::Unfinished {
             path: path.to_owned(),
-            found: walk.records.len() as u64,
-            expected: walk.header.inputs(),
+            found: line_checker.records.len() as u64,
+            expected: line_checker.header.inputs(),
         }),
     }
 }
@@ -80,9 +82,13 @@ pub(super) fn check_line(line: &str) -> Result<(), String> {
 }
 
 /// Reads what is there, without a last line that an interruption has torn, and fails at the first thing that is wrong.
-pub(super) fn read_partial(path: &Path, text: &str) -> Result<Walk, EvidenceError> {
-    let mut walk = Walk::new(text).map_err(|fault| line_error(path, fault))?;
-    if walk.faults.is_empty() { Ok(walk) } else { Err(line_error(path, walk.faults.remove(0))) }
+pub(super) fn read_partial(path: &Path, text: &str) -> Result<LineChecker, EvidenceError> {
+    let mut line_checker = LineChecker::new(text).map_err(|fault| line_error(path, fault))?;
+    if line_checker.faults.is_empty() {
+        Ok(line_checker)
+    } else {
+        Err(line_error(path, line_checker.faults.remove(0)))
+    }
 }
 
 fn line_error(path: &Path, Fault { line, problem }: Fault) -> EvidenceError {

@@ -7,9 +7,9 @@ use std::{
 use super::{
     EvidenceError, EvidenceWriter, Header, VotesWriter,
     encode::{Difference, differences},
+    line_checker::LineChecker,
     read::{check_size, is_torn_header, read_partial},
     votes_path,
-    walk::Walk,
 };
 use crate::files;
 
@@ -19,7 +19,7 @@ pub struct Earlier {
     /// Held as long as the file is looked at or written.
     lock: File,
     /// What it holds; none if it was interrupted before its header was whole.
-    there: Option<Walk>,
+    there: Option<LineChecker>,
     text: String,
 }
 

@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        certify::{Certificate, Procedure, Votes},
+        certify::{Certificate, Decision, Procedure, Votes},
         evidence::{example_header as header, read_evidence},
         units::Sigma,
     };
@@ -160,7 +160,7 @@ mod tests {
     fn record(index: u64) -> Record {
         let (selection, estimation): (Votes, Votes) = (vec![100, 0].into(), vec![10, 0].into());
         let procedure = Procedure::new(header().settings).unwrap();
-        let (class, p_lower, radius) = procedure.decide(&selection, &estimation, 10).unwrap();
+        let Decision { class, p_lower, radius } = procedure.decide(&selection, &estimation, 10).unwrap();
         let (label, samples, seconds) = (Some(0), 10, 0.5);
         let certificate =
             Certificate { index, label, class, selection, estimation, samples, p_lower, radius, seconds };

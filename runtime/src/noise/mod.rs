@@ -8,22 +8,22 @@
 mod bank;
 mod distribution;
 mod double_double;
-mod gate;
 mod gaussian;
 mod key;
 mod mode;
 mod noisy;
 mod quantized;
+mod self_test;
 mod stream;
 mod uniform;
 
 pub use bank::NoiseBank;
 pub use distribution::Distribution;
-pub use gate::{FALSE_ALARM_RATE, GateError, Test, check_noise, check_noise_at};
 pub use key::{BLOCK, NoiseKey, Role};
 pub use mode::{NoiseMode, SHARED_INPUT};
 pub use noisy::{Noise, NoiseError};
 pub use quantized::{GRID, off_grid};
+pub use self_test::{FALSE_ALARM_RATE, SelfTestError, Test, check_noise, check_noise_at};
 pub use stream::keyed_stream;
 
 /// A seed from the operating system, for runs that were not given one.

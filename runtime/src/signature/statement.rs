@@ -48,7 +48,7 @@ pub fn statement(name: &str, bytes: &[u8], evidence: &Evidence) -> Value {
                 "labels_sha256": header.data.labels_sha256,
                 "shape": header.data.shape,
                 "preparation": header.data.preparation,
-                "selection": header.selection,
+                "selection": header.subset,
             },
             "settings": {
                 "sigma": settings.sigma,

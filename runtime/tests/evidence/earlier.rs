@@ -133,7 +133,7 @@ fn another_earlier_run_than_the_one_that_was_used_is_found() {
             header.data.images_sha256 = "00".into();
         }),
         ("its data and that", |header, _| header.data.class_names = vec!["a".into(), "b".into()]),
-        ("its selection of inputs and that", |header, _| header.selection.max = Some(12)),
+        ("its selection of inputs and that", |header, _| header.subset.max = Some(12)),
         ("its sigma and that", |header, records| {
             header.settings.sigma = Sigma::new(0.5).unwrap();
             for record in records {
@@ -156,7 +156,7 @@ fn another_earlier_run_than_the_one_that_was_used_is_found() {
     }
     let fewer = |header: &mut Header, records: &mut Vec<Record>| {
         records.pop();
-        header.selection.count -= 1;
+        header.subset.count -= 1;
     };
     let text = against(&place, fewer, true);
     assert!(text.contains("it has 12 inputs, and the run of the earlier model 11"), "{text}");

@@ -72,16 +72,16 @@ fn lies_of_the_header_are_found_wherever_it_is_read() {
         }),
         ("its model has 0 classes", |header, _| header.model.classes = 0),
         ("its model has 70000 classes", |header, _| header.model.classes = 70_000),
-        ("its selection takes no input", |header, _| header.selection.skip = 0),
+        ("its selection takes no input", |header, _| header.subset.skip = 0),
         ("its selection takes 12 inputs, and at most 5 by itself", |header, _| {
-            header.selection.max = Some(5);
+            header.subset.max = Some(5);
         }),
         ("the classes of its selection are not in order", |header, _| {
-            header.selection.classes = vec![1, 0];
+            header.subset.classes = vec![1, 0];
         }),
-        ("it selects class 2 and there are 2 classes", |header, _| header.selection.classes = vec![0, 1, 2]),
+        ("it selects class 2 and there are 2 classes", |header, _| header.subset.classes = vec![0, 1, 2]),
         ("is not among the classes that the header says were selected", |header, _| {
-            header.selection.classes = vec![1];
+            header.subset.classes = vec![1];
         }),
         ("it has a label, and the data had none by the header", |header, _| {
             header.data.labels_sha256 = String::new();

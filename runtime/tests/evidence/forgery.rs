@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use mithridate_runtime::{
-    certify::{Certificate, Procedure, Vote},
+    certify::{Certificate, Decision, Procedure, Vote},
     evidence::{EvidenceWriter, Header, KeptVotes, Record, read_evidence, votes_path},
 };
 
@@ -55,7 +55,7 @@ pub fn forge_votes(place: &Place, run: &str, out: &str, change: impl Fn(&Record,
 pub fn proved(record: &Record, header: &Header) -> Record {
     let procedure = Procedure::new(header.settings.clone()).unwrap();
     let Record { selection, estimation, samples, .. } = record;
-    let (class, p_lower, radius) = procedure.decide(selection, estimation, *samples).unwrap();
+    let Decision { class, p_lower, radius } = procedure.decide(selection, estimation, *samples).unwrap();
     let certificate = Certificate {
         index: record.index,
         label: record.label,

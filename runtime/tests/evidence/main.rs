@@ -24,7 +24,7 @@ use std::{
 
 use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::{
-    certify::Procedure,
+    certify::{Decision, Procedure},
     evidence::{EvidenceWriter, Record, Verification, read_evidence, verify},
 };
 use serde_json::Value;
@@ -329,7 +329,7 @@ fn votes_that_the_model_does_not_give_are_found_by_replaying() {
             let mut votes = vec![0; 2];
             votes[class] = 1000;
             let procedure = Procedure::new(evidence.header.settings.clone()).unwrap();
-            let (_, p_lower, radius) =
+            let Decision { p_lower, radius, .. } =
                 procedure.decide(&record.selection, &votes.clone().into(), record.samples).unwrap();
             record.estimation = votes.into();
             (record.p_lower, record.radius) = (p_lower, radius.unwrap());
@@ -374,7 +374,7 @@ fn another_model_other_data_and_another_selection_are_found() {
     // The right inputs, left out at will: hashes are good, but the data tell.
     let evidence = read_evidence(&path).unwrap();
     let mut header = evidence.header.clone();
-    header.selection.count -= 1;
+    header.subset.count -= 1;
     let out = place.path("chosen.jsonl");
     let mut writer = EvidenceWriter::create(&out, &header).unwrap();
     for record in &evidence.records[1..] {

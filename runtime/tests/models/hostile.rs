@@ -1,12 +1,12 @@
 //! Models made to do harm end in a sentence.
 
 use mithridate_onnx::{Dim, ElementType, GraphBuilder, messages::ModelProto};
-use mithridate_runtime::backend::Reading;
+use mithridate_runtime::backend::InputOptions;
 
 use crate::{with_external_weights, zoo};
 
 fn refused(model: &ModelProto) -> String {
-    crate::refused(model, &Reading::default())
+    crate::refused(model, &InputOptions::default())
 }
 
 #[test]

@@ -16,28 +16,28 @@ use mithridate_onnx::{
     messages::{ModelProto, StringStringEntryProto},
 };
 use mithridate_runtime::backend::{
-    Batching, Classifier, Layout, OnnxModel, OnnxRuntime, OutputKind, Provider, Reading,
+    Batching, Classifier, InputOptions, Layout, OnnxModel, OnnxRuntime, OutputKind, Provider,
 };
 use mithridate_runtime::evidence::ExternalSource;
 use mithridate_test_models::{numbers, zoo};
 
 /// Writes a model into a folder and opens it.
-fn open(folder: &Path, model: &ModelProto, reading: &Reading) -> Result<OnnxModel, String> {
+fn open(folder: &Path, model: &ModelProto, reading: &InputOptions) -> Result<OnnxModel, String> {
     let path = folder.join("model.onnx");
     mithridate_onnx::write(model, &path).unwrap();
     OnnxModel::open(&OnnxRuntime::load().unwrap(), &path, reading).map_err(|error| error.to_string())
 }
 
 /// The sentence that a model is refused with.
-fn refused(model: &ModelProto, reading: &Reading) -> String {
+fn refused(model: &ModelProto, reading: &InputOptions) -> String {
     let folder = tempfile::tempdir().unwrap();
     let text = open(folder.path(), model, reading).unwrap_err();
     assert!(!text.contains('\n') && !text.is_empty(), "one sentence: {text}");
     text
 }
 
-fn named(output: &str) -> Reading {
-    Reading { output: Some(output.into()), ..Reading::default() }
+fn named(output: &str) -> InputOptions {
+    InputOptions { output: Some(output.into()), ..InputOptions::default() }
 }
 
 fn logits(model: &OnnxModel, images: &[f32]) -> Vec<f32> {
@@ -67,9 +67,9 @@ fn images(count: usize) -> Vec<f32> {
 }
 
 /// Opens a model for images of the zoo and compares its logits with those in plain numbers.
-fn check(model: &ModelProto, reading: Reading, tolerance: f32) -> OnnxModel {
+fn check(model: &ModelProto, reading: InputOptions, tolerance: f32) -> OnnxModel {
     let folder = tempfile::tempdir().unwrap();
-    let reading = Reading { image: Some(zoo::IMAGE), ..reading };
+    let reading = InputOptions { image: Some(zoo::IMAGE), ..reading };
     let opened = open(folder.path(), model, &reading).unwrap();
     let images = images(7);
     let (found, expected) = (logits(&opened, &images), zoo::expected(&images));
@@ -90,30 +90,36 @@ fn a_fixed_batch_becomes_symbolic_where_it_can() {
         (zoo::stubborn(2), Batching::Fixed { size: 2 }),
         (zoo::stubborn(5), Batching::Fixed { size: 5 }),
     ] {
-        assert_eq!(check(&model, Reading::default(), 1e-4).batching, batching);
+        assert_eq!(check(&model, InputOptions::default(), 1e-4).batching, batching);
     }
 }
 
 #[test]
 fn channels_may_come_last() {
-    let opened = check(&zoo::channels_last(), Reading::default(), 1e-4);
+    let opened = check(&zoo::channels_last(), InputOptions::default(), 1e-4);
     assert_eq!(opened.preprocessing.layout, Layout::Nhwc);
 }
 
 #[test]
 fn other_types_of_numbers_are_taken() {
-    assert_eq!(check(&zoo::of_type(ElementType::Float16), Reading::default(), 0.05).precision(), "float16");
-    assert_eq!(check(&zoo::of_type(ElementType::Double), Reading::default(), 1e-4).precision(), "float64");
-    check(&zoo::quantised(), Reading::default(), 0.3);
+    assert_eq!(
+        check(&zoo::of_type(ElementType::Float16), InputOptions::default(), 0.05).precision(),
+        "float16"
+    );
+    assert_eq!(
+        check(&zoo::of_type(ElementType::Double), InputOptions::default(), 1e-4).precision(),
+        "float64"
+    );
+    check(&zoo::quantised(), InputOptions::default(), 0.3);
 }
 
 #[test]
 fn ranges_and_normalisation_are_applied_after_the_noise() {
-    let reading = |range, mean: Option<&[f64]>, std: Option<&[f64]>| Reading {
+    let reading = |range, mean: Option<&[f64]>, std: Option<&[f64]>| InputOptions {
         range,
         mean: mean.map(<[f64]>::to_vec),
         std: std.map(<[f64]>::to_vec),
-        ..Reading::default()
+        ..InputOptions::default()
     };
     check(&zoo::normalising(&[0.0], &[1.0 / 255.0]), reading(Some([0.0, 255.0]), None, None), 1e-3);
     check(&zoo::normalising(&[1.0], &[0.5]), reading(Some([-1.0, 1.0]), None, None), 1e-3);
@@ -135,12 +141,12 @@ fn ranges_and_normalisation_are_applied_after_the_noise() {
 fn an_output_is_chosen_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let model = zoo::softmax_among_others();
-    let error = open(folder.path(), &model, &Reading::default()).unwrap_err();
+    let error = open(folder.path(), &model, &InputOptions::default()).unwrap_err();
     assert!(
         error.contains("say with --output") && error.contains("scores/logits:0: float [n, 5]"),
         "{error}"
     );
-    let named = |name: &str| Reading { output: Some(name.into()), ..Reading::default() };
+    let named = |name: &str| InputOptions { output: Some(name.into()), ..InputOptions::default() };
     assert_eq!(check(&model, named("scores/logits:0"), 1e-4).kind, OutputKind::Logits);
     let opened = open(folder.path(), &model, &named("probabilities")).unwrap();
     assert_eq!(opened.kind, OutputKind::Probabilities);
@@ -156,7 +162,7 @@ fn an_output_is_chosen_by_name() {
 #[test]
 fn height_and_width_are_those_of_the_data() {
     let folder = tempfile::tempdir().unwrap();
-    let reading = Reading { image: Some([3, 2, 5]), ..Reading::default() };
+    let reading = InputOptions { image: Some([3, 2, 5]), ..InputOptions::default() };
     let opened = open(folder.path(), &zoo::any_size(), &reading).unwrap();
     let images: Vec<f32> = (0..30).map(|value| value as f32).collect();
     assert_eq!(logits(&opened, &images), [4.5, 14.5, 24.5]);
@@ -166,11 +172,11 @@ fn height_and_width_are_those_of_the_data() {
 fn an_input_with_a_default_need_not_be_given_and_old_operator_sets_run() {
     let mut model = zoo::plain(0);
     zoo::constants_as_inputs(&mut model);
-    check(&model, Reading::default(), 1e-4);
+    check(&model, InputOptions::default(), 1e-4);
     for (ir, opset) in [(3, 9), (7, 13), (10, 21)] {
         model.ir_version = Some(ir);
         model.opset_import[0].version = Some(opset);
-        check(&model, Reading::default(), 1e-4);
+        check(&model, InputOptions::default(), 1e-4);
     }
 }
 
@@ -178,22 +184,22 @@ fn an_input_with_a_default_need_not_be_given_and_old_operator_sets_run() {
 fn answers_that_depend_on_the_batch_are_asked_for_one_by_one_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(
-        open(folder.path(), &zoo::entangled(0), &Reading::default()).unwrap().batching,
+        open(folder.path(), &zoo::entangled(0), &InputOptions::default()).unwrap().batching,
         Batching::Single
     );
     assert_eq!(
-        open(folder.path(), &zoo::entangled(1), &Reading::default()).unwrap().batching,
+        open(folder.path(), &zoo::entangled(1), &InputOptions::default()).unwrap().batching,
         Batching::Fixed { size: 1 }
     );
-    let error = open(folder.path(), &zoo::entangled(3), &Reading::default()).unwrap_err();
+    let error = open(folder.path(), &zoo::entangled(3), &InputOptions::default()).unwrap_err();
     assert!(error.contains("depends on the 2 others in the batch"), "{error}");
     // The first answer of a sequence depends on no other.
     assert_eq!(
-        open(folder.path(), &zoo::sequence(0), &Reading::default()).unwrap().batching,
+        open(folder.path(), &zoo::sequence(0), &InputOptions::default()).unwrap().batching,
         Batching::Single
     );
     for (model, others) in [(zoo::sequence(3), 2), (zoo::placed(), 3)] {
-        let error = open(folder.path(), &model, &Reading::default()).unwrap_err();
+        let error = open(folder.path(), &model, &InputOptions::default()).unwrap_err();
         assert!(error.contains(&format!("depends on the {others} others in the batch")), "{error}");
     }
 }
@@ -202,7 +208,7 @@ fn answers_that_depend_on_the_batch_are_asked_for_one_by_one_or_refused() {
 fn answers_that_are_random_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for size in [0, 1, 3] {
-        let error = open(folder.path(), &zoo::random(size), &Reading::default()).unwrap_err();
+        let error = open(folder.path(), &zoo::random(size), &InputOptions::default()).unwrap_err();
         assert!(error.contains("depends on RandomNormalLike"), "{size}: {error}");
     }
 }
@@ -232,7 +238,7 @@ fn weights_may_lie_beside_the_model_also_where_the_batch_is_rewritten() {
     for size in [0, 1] {
         let (model, bytes) = with_external_weights(zoo::plain(size), "parts/weights.bin");
         std::fs::write(folder.path().join("parts/weights.bin"), &bytes).unwrap();
-        let reading = Reading { image: Some(zoo::IMAGE), ..Reading::default() };
+        let reading = InputOptions { image: Some(zoo::IMAGE), ..InputOptions::default() };
         let opened = open(folder.path(), &model, &reading).unwrap();
         let sha256 = mithridate_runtime::data::sha256(&bytes);
         assert_eq!(opened.external, [ExternalSource { file: "parts/weights.bin".into(), sha256 }]);

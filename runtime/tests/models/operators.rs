@@ -7,7 +7,7 @@ use mithridate_onnx::{
         AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto,
     },
 };
-use mithridate_runtime::backend::Reading;
+use mithridate_runtime::backend::InputOptions;
 
 use crate::{check, images, logits, named, open, refused, zoo};
 
@@ -77,7 +77,7 @@ fn operators_that_draw_numbers_are_refused_by_name() {
     ] {
         let node =
             NodeProto { domain: Some(domain.into()), ..node(operator, &["scores"], "logits", Vec::new()) };
-        let text = refused(&with_domain(followed_by(vec![node]), domain), &Reading::default());
+        let text = refused(&with_domain(followed_by(vec![node]), domain), &InputOptions::default());
         let expected = format!("depends on {operator} 'the {operator}', which draws numbers");
         assert!(text.contains(&expected), "{text}");
     }
@@ -94,7 +94,7 @@ fn a_random_operator_with_a_rare_effect_is_refused() {
     let rare = graph.operator("Greater", &[&drawn, &p], Vec::new(), ElementType::Bool, y.shape().to_vec());
     let rare = graph.operator("Cast", &[&rare], vec![int("to", 1)], ElementType::Float, y.shape().to_vec());
     let y = zoo::like(&mut graph, "Add", &[&y, &rare]);
-    let text = refused(&zoo::finish(graph, &[("logits", &y)]), &Reading::default());
+    let text = refused(&zoo::finish(graph, &[("logits", &y)]), &InputOptions::default());
     assert!(
         text.contains("depends on RandomUniformLike 'randomuniformlike_2', which draws numbers"),
         "{text}"
@@ -127,7 +127,7 @@ fn random_operators_are_found_in_bodies_and_functions() {
             "in the body of Scan 'the Scan'",
         ),
     ] {
-        let text = refused(&model, &Reading::default());
+        let text = refused(&model, &InputOptions::default());
         let expected =
             format!("depends on RandomNormalLike 'the RandomNormalLike', {place}, which draws numbers");
         assert!(text.contains(&expected), "{text}");
@@ -145,7 +145,7 @@ fn random_operators_are_found_in_bodies_and_functions() {
     };
     model.functions.push(function("Block", vec![inner]));
     model.functions.push(function("Inner", vec![node("Bernoulli", &["a"], "b", Vec::new())]));
-    let text = refused(&model, &Reading::default());
+    let text = refused(&model, &InputOptions::default());
     let expected =
         "Bernoulli 'the Bernoulli', in the function Inner, in the function Block, which draws numbers";
     assert!(text.contains(expected), "{text}");
@@ -167,7 +167,7 @@ fn what_the_output_does_not_depend_on_is_no_harm() {
     let mut model = zoo::plain(0);
     let drawn = node("RandomNormalLike", &["image"], "drawn", Vec::new());
     model.graph.as_mut().unwrap().node.push(drawn);
-    check(&model, Reading::default(), 1e-4);
+    check(&model, InputOptions::default(), 1e-4);
 }
 
 /// The plain model with dropout at its end.
@@ -203,7 +203,7 @@ fn dropout_is_refused_in_training_mode_alone() {
         (with_dropout(&["scores"], 6, flags(), 0.5), "which is in training mode and drops"),
         (with_dropout(&["scores"], 6, Vec::new(), 0.5), "which is in training mode and drops"),
     ] {
-        let text = refused(&model, &Reading::default());
+        let text = refused(&model, &InputOptions::default());
         assert!(text.contains("its output logits depends on Dropout 'the Dropout', "), "{text}");
         assert!(text.contains(expected) && text.ends_with("export it in inference mode"), "{text}");
     }
@@ -214,13 +214,13 @@ fn dropout_is_refused_in_training_mode_alone() {
         with_dropout(&["scores", "ratio", "yes"], 17, Vec::new(), 0.0),
         with_dropout(&["scores"], 7, vec![float("ratio", 0.5)], 0.5),
     ] {
-        check(&model, Reading::default(), 1e-4);
+        check(&model, InputOptions::default(), 1e-4);
     }
     for operator in ["BitmaskDropout", "TrainableDropout"] {
         let mut model = with_dropout(&["scores", "ratio", "yes"], 17, Vec::new(), 0.5);
         let last = model.graph.as_mut().unwrap().node.last_mut().unwrap();
         (last.op_type, last.domain) = (Some(operator.into()), Some("com.microsoft".into()));
-        let text = refused(&with_domain(model, "com.microsoft"), &Reading::default());
+        let text = refused(&with_domain(model, "com.microsoft"), &InputOptions::default());
         assert!(
             text.contains(&format!("depends on {operator} 'the Dropout', which is in training mode")),
             "{text}"
@@ -256,7 +256,7 @@ fn batch_normalisation_is_refused_in_training_mode_alone() {
         with(vec![int("is_test", 0)], &[], 6),
         with(Vec::new(), &[], 6),
     ] {
-        let text = refused(&model, &Reading::default());
+        let text = refused(&model, &InputOptions::default());
         assert!(
             text.contains(
                 "depends on BatchNormalization 'the BatchNormalization', which is in training mode"
@@ -267,7 +267,7 @@ fn batch_normalisation_is_refused_in_training_mode_alone() {
     for model in
         [with(vec![int("training_mode", 0)], &[], 17), with(Vec::new(), &[], 9), with(Vec::new(), &[], 13)]
     {
-        check(&model, Reading::default(), 1e-4);
+        check(&model, InputOptions::default(), 1e-4);
     }
 }
 
@@ -325,7 +325,7 @@ fn values_put_in_order_of_size_are_refused_unless_the_output_is_named() {
                 _ => {}
             }
         }
-        let text = refused(&ordered, &Reading::default());
+        let text = refused(&ordered, &InputOptions::default());
         assert!(
             text.contains("its output best comes from TopK 'topk_2', which puts values in order"),
             "{text}"
@@ -355,7 +355,7 @@ fn places_of_values_are_refused() {
     );
     let both =
         graph.operator("Cast", &[&both], vec![int("to", 1)], ElementType::Float, both.shape().to_vec());
-    let text = refused(&zoo::finish(graph, &[("y", &both)]), &Reading::default());
+    let text = refused(&zoo::finish(graph, &[("y", &both)]), &InputOptions::default());
     assert!(text.contains("which gives numbers of places and no values"), "{text}");
 }
 
@@ -368,7 +368,7 @@ fn a_detector_is_refused_by_its_choice_of_boxes() {
         node("Gather", &["scores", "indices"], "kept", Vec::new()),
         node("Mul", &["kept", "kept"], "logits", Vec::new()),
     ];
-    let text = refused(&followed_by(nodes), &Reading::default());
+    let text = refused(&followed_by(nodes), &InputOptions::default());
     assert!(
         text.contains("comes from NonMaxSuppression 'the NonMaxSuppression', which chooses boxes"),
         "{text}"
@@ -397,7 +397,7 @@ fn operators_that_choose_within_a_network_are_no_harm() {
     let mut model = zoo::finish(graph, &[("logits", &z)]);
     model.graph.as_mut().unwrap().node[2].output.push("places".into());
     let folder = tempfile::tempdir().unwrap();
-    let opened = open(folder.path(), &model, &Reading::default()).unwrap();
+    let opened = open(folder.path(), &model, &InputOptions::default()).unwrap();
     let images = images(7);
     for (row, all) in
         logits(&opened, &images).chunks(zoo::CLASSES).zip(zoo::expected(&images).chunks(zoo::CLASSES))

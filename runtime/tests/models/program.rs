@@ -8,7 +8,7 @@ use std::{
 
 use mithridate_onnx::{GraphBuilder, ModelMetadata};
 use mithridate_runtime::{
-    backend::{OnnxModel, OnnxRuntime, Reading},
+    backend::{OnnxModel, OnnxRuntime},
     data::write_idx,
     evidence::{ModelUse, read_evidence},
 };
@@ -60,7 +60,7 @@ fn forms_of_a_model_get_the_same_votes_and_the_evidence_says_what_was_done() {
     let votes = |model: &str, out: &str, flags: &[&str]| {
         let text = printed(&path, &certify(model, out, flags));
         let evidence = read_evidence(&path.join(out)).unwrap();
-        let again = Reading::of(&evidence.header);
+        let again = evidence.header.input_options();
         let again = OnnxModel::open(&OnnxRuntime::load().unwrap(), &path.join(model), &again).unwrap();
         assert_eq!(again.preprocessing, evidence.header.model.r#use.preprocessing, "read the same way again");
         assert_eq!(again.sha256, evidence.header.model.sha256);

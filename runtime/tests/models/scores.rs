@@ -6,7 +6,7 @@ use mithridate_onnx::{
     Dim, ElementType, GraphBuilder, ModelMetadata, Value, attributes::int, messages::ModelProto,
 };
 use mithridate_runtime::{
-    backend::{BackendError, OnnxModel, OnnxRuntime, OutputKind, Reading},
+    backend::{BackendError, InputOptions, OnnxModel, OnnxRuntime, OutputKind},
     data::write_idx,
     evidence::read_evidence,
 };
@@ -51,13 +51,16 @@ fn scores_with_their_sign_reversed_are_refused_whoever_names_them() {
             "holds 1 less the probabilities",
         ),
     ] {
-        for reading in [Reading::default(), named("scores")] {
+        for reading in [InputOptions::default(), named("scores")] {
             assert!(refused(&model, &reading).contains(expected));
         }
     }
     let fine = ending(|graph, y| zoo::like(graph, "LogSoftmax", &[y]));
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(open(folder.path(), &fine, &Reading::default()).unwrap().kind, OutputKind::LogProbabilities);
+    assert_eq!(
+        open(folder.path(), &fine, &InputOptions::default()).unwrap().kind,
+        OutputKind::LogProbabilities
+    );
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn rows_that_are_sorted_without_an_operator_for_it_are_refused_unless_named() {
         let shape = vec![zoo::batch(0), Dim::Fixed(2)];
         graph.operator("Concat", &[&more, &less], vec![int("axis", 1)], ElementType::Float, shape)
     });
-    let text = refused(&model, &Reading::default());
+    let text = refused(&model, &InputOptions::default());
     assert!(
         text.contains("each row of its output scores is sorted by size, for 64 of 64 made-up images"),
         "{text}"
@@ -92,7 +95,7 @@ fn rows_that_are_sorted_without_an_operator_for_it_are_refused_unless_named() {
 fn rows_of_length_one_are_refused_unless_named() {
     let model = ending(|graph, y| zoo::like(graph, "LpNormalization", &[y]));
     assert!(
-        refused(&model, &Reading::default())
+        refused(&model, &InputOptions::default())
             .contains("each row of its output scores has length 1, as of embeddings")
     );
     let folder = tempfile::tempdir().unwrap();
@@ -118,7 +121,10 @@ fn votes_in_the_form_of_probabilities_are_taken() {
         graph.operator("OneHot", &[&best, &depth, &values], vec![int("axis", 1)], ElementType::Float, shape)
     });
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(open(folder.path(), &model, &Reading::default()).unwrap().kind, OutputKind::Probabilities);
+    assert_eq!(
+        open(folder.path(), &model, &InputOptions::default()).unwrap().kind,
+        OutputKind::Probabilities
+    );
 }
 
 #[test]
@@ -130,7 +136,7 @@ fn answers_that_are_always_the_same_are_refused_or_said() {
         graph.linear(&drawn, &weight, None).unwrap()
     });
     let folder = tempfile::tempdir().unwrap();
-    let text = open(folder.path(), &blind, &Reading::default()).unwrap_err();
+    let text = open(folder.path(), &blind, &InputOptions::default()).unwrap_err();
     assert!(text.contains("for 1 inputs its output") || text.contains("its output has shape"), "{text}");
     let dead = ending(|graph, y| {
         let zero = zoo::scalar(graph, "zero", 0.0);
@@ -138,9 +144,9 @@ fn answers_that_are_always_the_same_are_refused_or_said() {
         let y = zoo::like(graph, "Mul", &[y, &zero]);
         zoo::like(graph, "Add", &[&y, &bias])
     });
-    let opened = open(folder.path(), &dead, &Reading::default()).unwrap();
+    let opened = open(folder.path(), &dead, &InputOptions::default()).unwrap();
     assert!(opened.notes[0].contains("answers 64 made-up images all the same"), "{:?}", opened.notes);
-    assert!(check(&zoo::plain(0), Reading::default(), 1e-4).notes.is_empty());
+    assert!(check(&zoo::plain(0), InputOptions::default(), 1e-4).notes.is_empty());
 }
 
 #[test]
@@ -152,7 +158,7 @@ fn another_number_of_classes_than_declared_is_refused() {
     {
         tensor.shape.as_mut().unwrap().dim[1] = (&other).into();
     }
-    let text = refused(&model, &Reading::default());
+    let text = refused(&model, &InputOptions::default());
     // ONNX Runtime looks too, where it knows the shape.
     assert!(text.contains("said to have 7 columns and has 5") || text.contains("can't load"), "{text}");
     let mut graph = GraphBuilder::new("names");
@@ -162,7 +168,7 @@ fn another_number_of_classes_than_declared_is_refused() {
     let model = graph
         .finish(&[("logits", &y)], &ModelMetadata { class_names: names, ..ModelMetadata::default() })
         .unwrap();
-    let text = refused(&model, &Reading::default());
+    let text = refused(&model, &InputOptions::default());
     assert!(text.contains("its metadata name 4 classes, and its output logits has 5 columns"), "{text}");
 }
 
@@ -171,7 +177,7 @@ fn fixture(name: &str) -> std::path::PathBuf {
 }
 
 fn open_fixture(name: &str) -> Result<OnnxModel, BackendError> {
-    OnnxModel::open(&OnnxRuntime::load().unwrap(), &fixture(name), &Reading::default())
+    OnnxModel::open(&OnnxRuntime::load().unwrap(), &fixture(name), &InputOptions::default())
 }
 
 #[test]
@@ -240,9 +246,12 @@ fn labels_are_compared_on_given_images_too() {
     let flags = vec![int("axis", 1), int("keepdims", 0)];
     let label = graph.operator("ArgMax", &[&z], flags, ElementType::Int64, vec![zoo::batch(0)]);
     let folder = tempfile::tempdir().unwrap();
-    let opened =
-        open(folder.path(), &zoo::finish(graph, &[("logits", &y), ("label", &label)]), &Reading::default())
-            .unwrap();
+    let opened = open(
+        folder.path(),
+        &zoo::finish(graph, &[("logits", &y), ("label", &label)]),
+        &InputOptions::default(),
+    )
+    .unwrap();
     let runtime = OnnxRuntime::load().unwrap();
     let images = crate::images(100);
     opened.check_labels(&runtime, &images).unwrap();

@@ -8,7 +8,7 @@ use mithridate_onnx::{
 };
 use mithridate_runtime::{
     backend::{
-        Banked, Classifier, NoiseInput, OnnxModel, OnnxRuntime, Provider, Reading, SharedNoise, Slot,
+        Banked, Classifier, InputOptions, NoiseInput, OnnxModel, OnnxRuntime, Provider, SharedNoise, Slot,
         SmoothingClassifier, SmoothingPlan, vote,
     },
     certify::{Certificate, Certifier, Input, Instances, MAX_CLASSES, Settings, Vote},
@@ -113,9 +113,9 @@ fn in_graph(model: &OnnxModel, noise: NoiseInput, cuda_graph: bool) -> Vec<Vec<V
 }
 
 /// Compares host and graph for all ways that noise gets in; returns the share of samples with a vote.
-fn check(name: &str, model: &ModelProto, reading: Reading) -> f64 {
+fn check(name: &str, model: &ModelProto, reading: InputOptions) -> f64 {
     let folder = tempfile::tempdir().unwrap();
-    let reading = Reading { image: Some(zoo::IMAGE), ..reading };
+    let reading = InputOptions { image: Some(zoo::IMAGE), ..reading };
     let model = open(folder.path(), model, &reading).unwrap();
     let expected = on_host(&model);
     for noise in [NoiseInput::Noisy, NoiseInput::Added, NoiseInput::Bank { blocks: SLOTS.len() }] {
@@ -129,14 +129,14 @@ fn check(name: &str, model: &ModelProto, reading: Reading) -> f64 {
 
 #[test]
 fn every_form_of_model_gets_the_votes_of_the_host() {
-    let reading = |range, mean: Option<&[f64]>, std: Option<&[f64]>| Reading {
+    let reading = |range, mean: Option<&[f64]>, std: Option<&[f64]>| InputOptions {
         range,
         mean: mean.map(<[f64]>::to_vec),
         std: std.map(<[f64]>::to_vec),
-        ..Reading::default()
+        ..InputOptions::default()
     };
-    let plain = Reading::default;
-    let named = |name: &str| Reading { output: Some(name.into()), ..Reading::default() };
+    let plain = InputOptions::default;
+    let named = |name: &str| InputOptions { output: Some(name.into()), ..InputOptions::default() };
     for (name, model, reading) in [
         ("plain", zoo::plain(0), plain()),
         ("rewritten", zoo::plain(1), plain()),
@@ -166,7 +166,7 @@ fn every_form_of_model_gets_the_votes_of_the_host() {
             zoo::constants_as_inputs(&mut model);
         }
         model.opset_import[0].version = Some(opset);
-        check(&format!("opset {opset}"), &model, Reading::default());
+        check(&format!("opset {opset}"), &model, InputOptions::default());
     }
 }
 
@@ -202,7 +202,7 @@ fn ties_infinite_logits_and_those_that_are_no_number_vote_for_nobody() {
     for (operator, least, most) in
         [(None, 0.3, 0.95), (Some("Div"), 0.05, 0.7), (Some("Sqrt"), 0.05, 0.9), (Some("Log"), 0.02, 0.9)]
     {
-        let share = check(&format!("{operator:?}"), &coarse(operator), Reading::default());
+        let share = check(&format!("{operator:?}"), &coarse(operator), InputOptions::default());
         assert!((least..most).contains(&share), "{operator:?}: {share}");
     }
     // Zeros of both signs are a tie.
@@ -222,7 +222,7 @@ fn ties_infinite_logits_and_those_that_are_no_number_vote_for_nobody() {
     let two = vec![Dim::symbolic("n"), Dim::Fixed(2)];
     let y = graph.operator("Mul", &[&least, &signs], Vec::new(), ElementType::Float, two);
     let model = graph.finish(&[("logits", &y)], &ModelMetadata::default()).unwrap();
-    assert_eq!(check("zeros", &model, Reading::default()), 0.0);
+    assert_eq!(check("zeros", &model, InputOptions::default()), 0.0);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn what_can_not_be_extended_or_does_not_fit_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = OnnxRuntime::load().unwrap();
     let plan = SmoothingPlan { noise: NoiseInput::Noisy, slots: 2, votes: false, cuda_graph: false };
-    let reading = Reading { image: Some(zoo::IMAGE), ..Reading::default() };
+    let reading = InputOptions { image: Some(zoo::IMAGE), ..InputOptions::default() };
     for (model, expected) in [
         (zoo::stubborn(2), "it takes exactly 2 inputs at once"),
         (zoo::entangled(0), "its answer depends on the other inputs of a batch"),
@@ -276,7 +276,7 @@ fn what_can_not_be_extended_or_does_not_fit_is_said() {
 fn a_classifier_that_counts_itself_gives_the_votes_of_its_logits() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = OnnxRuntime::load().unwrap();
-    let reading = Reading { image: Some(zoo::IMAGE), ..Reading::default() };
+    let reading = InputOptions { image: Some(zoo::IMAGE), ..InputOptions::default() };
     let model = open(folder.path(), &coarse(None), &reading).unwrap();
     let as_votes = |logits: &[f32]| -> Vec<u16> { logits.chunks(model.classes()).map(vote).collect() };
     let mut classifier =
@@ -347,7 +347,7 @@ fn certify(instances: Instances, settings: &Settings, mode: NoiseMode, threads: 
 fn certificates_are_those_of_the_host_whoever_counts_and_wherever_the_noise_is() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = OnnxRuntime::load().unwrap();
-    let reading = Reading { image: Some(zoo::IMAGE), ..Reading::default() };
+    let reading = InputOptions { image: Some(zoo::IMAGE), ..InputOptions::default() };
     let model = open(folder.path(), &coarse(None), &reading).unwrap();
     for stop in ["fixed", "radius:0.1,0.3"] {
         let settings = Settings {

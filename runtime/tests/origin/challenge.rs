@@ -120,7 +120,7 @@ fn a_seed_that_was_chosen_is_found() {
         ("challenge", |header| header.challenge = Some("another".into())),
         ("n", |header| header.settings.n = 199),
         ("model", |header| header.model.sha256 = "00".into()),
-        ("selection", |header| header.selection.skip = 2),
+        ("selection", |header| header.subset.skip = 2),
     ];
     for (name, change) in changes {
         let mut header = evidence.header.clone();

@@ -2,7 +2,7 @@
 
 use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::{
-    certify::Procedure,
+    certify::{Decision, Procedure},
     data::write_idx,
     evidence::{EvidenceWriter, Header, Record, read_evidence, verify},
 };
@@ -61,7 +61,7 @@ fn forged_votes_are_found_and_said_input_by_input() {
             let mut votes = vec![0; 2];
             votes[class] = 1000;
             let procedure = Procedure::new(evidence.header.settings.clone()).unwrap();
-            let (_, p_lower, radius) =
+            let Decision { p_lower, radius, .. } =
                 procedure.decide(&record.selection, &votes.clone().into(), 1000).unwrap();
             record = Record {
                 estimation: votes.into(),

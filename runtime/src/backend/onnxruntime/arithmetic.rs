@@ -9,7 +9,7 @@ use ndarray::ArrayD;
 use ort::value::{DynValue, Tensor};
 
 use super::{
-    OnnxModel, OnnxRuntime, Reading,
+    InputOptions, OnnxModel, OnnxRuntime,
     session::{Content, unoptimized_session},
 };
 use crate::backend::BackendError;
@@ -39,7 +39,7 @@ pub fn matrix_product(runtime: &OnnxRuntime) -> Result<OnnxModel, BackendError> 
     let model = graph.finish(&[("product", &output)], &ModelMetadata::default())?;
     let file =
         ModelFile { path: "matrix product".into(), bytes: to_bytes(&model), model, external: Vec::new() };
-    OnnxModel::from_file(runtime, file, &Reading::default())
+    OnnxModel::from_file(runtime, file, &InputOptions::default())
 }
 
 /// Multiplications with addition that a model takes for one batch of this shape; `None` where that can't be told.

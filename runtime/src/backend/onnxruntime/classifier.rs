@@ -8,7 +8,7 @@ use ort::{
 };
 
 use super::{
-    Device, OnnxModel, OnnxRuntime, Reading,
+    Device, InputOptions, OnnxModel, OnnxRuntime,
     labels::Labels,
     session::{only, run_error},
     signature::Signature,
@@ -68,7 +68,7 @@ impl OnnxClassifier {
         device: impl Into<Device>,
         threads: usize,
     ) -> Result<Self, BackendError> {
-        OnnxModel::open(runtime, path, &Reading::default())?.classifier(runtime, device, threads)
+        OnnxModel::open(runtime, path, &InputOptions::default())?.classifier(runtime, device, threads)
     }
 
     /// An instance before it is known how many classes there are.

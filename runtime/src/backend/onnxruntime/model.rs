@@ -10,7 +10,7 @@ use mithridate_onnx::{
 use serde::Serialize;
 
 use super::{
-    Device, OnnxClassifier, OnnxRuntime, OutputKind, Reading,
+    Device, InputOptions, OnnxClassifier, OnnxRuntime, OutputKind,
     arithmetic::multiply_adds,
     classifier::Original,
     labels::{Labels, largest},
@@ -21,9 +21,8 @@ use super::{
     signature::{Signature, find},
 };
 use crate::{
-    backend::{BackendError, Classifier, HALF, InputPrecision, Preprocessing, SINGLE},
+    backend::{BackendError, Classifier, ExternalSource, HALF, InputPrecision, Preprocessing, SINGLE},
     data::sha256,
-    evidence::ExternalSource,
 };
 
 /// Made-up images for which labels are compared with scores.
@@ -108,7 +107,7 @@ impl OnnxModel {
     ///
     /// # Errors
     /// [`BackendError`]: the file, or a model that is no classifier of one image input.
-    pub fn open(runtime: &OnnxRuntime, path: &Path, reading: &Reading) -> Result<Self, BackendError> {
+    pub fn open(runtime: &OnnxRuntime, path: &Path, reading: &InputOptions) -> Result<Self, BackendError> {
         Self::from_file(runtime, ModelFile::read(path)?, reading)
     }
 
@@ -119,7 +118,7 @@ impl OnnxModel {
     pub fn from_file(
         runtime: &OnnxRuntime,
         file: ModelFile,
-        reading: &Reading,
+        reading: &InputOptions,
     ) -> Result<Self, BackendError> {
         let path = file.path.as_path();
         let (summary, metadata) = (summarize(&file.model)?, ModelMetadata::of(&file.model)?);
@@ -459,7 +458,7 @@ impl OnnxModel {
 }
 
 /// What a user didn't say and the model's metadata do.
-fn with_metadata(reading: &Reading, metadata: &ModelMetadata) -> Result<Reading, String> {
+fn with_metadata(reading: &InputOptions, metadata: &ModelMetadata) -> Result<InputOptions, String> {
     let mut reading = reading.clone();
     if reading.layout.is_none()
         && let Some(layout) = &metadata.layout

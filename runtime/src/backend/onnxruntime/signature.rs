@@ -1,6 +1,6 @@
 use mithridate_onnx::{Dim, ElementType, ModelSummary, ValueSummary};
 
-use super::{MAX_VALUES, Reading};
+use super::{InputOptions, MAX_VALUES};
 use crate::backend::{InputPrecision, Layout, Preprocessing};
 
 /// Height and width to try a model with that leaves them open, where nobody knows better.
@@ -31,7 +31,7 @@ impl Signature {
 }
 
 /// Finds input and output, or says in a sentence why there is none that can be certified.
-pub(super) fn find(summary: &ModelSummary, reading: &Reading) -> Result<Signature, String> {
+pub(super) fn find(summary: &ModelSummary, reading: &InputOptions) -> Result<Signature, String> {
     let [input] = &summary.inputs[..] else {
         return Err(format!(
             "it has {} inputs without a default ({}); one image input is needed",
@@ -76,7 +76,7 @@ pub(super) fn find(summary: &ModelSummary, reading: &Reading) -> Result<Signatur
 }
 
 /// Order of the dimensions, from the images if they are known, else from where a number of channels stands.
-fn arrange(input: &ValueSummary, rest: &[Dim], reading: &Reading) -> Result<Layout, String> {
+fn arrange(input: &ValueSummary, rest: &[Dim], reading: &InputOptions) -> Result<Layout, String> {
     if rest.len() > 3 {
         return Err(format!("its input is {input}; images have two or three dimensions besides the batch"));
     }
@@ -117,7 +117,7 @@ fn sizes(
     input: &ValueSummary,
     rest: &[Dim],
     layout: Layout,
-    reading: &Reading,
+    reading: &InputOptions,
 ) -> Result<[usize; 3], String> {
     let Some(image @ [c, h, w]) = reading.image else {
         let side = reading.side.unwrap_or(SIDE);
@@ -219,18 +219,18 @@ mod tests {
         }
     }
 
-    fn input(shape: &[i64], reading: &Reading) -> Result<Signature, String> {
+    fn input(shape: &[i64], reading: &InputOptions) -> Result<Signature, String> {
         let outputs = vec![value("y", ElementType::Float, &[0, 10])];
         find(&model(value("x", ElementType::Float, shape), outputs), reading)
     }
 
-    fn with_image(image: [usize; 3]) -> Reading {
-        Reading { image: Some(image), ..Reading::default() }
+    fn with_image(image: [usize; 3]) -> InputOptions {
+        InputOptions { image: Some(image), ..InputOptions::default() }
     }
 
     #[test]
     fn the_layout_follows_from_channels_or_images() {
-        let none = Reading::default();
+        let none = InputOptions::default();
         for (shape, reading, layout, dims) in [
             (&[0, 3, 32, 32][..], &none, Layout::Nchw, vec![3, 32, 32]),
             (&[1, 28, 28, 1], &none, Layout::Nhwc, vec![28, 28, 1]),
@@ -246,7 +246,7 @@ mod tests {
         }
         let ambiguous = input(&[0, 0, 0, 0], &with_image([1, 28, 28])).unwrap_err();
         assert!(ambiguous.ends_with("say which with --layout nchw or --layout nhwc"), "{ambiguous}");
-        let told = Reading { layout: Some(Layout::Nhwc), ..with_image([1, 28, 28]) };
+        let told = InputOptions { layout: Some(Layout::Nhwc), ..with_image([1, 28, 28]) };
         assert_eq!(input(&[0, 0, 0, 0], &told).unwrap().dims, [28, 28, 1]);
     }
 
@@ -263,10 +263,11 @@ mod tests {
             let error = input(shape, &with_image(image)).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
-        let huge = input(&[1 << 40, 1 << 40, 3], &Reading::default()).unwrap_err();
+        let huge = input(&[1 << 40, 1 << 40, 3], &InputOptions::default()).unwrap_err();
         assert!(huge.contains("more than the 268435456 values"), "{huge}");
         let outputs = vec![value("y", ElementType::Float, &[0, 10])];
-        let bytes = find(&model(value("x", ElementType::Uint8, &[1, 3, 8, 8]), outputs), &Reading::default());
+        let bytes =
+            find(&model(value("x", ElementType::Uint8, &[1, 3, 8, 8]), outputs), &InputOptions::default());
         assert!(bytes.unwrap_err().contains("noise can't be added to whole numbers"));
     }
 

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     backend::{BackendError, Banked, Classifier, InputPrecision},
-    certify::{MAX_CLASSES, Vote},
     noise::{BLOCK, Noise, NoiseBank},
+    votes::{MAX_CLASSES, Vote},
 };
 
 /// Slots tried in a batch, fewest first: 512 to 65,536 samples.

@@ -14,11 +14,7 @@ fn with_rule(rule: &str, sigma: f64, n: u64) -> Procedure {
     Procedure::new(settings).unwrap()
 }
 
-fn fixed(
-    selection: Vec<u64>,
-    estimation: Vec<u64>,
-    settings: &Settings,
-) -> (Option<usize>, f64, Option<f64>) {
+fn fixed(selection: Vec<u64>, estimation: Vec<u64>, settings: &Settings) -> Decision {
     Procedure::new(settings.clone())
         .unwrap()
         .decide(&selection.into(), &estimation.into(), settings.n)
@@ -27,7 +23,7 @@ fn fixed(
 
 #[test]
 fn the_bound_is_for_the_selected_class_also_where_another_wins_the_estimate() {
-    let (class, p_lower, radius) = fixed(vec![60, 40], vec![10, 90], &settings(100, 100));
+    let Decision { class, p_lower, radius } = fixed(vec![60, 40], vec![10, 90], &settings(100, 100));
     assert_eq!((class, radius), (Some(0), None));
     assert!(p_lower < 0.1);
 }
@@ -37,32 +33,34 @@ fn samples_without_a_vote_count_against_the_class() {
     let all = fixed(vec![100, 0], vec![1000, 0], &settings(100, 1000));
     let some = fixed(vec![100, 0], vec![900, 0], &settings(100, 1000));
     let same = fixed(vec![100, 0], vec![900, 100], &settings(100, 1000));
-    assert!(some.1 < all.1);
+    assert!(some.p_lower < all.p_lower);
     assert_eq!(some, same);
 }
 
 #[test]
 fn a_model_that_never_votes_abstains() {
-    assert_eq!(fixed(vec![0, 0], vec![0, 0], &settings(100, 1000)), (None, 0.0, None));
+    let nothing = Decision { class: None, p_lower: 0.0, radius: None };
+    assert_eq!(fixed(vec![0, 0], vec![0, 0], &settings(100, 1000)), nothing);
     let radius = with_rule("radius:0.5", 1.0, 1000);
-    assert_eq!(radius.decide(&vec![0, 0].into(), &vec![0, 0].into(), 0), Ok((None, 0.0, None)));
+    assert_eq!(radius.decide(&vec![0, 0].into(), &vec![0, 0].into(), 0), Ok(nothing));
 }
 
 #[test]
 fn ten_unanimous_votes_certify_and_nine_do_not() {
-    let (_, p_lower, radius) = fixed(vec![100, 0], vec![10, 0], &settings(100, 10));
+    let Decision { p_lower, radius, .. } = fixed(vec![100, 0], vec![10, 0], &settings(100, 10));
     assert!((p_lower - 0.5012).abs() < 1e-4 && radius.is_some());
-    assert_eq!(fixed(vec![100, 0], vec![9, 0], &settings(100, 9)).2, None);
+    assert_eq!(fixed(vec![100, 0], vec![9, 0], &settings(100, 9)).radius, None);
 }
 
 #[test]
 fn a_hundred_million_samples_are_no_trouble() {
     let n = 100_000_000;
-    let (_, p_lower, radius) = fixed(vec![100, 0], vec![n, 0], &settings(100, n));
+    let Decision { p_lower, radius, .. } = fixed(vec![100, 0], vec![n, 0], &settings(100, n));
     // α^(1/n) = 1 − 6.9e-8, Φ⁻¹ of that is 5.26768.
     assert!(p_lower <= 0.001_f64.powf(1e-8) && (1.0 - p_lower - 6.907_755e-8).abs() < 1e-13);
     assert!((radius.unwrap() - 5.267_68).abs() < 1e-4, "{radius:?}");
-    let (_, p_lower, radius) = fixed(vec![100, 0], vec![50_000_000, 50_000_000], &settings(100, n));
+    let Decision { p_lower, radius, .. } =
+        fixed(vec![100, 0], vec![50_000_000, 50_000_000], &settings(100, n));
     assert!(p_lower < 0.5 && p_lower > 0.499_8 && radius.is_none());
 }
 
@@ -119,7 +117,7 @@ fn every_form_leaves_a_certificate_when_time_is_up() {
             let usable = procedure.usable(hits, 1000);
             let hits = usable - (1000 - hits);
             let votes = vec![hits, usable - hits].into();
-            let (_, p_lower, _) = procedure.decide(&vec![60, 40].into(), &votes, usable).unwrap();
+            let Decision { p_lower, .. } = procedure.decide(&vec![60, 40].into(), &votes, usable).unwrap();
             assert!(p_lower > 0.95, "{form}: {p_lower}");
         }
     }
@@ -130,7 +128,7 @@ fn the_votes_at_the_stop_prove_what_was_decided() {
     let procedure = with_rule("radius:0.5", 0.5, 100_000);
     let samples = stops(&procedure, 1.0);
     let decided = procedure.decide(&vec![100, 0].into(), &vec![samples, 0].into(), samples).unwrap();
-    assert!(decided.2.unwrap() >= 0.5);
+    assert!(decided.radius.unwrap() >= 0.5);
     // A block earlier it does not stop.
     let early = samples - BLOCK;
     let error = procedure.decide(&vec![100, 0].into(), &vec![early, 0].into(), early).unwrap_err();
@@ -144,7 +142,7 @@ fn precision_loses_no_more_than_asked() {
         for share in [0.4, 0.55, 0.7, 0.9, 0.99, 1.0] {
             let samples = stops(&procedure, share);
             let hits = (share * samples as f64) as u64;
-            let (_, _, radius) =
+            let Decision { radius, .. } =
                 procedure.decide(&vec![60, 40].into(), &vec![hits, samples - hits].into(), samples).unwrap();
             let full = procedure.radius_after(share, 100_000).unwrap();
             assert!(full - radius.unwrap_or(0.0) <= width, "{rule} {share}: {samples} {radius:?} {full}");
@@ -177,8 +175,8 @@ fn the_samples_chosen_for_a_loss_are_the_least_that_will_do() {
 fn a_deadline_may_fall_at_any_moment() {
     let procedure = with_rule("deadline:50", 0.5, 100_000);
     let nothing = procedure.decide(&vec![100, 0].into(), &vec![0, 0].into(), 0).unwrap();
-    assert_eq!(nothing, (Some(0), 0.0, None));
-    assert!(procedure.decide(&vec![100, 0].into(), &vec![777, 0].into(), 777).unwrap().2.is_some());
+    assert_eq!(nothing, Decision { class: Some(0), p_lower: 0.0, radius: None });
+    assert!(procedure.decide(&vec![100, 0].into(), &vec![777, 0].into(), 777).unwrap().radius.is_some());
     let usable = procedure.usable(700, 777);
     assert!(usable < 777 && usable > 600);
     assert!(procedure.decide(&vec![100, 0].into(), &vec![usable - 5, 5].into(), usable).is_ok());
@@ -195,7 +193,7 @@ proptest! {
         let samples = blocks * BLOCK;
         let hits = samples.saturating_sub(misses);
         let votes = vec![hits, samples - hits].into();
-        if let Ok((_, p_lower, _)) = procedure.decide(&vec![60, 40].into(), &votes, samples) {
+        if let Ok(Decision { p_lower, .. }) = procedure.decide(&vec![60, 40].into(), &votes, samples) {
             prop_assert!(p_lower <= clopper_pearson_lower(hits, samples, Alpha::USUAL).unwrap());
         }
     }
@@ -223,8 +221,10 @@ fn a_radius_that_n_samples_certify_is_hardly_ever_given_up() {
             }
             let (hits_then, samples_then) = stop.unwrap();
             let votes = vec![hits_then, samples_then - hits_then].into();
-            let (.., radius) = procedure.decide(&vec![100, 0].into(), &votes, samples_then).unwrap();
-            let at_n = procedure.decide(&vec![100, 0].into(), &vec![hits, n - hits].into(), n).unwrap().2;
+            let Decision { radius, .. } =
+                procedure.decide(&vec![100, 0].into(), &votes, samples_then).unwrap();
+            let at_n =
+                procedure.decide(&vec![100, 0].into(), &vec![hits, n - hits].into(), n).unwrap().radius;
             certified += u32::from(at_n >= Some(1.0));
             given_up += u32::from(at_n >= Some(1.0) && radius < Some(1.0));
         }

@@ -46,11 +46,11 @@ pub(in crate::cli) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn answer(arguments: &Arguments, request: &Request) -> Result<Answer, BackendError> {
     let file = ModelFile::read(&arguments.model)?;
     let hashes = Hashes::of(&file);
-    let (place, _) = first_taken(&OnnxRuntime::load()?, file, &request.readings())?;
+    let (place, _) = first_taken(&OnnxRuntime::load()?, file, &request.options())?;
     Ok(Answer::Taken { place, hashes })
 }
 
-/// Whether memory was lacking, for the engine or for reading files.
+/// Whether memory was lacking, for the engine or for options files.
 fn lacks_memory(error: &BackendError) -> bool {
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {

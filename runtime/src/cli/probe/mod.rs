@@ -19,7 +19,7 @@ use mithridate_onnx::ModelFile;
 use self::request::{Answer, Hashes, Request};
 use super::device::parse_bytes;
 use crate::{
-    backend::{BackendError, OnnxModel, OnnxRuntime, Reading},
+    backend::{BackendError, InputOptions, OnnxModel, OnnxRuntime},
     memory,
 };
 
@@ -42,15 +42,15 @@ impl ProbeArguments {
     ///
     /// # Errors
     /// What [`OnnxModel::from_file`] says, or how that process failed.
-    pub fn load(self, file: ModelFile, readings: &[Reading]) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
+    pub fn load(self, file: ModelFile, options: &[InputOptions]) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
         if self.probe_seconds == 0 {
             let runtime = OnnxRuntime::load()?;
-            let (_, model) = first_taken(&runtime, file, readings)?;
+            let (_, model) = first_taken(&runtime, file, options)?;
             return Ok((runtime, model));
         }
         let memory = self.probe_memory.map(|bytes| bytes as u64);
         let memory = memory.or_else(|| memory::available().map(|bytes| bytes / 4 * 3));
-        let probe = process::Probe::start(&file.path, &Request::new(readings, self.probe_seconds, memory))?;
+        let probe = process::Probe::start(&file.path, &Request::new(options, self.probe_seconds, memory))?;
         // This one's library is loaded meanwhile.
         let runtime = OnnxRuntime::load()?;
         let path = file.path.display();
@@ -70,8 +70,8 @@ impl ProbeArguments {
                 return Err(process::too_little(&file.path, memory, &problem));
             }
         };
-        let reading = readings.get(place).cloned().unwrap_or_default();
-        let model = OnnxModel::from_file(&runtime, file, &reading)?;
+        let options = options.get(place).cloned().unwrap_or_default();
+        let model = OnnxModel::from_file(&runtime, file, &options)?;
         Ok((runtime, model))
     }
 }
@@ -86,15 +86,15 @@ impl Default for ProbeArguments {
 fn first_taken(
     runtime: &OnnxRuntime,
     file: ModelFile,
-    readings: &[Reading],
+    options: &[InputOptions],
 ) -> Result<(usize, OnnxModel), BackendError> {
-    let last = readings.len().saturating_sub(1);
-    for (place, reading) in readings.iter().enumerate().take(last) {
-        match OnnxModel::from_file(runtime, file.clone(), reading) {
+    let last = options.len().saturating_sub(1);
+    for (place, options) in options.iter().enumerate().take(last) {
+        match OnnxModel::from_file(runtime, file.clone(), options) {
             Err(BackendError::Run { .. }) => {}
             other => return other.map(|model| (place, model)),
         }
     }
-    let reading = readings.last().cloned().unwrap_or_default();
-    OnnxModel::from_file(runtime, file, &reading).map(|model| (last, model))
+    let options = options.last().cloned().unwrap_or_default();
+    OnnxModel::from_file(runtime, file, &options).map(|model| (last, model))
 }

@@ -2,7 +2,7 @@ use mithridate_onnx::ModelFile;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backend::{Layout, Reading},
+    backend::{InputOptions, Layout},
     data::sha256,
     evidence::ExternalSource,
 };
@@ -16,10 +16,10 @@ pub(super) struct Request {
     pub seconds: u64,
     /// Most bytes of memory, if there is a limit.
     pub memory: Option<u64>,
-    readings: Vec<Wire>,
+    options: Vec<Wire>,
 }
 
-/// A [`Reading`] with its numbers as bits, for JSON has none for those that are infinite or no numbers.
+/// A [`InputOptions`] with its numbers as bits, for JSON has none for those that are infinite or no numbers.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     image: Option<[usize; 3]>,
@@ -39,7 +39,7 @@ struct Wire {
 pub(super) enum Answer {
     /// The model runs.
     Taken {
-        /// The reading it was tried with, by its place in the request.
+        /// The options it was tried with, by its place in the request.
         place: usize,
         /// What was tried.
         hashes: Hashes,
@@ -66,19 +66,19 @@ pub(super) struct Hashes {
 }
 
 impl Request {
-    pub fn new(readings: &[Reading], seconds: u64, memory: Option<u64>) -> Self {
-        let readings = readings.iter().map(Wire::of).collect();
-        Self { parent: std::process::id(), seconds, memory, readings }
+    pub fn new(options: &[InputOptions], seconds: u64, memory: Option<u64>) -> Self {
+        let options = options.iter().map(Wire::of).collect();
+        Self { parent: std::process::id(), seconds, memory, options }
     }
 
-    pub fn readings(&self) -> Vec<Reading> {
-        self.readings.iter().map(Wire::reading).collect()
+    pub fn options(&self) -> Vec<InputOptions> {
+        self.options.iter().map(Wire::options).collect()
     }
 }
 
 impl Wire {
-    fn of(reading: &Reading) -> Self {
-        let Reading { image, layout, range, mean, std, output, side, sigma, keep_batch } = reading;
+    fn of(options: &InputOptions) -> Self {
+        let InputOptions { image, layout, range, mean, std, output, side, sigma, keep_batch } = options;
         let bits = |values: &Option<Vec<f64>>| {
             values.as_ref().map(|values| values.iter().map(|value| value.to_bits()).collect())
         };
@@ -95,12 +95,12 @@ impl Wire {
         }
     }
 
-    fn reading(&self) -> Reading {
+    fn options(&self) -> InputOptions {
         let Self { image, layout, range, mean, std, output, side, sigma, keep_batch } = self;
         let values = |bits: &Option<Vec<u64>>| {
             bits.as_ref().map(|bits| bits.iter().map(|&bits| f64::from_bits(bits)).collect())
         };
-        Reading {
+        InputOptions {
             image: *image,
             layout: *layout,
             range: range.map(|range| range.map(f64::from_bits)),
@@ -125,8 +125,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readings_arrive_as_they_were_to_the_last_bit() {
-        let reading = Reading {
+    fn options_arrive_as_they_were_to_the_last_bit() {
+        let options = InputOptions {
             image: Some([3, 2, 1]),
             layout: Some(Layout::Nhwc),
             range: Some([-0.0, f64::INFINITY]),
@@ -137,9 +137,10 @@ mod tests {
             sigma: Some(0.1 + 0.2),
             keep_batch: true,
         };
-        let text = serde_json::to_string(&Request::new(&[Reading::default(), reading.clone()], 7, Some(8)));
+        let text =
+            serde_json::to_string(&Request::new(&[InputOptions::default(), options.clone()], 7, Some(8)));
         let request: Request = serde_json::from_str(&text.unwrap()).unwrap();
-        assert_eq!(request.readings(), [Reading::default(), reading]);
+        assert_eq!(request.options(), [InputOptions::default(), options]);
         assert_eq!((request.seconds, request.memory, request.parent), (7, Some(8), std::process::id()));
     }
 }

@@ -64,9 +64,9 @@ fn whatever_a_certificate_depends_on_changes_the_seed() {
         ("labels", |header| header.data.labels_sha256 = String::new()),
         ("shape", |header| header.data.shape = [1, 1, 2]),
         ("crop", |header| header.data.preparation.crop = None),
-        ("classes", |header| header.selection.classes = vec![1]),
-        ("skip", |header| header.selection.skip = 2),
-        ("count", |header| header.selection.count = 2),
+        ("classes", |header| header.subset.classes = vec![1]),
+        ("skip", |header| header.subset.skip = 2),
+        ("count", |header| header.subset.count = 2),
         ("sigma", |header| header.settings.sigma = Sigma::new(0.5).unwrap()),
         ("distribution", |header| header.settings.distribution = Distribution::Uniform),
         ("alpha", |header| header.settings.alpha = Alpha::new(0.01).unwrap()),
@@ -92,7 +92,7 @@ fn whatever_a_certificate_depends_on_changes_the_seed() {
 fn nothing_else_has_a_part_in_the_seed() {
     let changes: [Change; 15] = [
         // What limits nothing, and what the rule `fixed` does not use.
-        |header| header.selection.max = Some(3),
+        |header| header.subset.max = Some(3),
         |header| header.settings.sequence = SequenceForm::Betting,
         |header| header.settings.seed = 77,
         |header| header.challenge = Some("another".into()),

@@ -51,7 +51,7 @@ fn check_data(header: &Header, add: &mut impl FnMut(String)) {
 }
 
 fn check_selection(header: &Header, add: &mut impl FnMut(String)) {
-    let (selection, classes) = (&header.selection, header.model.classes);
+    let (selection, classes) = (&header.subset, header.model.classes);
     if selection.count == 0 || selection.skip == 0 || selection.max == Some(0) {
         add("its selection takes no input".into());
     }
@@ -99,10 +99,10 @@ fn check_model(header: &Header, add: &mut impl FnMut(String)) {
 /// Compares the claim about all inputs with the settings of the run.
 fn check_claim(header: &Header, mut add: impl FnMut(String)) {
     let Some(claim) = &header.simultaneous else { return };
-    if claim.inputs != header.selection.count {
+    if claim.inputs != header.subset.count {
         add(format!(
             "its claim is about {} inputs at once, and {} were selected",
-            claim.inputs, header.selection.count
+            claim.inputs, header.subset.count
         ));
     }
     match claim.alpha_each() {

@@ -4,7 +4,7 @@ use statrs::function::beta::beta_reg;
 
 use super::otherwise::MOST_TRIALS;
 use crate::{
-    certify::StoppingRule,
+    certify::{Decision, StoppingRule},
     evidence::{Change, Header, Recertification, Record},
     statistics::{MAX_TRIALS, StatisticsError, clopper_pearson_lower},
     units::Alpha,
@@ -123,13 +123,12 @@ fn hits_behind(p_lower: f64, n: u64, alpha: Alpha) -> Option<u64> {
 }
 
 /// Class, bound and radius of a record that rests on the bound of an earlier model.
-#[allow(clippy::type_complexity)]
 pub(super) fn decide(
     record: &Record,
     header: &Header,
     from: &Recertification,
     change: &Change,
-) -> Result<(Option<usize>, f64, Option<f64>), StatisticsError> {
+) -> Result<Decision, StatisticsError> {
     let samples = record.samples;
     if samples != from.replayed {
         return Err(StatisticsError::NotAMoment { samples });
@@ -143,7 +142,7 @@ pub(super) fn decide(
         });
     }
     let p_lower = change.bound(samples, from.alpha_change)?;
-    Ok((record.selection.winner(), p_lower, header.settings.radius(p_lower)))
+    Ok(Decision { class: record.selection.winner(), p_lower, radius: header.settings.radius(p_lower) })
 }
 
 /// Whether a record rests on the old bound or on fresh samples must follow from the selection votes.

@@ -1,6 +1,6 @@
 use super::{in_words, otherwise::check_otherwise, recertification};
 use crate::{
-    certify::{Certificate, Procedure, StoppingRule},
+    certify::{Certificate, Decision, Procedure, StoppingRule},
     evidence::{Header, Record},
     statistics::Radii,
 };
@@ -38,7 +38,7 @@ pub(in crate::evidence) fn check_record(
         }
         None => {}
     }
-    let (class, p_lower, radius) = match decision {
+    let Decision { class, p_lower, radius } = match decision {
         Ok(decision) => decision,
         Err(error) => return add(error.to_string()),
     };
@@ -82,8 +82,7 @@ fn check_label(record: &Record, header: &Header, add: &mut impl FnMut(String)) {
     if let Some(label) = label.filter(|label| *label >= classes) {
         add(format!("its label is {label} and there are {classes} classes"));
     }
-    if !header.selection.classes.is_empty()
-        && !label.is_some_and(|label| header.selection.classes.contains(&label))
+    if !header.subset.classes.is_empty() && !label.is_some_and(|label| header.subset.classes.contains(&label))
     {
         let label = in_words(label);
         add(format!("its label {label} is not among the classes that the header says were selected"));

@@ -3,7 +3,7 @@ use ndarray::array;
 use super::*;
 use crate::{
     backend::LinearClassifier,
-    certify::{Certifier, Input},
+    certify::{Certifier, Decision, Input, Procedure},
     evidence::example_header,
     units::{Alpha, Sigma},
 };
@@ -92,9 +92,10 @@ fn an_honest_run_is_compatible_whatever_the_rule() {
 
 /// The votes of a record made better, with what follows from them.
 fn forged(record: &Record, hits: u64, header: &Header) -> Record {
-    let procedure = crate::certify::Procedure::new(header.settings.clone()).unwrap();
+    let procedure = Procedure::new(header.settings.clone()).unwrap();
     let estimation: Votes = vec![hits, record.samples - hits].into();
-    let (class, p_lower, radius) = procedure.decide(&record.selection, &estimation, record.samples).unwrap();
+    let Decision { class, p_lower, radius } =
+        procedure.decide(&record.selection, &estimation, record.samples).unwrap();
     Record {
         estimation,
         class,

@@ -90,16 +90,16 @@ impl Verification {
     }
 
     fn check_selected(&mut self, header: &Header, data: &Dataset) {
-        let mut selected = header.selection.indices(data);
-        if selected.len() as u64 != header.selection.count {
+        let mut selected = header.subset.indices(data);
+        if selected.len() as u64 != header.subset.count {
             let problem = format!(
                 "the selection takes {} inputs from these data, and the header says {}",
                 selected.len(),
-                header.selection.count
+                header.subset.count
             );
             self.add(1, problem);
         }
-        if header.challenge.is_some() && header.selection.clone().in_normal_form(data) != header.selection {
+        if header.challenge.is_some() && header.subset.clone().in_normal_form(data) != header.subset {
             self.add(
                 1,
                 "its selection is not written in the fewest words, as `rscert` writes it: so the seed can have been chosen"

@@ -71,7 +71,7 @@ impl Verification {
         let (now, before) = (&header.settings, &old.settings);
         for (name, is_same) in [
             ("data", data(header) == data(old)),
-            ("selection of inputs", header.selection == old.selection),
+            ("selection of inputs", header.subset == old.subset),
             ("sigma", now.sigma == before.sigma),
             ("distribution of the noise", now.distribution == before.distribution),
             ("mode or generator of the noise", header.noise == old.noise),

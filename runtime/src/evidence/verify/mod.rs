@@ -19,8 +19,8 @@ use serde::Serialize;
 
 use super::{
     Evidence, EvidenceError, Header, Record,
+    line_checker::{Fault, LineChecker},
     read::check_size,
-    walk::{Fault, Walk},
 };
 use crate::files;
 
@@ -97,25 +97,27 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
         }
     };
     let mut found = Verification { problems: broken.into_iter().collect(), ..Verification::empty() };
-    let walk = match Walk::new(&text) {
-        Ok(walk) => walk,
+    let line_checker = match LineChecker::new(&text) {
+        Ok(line_checker) => line_checker,
         Err(Fault { line, problem }) => {
             found.add(line, problem);
             return Ok(found);
         }
     };
-    found.problems.extend(walk.faults.into_iter().map(|Fault { line, problem }| Problem { line, problem }));
-    if walk.is_torn {
+    found
+        .problems
+        .extend(line_checker.faults.into_iter().map(|Fault { line, problem }| Problem { line, problem }));
+    if line_checker.is_torn {
         found.add(0, "its last line has no end: it was cut off".into());
-    } else if walk.footer.is_none() {
-        let (there, expected) = (walk.records.len(), walk.header.inputs());
+    } else if line_checker.footer.is_none() {
+        let (there, expected) = (line_checker.records.len(), line_checker.header.inputs());
         found.add(0, format!("it is not finished: it holds {there} of {expected} inputs and no footer"));
     }
     found.sort();
-    walk.encoder.chain().clone_into(&mut found.chain);
-    found.records = walk.records;
-    found.begin_lists(&walk.header);
-    found.header = Some(walk.header);
+    line_checker.encoder.chain().clone_into(&mut found.chain);
+    found.records = line_checker.records;
+    found.begin_lists(&line_checker.header);
+    found.header = Some(line_checker.header);
     Ok(found)
 }
 

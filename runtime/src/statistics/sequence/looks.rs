@@ -1,5 +1,4 @@
 use crate::{
-    noise::BLOCK,
     statistics::{StatisticsError, clopper_pearson_lower},
     units::Alpha,
 };
@@ -25,9 +24,9 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    /// Looks up to a known last sample.
-    pub fn finite(alpha: Alpha, horizon: u64, run_share: f64) -> Self {
-        let times = times(horizon, GROWTH);
+    /// Looks up to a known last sample, each after a whole number of blocks of `block` samples.
+    pub fn finite(alpha: Alpha, horizon: u64, block: u64, run_share: f64) -> Self {
+        let times = times(horizon, block, GROWTH);
         let weights: Vec<f64> = times.iter().map(|&time| (time as f64).powf(POWER)).collect();
         let sum: f64 = weights.iter().sum();
         let whole = alpha.get() * SAFETY * (1.0 - run_share);
@@ -36,8 +35,8 @@ impl Looks {
     }
 
     /// Looks without end, of which those up to `horizon` are kept.
-    pub fn geometric(alpha: Alpha, horizon: u64) -> Self {
-        let times = times(horizon, GEOMETRIC_GROWTH);
+    pub fn geometric(alpha: Alpha, horizon: u64, block: u64) -> Self {
+        let times = times(horizon, block, GEOMETRIC_GROWTH);
         let level = |j: usize| 5.0 * alpha.get() * SAFETY / ((j + 4) as f64 * (j + 5) as f64);
         let levels = (1..=times.len()).map(level).collect();
         Self { times, levels, run: None }
@@ -74,12 +73,12 @@ impl Looks {
     }
 }
 
-/// Whole blocks of samples, each moment later than the one before by this factor, and the last sample.
-fn times(horizon: u64, growth: f64) -> Vec<u64> {
+/// Whole blocks of `block` samples, each moment later than the one before by the factor `growth`, and the last sample.
+fn times(horizon: u64, block: u64, growth: f64) -> Vec<u64> {
     let mut times = Vec::new();
-    let mut time = BLOCK as f64;
+    let mut time = block as f64;
     while time < horizon as f64 {
-        let blocks = (time / BLOCK as f64 - 1e-9).ceil() as u64 * BLOCK;
+        let blocks = (time / block as f64 - 1e-9).ceil() as u64 * block;
         if blocks < horizon && times.last() != Some(&blocks) {
             times.push(blocks);
         }
@@ -98,10 +97,10 @@ mod tests {
         for horizon in [1, 10, 64, 65, 1000, 100_000, 10_000_000_000] {
             for (alpha, share) in [(0.001, 0.2), (0.05, 0.5), (0.5, 0.0)] {
                 let alpha = Alpha::new(alpha).unwrap();
-                let finite = Looks::finite(alpha, horizon, share);
+                let finite = Looks::finite(alpha, horizon, 64, share);
                 let sum: f64 = finite.levels.iter().sum::<f64>() + finite.run.unwrap_or(0.0);
                 assert!(sum <= alpha.get() && sum > 0.999 * alpha.get(), "{horizon}: {sum}");
-                let geometric = Looks::geometric(alpha, horizon);
+                let geometric = Looks::geometric(alpha, horizon, 64);
                 assert!(geometric.levels.iter().sum::<f64>() < alpha.get());
                 for looks in [finite, geometric] {
                     assert!(looks.times.is_sorted_by(|a, b| a < b));
@@ -114,7 +113,7 @@ mod tests {
 
     #[test]
     fn between_looks_only_unbroken_runs_prove_something() {
-        let looks = Looks::finite(Alpha::USUAL, 100_000, 0.2);
+        let looks = Looks::finite(Alpha::USUAL, 100_000, 64, 0.2);
         assert_eq!(looks.last_look(63), 0);
         assert_eq!(looks.last_look(100), 64);
         assert_eq!(looks.last_look(99_999), looks.times[looks.times.len() - 2]);

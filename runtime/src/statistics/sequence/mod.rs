@@ -76,7 +76,7 @@ impl fmt::Display for SequenceForm {
 /// };
 ///
 /// let alpha = Alpha::new(0.001)?;
-/// let sequence = ConfidenceSequence::new(SequenceForm::Betting, alpha, 100_000, 0.0);
+/// let sequence = ConfidenceSequence::new(SequenceForm::Betting, alpha, 100_000, 64, 0.0);
 /// let anytime = sequence.lower(990, 1000)?;
 /// // The price of being allowed to stop at any moment.
 /// assert!(anytime < clopper_pearson_lower(990, 1000, alpha)? && anytime > 0.96);
@@ -92,12 +92,13 @@ enum Kind {
 }
 
 impl ConfidenceSequence {
-    /// A sequence for at most `horizon` samples. `run_share` is the share of α that [`SequenceForm::Looks`] keeps for
-    /// samples that are all hits, from 0 to below 1; other forms have no use for it.
-    pub fn new(form: SequenceForm, alpha: Alpha, horizon: u64, run_share: f64) -> Self {
+    /// A sequence for at most `horizon` samples, which come in blocks of `block`: Clopper–Pearson bounds are taken after
+    /// whole blocks only. `run_share` is the share of α that [`SequenceForm::Looks`] keeps for samples that are all hits,
+    /// from 0 to below 1; other forms do not use it.
+    pub fn new(form: SequenceForm, alpha: Alpha, horizon: u64, block: u64, run_share: f64) -> Self {
         Self(match form {
-            SequenceForm::Looks => Kind::Looks(Looks::finite(alpha, horizon, run_share)),
-            SequenceForm::Geometric => Kind::Looks(Looks::geometric(alpha, horizon)),
+            SequenceForm::Looks => Kind::Looks(Looks::finite(alpha, horizon, block, run_share)),
+            SequenceForm::Geometric => Kind::Looks(Looks::geometric(alpha, horizon, block)),
             SequenceForm::Betting => Kind::Betting(alpha),
         })
     }

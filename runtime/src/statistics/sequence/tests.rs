@@ -43,7 +43,7 @@ fn wealth_is_precise_for_many_samples() {
 
 #[test]
 fn a_bound_is_where_the_wealth_reaches_one_over_alpha() {
-    let sequence = ConfidenceSequence::new(SequenceForm::Betting, Alpha::USUAL, 1, 0.0);
+    let sequence = ConfidenceSequence::new(SequenceForm::Betting, Alpha::USUAL, 1, 64, 0.0);
     for (hits, samples) in
         [(1, 1), (64, 64), (600, 1000), (99_990, 100_000), (3, 1000), (100_000_000, 100_000_000)]
     {
@@ -61,7 +61,7 @@ fn a_bound_is_where_the_wealth_reaches_one_over_alpha() {
 #[test]
 fn impossible_counts_are_refused() {
     for form in FORMS {
-        let sequence = ConfidenceSequence::new(form, Alpha::USUAL, 1000, 0.2);
+        let sequence = ConfidenceSequence::new(form, Alpha::USUAL, 1000, 64, 0.2);
         assert_eq!(sequence.lower(0, 0), Err(StatisticsError::NoTrials));
         assert!(sequence.lower(11, 10).is_err());
         assert!(sequence.lower(1, MAX_TRIALS + 1).is_err());
@@ -73,7 +73,7 @@ proptest! {
     fn bounds_lie_below_the_share_and_grow_with_hits(
         form in 0_usize..3, blocks in 1_u64..300, k in 0_u64..20_000, a in 1e-6_f64..0.3
     ) {
-        let sequence = ConfidenceSequence::new(FORMS[form], Alpha::new(a).unwrap(), 20_000, 0.2);
+        let sequence = ConfidenceSequence::new(FORMS[form], Alpha::new(a).unwrap(), 20_000, 64, 0.2);
         let samples = sequence.last_look(blocks * 64);
         let hits = k % samples;
         let lower = sequence.lower(hits, samples).unwrap();

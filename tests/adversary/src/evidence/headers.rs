@@ -63,15 +63,15 @@ pub fn all() -> Vec<Entry> {
         "a sigma in the model that does not follow", "run.jsonl",
             |header| header.model.r#use.sigma_in_model = vec![9.0], Must::Alone(&["sigma"]);
         "another number of selected inputs", "run.jsonl",
-            |header| header.selection.count = 7, Must::Alone(&["the header promises 7"]);
+            |header| header.subset.count = 7, Must::Alone(&["the header promises 7"]);
         "2^64 - 1 selected inputs", "run.jsonl",
-            |header| header.selection.count = u64::MAX, Must::Alone(&["the header promises"]);
-        "every 0th input", "run.jsonl", |header| header.selection.skip = 0, Must::Alone(&["selection"]);
+            |header| header.subset.count = u64::MAX, Must::Alone(&["the header promises"]);
+        "every 0th input", "run.jsonl", |header| header.subset.skip = 0, Must::Alone(&["selection"]);
         "only a class that there is not", "run.jsonl",
-            |header| header.selection.classes = vec![99], Must::Alone(&["class"]);
+            |header| header.subset.classes = vec![99], Must::Alone(&["class"]);
         "only a class that not all inputs are of", "run.jsonl",
-            |header| header.selection.classes = vec![1], Must::Alone(&["label"]);
-        "at most fewer inputs", "run.jsonl", |header| header.selection.max = Some(2), Must::Alone(&["at most 2"]);
+            |header| header.subset.classes = vec![1], Must::Alone(&["label"]);
+        "at most fewer inputs", "run.jsonl", |header| header.subset.max = Some(2), Must::Alone(&["at most 2"]);
         "a part of a whole run", "run.jsonl",
             |header| header.shard = "1/2".parse().ok(), Must::Alone(&["the header promises 3"]);
         "a claim about fewer inputs", "claim.jsonl",

@@ -16,7 +16,7 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::ensure;
 use mithridate_runtime::{
-    certify::Procedure,
+    certify::{Decision, Procedure},
     evidence::{EvidenceWriter, Header, Record, read_evidence, votes_path},
 };
 use mithridate_test_models::zoo;
@@ -248,7 +248,7 @@ fn forge(root: &Path, entry: &Entry) -> anyhow::Result<()> {
 /// Sets what follows from the votes of a record, as a forger would who knows the code.
 fn follow(header: &Header, record: &mut Record) {
     let Ok(procedure) = Procedure::new(header.settings.clone()) else { return };
-    let Ok((class, p_lower, radius)) =
+    let Ok(Decision { class, p_lower, radius }) =
         procedure.decide(&record.selection, &record.estimation, record.samples)
     else {
         return;

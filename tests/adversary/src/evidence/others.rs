@@ -112,7 +112,7 @@ fn with_model_and_data() -> Vec<Entry> {
         (
             "an input left out and not promised",
             |header, records| {
-                header.selection.count -= 1;
+                header.subset.count -= 1;
                 records.remove(0);
             },
             Must::With(&["--data", "data"], &["the selection takes 6 inputs from these data"]),

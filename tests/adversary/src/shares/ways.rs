@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mithridate_runtime::{
-    backend::{Classifier, OnnxModel, OnnxRuntime, Provider, Reading},
+    backend::{Classifier, InputOptions, OnnxModel, OnnxRuntime, Provider},
     certify::{Certifier, Input, StoppingRule},
     embed::FrameCertifier,
     noise::{Distribution, NoiseMode},
@@ -107,7 +107,7 @@ impl Way {
             let path = folder.path().join("model.onnx");
             write_linear(&path)?;
             let runtime = OnnxRuntime::load()?;
-            let model = OnnxModel::open(&runtime, &path, &Reading::default())?;
+            let model = OnnxModel::open(&runtime, &path, &InputOptions::default())?;
             Ok(Box::new(model.classifier(&runtime, Provider::Cpu, 1)?))
         };
         let mut certifier = match self {

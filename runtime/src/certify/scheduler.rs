@@ -9,15 +9,15 @@ use std::{
 };
 
 use super::{
-    Certificate, CertifyError, Input, Prediction, Procedure, Settings, StoppingRule, Votes,
-    certificate::Vote,
+    Answer, Certificate, CertifyError, Decision, Input, Prediction, Procedure, Settings, StoppingRule, Votes,
+    batch_buffer::{BatchBuffer, Piece},
     predict,
-    slot::{Piece, Slot},
 };
 use crate::{
     backend::InputPrecision,
     noise::{BLOCK, Distribution, NoiseMode, Role, off_grid},
     statistics::StatisticsError,
+    votes::Vote,
 };
 
 /// Inputs that may be under way at once, so that memory does not grow with the number of inputs.
@@ -66,7 +66,7 @@ impl Task<'_> {
 
 /// Samples of one role of an input, counted in the order of their blocks.
 #[derive(Default)]
-struct Progress {
+struct RoleVotes {
     /// Samples handed out.
     handed: u64,
     /// Samples counted: all up to this one.
@@ -85,7 +85,7 @@ struct Ahead {
     done: usize,
 }
 
-impl Progress {
+impl RoleVotes {
     fn new(classes: usize, keep: bool) -> Self {
         Self { votes: Votes::none(classes), kept: keep.then(Vec::new), ..Self::default() }
     }
@@ -114,12 +114,12 @@ impl Progress {
 }
 
 /// An input under way.
-struct Open {
+struct InFlight {
     index: u64,
     label: Option<usize>,
     image: Arc<[f32]>,
-    selection: Progress,
-    estimation: Progress,
+    selection: RoleVotes,
+    estimation: RoleVotes,
     /// Set when the selection is done: the class, and the most estimation samples.
     chosen: Option<(Option<usize>, u64)>,
     /// The last moment that a bound can be taken at, with the votes up to it.
@@ -149,7 +149,7 @@ pub(super) struct Sampled {
 /// inputs are packed, the least sampled undecided input first, so that batches are full until the last input is
 /// decided. An input stops at the first moment, in the order of its own samples, at which its rule is satisfied; what
 /// was run beyond is dropped: so the result depends on neither batches nor threads.
-pub(super) struct Board<'a, I> {
+pub(super) struct Scheduler<'a, I> {
     inputs: Fuse<I>,
     task: Task<'a>,
     values: usize,
@@ -162,7 +162,7 @@ pub(super) struct Board<'a, I> {
     /// Room that a piece takes at least, in samples: a model that keeps the noise has a place for each block, however
     /// many of its samples are wanted.
     pub least_room: usize,
-    open: VecDeque<Open>,
+    in_flight: VecDeque<InFlight>,
     /// Number of the first open input; 0 is the first that its certifier ever had.
     pub first: u64,
     /// Open inputs that want samples: how urgent, and their number.
@@ -171,7 +171,7 @@ pub(super) struct Board<'a, I> {
     is_packed: bool,
 }
 
-impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
+impl<'a, I: Iterator<Item = Input>> Scheduler<'a, I> {
     /// `blocks` is the number of blocks that may be under way at once.
     pub fn new(
         inputs: I,
@@ -200,7 +200,7 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
             noise_mode: NoiseMode::Independent,
             precision: InputPrecision::default(),
             least_room: 0,
-            open: VecDeque::new(),
+            in_flight: VecDeque::new(),
             first: 0,
             waiting: BinaryHeap::new(),
             most_open,
@@ -210,15 +210,15 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
 
     /// Takes up the next input, if there is one and room for it.
     fn open_next(&mut self) -> Result<bool, CertifyError> {
-        if self.open.len() >= self.most_open {
+        if self.in_flight.len() >= self.most_open {
             return Ok(false);
         }
         let Some(input) = self.inputs.next() else { return Ok(false) };
         self.check(&input)?;
         let (n0, n) = self.task.samples();
-        let progress = |keep| Progress::new(self.classes, keep);
-        self.waiting.push(Reverse((0, self.first + self.open.len() as u64)));
-        self.open.push_back(Open {
+        let progress = |keep| RoleVotes::new(self.classes, keep);
+        self.waiting.push(Reverse((0, self.first + self.in_flight.len() as u64)));
+        self.in_flight.push_back(InFlight {
             index: input.index,
             label: input.label,
             image: input.image.into(),
@@ -252,8 +252,8 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
     }
 
     /// Fills a slot; whether there is anything in it.
-    pub fn fill(&mut self, slot: &mut Slot) -> Result<bool, CertifyError> {
-        slot.clear();
+    pub fn fill(&mut self, buffer: &mut BatchBuffer) -> Result<bool, CertifyError> {
+        buffer.clear();
         loop {
             // Packing wants many inputs to choose from; else one after the other.
             while (self.is_packed || self.waiting.is_empty()) && self.open_next()? {}
@@ -262,75 +262,79 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
                 self.waiting.pop();
                 continue;
             };
-            let taken = slot.samples.max(slot.pieces.len() * self.least_room);
-            if taken + piece.samples.max(self.least_room) > slot.capacity {
+            let taken = buffer.samples.max(buffer.pieces.len() * self.least_room);
+            if taken + piece.samples.max(self.least_room) > buffer.capacity {
                 break;
             }
-            let open = &mut self.open[(number - self.first) as usize];
-            let progress =
-                if piece.key.role == Role::Selection { &mut open.selection } else { &mut open.estimation };
+            let in_flight = &mut self.in_flight[(number - self.first) as usize];
+            let progress = if piece.key.role == Role::Selection {
+                &mut in_flight.selection
+            } else {
+                &mut in_flight.estimation
+            };
             progress.handed += piece.samples as u64;
-            open.under_way += piece.samples as u64;
-            slot.until = open.until;
-            slot.push(piece);
-            let urgency = if self.is_packed { open.selection.handed + open.estimation.handed } else { 0 };
+            in_flight.under_way += piece.samples as u64;
+            buffer.until = in_flight.until;
+            buffer.push(piece);
+            let urgency =
+                if self.is_packed { in_flight.selection.handed + in_flight.estimation.handed } else { 0 };
             self.waiting.pop();
             self.waiting.push(Reverse((urgency, number)));
         }
-        Ok(slot.samples > 0)
+        Ok(buffer.samples > 0)
     }
 
     /// The next samples of an input, if it wants any now.
     fn next_piece(&mut self, number: u64) -> Option<Piece> {
         // It may be long finished.
-        let open = self.open.get_mut(number.checked_sub(self.first)? as usize)?;
-        if open.until.is_some_and(|until| Instant::now() >= until) {
-            open.is_done = true;
+        let in_flight = self.in_flight.get_mut(number.checked_sub(self.first)? as usize)?;
+        if in_flight.until.is_some_and(|until| Instant::now() >= until) {
+            in_flight.is_done = true;
         }
-        if open.is_done {
+        if in_flight.is_done {
             return None;
         }
         let (n0, n) = self.task.samples();
-        let (role, progress, total) = if open.selection.handed < n0 {
-            (Role::Selection, &open.selection, n0)
+        let (role, progress, total) = if in_flight.selection.handed < n0 {
+            (Role::Selection, &in_flight.selection, n0)
         } else {
-            let budget = match open.chosen {
+            let budget = match in_flight.chosen {
                 Some((_, budget)) => budget,
                 // How many there will be is for the selection to say.
                 None if matches!(self.task.rule(), StoppingRule::Loss(_)) => return None,
                 None => n,
             };
-            (self.task.role(), &open.estimation, budget)
+            (self.task.role(), &in_flight.estimation, budget)
         };
         let samples = total.saturating_sub(progress.handed).min(BLOCK) as usize;
         if samples == 0 {
             return None;
         }
         let (seed, block) = (self.task.settings().seed, progress.handed / BLOCK);
-        let key = self.noise_mode.key(seed, role, open.index, block);
-        Some(Piece { input: number, index: open.index, image: open.image.clone(), key, samples })
+        let key = self.noise_mode.key(seed, role, in_flight.index, block);
+        Some(Piece { input: number, index: in_flight.index, image: in_flight.image.clone(), key, samples })
     }
 
     /// Takes the votes of a slot.
-    pub fn collect(&mut self, slot: &Slot) -> Result<(), CertifyError> {
-        let seconds = slot.work.as_secs_f64() / slot.samples as f64;
-        let mut voted = &slot.voted[..];
-        for piece in &slot.pieces {
+    pub fn collect(&mut self, buffer: &BatchBuffer) -> Result<(), CertifyError> {
+        let seconds = buffer.work.as_secs_f64() / buffer.samples as f64;
+        let mut voted = &buffer.voted[..];
+        for piece in &buffer.pieces {
             let (now, later) = voted.split_at(piece.samples.min(voted.len()));
             voted = later;
-            let Some(open) =
-                piece.input.checked_sub(self.first).and_then(|place| self.open.get_mut(place as usize))
+            let Some(in_flight) =
+                piece.input.checked_sub(self.first).and_then(|place| self.in_flight.get_mut(place as usize))
             else {
                 continue;
             };
-            open.seconds += seconds * piece.samples as f64;
-            open.under_way -= piece.samples as u64;
+            in_flight.seconds += seconds * piece.samples as f64;
+            in_flight.under_way -= piece.samples as u64;
             if piece.key.role == Role::Selection {
-                open.selection.put(piece.key.block, piece.samples, now);
+                in_flight.selection.put(piece.key.block, piece.samples, now);
             } else {
-                open.estimation.put(piece.key.block, piece.samples, now);
+                in_flight.estimation.put(piece.key.block, piece.samples, now);
             }
-            let index = open.index;
+            let index = in_flight.index;
             self.advance(piece.input).map_err(|source| CertifyError::Statistics { index, source })?;
         }
         Ok(())
@@ -339,66 +343,66 @@ impl<'a, I: Iterator<Item = Input>> Board<'a, I> {
     /// Counts what can be counted of an input, in the order of its samples, and looks whether that is enough.
     fn advance(&mut self, number: u64) -> Result<(), StatisticsError> {
         let (n0, _) = self.task.samples();
-        let open = &mut self.open[(number - self.first) as usize];
-        while let Some(is_whole) = open.selection.count_next() {
-            open.is_done |= !is_whole;
+        let in_flight = &mut self.in_flight[(number - self.first) as usize];
+        while let Some(is_whole) = in_flight.selection.count_next() {
+            in_flight.is_done |= !is_whole;
         }
-        if open.chosen.is_none() && open.selection.counted == n0 {
+        if in_flight.chosen.is_none() && in_flight.selection.counted == n0 {
             let Task::Certify(procedure) = &self.task else { return Ok(()) };
-            let class = open.selection.votes.winner();
+            let class = in_flight.selection.votes.winner();
             let was_waiting = matches!(procedure.settings().stop, StoppingRule::Loss(_));
-            open.chosen = Some((class, procedure.budget(&open.selection.votes)?));
+            in_flight.chosen = Some((class, procedure.budget(&in_flight.selection.votes)?));
             // Without a class there is nothing to decide.
-            open.is_done |= class.is_none() && procedure.is_adaptive();
+            in_flight.is_done |= class.is_none() && procedure.is_adaptive();
             if was_waiting {
                 self.waiting.push(Reverse((0, number)));
             }
         }
-        let Some((class, budget)) = open.chosen else { return Ok(()) };
+        let Some((class, budget)) = in_flight.chosen else { return Ok(()) };
         // An input may stop at the moment that its last whole block is counted, and not at any later one.
-        let mut is_decided = open.is_done && open.until.is_none();
-        while !is_decided && let Some(is_whole) = open.estimation.count_next() {
-            let Progress { counted, votes, .. } = &open.estimation;
+        let mut is_decided = in_flight.is_done && in_flight.until.is_none();
+        while !is_decided && let Some(is_whole) = in_flight.estimation.count_next() {
+            let RoleVotes { counted, votes, .. } = &in_flight.estimation;
             let hits = class.map_or(0, |class| votes.by_class()[class]);
             if let Task::Certify(procedure) = &self.task {
                 if procedure.usable(hits, *counted) == *counted {
-                    open.usable.0 = *counted;
-                    open.usable.1.copy_from(votes);
+                    in_flight.usable.0 = *counted;
+                    in_flight.usable.1.copy_from(votes);
                 }
                 is_decided = procedure.is_decided(hits, *counted)?;
             } else {
-                open.usable.0 = *counted;
-                open.usable.1.copy_from(votes);
+                in_flight.usable.0 = *counted;
+                in_flight.usable.1.copy_from(votes);
             }
             is_decided |= *counted >= budget;
-            open.is_done |= is_decided || !is_whole;
+            in_flight.is_done |= is_decided || !is_whole;
         }
         Ok(())
     }
 
     /// The next input in order, once it needs no more samples.
     pub fn next_finished(&mut self) -> Option<Sampled> {
-        let open = self.open.front_mut()?;
+        let in_flight = self.in_flight.front_mut()?;
         // Samples that time ran out for come back all the same, and count as far as there is no gap.
-        let is_finished = open.is_done && (open.until.is_none() || open.under_way == 0);
+        let is_finished = in_flight.is_done && (in_flight.until.is_none() || in_flight.under_way == 0);
         if !is_finished {
             return None;
         }
-        let open = self.open.pop_front()?;
+        let in_flight = self.in_flight.pop_front()?;
         self.first += 1;
-        let (samples, estimation) = open.usable;
-        let kept = open.estimation.kept.map(|mut kept| {
+        let (samples, estimation) = in_flight.usable;
+        let kept = in_flight.estimation.kept.map(|mut kept| {
             kept.truncate(samples as usize);
             kept
         });
         Some(Sampled {
-            index: open.index,
-            label: open.label,
-            selection: open.selection.votes,
+            index: in_flight.index,
+            label: in_flight.label,
+            selection: in_flight.selection.votes,
             estimation,
             samples,
             kept,
-            seconds: open.seconds,
+            seconds: in_flight.seconds,
         })
     }
 }
@@ -407,7 +411,7 @@ impl Sampled {
     /// What the votes prove, and the vote of every estimation sample if they were kept.
     pub fn certify(self, procedure: &Procedure) -> Result<(Certificate, Option<Vec<Vote>>), CertifyError> {
         let Self { index, label, selection, estimation, samples, kept, seconds } = self;
-        let (class, p_lower, radius) = procedure
+        let Decision { class, p_lower, radius } = procedure
             .decide(&selection, &estimation, samples)
             .map_err(|source| CertifyError::Statistics { index, source })?;
         let certificate =
@@ -418,7 +422,7 @@ impl Sampled {
     /// The answer that the votes give.
     pub fn predict(self, settings: &Settings) -> Result<Prediction, CertifyError> {
         let Self { index, label, estimation: votes, seconds, .. } = self;
-        let (class, p_value) = predict(&votes, settings.n, settings.alpha)
+        let Answer { class, p_value } = predict(&votes, settings.n, settings.alpha)
             .map_err(|source| CertifyError::Statistics { index, source })?;
         Ok(Prediction { index, label, class, votes, p_value, seconds })
     }

@@ -1,9 +1,9 @@
-use crate::{backend::Layout, evidence::Header};
+use crate::backend::Layout;
 
 /// What a user says of how a model wants its input and which of its outputs counts; what is not said is taken from the
 /// model's metadata, or found out.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reading {
+pub struct InputOptions {
     /// Shape of the images: channels, height, width.
     pub image: Option<[usize; 3]>,
     /// Order of the dimensions.
@@ -23,24 +23,4 @@ pub struct Reading {
     pub sigma: Option<f64>,
     /// Whether a model that takes one input at a time is run as its file has it, not rewritten to take any number.
     pub keep_batch: bool,
-}
-
-impl Reading {
-    /// How a run read its model, so that it can be run the same way again.
-    pub fn of(header: &Header) -> Self {
-        let used = &header.model.r#use;
-        let preprocessing = &used.preprocessing;
-        Self {
-            image: Some(header.data.shape),
-            layout: Some(preprocessing.layout),
-            range: Some(preprocessing.range),
-            mean: Some(preprocessing.mean.clone()),
-            std: Some(preprocessing.std.clone()),
-            output: used.output.clone(),
-            side: None,
-            sigma: Some(header.settings.sigma.get()),
-            // A model that was not rewritten is not now.
-            keep_batch: used.batch_rewritten_from.is_none(),
-        }
-    }
 }

@@ -26,27 +26,27 @@ fn run(
 ) -> (Vec<Certificate>, Vec<(u64, NoiseKey, usize)>) {
     let procedure = Procedure::new(settings.clone()).unwrap();
     let list = (0..inputs).map(|index| Input { index, label: None, image: vec![0.0] });
-    let mut board = Board::new(list, Task::Certify(&procedure), 1, 2, slots * capacity / 64, true);
+    let mut scheduler = Scheduler::new(list, Task::Certify(&procedure), 1, 2, slots * capacity / 64, true);
     let (mut under_way, mut handed, mut results) = (Vec::new(), Vec::new(), Vec::new());
     let mut turn = turns.iter().cycle();
     loop {
         while under_way.len() < slots {
-            let mut slot = Slot::new(capacity, capacity, Vec::new()).unwrap();
-            if !board.fill(&mut slot).unwrap() {
+            let mut buffer = BatchBuffer::new(capacity, capacity, Vec::new()).unwrap();
+            if !scheduler.fill(&mut buffer).unwrap() {
                 break;
             }
-            assert!(slot.samples <= capacity);
-            assert_eq!(slot.samples, slot.pieces.iter().map(|piece| piece.samples).sum::<usize>());
-            handed.extend(slot.pieces.iter().map(|piece| (piece.input, piece.key, piece.samples)));
-            slot.voted = slot.pieces.iter().flat_map(voted).collect();
-            under_way.push(slot);
+            assert!(buffer.samples <= capacity);
+            assert_eq!(buffer.samples, buffer.pieces.iter().map(|piece| piece.samples).sum::<usize>());
+            handed.extend(buffer.pieces.iter().map(|piece| (piece.input, piece.key, piece.samples)));
+            buffer.voted = buffer.pieces.iter().flat_map(voted).collect();
+            under_way.push(buffer);
         }
         if under_way.is_empty() {
             return (results, handed);
         }
-        let slot = under_way.remove(turn.next().unwrap() % under_way.len());
-        board.collect(&slot).unwrap();
-        while let Some(sampled) = board.next_finished() {
+        let buffer = under_way.remove(turn.next().unwrap() % under_way.len());
+        scheduler.collect(&buffer).unwrap();
+        while let Some(sampled) = scheduler.next_finished() {
             let (certificate, kept) = sampled.certify(&procedure).unwrap();
             // The votes that were kept are those that were counted.
             let mut again = Votes::none(2);
@@ -103,16 +103,16 @@ fn the_least_sampled_input_comes_first_and_batches_stay_full() {
     let settings = settings(64, 100_000, "radius:0.5");
     let procedure = Procedure::new(settings).unwrap();
     let list = (0..40).map(|index| Input { index, label: None, image: vec![0.0] });
-    let mut board = Board::new(list, Task::Certify(&procedure), 1, 2, 20, false);
-    let mut slot = Slot::new(640, 640, Vec::new()).unwrap();
-    assert!(board.fill(&mut slot).unwrap());
-    let inputs: Vec<u64> = slot.pieces.iter().map(|piece| piece.input).collect();
+    let mut scheduler = Scheduler::new(list, Task::Certify(&procedure), 1, 2, 20, false);
+    let mut buffer = BatchBuffer::new(640, 640, Vec::new()).unwrap();
+    assert!(scheduler.fill(&mut buffer).unwrap());
+    let inputs: Vec<u64> = buffer.pieces.iter().map(|piece| piece.input).collect();
     assert_eq!(inputs, (0..10).collect::<Vec<_>>());
     // One input left, and still full.
     let list = (0..1).map(|index| Input { index, label: None, image: vec![0.0] });
-    let mut board = Board::new(list, Task::Certify(&procedure), 1, 2, 20, false);
-    assert!(board.fill(&mut slot).unwrap());
-    assert_eq!((slot.pieces.len(), slot.samples), (10, 640));
+    let mut scheduler = Scheduler::new(list, Task::Certify(&procedure), 1, 2, 20, false);
+    assert!(scheduler.fill(&mut buffer).unwrap());
+    assert_eq!((buffer.pieces.len(), buffer.samples), (10, 640));
 }
 
 #[test]
@@ -120,18 +120,19 @@ fn when_time_is_up_the_votes_without_a_gap_count() {
     let settings = settings(64, 100_000, "deadline:60000");
     let procedure = Procedure::new(settings).unwrap();
     let list = (0..1).map(|index| Input { index, label: None, image: vec![0.0] });
-    let mut board = Board::new(list, Task::Certify(&procedure), 1, 2, 20, false);
-    let mut slots: Vec<Slot> = (0..3).map(|_| Slot::new(128, 128, Vec::new()).unwrap()).collect();
-    for slot in &mut slots {
-        assert!(board.fill(slot).unwrap());
+    let mut scheduler = Scheduler::new(list, Task::Certify(&procedure), 1, 2, 20, false);
+    let mut slots: Vec<BatchBuffer> =
+        (0..3).map(|_| BatchBuffer::new(128, 128, Vec::new()).unwrap()).collect();
+    for buffer in &mut slots {
+        assert!(scheduler.fill(buffer).unwrap());
     }
     // Selection and a block; two blocks of which the second is cut short; two blocks.
-    for (slot, samples) in slots.iter_mut().zip([128, 90, 128]) {
-        slot.voted = vec![0; samples];
-        board.collect(slot).unwrap();
+    for (buffer, samples) in slots.iter_mut().zip([128, 90, 128]) {
+        buffer.voted = vec![0; samples];
+        scheduler.collect(buffer).unwrap();
     }
-    assert!(!board.fill(&mut slots[0]).unwrap());
-    let (certificate, _) = board.next_finished().unwrap().certify(&procedure).unwrap();
+    assert!(!scheduler.fill(&mut slots[0]).unwrap());
+    let (certificate, _) = scheduler.next_finished().unwrap().certify(&procedure).unwrap();
     assert_eq!((certificate.samples, certificate.estimation), (64 + 90, vec![64 + 90, 0].into()));
     assert!(certificate.radius.is_some());
 }

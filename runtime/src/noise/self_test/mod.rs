@@ -1,4 +1,4 @@
-//! The start-up gate: is the noise of this run what its certificates take it for?
+//! The self-test before a run: is the noise of this run what its certificates take it for?
 //!
 //! A crooked generator misstates radii without a sign. So a run draws some noise by its own keys before it certifies
 //! anything, adds it to an image as it will for the model, takes the image off again, and tests what is left: known
@@ -16,9 +16,9 @@ use statrs::distribution::{ChiSquared, ContinuousCDF};
 
 use self::expected::Expected;
 use super::{BLOCK, Distribution, GRID, Noise, NoiseKey, Role, keyed_stream};
-use crate::{backend::InputPrecision, statistics::binomial::ln_upper_tail, units::Sigma};
+use crate::{input::InputPrecision, statistics::binomial::ln_upper_tail, units::Sigma};
 
-/// Probability with which the gate stops a run whose noise is good, at most.
+/// Probability with which the self-test stops a run whose noise is good, at most.
 pub const FALSE_ALARM_RATE: f64 = 1e-9;
 
 /// Values drawn, if eight inputs don't have more.
@@ -35,14 +35,14 @@ const LEAST_P: f64 = 1e-11;
 #[error(
     "the {distribution} noise of this run is not what certificates rest on: {problem}; nothing was certified"
 )]
-pub struct GateError {
+pub struct SelfTestError {
     distribution: Distribution,
     /// Test that failed.
     pub test: Test,
     problem: String,
 }
 
-/// A test of the gate.
+/// A test of the self-test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Test {
     /// The first values of a key are those they always were.
@@ -71,7 +71,7 @@ pub enum Test {
 /// inputs of a million values.
 ///
 /// # Errors
-/// [`GateError`] names the first test that failed.
+/// [`SelfTestError`] names the first test that failed.
 ///
 /// # Panics
 /// If `values` is 0.
@@ -84,7 +84,7 @@ pub enum Test {
 /// check_noise(&noise, 7, &[0, 1, 2], 784)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn check_noise(noise: &Noise, seed: u64, inputs: &[u64], values: usize) -> Result<(), GateError> {
+pub fn check_noise(noise: &Noise, seed: u64, inputs: &[u64], values: usize) -> Result<(), SelfTestError> {
     known_answers(noise)?;
     // Every level of an 8-bit image, the same in all modes.
     let image: Vec<f32> = (0..values).map(|place| (place % 256) as f32 / GRID).collect();
@@ -100,7 +100,7 @@ pub fn check_noise(noise: &Noise, seed: u64, inputs: &[u64], values: usize) -> R
 /// fails with a probability of at most [`FALSE_ALARM_RATE`].
 ///
 /// # Errors
-/// [`GateError`] names the first test that failed.
+/// [`SelfTestError`] names the first test that failed.
 ///
 /// # Panics
 /// If the input has no values.
@@ -125,14 +125,14 @@ pub fn check_noise_at(
     input: u64,
     image: &[f32],
     precision: &InputPrecision,
-) -> Result<(), GateError> {
+) -> Result<(), SelfTestError> {
     let mut draws = Draws::new(seed, &[input], image, |key, image, batch| noise.add(key, image, batch));
     draws.receive(image, precision, seed);
     draws.check(noise)
 }
 
 /// The first values of a key, by which evidence of earlier versions can be replayed.
-fn known_answers(noise: &Noise) -> Result<(), GateError> {
+fn known_answers(noise: &Noise) -> Result<(), SelfTestError> {
     const KEY: NoiseKey = NoiseKey { seed: 1, role: Role::Selection, input: 2, block: 3 };
     let distribution = noise.distribution();
     let known: [f32; 4] = match distribution {
@@ -140,7 +140,7 @@ fn known_answers(noise: &Noise) -> Result<(), GateError> {
         Distribution::Uniform => [0.788_604_2, -0.019_594_52, -1.327_559_6, 1.287_372_2],
         Distribution::QuantizedGaussian => [154.0 / GRID, -4.0 / GRID, -304.0 / GRID, 289.0 / GRID],
     };
-    let error = |problem| GateError { distribution, test: Test::KnownAnswers, problem };
+    let error = |problem| SelfTestError { distribution, test: Test::KnownAnswers, problem };
     let unit = Sigma::new(1.0).map_err(|problem| error(problem.to_string()))?;
     let unit_noise = Noise::new(distribution, unit).map_err(|problem| error(problem.to_string()))?;
     let mut drawn = [0.0; 4];
@@ -212,14 +212,18 @@ impl Draws {
         }
     }
 
-    fn check(mut self, noise: &Noise) -> Result<(), GateError> {
+    fn check(mut self, noise: &Noise) -> Result<(), SelfTestError> {
         let (distribution, sigma) = (noise.distribution(), noise.sigma().get());
         let expected = Expected::new(noise, 2.0 * self.half_step / sigma);
         self.noise.iter_mut().for_each(|value| *value /= sigma);
         let tests =
             [Self::finite, Self::moments, Self::tails, Self::cumulative, Self::correlation, Self::repetition];
         for test in tests {
-            test(&self, &expected).map_err(|(test, problem)| GateError { distribution, test, problem })?;
+            test(&self, &expected).map_err(|(test, problem)| SelfTestError {
+                distribution,
+                test,
+                problem,
+            })?;
         }
         Ok(())
     }

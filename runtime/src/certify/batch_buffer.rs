@@ -3,13 +3,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    certificate::Vote,
-    comparison::{Chosen, chosen},
-};
+use super::comparison::{Chosen, chosen};
 use crate::{
     backend::{BackendError, make_room},
     noise::{Noise, NoiseKey},
+    votes::Vote,
 };
 
 /// Up to one block of samples of one input.
@@ -28,7 +26,7 @@ pub(super) struct Piece {
 
 /// Samples to run together, with the buffers for them: they go round between the scheduler, the noise threads and the
 /// models, and are used again.
-pub(super) struct Slot {
+pub(super) struct BatchBuffer {
     pub pieces: Vec<Piece>,
     /// Samples of all pieces.
     pub samples: usize,
@@ -46,7 +44,7 @@ pub(super) struct Slot {
     pub work: Duration,
 }
 
-impl Slot {
+impl BatchBuffer {
     /// For up to `capacity` samples, which the model gets as `inputs` inputs at most. `noisy` is for a slot whose noise is
     /// made ahead; else it is with the instance of the model, so that it stays near its processor.
     ///

@@ -20,7 +20,7 @@ pub(super) struct Fault {
 }
 
 /// What an evidence file holds.
-pub(super) struct Walk {
+pub(super) struct LineChecker {
     pub header: Header,
     pub records: Vec<Record>,
     /// The line of each record.
@@ -40,7 +40,7 @@ pub(super) struct Walk {
     unlisted: u64,
 }
 
-impl Walk {
+impl LineChecker {
     /// Reads the lines of a file; a last one without its end is left out.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Walk {
             Err(error) => return Err(first_fault(error.to_string())),
         };
         let (encoder, expected) = Encoder::begin(&header).map_err(|error| first_fault(error.to_string()))?;
-        let mut walk = Self {
+        let mut line_checker = Self {
             header,
             records: Vec::new(),
             lines: Vec::new(),
@@ -74,21 +74,21 @@ impl Walk {
             unlisted: 0,
         };
         if expected != first.as_bytes() {
-            walk.fault(1, NOT_CANONICAL.into());
-            walk.encoder.replace_line(None, first.as_bytes());
+            line_checker.fault(1, NOT_CANONICAL.into());
+            line_checker.encoder.replace_line(None, first.as_bytes());
         }
         let mut problems = Vec::new();
-        walk.procedure = check_header(&walk.header, |problem| problems.push(problem));
-        walk.faults.extend(problems.into_iter().map(first_fault));
+        line_checker.procedure = check_header(&line_checker.header, |problem| problems.push(problem));
+        line_checker.faults.extend(problems.into_iter().map(first_fault));
         for (number, line) in lines {
-            walk.line(number, line);
+            line_checker.line(number, line);
         }
-        walk.check_records();
-        if walk.unlisted > 0 {
-            let problem = format!("{} more things do not hold, which are not listed", walk.unlisted);
-            walk.faults.push(Fault { line: 0, problem });
+        line_checker.check_records();
+        if line_checker.unlisted > 0 {
+            let problem = format!("{} more things do not hold, which are not listed", line_checker.unlisted);
+            line_checker.faults.push(Fault { line: 0, problem });
         }
-        Ok(walk)
+        Ok(line_checker)
     }
 
     fn fault(&mut self, line: usize, problem: String) {

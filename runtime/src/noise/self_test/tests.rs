@@ -12,8 +12,8 @@ fn noise(distribution: Distribution, sigma: f64) -> Noise {
     Noise::new(distribution, Sigma::new(sigma).unwrap()).unwrap()
 }
 
-/// The result of the gate, without known answers, for a generator that changes good noise.
-fn gate(
+/// The result of the self-test, without known answers, for a generator that changes good noise.
+fn self_test(
     noise: &Noise,
     seed: u64,
     values: usize,
@@ -42,7 +42,7 @@ const SIGMA: f64 = 0.25;
 const SIZE: usize = 784;
 
 fn caught(crook: impl FnMut(&NoiseKey, &[f32], &mut [f32])) -> Option<Test> {
-    gate(&noise(Distribution::Gaussian, SIGMA), 5, SIZE, crook).err()
+    self_test(&noise(Distribution::Gaussian, SIGMA), 5, SIZE, crook).err()
 }
 
 #[test]
@@ -212,11 +212,11 @@ fn a_value_that_is_no_number_is_caught() {
 #[test]
 fn crooked_noise_of_the_other_kinds_is_caught() {
     let uniform = noise(Distribution::Uniform, SIGMA);
-    let wide = gate(&uniform, 1, SIZE, each(|eta| eta * 1.02));
+    let wide = self_test(&uniform, 1, SIZE, each(|eta| eta * 1.02));
     assert!(wide.is_err());
     let quantized = noise(Distribution::QuantizedGaussian, SIGMA);
     // Rounding down in place of to the nearest level shifts the mean by half a level.
-    let floored = gate(&quantized, 1, SIZE, each(|eta| eta - 0.5 / 255.0));
+    let floored = self_test(&quantized, 1, SIZE, each(|eta| eta - 0.5 / 255.0));
     assert!(matches!(floored, Err(Test::Mean | Test::Distribution)), "{floored:?}");
     // Gaussian noise that was never rounded passes neither as uniform nor with another σ.
     let gaussian = noise(Distribution::Gaussian, SIGMA);
@@ -259,7 +259,7 @@ fn p_values_are_those_of_the_binomial() {
 
 #[test]
 fn noise_is_tested_as_the_model_gets_it_at_an_input() {
-    use crate::backend::{InputPrecision, Preprocessing};
+    use crate::input::{InputPrecision, Preprocessing};
     let plain = InputPrecision::default();
     let half = |range| {
         let preprocessing = Preprocessing { range, ..Preprocessing::default() };
