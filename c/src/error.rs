@@ -1,6 +1,9 @@
 use std::error::Error;
 
-use mithridate_runtime::{backend::BackendError, certify::CertifyError, embed::EmbedError, units::UnitError};
+use mithridate_runtime::{
+    backend::BackendError, certify::CertifyError, embed::EmbedError, setting_names::with_c_fields,
+    units::UnitError,
+};
 
 /// How a call ended.
 #[repr(C)]
@@ -48,7 +51,7 @@ fn sentence(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    text
+    with_c_fields(&text)
 }
 
 impl From<UnitError> for Failure {

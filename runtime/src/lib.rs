@@ -18,6 +18,8 @@
 //! | [`audit`] | what evidence files say: ACR, certified accuracy, comparison |
 //! | [`report`] | figures and pages |
 //! | [`signature`] | who vouches for a run: keys, envelopes, statements |
+//! | `jobs` | what the program `rscert` does, as calls; with the feature `ort` |
+//! | [`setting_names`] | how the command line and C call the settings that errors name |
 //!
 //! # Example
 //!
@@ -51,8 +53,11 @@ pub mod data;
 pub mod embed;
 pub mod evidence;
 mod input;
+#[cfg(feature = "ort")]
+pub mod jobs;
 pub mod noise;
 pub mod report;
+pub mod setting_names;
 pub mod signature;
 pub mod statistics;
 pub mod terminal;

@@ -245,7 +245,7 @@ fn what_is_no_folder_of_images_is_named() {
     assert_eq!(
         wrong(&[("a/1.png", &image), ("b/2.png", &png(1, 1, png::ColorType::Grayscale, &[1]))]),
         "F/b/2.png has 1 x 1 pixels and F/a/1.png has 2 x 1; images must have one size: bring them to one with \
-         --resize and --crop"
+         `resize` and `crop`"
     );
     assert_eq!(
         wrong(&[("a/1.png", b"this is text")]),

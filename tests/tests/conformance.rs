@@ -10,8 +10,8 @@ use mithridate_onnx::{
 };
 use mithridate_runtime::{
     backend::{
-        BackendError, Banked, Classifier, Device, InputOptions, LinearClassifier, OnnxModel, OnnxRuntime,
-        Precision, Provider, SharedNoise, SmoothingClassifier, vote,
+        Answers, BackendError, Classifier, Device, InputOptions, KeyedSamples, LinearClassifier, OnnxModel,
+        OnnxRuntime, Precision, Provider, Samples, SharedNoise, SmoothingSampler, VoteSampler, vote,
     },
     certify::NOT_A_NUMBER,
     noise::{Distribution, Noise, NoiseBank, NoiseMode, Role},
@@ -317,27 +317,34 @@ fn every_device_counts_the_votes_of_plain_numbers_with_noise_sent_or_kept() {
                 noise.add(&key(block), &image, samples);
             }
             let expected: Vec<u16> = noisy.chunks(VALUES).map(|image| vote(&(case.plain)(image))).collect();
-            let make = |shared| SmoothingClassifier::fastest(&model, &runtime, device, Some(128), shared);
-            let (mut sent, mut kept) = (Vec::new(), Vec::new());
-            let mut classifier = match make(None) {
-                Ok(classifier) => classifier,
+            let make = |shared| SmoothingSampler::fastest(&model, &runtime, device, Some(128), shared);
+            let noisy = Samples::Noisy(&noisy);
+            let votes_of = |sampler: &mut dyn VoteSampler, samples| {
+                let mut answers = Answers::default();
+                sampler.votes(samples, &mut answers).unwrap();
+                answers.votes
+            };
+            // Read from logits by the host.
+            let mut classifier = model.classifier(&runtime, device, 1).unwrap();
+            assert_eq!(votes_of(&mut classifier, noisy), expected, "{what}");
+            let mut sampler = match make(None) {
+                Ok(sampler) => sampler,
                 Err(BackendError::Model(problem)) => {
                     eprintln!("skipped counting of {what}: {problem}");
                     continue;
                 }
                 Err(problem) => panic!("{what}: {problem}"),
             };
-            classifier.votes(&noisy, &mut sent).unwrap().unwrap();
-            let pieces: Vec<Banked<'_>> = (0..4)
-                .map(|block| Banked {
+            assert_eq!(votes_of(&mut sampler, noisy), expected, "{what}");
+            let keyed: Vec<KeyedSamples<'_>> = (0..4)
+                .map(|block| KeyedSamples {
                     image: &image,
                     key: key(block),
                     samples: if block < 3 { 64 } else { 8 },
                 })
                 .collect();
-            make(Some(shared)).unwrap().banked_votes(&pieces, &mut kept).unwrap();
-            assert_eq!(sent, expected, "{what}");
-            assert_eq!(kept, expected, "{what}");
+            let mut sampler = make(Some(shared)).unwrap();
+            assert_eq!(votes_of(&mut sampler, Samples::Keyed(&keyed)), expected, "{what}");
         }
     }
 }

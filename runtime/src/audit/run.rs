@@ -71,6 +71,13 @@ pub struct TableSettings {
     pub n: u64,
 }
 
+impl Default for TableSettings {
+    /// No noise level, and the usual α = 0.001 and n = 100,000.
+    fn default() -> Self {
+        Self { sigma: None, alpha: Alpha::USUAL, n: 100_000 }
+    }
+}
+
 impl Run {
     /// A run with evidence.
     pub fn of_evidence(name: &str, evidence: &Evidence) -> Self {

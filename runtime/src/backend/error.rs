@@ -60,7 +60,7 @@ pub enum BackendError {
     },
     /// There is no room for the noise that all inputs share.
     #[error(
-        "there is no memory for the noise of {samples} samples ({problem}); give a smaller --n or use --noise-mode \
+        "there is no memory for the noise of {samples} samples ({problem}); give a smaller `n` or use `noise_mode` \
              independent"
     )]
     NoBank {
@@ -70,7 +70,7 @@ pub enum BackendError {
         problem: String,
     },
     /// The operating system gave no thread.
-    #[error("a thread can't be started ({problem}); let the process have more, or give a smaller --threads")]
+    #[error("a thread can't be started ({problem}); let the process have more, or give a smaller `threads`")]
     Thread {
         /// What the system said.
         problem: String,

@@ -6,7 +6,7 @@ use std::{
 use super::comparison::{Chosen, chosen};
 use crate::{
     backend::{BackendError, make_room},
-    noise::{Noise, NoiseKey},
+    noise::{BLOCK, Noise, NoiseKey},
     votes::Vote,
 };
 
@@ -32,6 +32,8 @@ pub(super) struct BatchBuffer {
     pub samples: usize,
     /// Most samples.
     pub capacity: usize,
+    /// Whether each piece takes the room of a whole block, as where the engine adds the noise.
+    pub counts_blocks: bool,
     /// Noisy inputs, samples × values of an input, once they are made.
     pub noisy: Vec<f32>,
     /// Vote of each sample; fewer than there are samples if time was up.
@@ -57,6 +59,7 @@ impl BatchBuffer {
             pieces: Vec::new(),
             samples: 0,
             capacity,
+            counts_blocks: false,
             noisy,
             voted,
             until: None,
@@ -78,17 +81,26 @@ impl BatchBuffer {
         self.until.is_some_and(|until| Instant::now() >= until)
     }
 
+    /// Whether a piece of so many samples finds room.
+    pub fn has_room(&self, samples: usize) -> bool {
+        if self.counts_blocks {
+            (self.pieces.len() + 1) * BLOCK as usize <= self.capacity
+        } else {
+            self.samples + samples <= self.capacity
+        }
+    }
+
     pub fn push(&mut self, piece: Piece) {
         self.samples += piece.samples;
         self.pieces.push(piece);
     }
 
     /// Writes down which samples are answered again, more of them where votes are verified.
-    pub fn choose(&self, is_dense: bool, samples: &mut Vec<Chosen>) {
+    pub fn choose(&self, secret: Option<u64>, samples: &mut Vec<Chosen>) {
         samples.clear();
         let mut start = 0;
         for (number, piece) in self.pieces.iter().enumerate() {
-            let chosen = chosen(piece, is_dense);
+            let chosen = chosen(piece, secret);
             samples.extend(chosen.map(|(position, in_other)| Chosen {
                 row: start + position,
                 piece: number,

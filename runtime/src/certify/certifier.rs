@@ -1,15 +1,15 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use super::{
-    Certificate, Instances, MAX_CLASSES, Notices, Prediction, Procedure, Settings, SettingsError, Timings,
-    Vote,
+    Certificate, CountedVotes, Instances, MAX_CLASSES, Notices, Prediction, Procedure, Settings,
+    SettingsError, Timings, Vote, VoteRequest,
     pipeline::Pipeline,
-    scheduler::{Sampled, Scheduler, Task},
+    scheduler::{Sampled, Scheduler, SchedulerSettings, Task},
     worker::Worker,
 };
 use crate::{
-    backend::{BackendError, Classifier, UnfitValue},
-    noise::{BLOCK, Noise, NoiseMode},
+    backend::{BackendError, Classifier, NoiseSource, UnfitValue},
+    noise::{Noise, NoiseMode},
     statistics::StatisticsError,
 };
 
@@ -54,7 +54,7 @@ pub enum CertifyError {
     /// An input that noise on the grid can't be added to.
     #[error(
         "value {position} of input {index} is {value}, which is not k/255 for a whole k from 0 to 255; noise on that \
-         grid (--exact-noise) is for 8-bit images"
+         grid (`exact_noise`) is for 8-bit images"
     )]
     OffGrid {
         /// Index of the input.
@@ -118,11 +118,12 @@ impl Certifier {
             return Err(SettingsError::NoWorkers.into());
         }
         let shape = |model: &dyn Classifier| (model.input_len(), model.classes(), model.fixed_batch());
-        if models.iter().any(|model| shape(&**model) != shape(&*models[0])) {
+        if models.iter().any(|model| shape(model.classifier()) != shape(models[0].classifier())) {
             return Err(SettingsError::DifferentModels.into());
         }
-        if models[0].classes() > MAX_CLASSES {
-            return Err(SettingsError::TooManyClasses { classes: models[0].classes() }.into());
+        let classes = models[0].classifier().classes();
+        if classes > MAX_CLASSES {
+            return Err(SettingsError::TooManyClasses { classes }.into());
         }
         let noise = procedure.settings().noise()?;
         let workers =
@@ -152,10 +153,12 @@ impl Certifier {
     }
 
     /// For votes that are made once more to verify them: gives samples that are run together to the model in reverse order,
-    /// and answers one sample in 16 again, alone. Not for the stopping rule `deadline`, nor for a model that keeps the noise.
-    pub fn verify_votes(&mut self) {
+    /// and answers one sample in 16 again, alone. `secret` chooses which, so take a number that nobody could foresee
+    /// ([`seed_from_os`](crate::noise::seed_from_os)): a model could be made to answer well for samples that are known. Not
+    /// for the stopping rule `deadline`, nor for a model that adds the noise itself.
+    pub fn verify_votes(&mut self, secret: u64) {
         for worker in &mut self.workers {
-            worker.is_reversed = true;
+            worker.verification = Some(secret);
         }
     }
 
@@ -202,11 +205,12 @@ impl Certifier {
     /// let mut done = 0;
     /// let result = certifier.certify_all(inputs, |_| {}, |_| {
     ///     done += 1;
-    ///     stop.store(done == 2, Ordering::Relaxed);
+    ///     stop.fetch_or(done == 2, Ordering::Relaxed);
     ///     Ok(())
     /// });
     /// assert!(matches!(result, Err(CertifyError::Interrupted)));
-    /// assert_eq!(done, 2);
+    /// // Others may have been finished already.
+    /// assert!(2 <= done && done < 100);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stop_when(&mut self, stop: &Arc<AtomicBool>) {
@@ -253,7 +257,7 @@ impl Certifier {
     }
 
     /// Certifies inputs; `on_samples` hears of every batch of samples done, `on_certificate` gets each certificate
-    /// in the order of the inputs.
+    /// in the order of the inputs, once all of its samples that are to be answered again were.
     ///
     /// # Errors
     /// [`CertifyError`]; certificates handed on before are good.
@@ -278,7 +282,9 @@ impl Certifier {
         mut on_certificate: impl FnMut(Certificate, Option<Vec<Vote>>) -> std::io::Result<()>,
     ) -> Result<(), CertifyError> {
         let procedure = self.procedure.clone();
-        self.sample_all(inputs, Task::Certify(&procedure), on_samples, |sampled| {
+        let task = Task::Certify(&procedure);
+        let requests = inputs.map(|input| VoteRequest::of(input, procedure.settings()));
+        self.sample_all(requests, task, on_samples, |sampled| {
             let (certificate, votes) = sampled.certify(&procedure)?;
             Ok(on_certificate(certificate, votes)?)
         })
@@ -319,29 +325,77 @@ impl Certifier {
         mut on_prediction: impl FnMut(Prediction) -> std::io::Result<()>,
     ) -> Result<(), CertifyError> {
         let settings = self.procedure.settings().clone();
-        self.sample_all(inputs, Task::Predict(&settings), on_samples, |sampled| {
+        let requests = inputs.map(|input| VoteRequest { n0: 0, ..VoteRequest::of(input, &settings) });
+        self.sample_all(requests, Task::Predict(&settings), on_samples, |sampled| {
             Ok(on_prediction(sampled.predict(&settings)?)?)
+        })
+    }
+
+    /// Counts the votes of inputs, each with noise of a seed and numbers of samples of its own; seed, n0, n and stopping rule
+    /// of the settings have no part in it. `on_samples` hears of every batch of samples done, `on_votes` gets the votes of
+    /// each input in the order of the requests. This is how runs are replayed and certified again: nothing is concluded
+    /// from the votes.
+    ///
+    /// # Errors
+    /// [`CertifyError`].
+    ///
+    /// # Example
+    /// ```
+    /// use ndarray::array;
+    /// use mithridate_runtime::{
+    ///     backend::LinearClassifier,
+    ///     certify::{Certifier, Input, Settings, VoteRequest},
+    ///     units::Sigma,
+    /// };
+    ///
+    /// let model = LinearClassifier::new(array![[1.0], [-1.0]], array![0.0, 0.0]);
+    /// let mut certifier = Certifier::new(vec![Box::new(model)], Settings::new(Sigma::new(0.5)?, 0), 256)?;
+    /// let input = Input { index: 3, label: None, image: vec![2.0] };
+    /// let requests = [VoteRequest { input, seed: 7, n0: 0, n: 1000 }];
+    /// let mut hits = 0;
+    /// certifier.count_votes(requests.into_iter(), |_| {}, |counted| {
+    ///     hits = counted.estimation.by_class()[0];
+    ///     Ok(())
+    /// })?;
+    /// assert!(hits > 990);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn count_votes(
+        &mut self,
+        requests: impl Iterator<Item = VoteRequest>,
+        on_samples: impl FnMut(u64),
+        mut on_votes: impl FnMut(CountedVotes) -> std::io::Result<()>,
+    ) -> Result<(), CertifyError> {
+        let settings = self.procedure.settings().clone();
+        self.sample_all(requests, Task::Count(&settings), on_samples, |sampled| {
+            Ok(on_votes(sampled.counted())?)
         })
     }
 
     fn sample_all(
         &mut self,
-        inputs: impl Iterator<Item = Input>,
+        requests: impl Iterator<Item = VoteRequest>,
         task: Task<'_>,
         on_samples: impl FnMut(u64),
         on_sampled: impl FnMut(Sampled) -> Result<(), CertifyError>,
     ) -> Result<(), CertifyError> {
         let (values, classes) = (self.workers[0].model().input_len(), self.classes());
-        // A model that keeps the noise needs none made.
-        let has_bank = self.workers[0].model().has_bank();
         let precision = self.workers[0].model().input_precision();
-        let noise_threads = if has_bank { 0 } else { self.noise_threads };
+        // A model that adds the noise itself needs none made.
+        let noise_threads =
+            if self.workers[0].noise_source() == NoiseSource::Engine { 0 } else { self.noise_threads };
+        let first = u64::from(std::mem::replace(&mut self.has_begun, true));
         let pipeline = Pipeline::new(&mut self.workers, &self.noise, noise_threads, self.batch)?;
-        let mut scheduler = Scheduler::new(inputs, task, values, classes, pipeline.blocks(), self.keep_votes);
-        scheduler.noise_mode = self.noise_mode;
-        scheduler.precision = precision;
-        scheduler.least_room = if has_bank { BLOCK as usize } else { 0 };
-        scheduler.first = u64::from(std::mem::replace(&mut self.has_begun, true));
+        let settings = SchedulerSettings {
+            values,
+            classes,
+            blocks: pipeline.blocks(),
+            keep_votes: self.keep_votes,
+            noise_mode: self.noise_mode,
+            precision,
+            first,
+        };
+        let scheduler = Scheduler::new(requests, task, settings);
         pipeline.run(scheduler, self.stop.as_deref(), on_samples, on_sampled)
     }
 }

@@ -1,6 +1,8 @@
 //! Samples of a run answered again in other company: what its votes rest on is that an answer depends on its own input
 //! alone.
 
+use std::collections::BTreeMap;
+
 use rand_core::Rng;
 
 use super::batch_buffer::Piece;
@@ -32,6 +34,10 @@ const LEAST_ROOM: usize = 8;
 const TIES: u64 = 2_000;
 /// The same for other arithmetic, in which they are less so.
 const TIES_HALF: u64 = 100;
+/// Chance that near ties at that rate, of one input, are more than are allowed.
+const SUSPICIOUS: f64 = 1e-5;
+/// Inputs whose answers are counted by themselves, at once.
+const MOST_INPUTS: usize = 256;
 /// Samples for each of which one answer may differ by more: a model that jumps where rounding differs does so about as
 /// often, and a run of days must not end for it.
 const JUMPS: u64 = 100_000;
@@ -65,7 +71,8 @@ pub(super) struct Answered<'a> {
 /// A sample that waits to be answered again.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    /// Index of its input in the data set.
+    /// Number of its input in the run, and index in the data set.
+    input: u64,
     index: u64,
     role: Role,
     /// Its number among the samples of its role.
@@ -110,20 +117,32 @@ struct Tally {
     ties: u64,
     /// Other answers.
     jumps: u64,
+    /// The same for the inputs of late, by their numbers: a model that answers one input otherwise must not pass for one
+    /// that rounds otherwise now and then.
+    inputs: BTreeMap<u64, OfInput>,
+}
+
+/// Answers to samples of one input.
+#[derive(Clone, Copy, Debug, Default)]
+struct OfInput {
+    compared: u64,
+    /// Other votes between near ties.
+    ties: u64,
 }
 
 /// The samples of a piece that are answered again, in their order: the position of each, and whether in another batch too.
-pub(super) fn chosen(piece: &Piece, is_dense: bool) -> impl Iterator<Item = (usize, bool)> + use<> {
+/// Where votes are verified, `secret` is a number that nobody knew when the model was made.
+pub(super) fn chosen(piece: &Piece, secret: Option<u64>) -> impl Iterator<Item = (usize, bool)> + use<> {
     let (key, samples) = (&piece.key, piece.samples);
     let mut stream = keyed_stream(
         "mithridate comparison of samples v2",
-        &[key.seed, key.role as u64, piece.index, key.block],
+        &[key.seed, key.role as u64, piece.index, key.block, secret.unwrap_or(0)][..4 + secret.iter().len()],
     );
-    let wanted = match (is_dense, key.block, piece.input) {
-        (true, ..) => DENSE,
-        (false, 0, 0) => FIRST_INPUT,
-        (false, 0, _) => FIRST,
-        (false, ..) => usize::from(stream.next_u64().is_multiple_of(ALONE)),
+    let wanted = match (secret, key.block, piece.input) {
+        (Some(_), ..) => DENSE,
+        (None, 0, 0) => FIRST_INPUT,
+        (None, 0, _) => FIRST,
+        (None, ..) => usize::from(stream.next_u64().is_multiple_of(ALONE)),
     };
     // One of each of as many equal parts of the block.
     let part = BLOCK as usize / wanted.max(1);
@@ -154,7 +173,7 @@ impl Comparison {
         let for_each_tie = if relative > SINGLE { TIES_HALF } else { TIES };
         let rounding = Rounding::new(relative);
         Ok(Self {
-            tally: Tally { rounding, for_each_tie, compared: 0, ties: 0, jumps: 0 },
+            tally: Tally { rounding, for_each_tie, compared: 0, ties: 0, jumps: 0, inputs: BTreeMap::new() },
             samples: Vec::with_capacity(most),
             inputs: room(most, len)?,
             logits: room(most, classes)?,
@@ -169,6 +188,11 @@ impl Comparison {
     /// Samples compared so far.
     pub fn compared(&self) -> u64 {
         self.tally.compared
+    }
+
+    /// The lowest number of an input that has samples waiting; `u64::MAX` if none wait.
+    pub fn first_waiting(&self) -> u64 {
+        self.samples.iter().map(|sample| sample.input).min().unwrap_or(u64::MAX)
     }
 
     /// Takes up a sample. Where there is no more room, those that wait are answered again first; `batch` is the most
@@ -189,6 +213,7 @@ impl Comparison {
             answered;
         let piece = &pieces[piece];
         self.samples.push(Sample {
+            input: piece.input,
             index: piece.index,
             role: piece.key.role,
             number: piece.key.block * BLOCK + position as u64,
@@ -294,15 +319,28 @@ impl Tally {
         } else {
             self.rounding.compare_vote(sample.vote, answer)
         };
+        if self.inputs.len() >= MOST_INPUTS && !self.inputs.contains_key(&sample.input) {
+            // Inputs come in order.
+            self.inputs.pop_first();
+        }
+        let of_input = self.inputs.entry(sample.input).or_default();
+        of_input.compared += 1;
         let problem = match difference {
             None => return Ok(()),
             Some(Difference::Vote) => {
                 self.ties += 1;
-                if self.ties <= self.compared / self.for_each_tie {
+                of_input.ties += 1;
+                let few_of_all = self.ties <= self.compared / self.for_each_tie;
+                if few_of_all && of_input.ties <= most_ties(of_input.compared, self.for_each_tie) {
                     return Ok(());
                 }
-                let compared = self.compared + 1;
-                format!("{} votes of about {compared} differ, each between near ties", self.ties)
+                if few_of_all {
+                    let OfInput { compared, ties } = of_input;
+                    format!("{ties} votes of {compared} of this input differ, each between near ties")
+                } else {
+                    let compared = self.compared + 1;
+                    format!("{} votes of about {compared} differ, each between near ties", self.ties)
+                }
             }
             Some(Difference::Answer { difference, allowed }) => {
                 self.jumps += 1;
@@ -326,9 +364,25 @@ impl Tally {
     }
 }
 
+/// Most near ties among so many samples of one input, of which each is one with probability 1 / `for_each_tie`: the least
+/// number that is exceeded with probability [`SUSPICIOUS`] at most.
+fn most_ties(compared: u64, for_each_tie: u64) -> u64 {
+    let p = 1.0 / for_each_tie as f64;
+    // Binomial probabilities, one after the other.
+    let mut probability = (1.0 - p).powf(compared as f64);
+    let mut more = 1.0 - probability;
+    let mut ties = 0;
+    while more > SUSPICIOUS && ties < compared {
+        probability *= (compared - ties) as f64 / (ties + 1) as f64 * p / (1.0 - p);
+        ties += 1;
+        more -= probability;
+    }
+    ties
+}
+
 /// What an answer that depends on the others of a batch means.
 const OTHERS: &str = "the model's answer to an input depends on the others in its batch, or is random, so that votes \
-                      prove nothing; certify it with --batch 1";
+                      prove nothing; certify it with `batch` 1";
 /// What another answer in a batch of one means.
 const RANDOM: &str =
     "the model draws random numbers, so that no result could be verified; export it in inference mode";

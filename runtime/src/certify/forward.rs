@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::Vote;
-use crate::backend::{BackendError, Classifier, vote};
+use crate::backend::{Answers, BackendError, Classifier, Samples, VoteSampler};
 
 /// Hears sentences for the user while a run goes on.
 pub type Notices = Arc<dyn Fn(&str) + Send + Sync>;
@@ -36,8 +36,17 @@ pub(super) struct Batch<'a> {
     pub most: usize,
 }
 
-/// Writes the vote of each noisy input, `batch` of them at a time; `on_batch` hears of every batch that was run. Returns
-/// the time of the forward pass and of reading the votes.
+/// Where the time of running a model went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ForwardTime {
+    /// The forward pass.
+    pub forward: Duration,
+    /// Reading the votes.
+    pub count: Duration,
+}
+
+/// Appends the vote of each noisy input to `answers.votes`, `batch` of them at a time; `on_batch` hears of every batch that
+/// was run.
 ///
 /// Where the engine has too little memory for a batch, it is halved, from now on, and the run goes on; votes do not
 /// depend on the batch. Where time is up, or the run is to stop, the votes are fewer than the inputs.
@@ -45,16 +54,15 @@ pub(super) struct Batch<'a> {
 /// # Errors
 /// [`BackendError`]; that of memory where not even one input, or a fixed batch, fits.
 pub(super) fn forward(
-    model: &mut dyn Classifier,
+    model: &mut dyn VoteSampler,
     inputs: &[f32],
     batch: &mut usize,
-    logits: &mut Vec<f32>,
-    voted: &mut Vec<Vote>,
+    answers: &mut Answers,
     run: &Forward<'_>,
     mut on_batch: impl FnMut(&mut dyn Classifier, &Batch<'_>) -> Result<(), BackendError>,
-) -> Result<(Duration, Duration), BackendError> {
-    let (len, classes) = (model.input_len(), model.classes());
-    let (mut forward, mut count) = (Duration::ZERO, Duration::ZERO);
+) -> Result<ForwardTime, BackendError> {
+    let (len, fixed_batch) = (model.classifier().input_len(), model.classifier().fixed_batch());
+    let mut time = ForwardTime::default();
     let mut rest = inputs;
     while !rest.is_empty() {
         let (now, later) = rest.split_at(rest.len().min(*batch * len));
@@ -63,37 +71,26 @@ pub(super) fn forward(
         if is_stopped || run.until.is_some_and(|until| before >= until) {
             break;
         }
-        // Some engines count themselves.
-        let begun = voted.len();
-        let (by_engine, result) = match model.votes(now, voted) {
-            Some(result) => (true, result),
-            None => (false, model.logits(now, logits)),
-        };
-        match result {
+        let first = answers.votes.len();
+        match model.votes(Samples::Noisy(now), answers) {
             Err(BackendError::OutOfMemory { batch: failed, problem })
-                if *batch > 1 && model.fixed_batch().is_none() =>
+                if *batch > 1 && fixed_batch.is_none() =>
             {
-                voted.truncate(begun);
+                answers.votes.truncate(first);
                 *batch = halved(*batch, failed, &problem, run.notices);
             }
             other => {
                 other?;
-                let after = Instant::now();
-                forward += after - before;
-                if !by_engine {
-                    voted.extend(logits.chunks_exact(classes).map(vote));
-                }
-                count += after.elapsed();
+                time.forward += before.elapsed().saturating_sub(answers.reading);
+                time.count += answers.reading;
                 rest = later;
-                let logits = (!by_engine).then_some(&logits[..]);
-                on_batch(
-                    model,
-                    &Batch { first: begun, inputs: now, logits, votes: &voted[begun..], most: *batch },
-                )?;
+                let logits = (!answers.logits.is_empty()).then_some(&answers.logits[..]);
+                let votes = &answers.votes[first..];
+                on_batch(model.classifier_mut(), &Batch { first, inputs: now, logits, votes, most: *batch })?;
             }
         }
     }
-    Ok((forward, count))
+    Ok(time)
 }
 
 /// Half of a batch of `failed` inputs, for which memory was too small, or of `batch` if that is less; says so.

@@ -18,6 +18,7 @@ mod batch_buffer;
 mod certificate;
 mod certifier;
 mod comparison;
+mod counted_votes;
 mod forward;
 mod pipeline;
 mod prediction;
@@ -30,6 +31,7 @@ mod worker;
 
 pub use certificate::Certificate;
 pub use certifier::{Certifier, CertifyError, Input};
+pub use counted_votes::{CountedVotes, VoteRequest};
 pub use forward::Notices;
 pub use prediction::{Answer, Prediction, predict};
 pub(crate) use procedure::lower_bounds;

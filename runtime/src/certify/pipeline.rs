@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     panic::{self, AssertUnwindSafe},
     sync::{
         Mutex,
@@ -9,14 +10,14 @@ use std::{
 };
 
 use super::{
-    CertifyError, Input,
+    CertifyError, VoteRequest,
     batch_buffer::BatchBuffer,
     forward::halved,
     scheduler::{Sampled, Scheduler},
     worker::Worker,
 };
 use crate::{
-    backend::{BackendError, make_room},
+    backend::{BackendError, NoiseSource, make_room},
     noise::{BLOCK, Noise},
 };
 
@@ -66,7 +67,7 @@ impl<'a> Pipeline<'a> {
 
     /// Runs until the board has no more inputs. `on_samples` hears of the samples of every slot, `on_sampled` gets each
     /// input in order. Once `stop` is true, nothing more is begun or counted.
-    pub fn run<I: Iterator<Item = Input>>(
+    pub fn run<I: Iterator<Item = VoteRequest>>(
         self,
         mut scheduler: Scheduler<'_, I>,
         stop: Option<&AtomicBool>,
@@ -82,6 +83,9 @@ impl<'a> Pipeline<'a> {
         // Each worker may have an error to tell besides.
         let (to_here, done) = sync_channel::<Done>(count + workers.len());
         let (drawing, running) = (Mutex::new(drawing), Mutex::new(running));
+        let uncompared: Vec<_> = workers.iter().map(Worker::uncompared).collect();
+        // Results that wait until all their samples that are to be answered again were, with the numbers of their inputs.
+        let mut results: VecDeque<(u64, Sampled)> = VecDeque::new();
         thread::scope(|scope| {
             // Queues end when all who write to them are gone.
             let first = if noise_threads == 0 { to_models.clone() } else { to_noise };
@@ -149,9 +153,15 @@ impl<'a> Pipeline<'a> {
                     under_way += 1;
                 }
                 let mut has_finished = false;
-                while let Some(sampled) = scheduler.next_finished() {
-                    on_sampled(sampled)?;
+                while let Some(result) = scheduler.next_finished() {
+                    results.push_back(result);
                     has_finished = true;
+                }
+                let first_uncompared =
+                    uncompared.iter().map(|first| first.load(Ordering::SeqCst)).min().unwrap_or(u64::MAX);
+                while let Some((_, sampled)) = results.pop_front_if(|(number, _)| *number < first_uncompared)
+                {
+                    on_sampled(sampled)?;
                 }
                 if under_way == 0 && !has_finished {
                     break false;
@@ -165,10 +175,10 @@ impl<'a> Pipeline<'a> {
                     free.push(buffer);
                 }
             };
-            // The workers answer the last samples again, also those of a run that was stopped, whose certificates were
-            // handed on.
+            // The workers answer the last samples again, on which the last results wait.
             drop(first);
             done.iter().try_for_each(|result| result.map(drop))?;
+            results.into_iter().try_for_each(|(_, sampled)| on_sampled(sampled))?;
             if is_stopped { Err(CertifyError::Interrupted) } else { Ok(()) }
         })
     }
@@ -189,8 +199,8 @@ fn make_buffers(
     noise_threads: usize,
     capacity: usize,
 ) -> Result<Vec<BatchBuffer>, BackendError> {
-    let model = workers[0].model();
-    let (values, has_bank) = (model.input_len(), model.has_bank());
+    let (model, noise_source) = (workers[0].model(), workers[0].noise_source());
+    let values = model.input_len();
     let inputs = model.fixed_batch().map_or(capacity, |size| capacity.next_multiple_of(size));
     let buffer = |is_needed: bool| -> Result<Vec<f32>, BackendError> {
         let mut noisy = Vec::new();
@@ -199,12 +209,17 @@ fn make_buffers(
     };
     let is_ahead = noise_threads > 0;
     for worker in &mut *workers {
-        worker.noisy = buffer(!is_ahead && !has_bank)?;
+        worker.noisy = buffer(!is_ahead && noise_source == NoiseSource::Caller)?;
     }
     // One for each worker to run and one to wait for it, so that none ever sleeps while there is work: threads that wake
     // each other by turns end up on one processor.
     let count = 2 * workers.len() + 1 + 2 * noise_threads;
-    (0..count).map(|_| BatchBuffer::new(capacity, inputs, buffer(is_ahead)?)).collect()
+    (0..count)
+        .map(|_| {
+            let made = BatchBuffer::new(capacity, inputs, buffer(is_ahead)?)?;
+            Ok(BatchBuffer { counts_blocks: noise_source == NoiseSource::Engine, ..made })
+        })
+        .collect()
 }
 
 /// The next slot in a queue that several threads share, until the other end is gone.

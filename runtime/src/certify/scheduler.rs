@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Answer, Certificate, CertifyError, Decision, Input, Prediction, Procedure, Settings, StoppingRule, Votes,
+    Answer, Certificate, CertifyError, CountedVotes, Decision, Input, Prediction, Procedure, Settings,
+    StoppingRule, VoteRequest, Votes,
     batch_buffer::{BatchBuffer, Piece},
     predict,
 };
@@ -21,9 +22,9 @@ use crate::{
 };
 
 /// Inputs that may be under way at once, so that memory does not grow with the number of inputs.
-const MAX_OPEN: usize = 1024;
+const MAX_IN_FLIGHT: usize = 1024;
 /// Most bytes in images, and votes that are kept, of inputs under way, but for the first few.
-const MAX_OPEN_BYTES: usize = 256 << 20;
+const MAX_IN_FLIGHT_BYTES: usize = 256 << 20;
 
 /// What the samples are for.
 pub(super) enum Task<'a> {
@@ -31,27 +32,39 @@ pub(super) enum Task<'a> {
     Certify(&'a Procedure),
     /// PREDICT.
     Predict(&'a Settings),
+    /// Votes alone, of as many samples as each input asks for, by fixed numbers of them.
+    Count(&'a Settings),
+}
+
+/// What does not change while a scheduler works.
+pub(super) struct SchedulerSettings {
+    /// Values of an input, C·H·W.
+    pub values: usize,
+    /// Classes of the model, K.
+    pub classes: usize,
+    /// Blocks of samples that may be under way at once.
+    pub blocks: usize,
+    /// Whether the vote of each sample is handed on, beside the counts.
+    pub keep_votes: bool,
+    /// Which inputs get which noise.
+    pub noise_mode: NoiseMode,
+    /// How far noisy inputs are rounded before the model gets them.
+    pub precision: InputPrecision,
+    /// Number of the first input; 0 is the first that its certifier ever had.
+    pub first: u64,
 }
 
 impl Task<'_> {
     fn settings(&self) -> &Settings {
         match self {
             Self::Certify(procedure) => procedure.settings(),
-            Self::Predict(settings) => settings,
-        }
-    }
-
-    /// Selection samples of an input, and the most other ones.
-    fn samples(&self) -> (u64, u64) {
-        match self {
-            Self::Certify(procedure) => (procedure.settings().n0, procedure.settings().n),
-            Self::Predict(settings) => (0, settings.n),
+            Self::Predict(settings) | Self::Count(settings) => settings,
         }
     }
 
     fn role(&self) -> Role {
         match self {
-            Self::Certify(_) => Role::Estimation,
+            Self::Certify(_) | Self::Count(_) => Role::Estimation,
             Self::Predict(_) => Role::Prediction,
         }
     }
@@ -59,7 +72,7 @@ impl Task<'_> {
     fn rule(&self) -> &StoppingRule {
         match self {
             Self::Certify(procedure) => &procedure.settings().stop,
-            Self::Predict(_) => &StoppingRule::Fixed,
+            Self::Predict(_) | Self::Count(_) => &StoppingRule::Fixed,
         }
     }
 }
@@ -118,6 +131,9 @@ struct InFlight {
     index: u64,
     label: Option<usize>,
     image: Arc<[f32]>,
+    seed: u64,
+    n0: u64,
+    n: u64,
     selection: RoleVotes,
     estimation: RoleVotes,
     /// Set when the selection is done: the class, and the most estimation samples.
@@ -150,85 +166,68 @@ pub(super) struct Sampled {
 /// decided. An input stops at the first moment, in the order of its own samples, at which its rule is satisfied; what
 /// was run beyond is dropped: so the result depends on neither batches nor threads.
 pub(super) struct Scheduler<'a, I> {
-    inputs: Fuse<I>,
+    requests: Fuse<I>,
     task: Task<'a>,
-    values: usize,
-    classes: usize,
-    keep_votes: bool,
-    /// Which inputs get which noise.
-    pub noise_mode: NoiseMode,
-    /// How far noisy inputs are rounded before the model gets them.
-    pub precision: InputPrecision,
-    /// Room that a piece takes at least, in samples: a model that keeps the noise has a place for each block, however
-    /// many of its samples are wanted.
-    pub least_room: usize,
+    settings: SchedulerSettings,
     in_flight: VecDeque<InFlight>,
-    /// Number of the first open input; 0 is the first that its certifier ever had.
-    pub first: u64,
-    /// Open inputs that want samples: how urgent, and their number.
+    /// Number of the first input in flight.
+    first: u64,
+    /// Inputs in flight that want samples: how urgent, and their number.
     waiting: BinaryHeap<Reverse<(u64, u64)>>,
-    most_open: usize,
+    most_in_flight: usize,
     is_packed: bool,
 }
 
-impl<'a, I: Iterator<Item = Input>> Scheduler<'a, I> {
-    /// `blocks` is the number of blocks that may be under way at once.
-    pub fn new(
-        inputs: I,
-        task: Task<'a>,
-        values: usize,
-        classes: usize,
-        blocks: usize,
-        keep_votes: bool,
-    ) -> Self {
+impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
+    /// Inputs come from `requests`, one by one as there is room for them.
+    pub fn new(requests: I, task: Task<'a>, settings: SchedulerSettings) -> Self {
         let is_packed = matches!(&task, Task::Certify(procedure) if procedure.is_adaptive());
-        let votes = if keep_votes { task.samples().1.saturating_mul(2) } else { 0 };
-        let bytes = (4 * values.max(1)).saturating_add(votes as usize);
-        let in_memory = (MAX_OPEN_BYTES / bytes).max(4);
-        let (is_packed, most_open) = if task.rule().deadline().is_some() {
-            // Its time is its own.
+        let votes = if settings.keep_votes { task.settings().n.saturating_mul(2) } else { 0 };
+        let bytes = (4 * settings.values.max(1)).saturating_add(votes as usize);
+        let in_memory = (MAX_IN_FLIGHT_BYTES / bytes).max(4);
+        let (is_packed, most_in_flight) = if task.rule().deadline().is_some() {
+            // The time of an input that has a deadline is not shared with others.
             (false, 1)
+        } else if is_packed {
+            (true, (2 * settings.blocks).clamp(16, MAX_IN_FLIGHT).min(in_memory))
         } else {
-            (is_packed, if is_packed { (2 * blocks).clamp(16, MAX_OPEN) } else { MAX_OPEN }.min(in_memory))
+            (false, MAX_IN_FLIGHT.min(in_memory))
         };
         Self {
-            inputs: inputs.fuse(),
+            requests: requests.fuse(),
             task,
-            values,
-            classes,
-            keep_votes,
-            noise_mode: NoiseMode::Independent,
-            precision: InputPrecision::default(),
-            least_room: 0,
+            first: settings.first,
+            settings,
             in_flight: VecDeque::new(),
-            first: 0,
             waiting: BinaryHeap::new(),
-            most_open,
+            most_in_flight,
             is_packed,
         }
     }
 
     /// Takes up the next input, if there is one and room for it.
     fn open_next(&mut self) -> Result<bool, CertifyError> {
-        if self.in_flight.len() >= self.most_open {
+        if self.in_flight.len() >= self.most_in_flight {
             return Ok(false);
         }
-        let Some(input) = self.inputs.next() else { return Ok(false) };
+        let Some(VoteRequest { input, seed, n0, n }) = self.requests.next() else { return Ok(false) };
         self.check(&input)?;
-        let (n0, n) = self.task.samples();
-        let progress = |keep| RoleVotes::new(self.classes, keep);
+        let votes_of_role = |keep| RoleVotes::new(self.settings.classes, keep);
         self.waiting.push(Reverse((0, self.first + self.in_flight.len() as u64)));
         self.in_flight.push_back(InFlight {
             index: input.index,
             label: input.label,
             image: input.image.into(),
-            selection: progress(false),
-            estimation: progress(self.keep_votes),
+            seed,
+            n0,
+            n,
+            selection: votes_of_role(false),
+            estimation: votes_of_role(self.settings.keep_votes),
             chosen: (n0 == 0).then_some((None, n)),
-            usable: (0, Votes::none(self.classes)),
+            usable: (0, Votes::none(self.settings.classes)),
             under_way: 0,
             until: self.task.rule().deadline().and_then(|time| Instant::now().checked_add(time)),
-            is_done: false,
+            is_done: n0 == 0 && n == 0,
             seconds: 0.0,
         });
         Ok(true)
@@ -237,12 +236,13 @@ impl<'a, I: Iterator<Item = Input>> Scheduler<'a, I> {
     /// Refuses an input that the model or the noise can't be given.
     fn check(&self, input: &Input) -> Result<(), CertifyError> {
         let Input { index, image, .. } = input;
-        if image.len() != self.values {
-            let (found, expected) = (image.len(), self.values);
+        let expected = self.settings.values;
+        if image.len() != expected {
+            let found = image.len();
             return Err(CertifyError::InputLength { index: *index, found, expected });
         }
         let sigma = self.task.settings().sigma.get();
-        self.precision.check(image, sigma).map_err(|unfit| CertifyError::unfit(*index, unfit))?;
+        self.settings.precision.check(image, sigma).map_err(|unfit| CertifyError::unfit(*index, unfit))?;
         if self.task.settings().distribution == Distribution::QuantizedGaussian
             && let Some(position) = off_grid(image)
         {
@@ -262,8 +262,7 @@ impl<'a, I: Iterator<Item = Input>> Scheduler<'a, I> {
                 self.waiting.pop();
                 continue;
             };
-            let taken = buffer.samples.max(buffer.pieces.len() * self.least_room);
-            if taken + piece.samples.max(self.least_room) > buffer.capacity {
+            if !buffer.has_room(piece.samples) {
                 break;
             }
             let in_flight = &mut self.in_flight[(number - self.first) as usize];
@@ -294,7 +293,7 @@ impl<'a, I: Iterator<Item = Input>> Scheduler<'a, I> {
         if in_flight.is_done {
             return None;
         }
-        let (n0, n) = self.task.samples();
+        let (n0, n) = (in_flight.n0, in_flight.n);
         let (role, progress, total) = if in_flight.selection.handed < n0 {
             (Role::Selection, &in_flight.selection, n0)
         } else {
@@ -310,8 +309,8 @@ impl<'a, I: Iterator<Item = Input>> Scheduler<'a, I> {
         if samples == 0 {
             return None;
         }
-        let (seed, block) = (self.task.settings().seed, progress.handed / BLOCK);
-        let key = self.noise_mode.key(seed, role, in_flight.index, block);
+        let block = progress.handed / BLOCK;
+        let key = self.settings.noise_mode.key(in_flight.seed, role, in_flight.index, block);
         Some(Piece { input: number, index: in_flight.index, image: in_flight.image.clone(), key, samples })
     }
 
@@ -342,14 +341,17 @@ impl<'a, I: Iterator<Item = Input>> Scheduler<'a, I> {
 
     /// Counts what can be counted of an input, in the order of its samples, and looks whether that is enough.
     fn advance(&mut self, number: u64) -> Result<(), StatisticsError> {
-        let (n0, _) = self.task.samples();
         let in_flight = &mut self.in_flight[(number - self.first) as usize];
         while let Some(is_whole) = in_flight.selection.count_next() {
             in_flight.is_done |= !is_whole;
         }
-        if in_flight.chosen.is_none() && in_flight.selection.counted == n0 {
-            let Task::Certify(procedure) = &self.task else { return Ok(()) };
+        if in_flight.chosen.is_none() && in_flight.selection.counted == in_flight.n0 {
             let class = in_flight.selection.votes.winner();
+            let Task::Certify(procedure) = &self.task else {
+                in_flight.chosen = Some((class, in_flight.n));
+                in_flight.is_done |= in_flight.n == 0;
+                return Ok(());
+            };
             let was_waiting = matches!(procedure.settings().stop, StoppingRule::Loss(_));
             in_flight.chosen = Some((class, procedure.budget(&in_flight.selection.votes)?));
             // Without a class there is nothing to decide.
@@ -380,8 +382,8 @@ impl<'a, I: Iterator<Item = Input>> Scheduler<'a, I> {
         Ok(())
     }
 
-    /// The next input in order, once it needs no more samples.
-    pub fn next_finished(&mut self) -> Option<Sampled> {
+    /// The next input in order, once it needs no more samples, with its number.
+    pub fn next_finished(&mut self) -> Option<(u64, Sampled)> {
         let in_flight = self.in_flight.front_mut()?;
         // Samples that time ran out for come back all the same, and count as far as there is no gap.
         let is_finished = in_flight.is_done && (in_flight.until.is_none() || in_flight.under_way == 0);
@@ -389,13 +391,14 @@ impl<'a, I: Iterator<Item = Input>> Scheduler<'a, I> {
             return None;
         }
         let in_flight = self.in_flight.pop_front()?;
+        let number = self.first;
         self.first += 1;
         let (samples, estimation) = in_flight.usable;
         let kept = in_flight.estimation.kept.map(|mut kept| {
             kept.truncate(samples as usize);
             kept
         });
-        Some(Sampled {
+        let sampled = Sampled {
             index: in_flight.index,
             label: in_flight.label,
             selection: in_flight.selection.votes,
@@ -403,7 +406,8 @@ impl<'a, I: Iterator<Item = Input>> Scheduler<'a, I> {
             samples,
             kept,
             seconds: in_flight.seconds,
-        })
+        };
+        Some((number, sampled))
     }
 }
 
@@ -417,6 +421,12 @@ impl Sampled {
         let certificate =
             Certificate { index, label, class, selection, estimation, samples, p_lower, radius, seconds };
         Ok((certificate, kept))
+    }
+
+    /// The votes as they are.
+    pub fn counted(self) -> CountedVotes {
+        let Self { index, label: _, selection, estimation, samples, kept, seconds } = self;
+        CountedVotes { index, selection, estimation, samples, votes: kept.unwrap_or_default(), seconds }
     }
 
     /// The answer that the votes give.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Certifier, CertifyError, Input, Settings, Timings};
 use crate::{
-    backend::{BackendError, Classifier, make_room},
+    backend::{Answers, BackendError, Samples, VoteSampler, make_room},
     noise::{BLOCK, Noise, NoiseKey, Role},
     units::Sigma,
 };
@@ -32,7 +32,7 @@ pub struct Plan {
 }
 
 /// Instances of a model.
-pub type Instances = Vec<Box<dyn Classifier>>;
+pub type Instances = Vec<Box<dyn VoteSampler>>;
 
 /// Batch sizes tried, smallest first.
 const BATCHES: [usize; 9] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048];
@@ -92,7 +92,7 @@ impl Effort {
 /// # Errors
 /// [`BackendError`] from loading or running the model.
 pub fn plan(
-    mut load: impl FnMut(usize) -> Result<Box<dyn Classifier>, BackendError>,
+    mut load: impl FnMut(usize) -> Result<Box<dyn VoteSampler>, BackendError>,
     threads: usize,
     batch: Option<usize>,
     samples: u64,
@@ -101,10 +101,10 @@ pub fn plan(
     let mut instances =
         |sessions, inner| (0..sessions).map(|_| load(inner)).collect::<Result<Instances, _>>();
     let mut models = instances(threads, 1)?;
-    let batch = models[0].fixed_batch().or(batch).map(|size| size.max(1));
+    let batch = models[0].classifier().fixed_batch().or(batch).map(|size| size.max(1));
     let sizes = match batch {
         Some(size) => vec![size],
-        None => sizes(models[0].input_len()),
+        None => sizes(models[0].classifier().input_len()),
     };
     // How long the run will take, from one batch.
     let (rate, size) = fastest_batch(&mut models, &sizes[..1], Duration::ZERO, Duration::ZERO)?;
@@ -203,7 +203,7 @@ pub fn time_certification(
     time: Duration,
 ) -> Result<TimedCertification, BackendError> {
     let settings = Settings { n: TIMED_SAMPLES, ..usual_settings()? };
-    let image = vec![0.5; models[0].input_len()];
+    let image = vec![0.5; models[0].classifier().input_len()];
     let mut certifier = Certifier::new(models, settings, batch).map_err(|error| match error {
         CertifyError::Backend(error) => error,
         error => not_timed(error),
@@ -224,7 +224,7 @@ pub fn time_certification(
     };
     let (first, _) = certify_for(Duration::ZERO)?;
     let (all, elapsed) = certify_for(time)?;
-    let timings = all - first;
+    let timings = all.since(&first);
     let samples_per_second = timings.samples as f64 / elapsed.as_secs_f64();
     Ok(TimedCertification { samples_per_second, timings, first, models: certifier.into_models() })
 }
@@ -232,7 +232,7 @@ pub fn time_certification(
 /// Samples per second and size of the fastest batch; each size is run for `time`, all of them for little more than `most`.
 /// Where there is no memory for the first, a smaller one is tried.
 fn fastest_batch(
-    models: &mut [Box<dyn Classifier>],
+    models: &mut [Box<dyn VoteSampler>],
     sizes: &[usize],
     time: Duration,
     most: Duration,
@@ -244,7 +244,9 @@ fn fastest_batch(
         let rate = match time_samples(models, size, Some(&noise), time) {
             // The smaller sizes tried before did fit.
             Err(BackendError::OutOfMemory { .. }) if best.0 > 0.0 => break,
-            Err(BackendError::OutOfMemory { .. }) if size > 1 && models[0].fixed_batch().is_none() => {
+            Err(BackendError::OutOfMemory { .. })
+                if size > 1 && models[0].classifier().fixed_batch().is_none() =>
+            {
                 return fastest_batch(models, &[size / 2], time, most);
             }
             other => other?,
@@ -267,7 +269,7 @@ fn fastest_batch(
 /// # Errors
 /// [`BackendError`] from the model.
 pub fn time_forward(
-    models: &mut [Box<dyn Classifier>],
+    models: &mut [Box<dyn VoteSampler>],
     batch: usize,
     time: Duration,
 ) -> Result<f64, BackendError> {
@@ -276,7 +278,7 @@ pub fn time_forward(
 
 /// The same with noise that each instance draws between batches, if it is given.
 fn time_samples(
-    models: &mut [Box<dyn Classifier>],
+    models: &mut [Box<dyn VoteSampler>],
     batch: usize,
     noise: Option<&Noise>,
     least: Duration,
@@ -286,14 +288,14 @@ fn time_samples(
             .iter_mut()
             .map(|model| {
                 let time = move || {
-                    let len = model.input_len();
+                    let len = model.classifier().input_len();
                     // Any values do, but not all alike.
                     let (mut image, mut inputs) = (Vec::new(), Vec::new());
                     make_room(&mut image, len, batch)?;
                     make_room(&mut inputs, batch.saturating_mul(len), batch)?;
                     image.iter_mut().enumerate().for_each(|(i, value)| *value = (i % 251) as f32 / 251.0);
                     inputs.iter_mut().enumerate().for_each(|(i, value)| *value = (i % 251) as f32 / 251.0);
-                    let (mut logits, mut votes) = (Vec::new(), Vec::new());
+                    let mut answers = Answers::default();
                     let mut run = |number: u64| {
                         if let Some(noise) = noise {
                             for (place, samples) in inputs.chunks_mut(BLOCK as usize * len).enumerate() {
@@ -306,9 +308,9 @@ fn time_samples(
                                 noise.add(&key, &image, samples);
                             }
                         }
-                        votes.clear();
+                        answers.votes.clear();
                         // Where the engine counts, that is part of what it does.
-                        model.votes(&inputs, &mut votes).unwrap_or_else(|| model.logits(&inputs, &mut logits))
+                        model.votes(Samples::Noisy(&inputs), &mut answers)
                     };
                     run(0)?;
                     let (started, mut runs) = (Instant::now(), 0);
@@ -361,7 +363,7 @@ mod tests {
                     return Err(BackendError::OutOfMemory { batch: 1, problem: "full".into() });
                 }
                 let model = LinearClassifier::new(Array2::zeros((2, 8)), Array1::zeros(2));
-                Ok(Box::new(model) as Box<dyn Classifier>)
+                Ok(Box::new(model) as Box<dyn VoteSampler>)
             };
             let found = plan(load, 2, Some(100), u64::MAX)
                 .map(|(plan, models)| (plan.sessions, plan.threads, models.len()));
@@ -376,7 +378,7 @@ mod tests {
         let load = |threads| {
             loaded.push(threads);
             Ok(Box::new(LinearClassifier::new(Array2::zeros((2, 8)), Array1::zeros(2)))
-                as Box<dyn Classifier>)
+                as Box<dyn VoteSampler>)
         };
         let (plan, models) = plan(load, 2, Some(100), u64::MAX).unwrap();
         assert_eq!((plan.batch, plan.sessions * plan.threads), (100, 2));
@@ -390,7 +392,7 @@ mod tests {
         let load = |threads| {
             loaded.push(threads);
             let model = LinearClassifier::new(Array2::zeros((2, 8)), Array1::zeros(2));
-            Ok(Box::new(model) as Box<dyn Classifier>)
+            Ok(Box::new(model) as Box<dyn VoteSampler>)
         };
         let (plan, _) = plan(load, 2, None, 100).unwrap();
         assert_eq!(plan, Plan { sessions: 2, threads: 1, batch: USUAL_BATCH, noise_threads: 0 });

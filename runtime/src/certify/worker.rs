@@ -1,7 +1,10 @@
 use std::{
     mem,
-    ops::{AddAssign, Sub},
-    sync::{Arc, atomic::AtomicBool},
+    ops::AddAssign,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,7 +16,7 @@ use super::{
     forward::{Batch, Forward, Notices, forward},
 };
 use crate::{
-    backend::{BackendError, Banked, Classifier},
+    backend::{Answers, BackendError, Classifier, KeyedSamples, NoiseSource, Samples, VoteSampler},
     noise::Noise,
 };
 
@@ -59,16 +62,16 @@ impl AddAssign for Timings {
     }
 }
 
-impl Sub for Timings {
-    type Output = Self;
-
-    fn sub(self, before: Self) -> Self {
+impl Timings {
+    /// What came after `before`, an earlier reading of the same clock.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
         Self {
             samples: self.samples - before.samples,
-            noise: self.noise - before.noise,
-            forward: self.forward - before.forward,
-            count: self.count - before.count,
-            comparison: self.comparison - before.comparison,
+            noise: self.noise.saturating_sub(before.noise),
+            forward: self.forward.saturating_sub(before.forward),
+            count: self.count.saturating_sub(before.count),
+            comparison: self.comparison.saturating_sub(before.comparison),
             compared: self.compared - before.compared,
         }
     }
@@ -85,9 +88,9 @@ fn reverse_rows(rows: &mut [f32], len: usize) {
 
 /// One instance of the model with its buffers.
 pub(super) struct Worker {
-    model: Box<dyn Classifier>,
+    model: Box<dyn VoteSampler>,
     batch: usize,
-    logits: Vec<f32>,
+    answers: Answers,
     /// Noisy inputs, where they are not made ahead.
     pub noisy: Vec<f32>,
     /// Hears of a batch that had to be made smaller.
@@ -95,8 +98,11 @@ pub(super) struct Worker {
     /// Answers a share of the samples again; none where that was left out.
     comparison: Option<Comparison>,
     chosen: Vec<Chosen>,
-    /// Whether the model gets the samples of a slot in reverse order.
-    pub is_reversed: bool,
+    /// Where votes are verified, a number that nobody knew before: the model gets the samples of a batch in reverse order,
+    /// and more of them are answered again, chosen by this number.
+    pub verification: Option<u64>,
+    /// The lowest number of an input that has samples waiting to be answered again.
+    uncompared: Arc<AtomicU64>,
     /// Nothing is run once this is true.
     pub stop: Option<Arc<AtomicBool>>,
     pub timings: Timings,
@@ -104,17 +110,18 @@ pub(super) struct Worker {
 
 impl Worker {
     /// `batch` is the most inputs the model is given at once.
-    pub fn new(model: Box<dyn Classifier>, batch: usize) -> Result<Self, BackendError> {
-        let batch = model.fixed_batch().unwrap_or(batch);
+    pub fn new(model: Box<dyn VoteSampler>, batch: usize) -> Result<Self, BackendError> {
+        let batch = model.classifier().fixed_batch().unwrap_or(batch);
         Ok(Self {
-            comparison: Some(Comparison::new(&*model)?),
+            comparison: Some(Comparison::new(model.classifier())?),
             model,
             batch,
-            logits: Vec::new(),
+            answers: Answers::default(),
             noisy: Vec::new(),
             notices: None,
             chosen: Vec::new(),
-            is_reversed: false,
+            verification: None,
+            uncompared: Arc::new(AtomicU64::new(u64::MAX)),
             stop: None,
             timings: Timings::default(),
         })
@@ -126,29 +133,50 @@ impl Worker {
     }
 
     pub fn model(&self) -> &dyn Classifier {
-        &*self.model
+        self.model.classifier()
     }
 
-    pub fn into_model(self) -> Box<dyn Classifier> {
+    /// Certificates of inputs from this number on may rest on samples that wait to be answered again; `u64::MAX` if none
+    /// wait.
+    pub fn uncompared(&self) -> Arc<AtomicU64> {
+        self.uncompared.clone()
+    }
+
+    pub fn noise_source(&self) -> NoiseSource {
+        self.model.noise_source()
+    }
+
+    pub fn into_model(self) -> Box<dyn VoteSampler> {
         self.model
     }
 
     /// Runs the model on the noisy inputs of a slot, which `noise` draws if they are not there yet, and writes down the
     /// vote of each.
     pub fn run(&mut self, buffer: &mut BatchBuffer, noise: Option<&Noise>) -> Result<(), BackendError> {
-        if self.model.has_bank() {
-            return self.run_banked(buffer, noise);
-        }
+        match self.model.noise_source() {
+            NoiseSource::Engine => self.run_keyed(buffer, noise),
+            NoiseSource::Caller => self.run_noisy(buffer, noise),
+        }?;
+        self.tell_uncompared();
+        Ok(())
+    }
+
+    fn tell_uncompared(&self) {
+        let first = self.comparison.as_ref().map_or(u64::MAX, Comparison::first_waiting);
+        self.uncompared.store(first, Ordering::SeqCst);
+    }
+
+    fn run_noisy(&mut self, buffer: &mut BatchBuffer, noise: Option<&Noise>) -> Result<(), BackendError> {
+        let (len, fixed_batch) = (self.model().input_len(), self.model().fixed_batch());
         if let Some(noise) = noise {
             mem::swap(&mut buffer.noisy, &mut self.noisy);
             // Where time is up, nothing will be run.
             if !buffer.is_late() {
-                buffer.draw(noise, self.model.fixed_batch());
+                buffer.draw(noise, fixed_batch);
             }
         }
         self.choose(buffer);
-        if self.is_reversed {
-            let len = self.model.input_len();
+        if self.verification.is_some() {
             reverse_rows(&mut buffer.noisy, len);
             let rows = buffer.noisy.len() / len.max(1);
             self.chosen.reverse();
@@ -178,19 +206,15 @@ impl Worker {
             compared += before.elapsed();
             Ok(())
         };
-        let (forward, count) = forward(
-            &mut *self.model,
-            &buffer.noisy,
-            &mut self.batch,
-            &mut self.logits,
-            &mut buffer.voted,
-            &run,
-            on_batch,
-        )?;
+        mem::swap(&mut buffer.voted, &mut self.answers.votes);
+        let result =
+            forward(&mut *self.model, &buffer.noisy, &mut self.batch, &mut self.answers, &run, on_batch);
+        mem::swap(&mut buffer.voted, &mut self.answers.votes);
+        let time = result?;
         if noise.is_some() {
             mem::swap(&mut buffer.noisy, &mut self.noisy);
         }
-        if self.is_reversed {
+        if self.verification.is_some() {
             buffer.voted.reverse();
         }
         // What filled up the last batch of a model with a fixed one.
@@ -199,8 +223,8 @@ impl Worker {
         self.timings += Timings {
             samples: buffer.voted.len() as u64,
             noise: buffer.noise,
-            forward,
-            count,
+            forward: time.forward,
+            count: time.count,
             comparison: compared,
             compared: 0,
         };
@@ -210,7 +234,7 @@ impl Worker {
     /// Chooses the samples of a slot that are answered again.
     fn choose(&mut self, buffer: &BatchBuffer) {
         if self.comparison.is_some() {
-            buffer.choose(self.is_reversed, &mut self.chosen);
+            buffer.choose(self.verification, &mut self.chosen);
         } else {
             self.chosen.clear();
         }
@@ -224,33 +248,38 @@ impl Worker {
         let Some(comparison) = &mut self.comparison else { return Ok(()) };
         let started = Instant::now();
         let result = if is_end {
-            comparison.finish(&mut *self.model, self.batch)
+            comparison.finish(self.model.classifier_mut(), self.batch)
         } else {
-            comparison.go_on(&mut *self.model, self.batch)
+            comparison.go_on(self.model.classifier_mut(), self.batch)
         };
         self.timings.comparison += started.elapsed();
         self.timings.compared = comparison.compared();
-        result
+        result?;
+        self.tell_uncompared();
+        Ok(())
     }
 
     /// The same for a model that keeps the noise itself. `noise` makes it once more for samples that are answered again.
-    fn run_banked(&mut self, buffer: &mut BatchBuffer, noise: Option<&Noise>) -> Result<(), BackendError> {
+    fn run_keyed(&mut self, buffer: &mut BatchBuffer, noise: Option<&Noise>) -> Result<(), BackendError> {
         let started = Instant::now();
         if buffer.is_late() {
             return Ok(());
         }
-        let banked: Vec<Banked<'_>> = buffer
+        let keyed: Vec<KeyedSamples<'_>> = buffer
             .pieces
             .iter()
-            .map(|piece| Banked { image: &piece.image, key: piece.key, samples: piece.samples })
+            .map(|piece| KeyedSamples { image: &piece.image, key: piece.key, samples: piece.samples })
             .collect();
-        self.model.banked_votes(&banked, &mut buffer.voted)?;
+        mem::swap(&mut buffer.voted, &mut self.answers.votes);
+        let result = self.model.votes(Samples::Keyed(&keyed), &mut self.answers);
+        mem::swap(&mut buffer.voted, &mut self.answers.votes);
+        result?;
         let forward = started.elapsed();
         buffer.work += forward;
         self.timings += Timings { samples: buffer.samples as u64, forward, ..Timings::default() };
         self.choose(buffer);
         let (Some(comparison), Some(noise)) = (&mut self.comparison, noise) else { return Ok(()) };
-        let (len, before) = (self.model.input_len(), Instant::now());
+        let (len, before) = (self.model.classifier().input_len(), Instant::now());
         for &chosen in &self.chosen {
             let piece = &buffer.pieces[chosen.piece];
             // A block is drawn from its start.
@@ -259,7 +288,7 @@ impl Worker {
             let input = &self.noisy[chosen.position * len..];
             let vote = buffer.voted[chosen.row];
             let answered = Answered { pieces: &buffer.pieces, chosen, input, vote, logits: None };
-            comparison.add(&mut *self.model, self.batch, &answered)?;
+            comparison.add(self.model.classifier_mut(), self.batch, &answered)?;
         }
         self.timings.comparison += before.elapsed();
         Ok(())

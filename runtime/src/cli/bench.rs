@@ -3,14 +3,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    certify::file_name,
-    model::{ModelArguments, ReadyModel},
-};
+use super::{model::ModelArguments, observer::control};
 use crate::{
-    backend::{BackendError, Classifier, PRODUCT, matrix_product},
-    certify::{Instances, time_certification, time_forward},
     evidence::Machine,
+    jobs::{Bench, BenchResult, file_name},
     terminal,
     units::parse_count,
 };
@@ -29,67 +25,62 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let (runtime, model) = arguments.model.open()?;
-    let mut ready = arguments.model.ready(runtime, model, None, u64::MAX)?;
-    let plan = ready.plan;
-    let half = Duration::from_secs(arguments.seconds) / 2;
-    let multiply_adds = ready.model.multiply_adds(&ready.runtime);
-    let mut limit = Limit::new(arguments, &ready)?;
+    let model = arguments.model.settings();
+    let (name, provider) = (file_name(&model.path), model.device.provider.to_string());
+    let job = Bench { model, time: Duration::from_secs(arguments.seconds) };
+    let measured = job.run(&control(arguments.model.probe))?;
+    Ok(terminal::print(&if arguments.json {
+        as_json(&name, &provider, &measured)
+    } else {
+        in_words(&name, &provider, &measured)
+    })?)
+}
 
-    // The bare engine before and after, so that a machine that slows down or speeds up favours neither.
-    limit.measure(half / 4)?;
-    let before = time_forward(&mut ready.instances, plan.batch, half)?;
-    limit.measure(half / 4)?;
-    let timed = time_certification(ready.instances, plan.batch, plan.noise_threads, 2 * half)?;
-    let (whole, timings, first, mut instances) =
-        (timed.samples_per_second, timed.timings, timed.first, timed.models);
-    limit.measure(half / 4)?;
-    let after = time_forward(&mut instances, plan.batch, half)?;
-    limit.measure(half / 4)?;
+fn as_json(name: &str, provider: &str, measured: &BenchResult) -> String {
+    let BenchResult { engine, plan, engine_alone, certification, timings, first, multiply_adds, limit } =
+        measured;
+    let document = json!({
+        "model": name,
+        "engine": engine,
+        "provider": provider,
+        "plan": plan,
+        "machine": Machine::this(),
+        "samples_per_second": {
+            "engine_alone": engine_alone,
+            "whole": certification,
+            "noise": measured.rate_of(timings.noise),
+            "forward": measured.rate_of(timings.forward),
+            "count": measured.rate_of(timings.count),
+        },
+        "comparison": {
+            "samples": timings.compared,
+            "share_of_time": timings.share_of_comparison(),
+            "first_input": {
+                "samples": first.compared,
+                "seconds": first.comparison.as_secs_f64(),
+            },
+        },
+        "ratio_to_engine": certification / engine_alone,
+        "outside_forward": timings.overhead(),
+        "arithmetic": {
+            "multiply_adds_per_sample": multiply_adds,
+            "limit_multiply_adds_per_second": limit,
+            "share_of_limit": multiply_adds.map(|count| certification * count as f64 / limit),
+        },
+    });
+    format!("{document:#}\n")
+}
 
-    let raw = f64::midpoint(before, after);
-    let part = |time: Duration| timings.samples as f64 * plan.sessions as f64 / time.as_secs_f64();
+fn in_words(name: &str, provider: &str, measured: &BenchResult) -> String {
+    let BenchResult { plan, engine_alone, certification, timings, first, multiply_adds, limit, .. } =
+        measured;
     let machine = Machine::this();
-    let limit = limit.per_second();
-    let share = multiply_adds.map(|count| whole * count as f64 / limit);
-    if arguments.json {
-        let document = json!({
-            "model": file_name(&arguments.model.model),
-            "engine": format!("ONNX Runtime {}", ready.runtime.version()),
-            "provider": arguments.model.device.provider.to_string(),
-            "plan": plan,
-            "machine": machine,
-            "samples_per_second": {
-                "engine_alone": raw,
-                "whole": whole,
-                "noise": part(timings.noise),
-                "forward": part(timings.forward),
-                "count": part(timings.count),
-            },
-            "comparison": {
-                "samples": timings.compared,
-                "share_of_time": timings.share_of_comparison(),
-                "first_input": {
-                    "samples": first.compared,
-                    "seconds": first.comparison.as_secs_f64(),
-                },
-            },
-            "ratio_to_engine": whole / raw,
-            "outside_forward": timings.overhead(),
-            "arithmetic": {
-                "multiply_adds_per_sample": multiply_adds,
-                "limit_multiply_adds_per_second": limit,
-                "share_of_limit": share,
-            },
-        });
-        return Ok(terminal::print(&format!("{document:#}\n"))?);
-    }
-    let text = format!(
-        "{} on {}, {} ({} threads)\n\
+    format!(
+        "{name} on {provider}, {} ({} threads)\n\
          plan: {} x {} threads, batch {}, {} threads for noise\n\
          samples a second\n  \
-         engine alone   {raw:>12.0}\n  \
-         certification  {whole:>12.0}  ({:.1} % of the engine alone)\n  \
+         engine alone   {engine_alone:>12.0}\n  \
+         certification  {certification:>12.0}  ({:.1} % of the engine alone)\n  \
          - noise        {:>12.0}\n  \
          - forward pass {:>12.0}\n  \
          - counting     {:>12.0}\n\
@@ -98,27 +89,24 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
          multiplications with addition, in 10^9 a second\n  \
          limit          {:>12.1}  (a product of float32 matrices on the same threads)\n  \
          certification  {}\n",
-        file_name(&arguments.model.model),
-        arguments.model.device.provider,
         machine.processor,
         machine.threads,
         plan.sessions,
         plan.threads,
         plan.batch,
         plan.noise_threads,
-        100.0 * whole / raw,
-        part(timings.noise),
-        part(timings.forward),
-        part(timings.count),
+        100.0 * certification / engine_alone,
+        measured.rate_of(timings.noise),
+        measured.rate_of(timings.forward),
+        measured.rate_of(timings.count),
         100.0 * timings.overhead(),
         100.0 * timings.share_of_comparison(),
         timings.compared,
         first.comparison.as_secs_f64(),
         first.compared,
         limit / 1e9,
-        used(multiply_adds, whole, limit),
-    );
-    Ok(terminal::print(&text)?)
+        used(*multiply_adds, *certification, *limit),
+    )
 }
 
 /// What certification makes of the machine's arithmetic, as a line of text.
@@ -129,36 +117,4 @@ fn used(multiply_adds: Option<u64>, rate: f64, limit: f64) -> String {
     let used = rate * count as f64;
     let share = 100.0 * used / limit;
     format!("{:>12.1}  ({share:.1} % of the limit; {count} a sample)", used / 1e9)
-}
-
-/// The machine's arithmetic limit: a product of matrices in single precision by the same engine on the same threads.
-struct Limit {
-    instances: Instances,
-    rates: Vec<f64>,
-}
-
-impl Limit {
-    fn new(arguments: &Arguments, ready: &ReadyModel) -> Result<Self, BackendError> {
-        let model = matrix_product(&ready.runtime)?;
-        let instance = |_| -> Result<Box<dyn Classifier>, BackendError> {
-            Ok(Box::new(model.classifier(
-                &ready.runtime,
-                arguments.model.device.device(ready.plan.sessions),
-                ready.plan.threads,
-            )?))
-        };
-        let instances = (0..ready.plan.sessions).map(instance).collect::<Result<_, _>>()?;
-        Ok(Self { instances, rates: Vec::new() })
-    }
-
-    fn measure(&mut self, time: Duration) -> Result<(), BackendError> {
-        self.rates.push(time_forward(&mut self.instances, PRODUCT[0], time)?);
-        Ok(())
-    }
-
-    /// Multiplications with addition a second: the most that was seen.
-    fn per_second(&self) -> f64 {
-        let rows = self.rates.iter().fold(0.0_f64, |most, &rate| most.max(rate));
-        rows * (PRODUCT[1] * PRODUCT[2]) as f64
-    }
 }

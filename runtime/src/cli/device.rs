@@ -8,26 +8,21 @@ pub(super) struct DeviceArguments {
     /// What runs the model: cpu, cuda, cuda:N, tensorrt or tensorrt:N, N being the number of a GPU; for several GPUs,
     /// run one --shard on each
     #[arg(long, default_value = "cpu", value_name = "PROVIDER")]
-    pub provider: Provider,
+    provider: Provider,
     /// Arithmetic that a GPU may use: model (that of the model), tf32, or with tensorrt float16
     #[arg(long, default_value = "model", value_name = "PRECISION")]
-    pub precision: Precision,
+    precision: Precision,
     /// Most memory of the GPU to take, such as 800M or 8G [default: what there is]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
-    pub device_memory: Option<usize>,
+    device_memory: Option<usize>,
     /// Count votes where the model runs also on the processor, where that gains nothing, to try it
     #[arg(long, hide = true)]
     pub smoothing_graph: bool,
 }
 
 impl DeviceArguments {
-    /// The device, for one of so many sessions that share its memory.
-    pub fn device(self, sessions: usize) -> Device {
-        Device {
-            provider: self.provider,
-            precision: self.precision,
-            memory: self.device_memory.map(|bytes| bytes / sessions.max(1)),
-        }
+    pub fn device(self) -> Device {
+        Device { provider: self.provider, precision: self.precision, memory: self.device_memory }
     }
 }
 
@@ -60,7 +55,5 @@ mod tests {
         for bad in ["", "G", "0", "-1", "1.5G", "1P", "99999999999T"] {
             assert!(parse_bytes(bad).is_err(), "{bad}");
         }
-        let shared = DeviceArguments { device_memory: Some(1 << 30), ..DeviceArguments::default() };
-        assert_eq!(shared.device(2).memory, Some(1 << 29));
     }
 }

@@ -1,76 +1,10 @@
-use anyhow::Context;
-
-use super::{
-    model::{InputArguments, ModelArguments},
-    probe::ProbeArguments,
-    replay::{Opened, announce, check_classes},
-    smoothing::check_noise,
-};
 use crate::{
-    certify::{Certifier, Input, Settings},
-    data::Dataset,
-    evidence::{FALSE_ALARM, FreshComparison, FreshInput, Header, Record, fresh_settings},
-    noise::{NoiseMode, seed_from_os},
+    evidence::{FALSE_ALARM, FreshComparison, FreshInput},
     statistics::round_down,
-    terminal::Progress,
 };
 
 /// A combined p-value below this is explained.
 const REMARKABLE: f64 = 0.05;
-
-/// Certifies inputs anew with a seed that nobody could foresee, and compares.
-pub(super) fn compare(
-    opened: Opened<'_>,
-    data: &Dataset,
-    header: &Header,
-    chosen: &[&Record],
-) -> anyhow::Result<FreshComparison> {
-    let Opened { path, runtime, model, device, threads } = opened;
-    check_classes(&model, path, header)?;
-    let options = InputArguments::default();
-    let arguments = ModelArguments {
-        probe: ProbeArguments::default(),
-        model: path.to_owned(),
-        device,
-        batch: None,
-        threads,
-        input: options,
-    };
-    let seed = seed_from_os().context("cannot draw a seed for fresh noise")?;
-    let settings = Settings { seed, ..header.settings.clone() };
-    let indices: Vec<usize> = chosen.iter().map(|record| record.index as usize).collect();
-    check_noise(&settings, header.noise.mode, &indices, data, &model.input_precision())?;
-    let shared = match header.noise.mode {
-        NoiseMode::Shared => settings.shared_noise(),
-        NoiseMode::Independent => None,
-    };
-    let samples = chosen.iter().fold(0_u64, |sum, record| {
-        sum.saturating_add(header.settings.n0).saturating_add(record.samples.max(1))
-    });
-    announce("certifying anew", chosen.len(), samples, chosen.iter().map(|record| record.seconds).sum());
-    let ready = arguments.ready(runtime, model, shared.as_ref(), samples)?;
-    let mut progress = Progress::new("certifying anew", samples, "samples");
-    let mut instances = ready.instances;
-    let mut pairs = Vec::new();
-    for &record in chosen {
-        let settings = fresh_settings(header, record, seed);
-        let mut certifier = Certifier::new(instances, settings, ready.plan.batch)?;
-        certifier.set_noise_mode(header.noise.mode);
-        let input =
-            Input { index: record.index, label: record.label, image: data.image(record.index as usize) };
-        certifier.certify_all(
-            std::iter::once(input),
-            |samples| progress.advance(samples),
-            |certificate| {
-                pairs.push((record, certificate));
-                Ok(())
-            },
-        )?;
-        instances = certifier.into_models();
-    }
-    progress.finish();
-    Ok(FreshComparison::new(header, &pairs, seed)?)
-}
 
 /// The comparison in words, a line an input.
 pub(super) fn describe(comparison: &FreshComparison) -> String {

@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What was found out about a model by options it and trying it.
+/// What was found out about a model by reading it and trying it.
 struct Findings {
     model: OnnxModel,
     normalization: Option<Normalization>,
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Ok(_) => Provider::built_in().iter().map(ToString::to_string).collect(),
         Err(_) => Vec::new(),
     };
-    let load = || arguments.probe.load(ModelFile::read(path)?, &options(arguments, &summary));
+    let load = || Ok(arguments.probe.load(ModelFile::read(path)?, &options(arguments, &summary))?);
     let found = runtime
         .map_err(anyhow::Error::from)
         .and_then(|_| load())
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// The ways to try a model: one that leaves height and width open with each size in turn.
 fn options(arguments: &Arguments, summary: &ModelSummary) -> Vec<InputOptions> {
     let sides = if is_open(summary) { &SIDES[..] } else { &SIDES[..1] };
-    let options = arguments.input.options(None);
+    let options = arguments.input.options();
     sides.iter().map(|&side| InputOptions { side: Some(side), ..options.clone() }).collect()
 }
 
@@ -115,7 +115,7 @@ fn findings(
     let sigma = metadata.training_sigma.map_or_else(|| "SIGMA".into(), |sigma| sigma.to_string());
     let path = quoted(&arguments.model.display().to_string());
     let mut command = format!("rscert certify --model {path} --data DATA --sigma {sigma}");
-    let options = arguments.input.options(None);
+    let options = arguments.input.options();
     let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
     if let Some(layout) = options.layout {
         let _ = write!(command, " --layout {layout}");

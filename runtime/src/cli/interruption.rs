@@ -23,8 +23,8 @@ use signal_hook::{
 
 use crate::{
     certify::CertifyError,
-    evidence::EvidenceError,
     files,
+    jobs::JobError,
     terminal::{self, printable},
 };
 
@@ -52,7 +52,7 @@ struct State {
 }
 
 /// Work that stops when it is asked to, as long as this value lives.
-pub(super) struct Stoppable(Arc<AtomicBool>);
+pub(super) struct Stoppable(());
 
 impl Stoppable {
     /// For a run that leaves its evidence in a file and can be resumed.
@@ -61,12 +61,12 @@ impl Stoppable {
         *lock(&STATE.advice) =
             format!("; what is finished is in {out}: run the same command with --resume to go on");
         STATE.is_heeded.store(true, Ordering::SeqCst);
-        Self(STATE.stop.clone())
+        Self(())
     }
 
-    /// Is set when the work is to stop.
-    pub fn stop(&self) -> &Arc<AtomicBool> {
-        &self.0
+    /// Is set when work is to stop.
+    pub fn flag() -> Arc<AtomicBool> {
+        STATE.stop.clone()
     }
 }
 
@@ -108,25 +108,12 @@ pub(super) fn listen() -> io::Result<()> {
 
 /// The exit status of a run that stopped because it was asked to, once that was said; `None` for another error.
 pub(super) fn interrupted(error: &anyhow::Error) -> Option<ExitCode> {
-    let is_stopped = matches!(error.downcast_ref(), Some(CertifyError::Interrupted));
+    let is_stopped = matches!(error.downcast_ref(), Some(JobError::Certify(CertifyError::Interrupted)));
     let signal = STATE.signal.load(Ordering::SeqCst);
     (is_stopped && signal != 0).then(|| {
         say(signal);
         ExitCode::from(status_of(signal) as u8)
     })
-}
-
-/// An error of writing evidence, with how to go on where that is all there is to it.
-pub(super) fn unwritten(error: EvidenceError) -> anyhow::Error {
-    let can_go_on = matches!(error, EvidenceError::Write { .. });
-    let error = anyhow::Error::new(error);
-    if can_go_on {
-        anyhow::anyhow!(
-            "{error:#}; what is finished is in it: make room, then run the same command with --resume"
-        )
-    } else {
-        error
-    }
 }
 
 fn status_of(signal: i32) -> i32 {

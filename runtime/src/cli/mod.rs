@@ -11,14 +11,14 @@ mod interruption;
 mod keygen;
 mod merge;
 mod model;
-mod origin;
+mod observer;
 mod predict;
 mod probe;
 mod recertify;
-mod replay;
 mod sign;
 mod smoothing;
 mod verify;
+mod verify_report;
 
 use std::process::ExitCode;
 
@@ -26,6 +26,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     backend::{BackendError, forbid_telemetry},
+    setting_names::with_flags,
     terminal,
 };
 
@@ -76,7 +77,7 @@ pub fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(status) => status,
         Err(error) => interruption::interrupted(&error).unwrap_or_else(|| {
-            terminal::say(&format!("rscert: {error:#}"));
+            terminal::say(&format!("rscert: {}", with_flags(&format!("{error:#}"))));
             ExitCode::FAILURE
         }),
     }
@@ -84,7 +85,7 @@ pub fn main() -> ExitCode {
 
 /// Tells the user what is not in the results and no error.
 fn note(text: &str) {
-    terminal::say(&format!("rscert: note: {text}"));
+    terminal::say(&format!("rscert: note: {}", with_flags(text)));
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {

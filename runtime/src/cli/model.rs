@@ -1,22 +1,13 @@
-use std::{path::PathBuf, thread};
+use std::path::PathBuf;
 
 use clap::Args;
-use mithridate_onnx::{ModelFile, OnnxError};
 
-use super::{certify::file_name, device::DeviceArguments, note, probe::ProbeArguments};
+use super::{device::DeviceArguments, probe::ProbeArguments};
 use crate::{
-    backend::{
-        BackendError, Batching, Classifier, InputOptions, Layout, MAX_VALUES, OnnxModel, OnnxRuntime,
-        SharedNoise, SmoothingClassifier,
-    },
-    certify::{Instances, Plan, plan},
-    evidence::{ModelSource, ModelUse},
-    noise::{BLOCK, Noise, NoiseBank},
-    units::{Sigma, parse_count},
+    backend::{InputOptions, Layout},
+    jobs::ModelSettings,
+    units::parse_count,
 };
-
-/// More threads than any machine has use for.
-const MAX_THREADS: usize = 1024;
 
 /// Which model to run, and how.
 #[derive(Args)]
@@ -25,15 +16,15 @@ pub(super) struct ModelArguments {
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
     #[command(flatten)]
-    pub device: DeviceArguments,
+    device: DeviceArguments,
     /// Noisy inputs given to the model at once [default: the fastest, measured at the start of a run that is long enough]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
-    pub batch: Option<usize>,
+    batch: Option<usize>,
     /// Threads to use on the processor [default: all]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
-    pub threads: Option<usize>,
+    threads: Option<usize>,
     #[command(flatten)]
-    pub input: InputArguments,
+    input: InputArguments,
     #[command(flatten)]
     pub probe: ProbeArguments,
 }
@@ -59,185 +50,29 @@ pub(super) struct InputArguments {
     output: Option<String>,
 }
 
-/// A model ready to run in the way that was measured to be fastest.
-pub(super) struct ReadyModel {
-    pub runtime: OnnxRuntime,
-    pub model: OnnxModel,
-    pub plan: Plan,
-    pub instances: Instances,
-}
-
 impl InputArguments {
-    pub fn options(&self, image: Option<[usize; 3]>) -> InputOptions {
+    pub fn options(&self) -> InputOptions {
         InputOptions {
-            image,
             layout: self.layout,
             range: self.range,
             mean: self.mean.clone(),
             std: self.std.clone(),
             output: self.output.clone(),
-            side: None,
-            sigma: None,
-            keep_batch: false,
-        }
-    }
-
-    /// How an earlier model was read, for images of a known shape, but for what the flags say.
-    pub fn instead_of(&self, earlier: InputOptions) -> InputOptions {
-        InputOptions {
-            layout: self.layout.or(earlier.layout),
-            range: self.range.or(earlier.range),
-            mean: self.mean.clone().or(earlier.mean),
-            std: self.std.clone().or(earlier.std),
-            output: self.output.clone().or(earlier.output),
-            ..earlier
-        }
-    }
-
-    /// Says where a flag and what the model says of itself differ.
-    pub fn note_differences(&self, model: &OnnxModel) {
-        let metadata = &model.metadata;
-        let range = self.range.map(|range| range.to_vec());
-        for (flag, given, own) in [
-            ("--range", &range, &metadata.input_range),
-            ("--mean", &self.mean, &metadata.input_mean),
-            ("--std", &self.std, &metadata.input_std),
-        ] {
-            if let (Some(given), Some(own)) = (given, own)
-                && given != own
-            {
-                note(&format!("{flag} is {given:?} and the model's metadata say {own:?}"));
-            }
-        }
-        if let (Some(given), Some(own)) = (self.layout, &metadata.layout)
-            && own.parse() != Ok(given)
-        {
-            note(&format!("--layout is {given} and the model's metadata say {own}"));
+            ..InputOptions::default()
         }
     }
 }
 
 impl ModelArguments {
-    /// Loads the model once, to know its shape before anything else is done.
-    pub fn open(&self) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
-        self.open_for(None, None)
-    }
-
-    /// The same for images of a known shape (channels, height, width) and noise of a known standard deviation. With
-    /// `--batch 1` the model is run as its file has it.
-    pub fn open_for(
-        &self,
-        image: Option<[usize; 3]>,
-        sigma: Option<Sigma>,
-    ) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
-        // A file that is no model is the more helpful news than a missing library.
-        let file = ModelFile::read(&self.model)?;
-        let options = InputOptions {
-            sigma: sigma.map(Sigma::get),
-            keep_batch: self.batch == Some(1),
-            ..self.input.options(image)
-        };
-        let (runtime, model) = self.probe.load(file, &[options])?;
-        self.input.note_differences(&model);
-        model.notes.iter().for_each(|text| note(text));
-        match model.batching {
-            Batching::Fixed { size } => note(&format!(
-                "{} takes exactly {size} inputs at once, which is slower than any number",
-                self.model.display()
-            )),
-            Batching::Single => note(&format!(
-                "an answer of {} depends on the other inputs of its batch, so it gets one at a time",
-                self.model.display()
-            )),
-            Batching::Symbolic | Batching::Rewritten { .. } => {}
+    pub fn settings(&self) -> ModelSettings {
+        ModelSettings {
+            path: self.model.clone(),
+            device: self.device.device(),
+            smoothing_graph: self.device.smoothing_graph,
+            batch: self.batch,
+            threads: self.threads,
+            input: self.input.options(),
         }
-        Ok((runtime, model))
-    }
-
-    /// Finds the fastest way to run it on about `samples` samples. `shared` is the noise that all inputs of the run
-    /// share, if they do: a GPU keeps it.
-    pub fn ready(
-        &self,
-        runtime: OnnxRuntime,
-        model: OnnxModel,
-        shared: Option<&(Noise, NoiseBank)>,
-        samples: u64,
-    ) -> Result<ReadyModel, BackendError> {
-        let unusable = |problem: String| BackendError::Unsupported { path: self.model.clone(), problem };
-        let most = MAX_VALUES / model.image_shape().iter().product::<usize>().max(1);
-        if let Some(batch) = self.batch.filter(|&batch| batch > most) {
-            return Err(unusable(format!("--batch {batch} is too large for its inputs; use at most {most}")));
-        }
-        if let Some(threads) = self.threads.filter(|&threads| threads > MAX_THREADS) {
-            return Err(unusable(format!("--threads {threads} is too many; use at most {MAX_THREADS}")));
-        }
-        let available = thread::available_parallelism().map_or(1, usize::from);
-        let threads = self.threads.unwrap_or(available);
-        if self.device.smoothing_graph || !self.device.provider.is_cpu() {
-            match self.counting(&runtime, &model, shared, threads) {
-                Err(BackendError::Model(error @ OnnxError::Smoothing(_))) => {
-                    note(&format!("the host counts the votes: {error}"));
-                }
-                Err(error) => return Err(error),
-                Ok((plan, instances)) => return Ok(ReadyModel { runtime, model, plan, instances }),
-            }
-        }
-        // On a GPU one instance keeps the device busy.
-        let threads = if self.device.provider.is_cpu() { threads } else { 1 };
-        let device = self.device.device(1);
-        let load = |inner: usize| -> Result<Box<dyn Classifier>, BackendError> {
-            Ok(Box::new(model.classifier(&runtime, device, inner)?))
-        };
-        let (plan, instances) = plan(load, threads, self.batch, samples)?;
-        if let Some(batch) = self.batch.filter(|&batch| batch > plan.batch) {
-            note(&format!("too little memory for --batch {batch}; going on with batches of {}", plan.batch));
-        }
-        Ok(ReadyModel { runtime, model, plan, instances })
-    }
-}
-
-impl ModelArguments {
-    /// Instances that count votes on the GPU. Where noise has to be sent there, one sends while the other runs.
-    fn counting(
-        &self,
-        runtime: &OnnxRuntime,
-        model: &OnnxModel,
-        shared: Option<&(Noise, NoiseBank)>,
-        threads: usize,
-    ) -> Result<(Plan, Instances), BackendError> {
-        let sessions = if shared.is_some() { 1 } else { 2 };
-        let device = self.device.device(sessions);
-        let kept = shared.map(|(noise, bank)| SharedNoise { noise, bank, threads });
-        let mut batch = self.batch;
-        let mut instances: Instances = Vec::new();
-        for _ in 0..sessions {
-            let instance = SmoothingClassifier::fastest(model, runtime, device, batch, kept)?;
-            batch = Some(instance.plan().slots * BLOCK as usize);
-            instances.push(Box::new(instance));
-        }
-        let noise_threads = if shared.is_some() { 0 } else { threads };
-        Ok((Plan { sessions, threads: 1, batch: batch.unwrap_or(BLOCK as usize), noise_threads }, instances))
-    }
-}
-
-/// The model as evidence names it.
-pub(super) fn model_source(model: &OnnxModel, sigma: Sigma) -> ModelSource {
-    ModelSource {
-        file: file_name(&model.path),
-        sha256: model.sha256.clone(),
-        classes: model.classes(),
-        external: model.external.clone(),
-        r#use: ModelUse {
-            preprocessing: model.preprocessing.clone(),
-            sigma_in_model: ModelUse::sigma_in_model(&model.preprocessing, model.image_shape()[0], sigma),
-            output: (model.is_output_named || model.summary.outputs.len() > 1)
-                .then(|| model.output().to_owned()),
-            class_labels: model.class_labels.clone(),
-            batch_rewritten_from: match model.batching {
-                Batching::Rewritten { from } => Some(from),
-                _ => None,
-            },
-        },
     }
 }
 

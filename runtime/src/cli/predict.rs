@@ -3,17 +3,12 @@ use std::fmt::Write;
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    certify::file_name,
-    data::{DataArguments, check_labels, inputs, order_classes},
-    model::ModelArguments,
-    smoothing::{SmoothingArguments, check_noise},
-};
+use super::{data::DataArguments, model::ModelArguments, observer::control, smoothing::SmoothingArguments};
 use crate::{
-    certify::{Certifier, Prediction, Settings},
-    noise::NoiseMode,
+    certify::{Prediction, Settings},
+    jobs::{Predict, Predicted, file_name},
     statistics::round_down,
-    terminal::{self, Progress},
+    terminal,
 };
 
 #[derive(Args)]
@@ -32,39 +27,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let path = &arguments.model.model;
-    let (sigma, distribution) = (arguments.smoothing.sigma(path)?, arguments.smoothing.distribution()?);
-    let mut data = arguments.data.open()?;
-    let (runtime, model) = arguments.model.open_for(Some(data.shape()), Some(sigma))?;
-    order_classes(&mut data, &model)?;
-    let indices = arguments.data.select(path, &data, model.classes())?;
-    check_labels(&runtime, &model, &data, &indices)?;
-    let SmoothingArguments { n, alpha, noise_mode, .. } = arguments.smoothing;
-    let settings = Settings { distribution, alpha, n, ..Settings::new(sigma, arguments.smoothing.seed()?) };
-    settings.check()?;
-    check_noise(&settings, noise_mode, &indices, &data, &model.input_precision())?;
-    let samples = settings.n.saturating_mul(indices.len() as u64);
-    let shared = match noise_mode {
-        NoiseMode::Shared => settings.shared_prediction_noise(),
-        NoiseMode::Independent => None,
+    let job = Predict {
+        sigma: arguments.smoothing.sigma,
+        distribution: arguments.smoothing.distribution()?,
+        noise_mode: arguments.smoothing.noise_mode,
+        n: arguments.smoothing.n,
+        alpha: arguments.smoothing.alpha,
+        seed: arguments.smoothing.seed,
+        ..Predict::new(arguments.model.settings(), arguments.data.settings())
     };
-    let ready = arguments.model.ready(runtime, model, shared.as_ref(), samples)?;
-    let mut certifier = Certifier::new(ready.instances, settings.clone(), ready.plan.batch)?;
-    certifier.set_noise_threads(ready.plan.noise_threads);
-    certifier.set_noise_mode(noise_mode);
-    let title = format!("predicting with {}", file_name(path));
-    let mut progress = Progress::new(&title, samples, "samples");
-    let mut predictions = Vec::with_capacity(indices.len());
-    let result = certifier.predict_all(
-        inputs(&data, &indices),
-        |samples| progress.advance(samples),
-        |prediction| {
-            predictions.push(prediction);
-            Ok(())
-        },
-    );
-    progress.finish();
-    result?;
+    let Predicted { settings, predictions } = job.run(&control(arguments.model.probe))?;
     report(arguments, &settings, &predictions)
 }
 

@@ -57,7 +57,7 @@ impl OpenOptions {
     }
 
     pub(super) fn refuse_label(&self, path: &Path) -> Result<(), DataError> {
-        let refused = DataError::Option { option: "--label", purpose: "one image", path: path.to_owned() };
+        let refused = DataError::Option { option: "`label`", purpose: "one image", path: path.to_owned() };
         self.label.map_or(Ok(()), |_| Err(refused))
     }
 
@@ -65,7 +65,7 @@ impl OpenOptions {
     pub(super) fn refuse_all(&self, path: &Path) -> Result<(), DataError> {
         self.refuse_label(path)?;
         let Preparation { resize, crop } = self.preparation;
-        match [("--resize", resize), ("--crop", crop)].into_iter().find(|(_, side)| side.is_some()) {
+        match [("`resize`", resize), ("`crop`", crop)].into_iter().find(|(_, side)| side.is_some()) {
             Some((option, _)) => {
                 Err(DataError::Option { option, purpose: "PNG and JPEG images", path: path.to_owned() })
             }

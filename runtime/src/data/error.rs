@@ -76,8 +76,8 @@ pub enum DataError {
     },
     /// Images of different sizes.
     #[error(
-        "{} has {size} pixels and {} has {first_size}; images must have one size: bring them to one with --resize and \
-         --crop",
+        "{} has {size} pixels and {} has {first_size}; images must have one size: bring them to one with `resize` and \
+         `crop`",
         path.display(), first.display()
     )]
     ImageSizes {
@@ -129,7 +129,7 @@ pub enum DataError {
         path: PathBuf,
     },
     /// One image without a label.
-    #[error("the class of the image {} is not known; give it with --label", path.display())]
+    #[error("the class of the image {} is not known; give it with `label`", path.display())]
     NoLabel {
         /// The image.
         path: PathBuf,

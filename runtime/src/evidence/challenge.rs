@@ -189,7 +189,7 @@ pub fn seed_origin(header: &Header) -> String {
              challenge was named by somebody else after these were fixed"
         ),
         None => "the seed was drawn or given by who made the run: seeds could have been tried until one certified; \
-                 --fresh-seed certifies inputs anew, and a run made with --challenge has no seed to choose"
+                 `fresh_seed` certifies inputs anew, and a run made with `challenge` has no seed to choose"
             .into(),
     }
 }

@@ -32,13 +32,19 @@ fn comparable(header: &Header) -> serde_json::Result<Value> {
 }
 
 /// Every setting in which two headers are not of the same run, as name, first and second value; time, machine, names of
-/// files (their hashes count) and how the work is split may differ.
+/// files (their hashes count) and how the work is split may differ, but not whether samples were run one at a time.
 ///
 /// # Errors
 /// If a header is no JSON.
 pub(super) fn differences(left: &Header, right: &Header) -> serde_json::Result<Vec<Difference>> {
     let mut found = Vec::new();
     collect(&comparable(left)?, &comparable(right)?, "", &mut found);
+    // In batches of 1 an answer can't depend on other samples: that must be true of all certificates or be said of none.
+    let batches = [left, right].map(|header| header.execution.plan.batch);
+    if batches.iter().all(|&batch| batch > 0) && (batches[0] == 1) != (batches[1] == 1) {
+        let [left, right] = batches.map(|batch| batch.to_string());
+        found.push(Difference { name: "batch".into(), left, right });
+    }
     Ok(found)
 }
 

@@ -20,13 +20,13 @@ pub enum EvidenceError {
         source: std::io::Error,
     },
     /// It is there already.
-    #[error("{} exists; add --resume to continue that run, or choose another name with --out", path.display())]
+    #[error("{} exists; add `resume` to continue that run, or choose another name with `out`", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
     /// The place for joined parts or for votes is taken.
-    #[error("{} exists; remove it, or choose another name with --out", path.display())]
+    #[error("{} exists; remove it, or choose another name with `out`", path.display())]
     Taken {
         /// The file.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum EvidenceError {
         problem: String,
     },
     /// The run is not finished.
-    #[error("{} is not finished: it holds {found} of {expected} inputs; run the command that began it with --resume", path.display())]
+    #[error("{} is not finished: it holds {found} of {expected} inputs; run the command that began it with `resume`", path.display())]
     Unfinished {
         /// The file.
         path: PathBuf,

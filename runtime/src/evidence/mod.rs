@@ -49,7 +49,7 @@ pub use resume::Earlier;
 pub use shard::Shard;
 pub use simultaneous::Simultaneous;
 pub use table::{Results, Row, Table, is_table, parse_table, read_results, to_table};
-#[cfg(feature = "cli")]
+#[cfg(feature = "ort")]
 pub(crate) use verify::is_other_numbering;
 pub use verify::{Check, Problem, Replay, Verification, replayed, unfit, verify};
 pub use votes::{KeptVotes, VotesWriter, votes_path};

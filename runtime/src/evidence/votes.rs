@@ -27,6 +27,11 @@ pub fn votes_path(evidence: &Path) -> PathBuf {
     name.into()
 }
 
+/// The hash of the votes of an input, as its record names it.
+pub(super) fn sha256_of_votes(votes: &[Vote]) -> String {
+    sha256(&to_bytes(votes))
+}
+
 /// Two bytes a vote, the lower first.
 fn to_bytes(votes: &[Vote]) -> Vec<u8> {
     votes.iter().flat_map(|vote| vote.to_le_bytes()).collect()

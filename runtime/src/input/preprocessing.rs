@@ -103,10 +103,10 @@ impl Preprocessing {
         let [low, high] = self.range;
         if !(low.is_finite() && high.is_finite() && low < high) {
             return Err(format!(
-                "--range {low},{high} is no range; give the values of black and white, such as 0,255"
+                "`range` {low},{high} is no range; give the values of black and white, such as 0,255"
             ));
         }
-        for (flag, values) in [("--mean", &self.mean), ("--std", &self.std)] {
+        for (flag, values) in [("`mean`", &self.mean), ("`std`", &self.std)] {
             if !matches!(values.len(), 0 | 1) && values.len() != channels {
                 let count = values.len();
                 return Err(format!(
@@ -118,7 +118,7 @@ impl Preprocessing {
             }
         }
         if let Some(value) = self.std.iter().find(|value| **value <= 0.0) {
-            return Err(format!("--std holds {value}; a standard deviation is greater than 0"));
+            return Err(format!("`std` holds {value}; a standard deviation is greater than 0"));
         }
         Ok(())
     }
@@ -207,11 +207,11 @@ mod tests {
         };
         with([0.0, 255.0], &[0.5], &[0.1, 0.2, 0.3]).check(3).unwrap();
         for (preprocessing, expected) in [
-            (with([1.0, 0.0], &[], &[]), "--range 1,0 is no range"),
-            (with([0.0, f64::NAN], &[], &[]), "--range 0,NaN is no range"),
-            (with([0.0, 1.0], &[0.5, 0.5], &[]), "--mean has 2 values and the images have 3 channels"),
-            (with([0.0, 1.0], &[f64::INFINITY], &[]), "--mean holds inf"),
-            (with([0.0, 1.0], &[], &[0.0]), "--std holds 0"),
+            (with([1.0, 0.0], &[], &[]), "`range` 1,0 is no range"),
+            (with([0.0, f64::NAN], &[], &[]), "`range` 0,NaN is no range"),
+            (with([0.0, 1.0], &[0.5, 0.5], &[]), "`mean` has 2 values and the images have 3 channels"),
+            (with([0.0, 1.0], &[f64::INFINITY], &[]), "`mean` holds inf"),
+            (with([0.0, 1.0], &[], &[0.0]), "`std` holds 0"),
         ] {
             let error = preprocessing.check(3).unwrap_err();
             assert!(error.contains(expected), "{error}");

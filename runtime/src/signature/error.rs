@@ -22,7 +22,7 @@ pub enum SignatureError {
         source: std::io::Error,
     },
     /// There is a file where a key would be written.
-    #[error("{} exists, and a key is never written over a file; choose another name with --out", path.display())]
+    #[error("{} exists, and a key is never written over a file; choose another name with `out`", path.display())]
     Exists {
         /// The file.
         path: PathBuf,

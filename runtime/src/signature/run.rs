@@ -123,7 +123,7 @@ fn read_envelope(path: &Path) -> Result<Envelope, SignatureError> {
 fn beside(error: SignatureError, out: &Path) -> SignatureError {
     match error {
         SignatureError::OtherRun { mut differences } => {
-            differences.push(format!("{} is left as it is; choose another name with --out", out.display()));
+            differences.push(format!("{} is left as it is; choose another name with `out`", out.display()));
             SignatureError::OtherRun { differences }
         }
         error => error,

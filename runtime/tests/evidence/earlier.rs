@@ -141,7 +141,7 @@ fn another_earlier_run_than_the_one_that_was_used_is_found() {
             }
         }),
         ("its mode or generator of the noise and that", |header, _| header.noise.mode = NoiseMode::Shared),
-        ("was made without --keep-votes", |header, records| {
+        ("was made without `keep_votes`", |header, records| {
             header.keeps_votes = false;
             for record in records {
                 record.votes_sha256 = None;

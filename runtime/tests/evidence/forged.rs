@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use mithridate_runtime::{
     certify::Votes,
     evidence::{EvidenceWriter, Header, Record, Simultaneous, read_evidence, verify},
+    setting_names::with_flags,
 };
 use serde_json::{Value, json};
 
@@ -29,11 +30,11 @@ fn said(place: &Place, path: &Path, expected: &str) {
     let output = place.run(&["verify", name]);
     assert_eq!(output.status.code(), Some(3));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains(&problem.problem), "{text}");
+    assert!(text.contains(&with_flags(&problem.problem)), "{text}");
     let output = place.run(&["audit", name]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.lines().count() == 1 && error.contains(&first.problem), "{error}");
+    assert!(error.lines().count() == 1 && error.contains(&with_flags(&first.problem)), "{error}");
 }
 
 fn votes(value: Value) -> Votes {
@@ -67,7 +68,7 @@ fn lies_of_the_header_are_found_wherever_it_is_read() {
         ("its sigma in units of the model is [], and by its preprocessing [63.75]", |header, _| {
             header.model.r#use.preprocessing.range = [0.0, 255.0];
         }),
-        ("its preprocessing can't be: --std holds 0", |header, _| {
+        ("its preprocessing can't be: `std` holds 0", |header, _| {
             header.model.r#use.preprocessing.std = vec![0.0];
         }),
         ("its model has 0 classes", |header, _| header.model.classes = 0),

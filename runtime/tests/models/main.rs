@@ -143,7 +143,7 @@ fn an_output_is_chosen_by_name() {
     let model = zoo::softmax_among_others();
     let error = open(folder.path(), &model, &InputOptions::default()).unwrap_err();
     assert!(
-        error.contains("say with --output") && error.contains("scores/logits:0: float [n, 5]"),
+        error.contains("say with `output`") && error.contains("scores/logits:0: float [n, 5]"),
         "{error}"
     );
     let named = |name: &str| InputOptions { output: Some(name.into()), ..InputOptions::default() };

@@ -330,7 +330,7 @@ fn values_put_in_order_of_size_are_refused_unless_the_output_is_named() {
             text.contains("its output best comes from TopK 'topk_2', which puts values in order"),
             "{text}"
         );
-        assert!(text.ends_with("say so with --output best"), "{text}");
+        assert!(text.ends_with("say so with `output` best"), "{text}");
         let folder = tempfile::tempdir().unwrap();
         let opened = open(folder.path(), &ordered, &named("best")).unwrap();
         assert!(opened.classes() >= 3);

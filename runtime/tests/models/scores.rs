@@ -85,7 +85,7 @@ fn rows_that_are_sorted_without_an_operator_for_it_are_refused_unless_named() {
         text.contains("each row of its output scores is sorted by size, for 64 of 64 made-up images"),
         "{text}"
     );
-    assert!(text.ends_with("say so with --output scores"), "{text}");
+    assert!(text.ends_with("say so with `output` scores"), "{text}");
     let folder = tempfile::tempdir().unwrap();
     let opened = open(folder.path(), &model, &named("scores")).unwrap();
     assert!(opened.is_output_named && opened.notes.is_empty());

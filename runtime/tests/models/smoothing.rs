@@ -8,8 +8,8 @@ use mithridate_onnx::{
 };
 use mithridate_runtime::{
     backend::{
-        Banked, Classifier, InputOptions, NoiseInput, OnnxModel, OnnxRuntime, Provider, SharedNoise, Slot,
-        SmoothingClassifier, SmoothingPlan, vote,
+        Answers, Classifier, InputOptions, KeyedSamples, NoiseInput, NoiseSource, OnnxModel, OnnxRuntime,
+        Provider, Samples, SharedNoise, Slot, SmoothingPlan, SmoothingSampler, VoteSampler, vote,
     },
     certify::{Certificate, Certifier, Input, Instances, MAX_CLASSES, Settings, Vote},
     noise::{BLOCK, Distribution, Noise, NoiseBank, NoiseKey, NoiseMode, Role},
@@ -247,9 +247,9 @@ fn what_can_not_be_extended_or_does_not_fit_is_said() {
     let huge = NoiseBank::new(1, &[(Role::Estimation, 100_000_000)]);
     let noise = Noise::new(Distribution::Gaussian, Sigma::new(SIGMA).unwrap()).unwrap();
     let shared = SharedNoise { noise: &noise, bank: &huge, threads: 1 };
-    let made = SmoothingClassifier::fastest(&model, &runtime, Provider::Cpu, Some(64), Some(shared));
+    let made = SmoothingSampler::fastest(&model, &runtime, Provider::Cpu, Some(64), Some(shared));
     let error = made.err().unwrap().to_string();
-    assert!(error.contains("a noise bank of 100000000 samples") && error.contains("smaller --n"), "{error}");
+    assert!(error.contains("a noise bank of 100000000 samples") && error.contains("smaller `n`"), "{error}");
     let none = SmoothingPlan { slots: 0, ..plan };
     let error = model.smoothing(&runtime, Provider::Cpu, 1, none, Vec::new()).err().unwrap().to_string();
     assert!(error.contains("it must have 1 to"), "{error}");
@@ -279,25 +279,26 @@ fn a_classifier_that_counts_itself_gives_the_votes_of_its_logits() {
     let reading = InputOptions { image: Some(zoo::IMAGE), ..InputOptions::default() };
     let model = open(folder.path(), &coarse(None), &reading).unwrap();
     let as_votes = |logits: &[f32]| -> Vec<u16> { logits.chunks(model.classes()).map(vote).collect() };
-    let mut classifier =
-        SmoothingClassifier::fastest(&model, &runtime, Provider::Cpu, Some(100), None).unwrap();
-    assert_eq!((classifier.plan().slots, classifier.has_bank()), (2, false));
+    let mut sampler = SmoothingSampler::fastest(&model, &runtime, Provider::Cpu, Some(100), None).unwrap();
+    assert_eq!((sampler.plan().slots, sampler.noise_source()), (2, NoiseSource::Caller));
     // Fewer than a slot, more than a batch, and not whole slots.
     for count in [1, 64, 100, 128, 300] {
         let batch: Vec<f32> = numbers(count * zoo::VALUES, count as u64);
-        let (mut votes, mut logits) = (vec![7], Vec::new());
-        classifier.votes(&batch, &mut votes).unwrap().unwrap();
-        classifier.logits(&batch, &mut logits).unwrap();
-        assert_eq!(votes[1..], as_votes(&logits), "{count}");
-        assert!(votes.contains(&u16::MAX) || count < 64);
+        let (mut answers, mut logits) = (Answers { votes: vec![7], ..Answers::default() }, Vec::new());
+        sampler.votes(Samples::Noisy(&batch), &mut answers).unwrap();
+        sampler.classifier_mut().logits(&batch, &mut logits).unwrap();
+        assert_eq!(answers.votes[1..], as_votes(&logits), "{count}");
+        assert!(answers.logits.is_empty() && (answers.votes.contains(&u16::MAX) || count < 64));
     }
 
     let noise = Noise::new(Distribution::Gaussian, Sigma::new(SIGMA).unwrap()).unwrap();
     let bank = NoiseBank::new(8, &[(Role::Selection, 100), (Role::Estimation, 500)]);
     let shared = SharedNoise { noise: &noise, bank: &bank, threads: 2 };
     let mut banked =
-        SmoothingClassifier::fastest(&model, &runtime, Provider::Cpu, Some(128), Some(shared)).unwrap();
-    assert!(banked.has_bank() && banked.votes(&[0.0; zoo::VALUES], &mut Vec::new()).is_none());
+        SmoothingSampler::fastest(&model, &runtime, Provider::Cpu, Some(128), Some(shared)).unwrap();
+    assert_eq!(banked.noise_source(), NoiseSource::Engine);
+    let error = banked.votes(Samples::Noisy(&[0.0; zoo::VALUES]), &mut Answers::default()).unwrap_err();
+    assert!(error.to_string().contains("adds the noise itself"), "{error}");
     let images = [image(0), image(1)];
     let pieces = [
         (0, Role::Selection, 1, 36),
@@ -312,14 +313,16 @@ fn a_classifier_that_counts_itself_gives_the_votes_of_its_logits() {
         let start = noisy.len();
         noisy.resize(start + samples * zoo::VALUES, 0.0);
         noise.add(&key, &images[number as usize], &mut noisy[start..]);
-        asked.push(Banked { image: &images[number as usize], key, samples });
+        asked.push(KeyedSamples { image: &images[number as usize], key, samples });
     }
-    let (mut votes, mut expected) = (Vec::new(), Vec::new());
-    banked.banked_votes(&asked, &mut votes).unwrap();
-    classifier.votes(&noisy, &mut expected).unwrap().unwrap();
-    assert_eq!(votes, expected);
-    let other = Banked { key: NoiseMode::Independent.key(8, Role::Estimation, 1, 0), ..asked[0] };
-    let error = banked.banked_votes(&[other], &mut votes).unwrap_err().to_string();
+    let (mut kept, mut sent) = (Answers::default(), Answers::default());
+    banked.votes(Samples::Keyed(&asked), &mut kept).unwrap();
+    sampler.votes(Samples::Noisy(&noisy), &mut sent).unwrap();
+    assert_eq!(kept.votes, sent.votes);
+    let error = sampler.votes(Samples::Keyed(&asked), &mut sent).unwrap_err().to_string();
+    assert!(error.contains("it keeps no noise"), "{error}");
+    let other = KeyedSamples { key: NoiseMode::Independent.key(8, Role::Estimation, 1, 0), ..asked[0] };
+    let error = banked.votes(Samples::Keyed(&[other]), &mut kept).unwrap_err().to_string();
     assert!(error.contains("its noise is not in the bank"), "{error}");
 }
 
@@ -359,7 +362,7 @@ fn certificates_are_those_of_the_host_whoever_counts_and_wherever_the_noise_is()
         let (noise, bank) = settings.shared_noise().unwrap();
         let shared = SharedNoise { noise: &noise, bank: &bank, threads: 2 };
         let counting = |shared| -> Instances {
-            let made = SmoothingClassifier::fastest(&model, &runtime, Provider::Cpu, Some(192), shared);
+            let made = SmoothingSampler::fastest(&model, &runtime, Provider::Cpu, Some(192), shared);
             vec![Box::new(made.unwrap())]
         };
         let host = || -> Instances { vec![Box::new(model.classifier(&runtime, Provider::Cpu, 1).unwrap())] };

@@ -24,3 +24,18 @@ pub struct InputOptions {
     /// Whether a model that takes one input at a time is run as its file has it, not rewritten to take any number.
     pub keep_batch: bool,
 }
+
+impl InputOptions {
+    /// These options but for layout, range, mean, standard deviation and output where `other` gives them.
+    #[must_use]
+    pub fn changed_by(self, other: &Self) -> Self {
+        Self {
+            layout: other.layout.or(self.layout),
+            range: other.range.or(self.range),
+            mean: other.mean.clone().or(self.mean),
+            std: other.std.clone().or(self.std),
+            output: other.output.clone().or(self.output),
+            ..self
+        }
+    }
+}

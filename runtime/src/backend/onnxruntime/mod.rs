@@ -15,7 +15,7 @@ mod scores;
 mod session;
 mod signature;
 mod smoothing;
-mod smoothing_classifier;
+mod smoothing_sampler;
 
 pub use arithmetic::{PRODUCT, matrix_product};
 pub use bound::BoundClassifier;
@@ -29,7 +29,7 @@ pub use model::{Batching, OnnxModel};
 pub use probe::OutputKind;
 pub use provider::Provider;
 pub use smoothing::{Slot, SmoothingPlan, SmoothingSession};
-pub use smoothing_classifier::{SharedNoise, SmoothingClassifier};
+pub use smoothing_sampler::{SharedNoise, SmoothingSampler};
 
 /// Most values in one batch of inputs: 1 GiB of floats.
 pub const MAX_VALUES: usize = 1 << 28;

@@ -342,7 +342,7 @@ impl OnnxModel {
         let labels = Labels::of(model, &self.summary, &output)?;
         let batch = self.batching.size().unwrap_or(8);
         let found = varied_rows(classifier, classes, batch, !labels.is_empty())?;
-        let named = format!("if it does hold one for each class, say so with --output {output}");
+        let named = format!("if it does hold one for each class, say so with `output` {output}");
         match strange(&found, classes) {
             Some(Strange::Reversed(what)) => {
                 return unsupported(format!(

@@ -37,6 +37,6 @@ pub(super) fn not_scores(model: &ModelProto, output: &str) -> Result<Option<Stri
     };
     Ok(Some(format!(
         "its output {output} comes from {node}, {what}, and not a logit or probability for each class; if it does hold \
-         one for each class, say so with --output {output}"
+         one for each class, say so with `output` {output}"
     )))
 }

@@ -71,7 +71,7 @@ pub(super) fn session_error(device: Device, path: &Path, error: &ort::Error) -> 
     let provider = device.provider.to_string();
     if problem.contains("fallback to CPU EP has been explicitly disabled") {
         let problem = "the model has operators that it has none of, which would run on the processor unnoticed; certify \
-                       the model with --provider cpu"
+                       the model with `provider` cpu"
             .into();
         return BackendError::Provider { provider, problem };
     }

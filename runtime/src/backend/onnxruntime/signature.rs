@@ -99,7 +99,7 @@ fn arrange(input: &ValueSummary, rest: &[Dim], reading: &InputOptions) -> Result
         (true, false) => Ok(Layout::Nchw),
         (false, true) => Ok(Layout::Nhwc),
         _ => Err(format!(
-            "its input is {input}, which may be channels first or last; say which with --layout nchw or --layout nhwc"
+            "its input is {input}, which may be channels first or last; say which with `layout` nchw or `layout` nhwc"
         )),
     }
 }
@@ -170,7 +170,7 @@ fn choose_output(outputs: &[ValueSummary], name: Option<&str>) -> Result<ValueSu
             list(outputs)
         )),
         _ => Err(format!(
-            "it has {} outputs ({}); say with --output which holds the logits or probabilities",
+            "it has {} outputs ({}); say with `output` which holds the logits or probabilities",
             outputs.len(),
             list(outputs)
         )),
@@ -245,7 +245,7 @@ mod tests {
             assert_eq!((signature.layout, signature.dims), (layout, dims), "{shape:?}");
         }
         let ambiguous = input(&[0, 0, 0, 0], &with_image([1, 28, 28])).unwrap_err();
-        assert!(ambiguous.ends_with("say which with --layout nchw or --layout nhwc"), "{ambiguous}");
+        assert!(ambiguous.ends_with("say which with `layout` nchw or `layout` nhwc"), "{ambiguous}");
         let told = InputOptions { layout: Some(Layout::Nhwc), ..with_image([1, 28, 28]) };
         assert_eq!(input(&[0, 0, 0, 0], &told).unwrap().dims, [28, 28, 1]);
     }
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(choose(&[&pooled], None).unwrap(), pooled);
         assert_eq!(choose(&[&features, &logits], Some("logits")).unwrap(), logits);
         for (outputs, name, expected) in [
-            (&[&features, &logits][..], None, "say with --output which"),
+            (&[&features, &logits][..], None, "say with `output` which"),
             (&[&features, &logits], Some("logit"), "no output 'logit', only features: float [n, 64]; logits"),
             (&[&label, &logits], Some("label"), "its output is label: int64 [n]"),
             (&[&label], None, "its output is label: int64 [n]"),

@@ -3,9 +3,14 @@ use std::sync::Mutex;
 use ndarray::array;
 
 use super::*;
-use crate::{backend::LinearClassifier, certify::StoppingRule, noise::Distribution, units::Sigma};
+use crate::{
+    backend::{Answers, LinearClassifier, VoteSampler},
+    certify::StoppingRule,
+    noise::Distribution,
+    units::Sigma,
+};
 
-fn model() -> Box<dyn Classifier> {
+fn model() -> Box<LinearClassifier> {
     Box::new(LinearClassifier::new(array![[1.0, 0.5], [-1.0, 0.0], [0.0, -2.0]], array![0.0, 0.1, 0.0]))
 }
 
@@ -15,7 +20,9 @@ fn inputs(count: u64) -> impl Iterator<Item = Input> {
 
 fn run(workers: usize, batch: usize, count: u64) -> Vec<Certificate> {
     let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
-    let mut certifier = Certifier::new((0..workers).map(|_| model()).collect(), settings, batch).unwrap();
+    let mut certifier =
+        Certifier::new((0..workers).map(|_| model() as Box<dyn VoteSampler>).collect(), settings, batch)
+            .unwrap();
     let (mut certificates, mut samples) = (Vec::new(), 0);
     certifier
         .certify_all(
@@ -213,7 +220,7 @@ fn a_fixed_batch_gives_the_same_votes() {
 }
 
 /// A classifier of one value: the first class above `boundary`.
-fn threshold(boundary: f32) -> Box<dyn Classifier> {
+fn threshold(boundary: f32) -> Box<LinearClassifier> {
     Box::new(LinearClassifier::new(array![[1.0], [-1.0]], array![-boundary, boundary]))
 }
 
@@ -261,7 +268,7 @@ fn an_image_off_the_grid_is_refused_under_noise_on_the_grid() {
     assert_eq!(
         certifier.certify_one(&input).unwrap_err().to_string(),
         "value 1 of input 4 is 0.3, which is not k/255 for a whole k from 0 to 255; noise on that grid \
-         (--exact-noise) is for 8-bit images"
+         (`exact_noise`) is for 8-bit images"
     );
     let tiny = Settings { sigma: Sigma::new(0.001).unwrap(), ..settings };
     assert!(Certifier::new(vec![model()], tiny, 64).is_err());
@@ -271,8 +278,12 @@ fn an_image_off_the_grid_is_refused_under_noise_on_the_grid() {
 fn predictions_depend_on_neither_batch_nor_workers() {
     let settings = Settings { n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
     let predict = |workers: usize, batch| {
-        let mut certifier =
-            Certifier::new((0..workers).map(|_| model()).collect(), settings.clone(), batch).unwrap();
+        let mut certifier = Certifier::new(
+            (0..workers).map(|_| model() as Box<dyn VoteSampler>).collect(),
+            settings.clone(),
+            batch,
+        )
+        .unwrap();
         let mut predictions = Vec::new();
         let keep = |prediction| {
             predictions.push(Prediction { seconds: 0.0, ..prediction });
@@ -300,7 +311,9 @@ fn run_rule(
     noise_threads: usize,
 ) -> (Vec<Certificate>, u64) {
     let settings = Settings { n, stop: rule.parse().unwrap(), ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
-    let mut certifier = Certifier::new((0..workers).map(|_| model()).collect(), settings, batch).unwrap();
+    let mut certifier =
+        Certifier::new((0..workers).map(|_| model() as Box<dyn VoteSampler>).collect(), settings, batch)
+            .unwrap();
     certifier.set_noise_threads(noise_threads);
     let mut certificates = Vec::new();
     let keep = |certificate| {
@@ -375,13 +388,13 @@ fn no_batch_is_begun_when_time_is_up() {
     use std::time::Instant;
 
     use crate::certify::forward::{Forward, forward};
-    let (mut logits, mut voted, mut batch) = (Vec::new(), Vec::new(), 2);
+    let (mut answers, mut batch) = (Answers::default(), 2);
     let late = Forward { notices: None, until: Some(Instant::now()), stop: None };
-    forward(&mut *model(), &[0.0; 8], &mut batch, &mut logits, &mut voted, &late, |_, _| Ok(())).unwrap();
-    assert!(voted.is_empty());
+    forward(&mut *model(), &[0.0; 8], &mut batch, &mut answers, &late, |_, _| Ok(())).unwrap();
+    assert!(answers.votes.is_empty());
     let free = Forward { notices: None, until: None, stop: None };
-    forward(&mut *model(), &[0.0; 8], &mut batch, &mut logits, &mut voted, &free, |_, _| Ok(())).unwrap();
-    assert_eq!(voted.len(), 4);
+    forward(&mut *model(), &[0.0; 8], &mut batch, &mut answers, &free, |_, _| Ok(())).unwrap();
+    assert_eq!(answers.votes.len(), 4);
 }
 
 #[test]

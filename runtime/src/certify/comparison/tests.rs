@@ -4,6 +4,7 @@ use std::sync::{
 };
 
 use super::*;
+use crate::backend::VoteSampler;
 use crate::{
     certify::{Certifier, CertifyError, Input, Settings, Timings},
     noise::NoiseMode,
@@ -107,7 +108,7 @@ impl Classifier for Flawed {
     }
 }
 
-fn model(flaw: Flaw, fixed: Option<usize>) -> (Box<dyn Classifier>, Arc<AtomicU64>) {
+fn model(flaw: Flaw, fixed: Option<usize>) -> (Box<dyn VoteSampler>, Arc<AtomicU64>) {
     let largest_batch = Arc::new(AtomicU64::new(0));
     (Box::new(Flawed { flaw, fixed, rows: 0, largest_batch: largest_batch.clone() }), largest_batch)
 }
@@ -147,7 +148,7 @@ fn answers_that_depend_on_the_batch_or_change_end_the_run() {
             assert!(
                 matches!(error, CertifyError::Backend(BackendError::Dependent { .. }))
                     && text.contains("sample")
-                    && text.ends_with("certify it with --batch 1"),
+                    && text.ends_with("certify it with `batch` 1"),
                 "{name}: {text}"
             );
         }
@@ -162,7 +163,7 @@ fn one_input_that_is_answered_otherwise_is_found() {
         let mut certifier =
             Certifier::new(vec![model(Flaw::NearTies(20.0), None).0], settings.clone(), 64).unwrap();
         if verifies {
-            certifier.verify_votes();
+            certifier.verify_votes(99);
         }
         let inputs = (0..10).map(|index| Input {
             index,
@@ -199,20 +200,19 @@ fn rounding_ends_no_run() {
 
 #[test]
 fn the_same_samples_are_chosen_whatever_the_batch() {
-    let piece = |input, index, role, block, is_dense| {
+    let piece = |input, index, role, block, secret| {
         let key = NoiseMode::Independent.key(7, role, index, block);
-        chosen(&Piece { input, index, image: vec![0.0].into(), key, samples: 64 }, is_dense)
-            .collect::<Vec<_>>()
+        chosen(&Piece { input, index, image: vec![0.0].into(), key, samples: 64 }, secret).collect::<Vec<_>>()
     };
     for role in [Role::Selection, Role::Estimation] {
         // Many of the first block of the first input, a few of that of every other.
-        assert_eq!(piece(0, 5, role, 0, false).len(), 32);
-        assert_eq!(piece(1, 5, role, 0, false).len(), 2);
-        assert_eq!(piece(1, 5, role, 3, true).len(), 4);
-        assert!(piece(0, 5, role, 0, false).is_sorted_by(|before, after| before.0 < after.0));
+        assert_eq!(piece(0, 5, role, 0, None).len(), 32);
+        assert_eq!(piece(1, 5, role, 0, None).len(), 2);
+        assert_eq!(piece(1, 5, role, 3, Some(1)).len(), 4);
+        assert!(piece(0, 5, role, 0, None).is_sorted_by(|before, after| before.0 < after.0));
     }
     let of_blocks =
-        |count| -> Vec<_> { (1..=count).map(|block| piece(1, 5, Role::Estimation, block, false)).collect() };
+        |count| -> Vec<_> { (1..=count).map(|block| piece(1, 5, Role::Estimation, block, None)).collect() };
     let all = of_blocks(20_000);
     assert!(all.iter().all(|chosen| chosen.len() <= 1));
     let chosen: Vec<(usize, bool)> = all.concat();
@@ -228,7 +228,7 @@ fn the_same_samples_are_chosen_whatever_the_batch() {
             .map(|block| {
                 let key = NoiseMode::Shared.key(7, Role::Estimation, index, block);
                 let piece = Piece { input: 1, index, image: vec![0.0].into(), key, samples: 64 };
-                super::chosen(&piece, false).collect::<Vec<_>>()
+                super::chosen(&piece, None).collect::<Vec<_>>()
             })
             .collect::<Vec<_>>()
     };

@@ -16,7 +16,26 @@ fn settings(n0: u64, n: u64, rule: &str) -> Settings {
     Settings { n0, n, stop: rule.parse().unwrap(), ..Settings::new(Sigma::new(0.5).unwrap(), 0) }
 }
 
-/// Runs a board with slots that come back in an order of `turns`; the results, and every piece handed out.
+/// A scheduler for inputs of one value and two classes, with up to `blocks` blocks under way.
+fn made<'a>(
+    inputs: impl Iterator<Item = Input> + 'a,
+    procedure: &'a Procedure,
+    blocks: usize,
+) -> Scheduler<'a, impl Iterator<Item = VoteRequest>> {
+    let settings = SchedulerSettings {
+        values: 1,
+        classes: 2,
+        blocks,
+        keep_votes: true,
+        noise_mode: NoiseMode::Independent,
+        precision: InputPrecision::default(),
+        first: 0,
+    };
+    let requests = inputs.map(|input| VoteRequest::of(input, procedure.settings()));
+    Scheduler::new(requests, Task::Certify(procedure), settings)
+}
+
+/// Runs a scheduler with batches that come back in an order of `turns`; the results, and every piece handed out.
 fn run(
     settings: &Settings,
     inputs: u64,
@@ -26,7 +45,7 @@ fn run(
 ) -> (Vec<Certificate>, Vec<(u64, NoiseKey, usize)>) {
     let procedure = Procedure::new(settings.clone()).unwrap();
     let list = (0..inputs).map(|index| Input { index, label: None, image: vec![0.0] });
-    let mut scheduler = Scheduler::new(list, Task::Certify(&procedure), 1, 2, slots * capacity / 64, true);
+    let mut scheduler = made(list, &procedure, slots * capacity / 64);
     let (mut under_way, mut handed, mut results) = (Vec::new(), Vec::new(), Vec::new());
     let mut turn = turns.iter().cycle();
     loop {
@@ -46,7 +65,7 @@ fn run(
         }
         let buffer = under_way.remove(turn.next().unwrap() % under_way.len());
         scheduler.collect(&buffer).unwrap();
-        while let Some(sampled) = scheduler.next_finished() {
+        while let Some((_, sampled)) = scheduler.next_finished() {
             let (certificate, kept) = sampled.certify(&procedure).unwrap();
             // The votes that were kept are those that were counted.
             let mut again = Votes::none(2);
@@ -103,14 +122,14 @@ fn the_least_sampled_input_comes_first_and_batches_stay_full() {
     let settings = settings(64, 100_000, "radius:0.5");
     let procedure = Procedure::new(settings).unwrap();
     let list = (0..40).map(|index| Input { index, label: None, image: vec![0.0] });
-    let mut scheduler = Scheduler::new(list, Task::Certify(&procedure), 1, 2, 20, false);
+    let mut scheduler = made(list, &procedure, 20);
     let mut buffer = BatchBuffer::new(640, 640, Vec::new()).unwrap();
     assert!(scheduler.fill(&mut buffer).unwrap());
     let inputs: Vec<u64> = buffer.pieces.iter().map(|piece| piece.input).collect();
     assert_eq!(inputs, (0..10).collect::<Vec<_>>());
     // One input left, and still full.
     let list = (0..1).map(|index| Input { index, label: None, image: vec![0.0] });
-    let mut scheduler = Scheduler::new(list, Task::Certify(&procedure), 1, 2, 20, false);
+    let mut scheduler = made(list, &procedure, 20);
     assert!(scheduler.fill(&mut buffer).unwrap());
     assert_eq!((buffer.pieces.len(), buffer.samples), (10, 640));
 }
@@ -120,7 +139,7 @@ fn when_time_is_up_the_votes_without_a_gap_count() {
     let settings = settings(64, 100_000, "deadline:60000");
     let procedure = Procedure::new(settings).unwrap();
     let list = (0..1).map(|index| Input { index, label: None, image: vec![0.0] });
-    let mut scheduler = Scheduler::new(list, Task::Certify(&procedure), 1, 2, 20, false);
+    let mut scheduler = made(list, &procedure, 20);
     let mut slots: Vec<BatchBuffer> =
         (0..3).map(|_| BatchBuffer::new(128, 128, Vec::new()).unwrap()).collect();
     for buffer in &mut slots {
@@ -132,7 +151,7 @@ fn when_time_is_up_the_votes_without_a_gap_count() {
         scheduler.collect(buffer).unwrap();
     }
     assert!(!scheduler.fill(&mut slots[0]).unwrap());
-    let (certificate, _) = scheduler.next_finished().unwrap().certify(&procedure).unwrap();
+    let (certificate, _) = scheduler.next_finished().unwrap().1.certify(&procedure).unwrap();
     assert_eq!((certificate.samples, certificate.estimation), (64 + 90, vec![64 + 90, 0].into()));
     assert!(certificate.radius.is_some());
 }

@@ -9,12 +9,10 @@ use clap::Args;
 use mithridate_onnx::ModelFile;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{
-    first_taken,
-    request::{Answer, Hashes, Request},
-};
+use super::request::{Answer, Hashes, Request};
 use crate::{
     backend::{BackendError, OnnxRuntime},
+    jobs::first_that_runs,
     terminal,
 };
 
@@ -46,11 +44,11 @@ pub(in crate::cli) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn answer(arguments: &Arguments, request: &Request) -> Result<Answer, BackendError> {
     let file = ModelFile::read(&arguments.model)?;
     let hashes = Hashes::of(&file);
-    let (place, _) = first_taken(&OnnxRuntime::load()?, file, &request.options())?;
+    let (place, _) = first_that_runs(&OnnxRuntime::load()?, file, &request.options())?;
     Ok(Answer::Taken { place, hashes })
 }
 
-/// Whether memory was lacking, for the engine or for options files.
+/// Whether memory was lacking, for the engine or for reading files.
 fn lacks_memory(error: &BackendError) -> bool {
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {

@@ -20,6 +20,7 @@ use self::request::{Answer, Hashes, Request};
 use super::device::parse_bytes;
 use crate::{
     backend::{BackendError, InputOptions, OnnxModel, OnnxRuntime},
+    jobs::{JobError, first_that_runs},
     memory,
 };
 
@@ -38,16 +39,31 @@ pub(super) struct ProbeArguments {
 }
 
 impl ProbeArguments {
-    /// Loads a model in the first of these ways to read it that the model runs with, once a process of its own did.
+    /// Loads a model with the first of these options that the model runs with, once a process of its own did.
     ///
     /// # Errors
     /// What [`OnnxModel::from_file`] says, or how that process failed.
-    pub fn load(self, file: ModelFile, options: &[InputOptions]) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
+    pub fn load(
+        self,
+        file: ModelFile,
+        options: &[InputOptions],
+    ) -> Result<(OnnxRuntime, OnnxModel), JobError> {
         if self.probe_seconds == 0 {
             let runtime = OnnxRuntime::load()?;
-            let (_, model) = first_taken(&runtime, file, options)?;
+            let (_, model) = first_that_runs(&runtime, file, options)?;
             return Ok((runtime, model));
         }
+        self.load_after_probe(file, options).map_err(|error| match error.downcast() {
+            Ok(error) => JobError::Backend(error),
+            Err(error) => JobError::Load(error.into()),
+        })
+    }
+
+    fn load_after_probe(
+        self,
+        file: ModelFile,
+        options: &[InputOptions],
+    ) -> anyhow::Result<(OnnxRuntime, OnnxModel)> {
         let memory = self.probe_memory.map(|bytes| bytes as u64);
         let memory = memory.or_else(|| memory::available().map(|bytes| bytes / 4 * 3));
         let probe = process::Probe::start(&file.path, &Request::new(options, self.probe_seconds, memory))?;
@@ -80,21 +96,4 @@ impl Default for ProbeArguments {
     fn default() -> Self {
         Self { probe_seconds: SECONDS, probe_memory: None }
     }
-}
-
-/// Loads a model in the first way to read it that does not end in a failure to run, and says which that is.
-fn first_taken(
-    runtime: &OnnxRuntime,
-    file: ModelFile,
-    options: &[InputOptions],
-) -> Result<(usize, OnnxModel), BackendError> {
-    let last = options.len().saturating_sub(1);
-    for (place, options) in options.iter().enumerate().take(last) {
-        match OnnxModel::from_file(runtime, file.clone(), options) {
-            Err(BackendError::Run { .. }) => {}
-            other => return other.map(|model| (place, model)),
-        }
-    }
-    let options = options.last().cloned().unwrap_or_default();
-    OnnxModel::from_file(runtime, file, &options).map(|model| (last, model))
 }

@@ -40,13 +40,13 @@ impl Verification {
                 "names of classes",
                 format!(
                     "the run numbers the classes {}, and the data {}; whether the model does as the run says, its \
-                     metadata tell: give --model",
+                     metadata tell: give `model`",
                     listed(named),
                     listed(&own)
                 ),
             ),
             (Ok(_), false) if !own.is_empty() => self
-                .add_not_checked("names of classes", "that the model numbers its classes so: give --model"),
+                .add_not_checked("names of classes", "that the model numbers its classes so: give `model`"),
             (Ok(_), _) => {}
         }
         let found = data.class_names().unwrap_or_default();

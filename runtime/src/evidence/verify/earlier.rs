@@ -43,7 +43,7 @@ impl Verification {
         }
         self.add_not_checked(
             "earlier model",
-            "that it gave the votes of the earlier run: its file was compared; give --replay too",
+            "that it gave the votes of the earlier run: its file was compared; give `replay` too",
         );
         self.sort();
         is_same
@@ -144,7 +144,7 @@ impl Verification {
 pub fn unfit(old: &Header) -> Option<String> {
     if old.settings.stop != StoppingRule::Fixed {
         return Some(format!(
-            "has the stopping rule {}; recertification needs a run with --stop fixed",
+            "has the stopping rule {}; recertification needs a run with `stop` fixed",
             old.settings.stop
         ));
     }
@@ -155,7 +155,7 @@ pub fn unfit(old: &Header) -> Option<String> {
         return Some(format!("is part {shard} of a run; join all parts with `rscert merge` first"));
     }
     (!old.keeps_votes)
-        .then(|| "was made without --keep-votes: certify the earlier model again with it".into())
+        .then(|| "was made without `keep_votes`: certify the earlier model again with it".into())
 }
 
 /// What of a change can't have come of these votes.

@@ -61,10 +61,10 @@ impl Verification {
                 format!("this is part {shard} of a run, whichever part it is; `rscert merge` joins all"),
             );
         }
-        self.add_not_checked("model", "that it is the one certified: give --model");
+        self.add_not_checked("model", "that it is the one certified: give `model`");
         self.add_not_checked(
             "data",
-            "that the images, labels and selected inputs are those certified: give --data",
+            "that the images, labels and selected inputs are those certified: give `data`",
         );
         if header.keeps_votes {
             self.add_not_checked(
@@ -75,16 +75,16 @@ impl Verification {
         if header.recertification.is_some() {
             self.add_not_checked(
                 "earlier run",
-                "the bounds of the earlier run, its settings and its data: give --from",
+                "the bounds of the earlier run, its settings and its data: give `from`",
             );
             self.add_not_checked(
                 "earlier model",
-                "that it gave the votes of the earlier run: give --from-model",
+                "that it gave the votes of the earlier run: give `from_model`",
             );
             self.add_stated(
                 "changed votes",
-                "how many votes of the earlier noise changed and were lost; --from with the votes kept beside it, and \
-                 --replay, check that",
+                "how many votes of the earlier noise changed and were lost; `from` with the votes kept beside it, and \
+                 `replay`, check that",
             );
             self.add_stated(
                 "order of model and noise",
@@ -94,7 +94,7 @@ impl Verification {
         }
         self.add_not_checked(
             "replay",
-            "that the model gives these votes for this noise: give --model, --data and --replay",
+            "that the model gives these votes for this noise: give `model`, `data` and `replay`",
         );
     }
 

@@ -9,7 +9,7 @@ mod votes;
 
 pub use earlier::unfit;
 pub use lists::Check;
-#[cfg(feature = "cli")]
+#[cfg(feature = "ort")]
 pub(crate) use model::is_other_numbering;
 pub use replay::{Replay, replayed};
 

@@ -1,8 +1,8 @@
 use serde::Serialize;
 
 use crate::{
-    certify::{Certificate, Vote, Votes},
-    evidence::Record,
+    certify::{CountedVotes, Vote, Votes},
+    evidence::{Record, votes::sha256_of_votes},
 };
 
 /// Votes of an input that was certified again from its noise keys.
@@ -16,9 +16,11 @@ pub struct Replay {
     pub samples: u64,
 }
 
-/// Compares the votes of a record with those of the same noise run through the model again, of `n0` selection samples.
-pub fn replayed(record: &Record, again: &Certificate, n0: u64) -> Replay {
-    let differing = moved(&record.selection, &again.selection) + moved(&record.estimation, &again.estimation);
+/// Compares the votes of a record with those of the same noise run through the model again, of `n0` selection samples; with
+/// none, where the class was chosen by another model, those of the estimation alone.
+pub fn replayed(record: &Record, again: &CountedVotes, n0: u64) -> Replay {
+    let selection = if n0 == 0 { 0 } else { moved(&record.selection, &again.selection) };
+    let differing = selection.saturating_add(moved(&record.estimation, &again.estimation));
     Replay { index: record.index, differing, samples: n0.saturating_add(record.samples) }
 }
 
@@ -28,6 +30,15 @@ impl Replay {
         let differing = kept.iter().zip(again).filter(|(before, after)| before != after).count();
         let differing = differing + kept.len().abs_diff(again.len());
         self.differing = self.differing.max(differing as u64);
+    }
+
+    /// Compares the hash of votes that were kept, where they are not there themselves: all of them were made again. Votes
+    /// that differ have another hash, so it says something only where none is known to differ.
+    pub fn compare_hash(&mut self, record: &Record, again: &[Vote]) {
+        let Some(hash) = &record.votes_sha256 else { return };
+        if self.differing == 0 && *hash != sha256_of_votes(again) {
+            self.differing = 1;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mithridate_runtime::{
-    backend::{Classifier, InputOptions, OnnxModel, OnnxRuntime, Provider},
+    backend::{InputOptions, OnnxModel, OnnxRuntime, Provider, VoteSampler},
     certify::{Certifier, Input, StoppingRule},
     embed::FrameCertifier,
     noise::{Distribution, NoiseMode},
@@ -99,7 +99,7 @@ impl Way {
 
     fn certifier(self, case: &Case, seed: u64) -> anyhow::Result<Certifier> {
         let settings = settings(case.rule.clone(), case.distribution, seed)?;
-        let model = || -> anyhow::Result<Box<dyn Classifier>> {
+        let model = || -> anyhow::Result<Box<dyn VoteSampler>> {
             if self != Self::Engine {
                 return Ok(Box::new(classifier()));
             }

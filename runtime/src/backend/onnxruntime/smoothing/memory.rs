@@ -60,12 +60,12 @@ impl SmoothingPlan {
             NoiseInput::Bank { blocks } => (
                 format!("a noise bank of {} samples and batches of {batch}", blocks * BLOCK as usize),
                 if device.provider.is_cpu() {
-                    "give a smaller --n, or use --noise-mode independent"
+                    "give a smaller `n`, or use `noise_mode` independent"
                 } else {
-                    "allow more with --device-memory, give a smaller --n, or use --noise-mode independent"
+                    "allow more with `device_memory`, give a smaller `n`, or use `noise_mode` independent"
                 },
             ),
-            _ => (format!("batches of {batch} inputs"), "allow more with --device-memory"),
+            _ => (format!("batches of {batch} inputs"), "allow more with `device_memory`"),
         };
         Err(BackendError::DeviceMemory { what, advice, needed, most })
     }

@@ -9,7 +9,10 @@ use super::{
     Device, MAX_VALUES, OnnxClassifier, OnnxModel, OnnxRuntime, Slot, SmoothingPlan, SmoothingSession,
 };
 use crate::{
-    backend::{BackendError, Banked, Classifier, InputPrecision},
+    backend::{
+        Answers, BackendError, Classifier, InputPrecision, KeyedSamples, NoiseSource, Samples, VoteSampler,
+        vote_sampler::wrong_samples,
+    },
     noise::{BLOCK, Noise, NoiseBank},
     votes::{MAX_CLASSES, Vote},
 };
@@ -20,15 +23,19 @@ const SLOTS: [usize; 8] = [8, 16, 32, 64, 128, 256, 512, 1024];
 const TIME_A_SIZE: Duration = Duration::from_millis(100);
 
 /// A model that counts the votes of noisy images itself, through its smoothing graph.
-///
-/// Its [`logits`](Classifier::logits) come from a second session, made when they are first asked for.
-pub struct SmoothingClassifier {
+pub struct SmoothingSampler {
     session: SmoothingSession,
     bank: Option<NoiseBank>,
+    model: ModelOnDemand,
+}
+
+/// The same model as it gives logits, in a session that is made when they are first asked for.
+struct ModelOnDemand {
     model: OnnxModel,
+    values: usize,
     runtime: OnnxRuntime,
     device: Device,
-    host: Option<OnnxClassifier>,
+    session: Option<OnnxClassifier>,
 }
 
 /// The noise that all inputs share.
@@ -42,7 +49,7 @@ pub struct SharedNoise<'a> {
     pub threads: usize,
 }
 
-impl SmoothingClassifier {
+impl SmoothingSampler {
     /// The model on a device, with as many samples in a batch as run fastest, or `batch` rounded up to whole blocks;
     /// with the noise that inputs share kept on the device, if it is given.
     ///
@@ -84,20 +91,14 @@ impl SmoothingClassifier {
         }
         let session = model.smoothing(runtime, device, 1, plan, drawn)?;
         let bank = shared.map(|shared| shared.bank.clone());
-        Ok(Self { session, bank, model: model.clone(), runtime: runtime.clone(), device, host: None })
+        let model =
+            ModelOnDemand { model: model.clone(), values, runtime: runtime.clone(), device, session: None };
+        Ok(Self { session, bank, model })
     }
 
     /// How it is run.
     pub fn plan(&self) -> SmoothingPlan {
         self.session.plan()
-    }
-
-    /// The session that gives logits.
-    fn host(&mut self) -> Result<&mut OnnxClassifier, BackendError> {
-        Ok(match &mut self.host {
-            Some(host) => host,
-            empty => empty.insert(self.model.classifier(&self.runtime, self.device, 1)?),
-        })
     }
 
     /// Runs slots, as many at once as fit, and adds the votes of their samples.
@@ -176,13 +177,22 @@ fn time(session: &mut SmoothingSession) -> Result<f64, BackendError> {
     Ok(samples as f64 / started.elapsed().as_secs_f64())
 }
 
-impl Classifier for SmoothingClassifier {
+impl ModelOnDemand {
+    fn session(&mut self) -> Result<&mut OnnxClassifier, BackendError> {
+        Ok(match &mut self.session {
+            Some(session) => session,
+            empty => empty.insert(self.model.classifier(&self.runtime, self.device, 1)?),
+        })
+    }
+}
+
+impl Classifier for ModelOnDemand {
     fn input_len(&self) -> usize {
-        self.session.input_len()
+        self.values
     }
 
     fn classes(&self) -> usize {
-        self.session.classes()
+        self.model.classes()
     }
 
     fn input_precision(&self) -> InputPrecision {
@@ -190,41 +200,50 @@ impl Classifier for SmoothingClassifier {
     }
 
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {
-        self.host()?.logits(batch, logits)
+        self.session()?.logits(batch, logits)
     }
 
     fn in_file(&mut self) -> Result<Option<&mut dyn Classifier>, BackendError> {
-        Ok(Some(self.host()?))
+        Ok(Some(self.session()?))
     }
 
     fn rounding(&self) -> f32 {
         self.model.rounding(self.device)
     }
+}
 
-    fn votes(&mut self, batch: &[f32], votes: &mut Vec<Vote>) -> Option<Result<(), BackendError>> {
-        if self.bank.is_some() {
-            return None;
-        }
-        let slots: Vec<Slot<'_>> = batch.chunks(BLOCK as usize * self.input_len()).map(Slot::Noisy).collect();
-        Some(self.count(&slots, votes))
+impl VoteSampler for SmoothingSampler {
+    fn classifier(&self) -> &dyn Classifier {
+        &self.model
     }
 
-    fn has_bank(&self) -> bool {
-        self.bank.is_some()
+    fn classifier_mut(&mut self) -> &mut dyn Classifier {
+        &mut self.model
     }
 
-    fn banked_votes(&mut self, samples: &[Banked<'_>], votes: &mut Vec<Vote>) -> Result<(), BackendError> {
-        let place = |samples: &Banked<'_>| self.bank.as_ref()?.place(&samples.key);
-        let slots: Option<Vec<Slot<'_>>> = samples
-            .iter()
-            .map(|banked| {
-                let block = place(banked)?;
-                Some(Slot::Banked { image: banked.image, block, samples: banked.samples })
-            })
-            .collect();
-        let missing =
-            || BackendError::Run { batch: samples.len(), problem: "its noise is not in the bank".into() };
-        let slots = slots.ok_or_else(missing)?;
-        self.count(&slots, votes)
+    fn noise_source(&self) -> NoiseSource {
+        if self.bank.is_some() { NoiseSource::Engine } else { NoiseSource::Caller }
+    }
+
+    fn votes(&mut self, samples: Samples<'_>, answers: &mut Answers) -> Result<(), BackendError> {
+        answers.logits.clear();
+        answers.reading = Duration::ZERO;
+        let slots: Vec<Slot<'_>> = match (samples, &self.bank) {
+            (Samples::Noisy(batch), None) => {
+                batch.chunks(BLOCK as usize * self.model.values).map(Slot::Noisy).collect()
+            }
+            (Samples::Keyed(keyed), Some(bank)) => keyed
+                .iter()
+                .map(|&KeyedSamples { image, key, samples }| {
+                    Some(Slot::Banked { image, block: bank.place(&key)?, samples })
+                })
+                .collect::<Option<_>>()
+                .ok_or_else(|| BackendError::Run {
+                    batch: keyed.len(),
+                    problem: "its noise is not in the bank".into(),
+                })?,
+            (samples, _) => return Err(wrong_samples(samples)),
+        };
+        self.count(&slots, &mut answers.votes)
     }
 }

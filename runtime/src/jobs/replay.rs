@@ -2,28 +2,22 @@
 
 use std::{path::Path, str::FromStr};
 
-use anyhow::{Context, ensure};
-
-use super::{
-    device::DeviceArguments,
-    model::{InputArguments, ModelArguments},
-    note,
-    probe::ProbeArguments,
-};
+use super::{Control, JobError, ModelSettings, Work, error::ensure};
 use crate::{
     backend::{MAX_VALUES, OnnxModel, OnnxRuntime},
-    certify::{Certificate, Certifier, Input, Instances, Settings, StoppingRule, Vote},
+    certify::{CountedVotes, Input, Settings, StoppingRule, VoteRequest},
     data::Dataset,
     evidence::{Change, EvidenceError, Header, KeptVotes, Record, Replay, replayed},
     noise::{NoiseMode, seed_from_os},
-    terminal::Progress,
     units::parse_count,
 };
 
-/// How many inputs to replay.
-#[derive(Clone, Copy)]
-pub(super) enum Share {
+/// How many inputs of a run to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// All of them.
     All,
+    /// This number, chosen at random.
     Some(usize),
 }
 
@@ -36,15 +30,15 @@ impl FromStr for Share {
 }
 
 impl Share {
-    /// Numbers of the inputs to replay, in order. Nobody who wrote the file can have known which.
-    pub fn choose(self, inputs: usize) -> anyhow::Result<Vec<usize>> {
+    /// Numbers of the inputs chosen, in order, of `inputs` there are. Nobody who wrote the file can have known which.
+    pub(super) fn choose(self, inputs: usize) -> Result<Vec<usize>, JobError> {
         let count = match self {
             Self::All => inputs,
             Self::Some(count) => count.min(inputs),
         };
         let mut order: Vec<usize> = (0..inputs).collect();
         for position in 0..count {
-            let drawn = seed_from_os().context("cannot draw which inputs to replay; replay all")?;
+            let drawn = drawn("cannot draw which inputs to replay; replay all")?;
             let left = (inputs - position) as u64;
             order.swap(position, position + (drawn % left) as usize);
         }
@@ -54,18 +48,21 @@ impl Share {
     }
 }
 
-/// A model that was opened, and what runs it.
+/// A number from the operating system.
+pub(super) fn drawn(doing: &str) -> Result<u64, JobError> {
+    seed_from_os().map_err(|error| JobError::While { doing: doing.into(), source: error.into() })
+}
+
+/// A model that was opened, and how it is run.
 #[derive(Clone)]
-pub(super) struct Opened<'a> {
-    pub path: &'a Path,
+pub(super) struct Opened {
+    pub settings: ModelSettings,
     pub runtime: OnnxRuntime,
     pub model: OnnxModel,
-    pub device: DeviceArguments,
-    pub threads: Option<usize>,
 }
 
 /// Makes sure that a model has as many classes as evidence says.
-pub(super) fn check_classes(model: &OnnxModel, path: &Path, header: &Header) -> anyhow::Result<()> {
+pub(super) fn check_classes(model: &OnnxModel, path: &Path, header: &Header) -> Result<(), JobError> {
     let (found, expected) = (model.classes(), header.model.classes);
     ensure!(found == expected, "{} has {found} classes and the evidence is of {expected}", path.display());
     Ok(())
@@ -86,7 +83,7 @@ impl<'a> Replayed<'a> {
     /// Samples that it takes.
     pub fn samples(&self) -> u64 {
         let of = |record: &&Record| {
-            let Settings { n0, n, .. } = settings(self.header, record);
+            let (_, n0, n) = samples(self.header, record);
             n0.saturating_add(n)
         };
         self.runnable().iter().map(of).fold(0, u64::saturating_add)
@@ -104,76 +101,77 @@ impl<'a> Replayed<'a> {
     }
 
     /// Runs the inputs through the model.
-    pub fn run(&mut self, opened: Opened<'_>, data: &Dataset) -> anyhow::Result<Vec<Replay>> {
-        let Opened { path, runtime, model, device, threads } = opened;
+    pub fn run(
+        &mut self,
+        control: &Control,
+        opened: Opened,
+        data: &Dataset,
+    ) -> Result<Vec<Replay>, JobError> {
+        let Opened { settings, runtime, model } = opened;
         let header = self.header;
-        check_classes(&model, path, header)?;
+        check_classes(&model, &settings.path, header)?;
         let shared = match (header.noise.mode, &header.recertification) {
             (NoiseMode::Shared, None) => header.settings.shared_noise(),
             // A bank holds the noise of one seed, and inputs that rest on an earlier model have another.
             _ => None,
         };
-        let options = InputArguments::default();
-        let arguments = ModelArguments {
-            probe: ProbeArguments::default(),
-            model: path.to_owned(),
-            device,
-            batch: Some(other_batch(header, &model)),
-            threads,
-            input: options,
-        };
-        let samples = self.samples();
-        let ready = arguments.ready(runtime, model, shared.as_ref(), samples)?;
-        let mut progress = Progress::new(&format!("replaying {}", header.model.file), samples, "samples");
-        let mut instances = ready.instances;
-        let mut replays = Vec::new();
-        for record in self.runnable() {
-            let image = data.image(record.index as usize);
-            let input = Input { index: record.index, label: record.label, image };
-            let keep_votes = self.kept.is_some() || self.earlier.is_some();
-            let mut certifier = certifier(instances, header, record, ready.plan.batch, keep_votes)?;
-            let mut found = None;
-            certifier.certify_with_votes(
-                std::iter::once(input),
-                |samples| progress.advance(samples),
-                |again, votes| {
-                    found = Some((again, votes.unwrap_or_default()));
+        let settings = ModelSettings { batch: Some(other_batch(header, &model)), ..settings };
+        let ready = settings.ready(control, runtime, model, shared.as_ref(), self.samples())?;
+        // Numbers of samples come from the records, so the rule has no part in it.
+        let of_run = Settings { stop: StoppingRule::Fixed, n0: 1, n: 1, ..header.settings.clone() };
+        let mut certifier = ready.certifier(control, of_run, header.noise.mode)?;
+        certifier.verify_votes(drawn("cannot draw which samples to answer again")?);
+        if self.kept.is_some() || self.earlier.is_some() || header.keeps_votes {
+            certifier.keep_votes();
+        }
+        let records = self.runnable();
+        let requests = records.iter().map(|record| {
+            let input =
+                Input { index: record.index, label: record.label, image: data.image(record.index as usize) };
+            let (seed, n0, n) = samples(header, record);
+            VoteRequest { input, seed, n0, n }
+        });
+        let title = format!("replaying {}", header.model.file);
+        let work = Work { title: &title, steps: self.samples(), done: 0, unit: "samples", out: None };
+        let (mut replays, mut failure) = (Vec::new(), None);
+        let mut left = records.iter();
+        let result = control.during(&work, || {
+            certifier.count_votes(
+                requests,
+                |samples| control.observer.advance(samples),
+                |again| {
+                    let Some(record) = left.next() else { return Ok(()) };
+                    match self.compare(record, again) {
+                        Ok(replay) => replays.push(replay),
+                        Err(error) => {
+                            let message = error.to_string();
+                            failure = Some(error);
+                            return Err(std::io::Error::other(message));
+                        }
+                    }
                     Ok(())
                 },
-            )?;
-            instances = certifier.into_models();
-            let (again, votes) = found.with_context(|| format!("input {} gave no votes", record.index))?;
-            replays.push(self.compare(record, again, &votes)?);
+            )
+        });
+        if let Some(error) = failure {
+            return Err(error.into());
         }
-        progress.finish();
+        result?;
         Ok(replays)
     }
 
-    fn compare(
-        &mut self,
-        record: &Record,
-        mut again: Certificate,
-        votes: &[Vote],
-    ) -> Result<Replay, EvidenceError> {
-        // The class was chosen by the earlier model.
-        let n0 = if self.header.recertification.is_some() {
-            again.selection = record.selection.clone();
-            0
-        } else {
-            record.selection.samples()
-        };
-        if record.samples == 0 {
-            again.estimation = record.estimation.clone();
-        }
+    fn compare(&mut self, record: &Record, again: CountedVotes) -> Result<Replay, EvidenceError> {
+        let (_, n0, _) = samples(self.header, record);
         let mut replay = replayed(record, &again, n0);
-        if let Some(kept) = self.kept.as_deref_mut().filter(|_| record.samples > 0) {
-            replay.compare(&kept.of(record)?, votes);
+        match self.kept.as_deref_mut().filter(|_| record.samples > 0) {
+            Some(kept) => replay.compare(&kept.of(record)?, &again.votes),
+            None => replay.compare_hash(record, &again.votes),
         }
         if let (Some((records, kept)), Some(change)) = (&mut self.earlier, &record.change) {
             let before = records.binary_search_by_key(&record.index, |before| before.index);
             let before = before.ok().map_or(Ok(Vec::new()), |place| kept.of(&records[place]))?;
             let class = record.class.unwrap_or_default();
-            let counted = Change::new(class, change.p_lower, &before, votes);
+            let counted = Change::new(class, change.p_lower, &before, &again.votes);
             let wrong = counted.lost.abs_diff(change.lost).max(counted.changed.abs_diff(change.changed));
             replay.differing = replay.differing.max(wrong);
         }
@@ -181,34 +179,14 @@ impl<'a> Replayed<'a> {
     }
 }
 
-/// Settings that give an input the samples that it had, whenever the run stopped. One sample is the least that can be
-/// asked for: where it is compared with nothing, it is for that.
-fn settings(header: &Header, record: &Record) -> Settings {
-    let (seed, n0) = match (&header.recertification, &record.change) {
-        // Classes of inputs that rest on an earlier model were chosen by that.
-        (Some(from), Some(_)) => (from.seed, 1),
-        (Some(_), None) => (header.settings.seed, 1),
-        (None, _) => (header.settings.seed, record.selection.samples().max(1)),
-    };
-    let n = record.samples.max(1);
-    Settings { n0, n, stop: StoppingRule::Fixed, seed, ..header.settings.clone() }
-}
-
-/// What certifies an input again: everything that replay sets up is here.
-fn certifier(
-    instances: Instances,
-    header: &Header,
-    record: &Record,
-    batch: usize,
-    keep_votes: bool,
-) -> anyhow::Result<Certifier> {
-    let mut certifier = Certifier::new(instances, settings(header, record), batch)?;
-    certifier.set_noise_mode(header.noise.mode);
-    certifier.verify_votes();
-    if keep_votes {
-        certifier.keep_votes();
+/// Seed of an input and the numbers of selection and estimation samples that it had, whenever the run stopped. Classes of
+/// inputs that rest on an earlier model were chosen by that.
+fn samples(header: &Header, record: &Record) -> (u64, u64, u64) {
+    match (&header.recertification, &record.change) {
+        (Some(from), Some(_)) => (from.seed, 0, record.samples),
+        (Some(_), None) => (header.settings.seed, 0, record.samples),
+        (None, _) => (header.settings.seed, record.selection.samples(), record.samples),
     }
-    Ok(certifier)
 }
 
 /// Most inputs in a batch of a replay.
@@ -228,24 +206,24 @@ fn other_batch(header: &Header, model: &OnnxModel) -> usize {
 }
 
 /// Says what a replay will cost before it begins, and refuses one that nobody can have meant.
-pub(super) fn state_cost(runs: &[&Replayed<'_>], limit: u64) -> anyhow::Result<()> {
+pub(super) fn state_cost(control: &Control, runs: &[&Replayed<'_>], limit: u64) -> Result<(), JobError> {
     let inputs = runs.first().map_or(0, |run| run.runnable().len());
     let samples = runs.iter().map(|run| run.samples()).fold(0, u64::saturating_add);
     let seconds: f64 = runs.iter().map(|run| run.seconds()).sum();
     ensure!(
         samples <= limit,
-        "replaying {inputs} inputs takes {samples} samples, more than --samples-limit {limit}; replay fewer inputs, or \
+        "replaying {inputs} inputs takes {samples} samples, more than `samples_limit` {limit}; replay fewer inputs, or \
          raise the limit"
     );
-    announce("replaying", inputs, samples, seconds);
+    announce(control, "replaying", inputs, samples, seconds);
     Ok(())
 }
 
 /// Says what running inputs again will take, where that is long. The seconds are those of the evidence, whose writer may
 /// have put any number there.
-pub(super) fn announce(doing: &str, inputs: usize, samples: u64, seconds: f64) {
+pub(super) fn announce(control: &Control, doing: &str, inputs: usize, samples: u64, seconds: f64) {
     if seconds >= LONG || samples >= MANY {
-        note(&format!(
+        control.note(&format!(
             "{doing} {inputs} inputs takes {samples} samples; when the run was made they took {seconds:.0} s, all \
              instances of the model together"
         ));

@@ -1,0 +1,172 @@
+//! What `rscert verify` prints.
+
+use serde_json::{Value, json};
+
+use super::fresh;
+use crate::{
+    evidence::{Check, Header, Problem, Replay},
+    jobs::{Verified, Verify},
+    setting_names::with_flags,
+    terminal::printable,
+};
+
+/// One JSON document.
+pub(super) fn as_json(job: &Verify, found: &Verified) -> String {
+    let verification = &found.verification;
+    let problems: Vec<Problem> = verification
+        .problems
+        .iter()
+        .map(|Problem { line, problem }| Problem { line: *line, problem: with_flags(problem) })
+        .collect();
+    let document = json!({
+        "evidence": job.run.to_string_lossy(),
+        "holds": verification.holds(),
+        "inputs": verification.records.len(),
+        "chain": verification.chain,
+        "settings": verification.header.as_ref().map(settings_json),
+        "problems": problems,
+        "checked": named(&verification.checked),
+        "stated": named(&verification.stated),
+        "not_checked": named(&verification.not_checked),
+        "replays": found.replays,
+        "earlier_replays": found.earlier_replays,
+        "fresh": found.fresh,
+        "differing_allowed": job.replay.map(|_| job.differing),
+    });
+    format!("{document:#}\n")
+}
+
+/// The same checks, with flags in place of settings.
+fn named(checks: &[Check]) -> Vec<Check> {
+    let named = |Check { subject, detail }: &Check| Check { subject, detail: with_flags(detail) };
+    checks.iter().map(named).collect()
+}
+
+/// Text.
+pub(super) fn in_words(job: &Verify, found: &Verified) -> String {
+    let verification = &found.verification;
+    let name = printable(&job.run.display().to_string());
+    let problems = || -> String {
+        let in_words = |Problem { line, problem }: &Problem| {
+            let place = if *line == 0 { String::new() } else { format!("line {line}: ") };
+            format!("- {place}{}\n", printable(&with_flags(problem)))
+        };
+        verification.problems.iter().map(in_words).collect()
+    };
+    let mut text = match verification.problems.len() {
+        0 => format!("{name}: all {} inputs hold\n", verification.records.len()),
+        1 => format!("{name}: 1 thing does not hold\n{}", problems()),
+        count => format!("{name}: {count} things do not hold\n{}", problems()),
+    };
+    text += &verification.header.as_ref().map_or_else(String::new, settings_line);
+    text += &list("checked", &verification.checked);
+    text += &list("only stated in the file", &verification.stated);
+    text += &list("not checked", &verification.not_checked);
+    if found.replays.is_empty() && job.replay.is_some() && verification.holds() {
+        text += "nothing to replay: none of the inputs chosen has a sample\n";
+    }
+    for (what, replays) in [("", &found.replays), (" of the earlier run", &found.earlier_replays)] {
+        text += &replays_text(job.differing, what, replays);
+    }
+    text += &found.fresh.as_ref().map(fresh::describe).unwrap_or_default();
+    text += &format!("result {}\n", verification.chain);
+    text
+}
+
+fn list(title: &str, checks: &[Check]) -> String {
+    if checks.is_empty() {
+        return String::new();
+    }
+    let line =
+        |Check { subject, detail }: &Check| format!("- {subject}: {}\n", printable(&with_flags(detail)));
+    format!("{title}:\n{}", checks.iter().map(line).collect::<String>())
+}
+
+/// The settings that certificates hold for, as one line.
+fn settings_line(header: &Header) -> String {
+    let settings = &header.settings;
+    let claim = match &header.simultaneous {
+        Some(claim) => format!("alpha {} for all inputs at once", claim.alpha),
+        None => format!("alpha {} for each input", settings.alpha),
+    };
+    let origin = match &header.challenge {
+        Some(_) => "from a challenge",
+        None => "drawn or chosen by whoever certified",
+    };
+    format!(
+        "sigma {}, {} noise, {}; {claim}; n0 {}, n {}, stopping rule {}; seed {} {origin}\n",
+        settings.sigma,
+        settings.distribution,
+        header.noise.mode,
+        settings.n0,
+        settings.n,
+        settings.stop,
+        settings.seed
+    ) + &inputs_line(header)
+}
+
+/// Which inputs they are of, and what the model gets and is read from.
+fn inputs_line(header: &Header) -> String {
+    let mut text = header.subset.in_words();
+    if let Some(shard) = header.shard {
+        text += &format!("; part {shard} of these alone");
+    }
+    let used = &header.model.r#use;
+    let preprocessing = &used.preprocessing;
+    if !preprocessing.is_none() {
+        let [low, high] = preprocessing.range;
+        text += &format!("; the model gets values from {low} to {high} ({})", preprocessing.layout);
+        for (name, values) in [("mean", &preprocessing.mean), ("std", &preprocessing.std)] {
+            if !values.is_empty() {
+                let values: Vec<String> = values.iter().map(f64::to_string).collect();
+                text += &format!(", {name} {}", values.join(","));
+            }
+        }
+    }
+    if let Some(output) = &used.output {
+        text += &format!("; output {}", printable(output));
+    }
+    format!("{text}\n")
+}
+
+fn settings_json(header: &Header) -> Value {
+    let settings = &header.settings;
+    json!({
+        "sigma": settings.sigma,
+        "distribution": settings.distribution,
+        "noise_mode": header.noise.mode,
+        "alpha": settings.alpha,
+        "simultaneous": header.simultaneous,
+        "n0": settings.n0,
+        "n": settings.n,
+        "stopping_rule": settings.stop,
+        "seed": settings.seed,
+        "challenge": header.challenge,
+        "sequence": settings.sequence,
+        "selection": header.subset,
+        "shard": header.shard,
+        "use": header.model.r#use,
+    })
+}
+
+fn replays_text(differing_allowed: u64, what: &str, replays: &[Replay]) -> String {
+    if replays.is_empty() {
+        return String::new();
+    }
+    let total = |number: fn(&Replay) -> u64| replays.iter().map(number).fold(0, u64::saturating_add);
+    let (samples, differing) = (total(|replay| replay.samples), total(|replay| replay.differing));
+    let mut text = format!("replayed {} inputs{what}, {samples} samples: ", replays.len());
+    text += &if differing == 0 {
+        "every vote is the same\n".to_owned()
+    } else {
+        let allowed = match differing_allowed {
+            0 => String::new(),
+            most => format!("; up to {most} of each input may, by --differing"),
+        };
+        format!("{differing} votes differ{allowed}\n")
+    };
+    for Replay { index, differing, samples } in replays.iter().filter(|replay| replay.differing > 0) {
+        text += &format!("- input {index}: {differing} of {samples} votes differ\n");
+    }
+    text
+}

@@ -1,0 +1,127 @@
+use std::path::{Path, PathBuf};
+
+use super::{JobError, error::ensure};
+use crate::{
+    audit::{Audit, Run, TableSettings, compare, summarize},
+    evidence::{Results, read_results},
+    statistics::Norm,
+};
+
+/// Sums up runs, and compares them with a baseline, input by input.
+///
+/// # Example
+/// ```no_run
+/// use mithridate_runtime::{audit::to_text, jobs::AuditRuns};
+///
+/// let audit = AuditRuns::new(["poisoned.jsonl"]).compared_with("clean.jsonl").run()?;
+/// println!("{}", to_text(&audit));
+/// # Ok::<(), mithridate_runtime::jobs::JobError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct AuditRuns {
+    /// Evidence files, or tables of other tools.
+    pub runs: Vec<PathBuf>,
+    /// What they are compared with.
+    pub baseline: Option<PathBuf>,
+    /// Radii at which certified accuracy is given.
+    pub radii: Vec<f64>,
+    /// Norm of all radii; that of the noise, which must be the same in all runs, if it is not given.
+    pub norm: Option<Norm>,
+    /// What tables do not say of themselves.
+    pub tables: TableSettings,
+}
+
+impl AuditRuns {
+    /// These runs, at the radii ¼, ½, ¾ and 1.
+    pub fn new(runs: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        Self {
+            runs: runs.into_iter().map(Into::into).collect(),
+            baseline: None,
+            radii: vec![0.25, 0.5, 0.75, 1.0],
+            norm: None,
+            tables: TableSettings::default(),
+        }
+    }
+
+    /// The same, compared with a baseline.
+    #[must_use]
+    pub fn compared_with(self, baseline: impl Into<PathBuf>) -> Self {
+        Self { baseline: Some(baseline.into()), ..self }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`JobError`] if a file can't be read, holds what its votes do not prove, or the runs can't be compared.
+    pub fn run(&self) -> Result<Audit, JobError> {
+        if let Some(radius) = self.radii.iter().find(|radius| !radius.is_finite() || **radius < 0.0) {
+            ensure!(false, "a radius is a number that is not negative, unlike {radius} in `radii`");
+        }
+        let runs =
+            self.runs.iter().map(|path| open(path, self.tables)).collect::<Result<Vec<Run>, JobError>>()?;
+        let baseline = self.baseline.as_ref().map(|path| open(path, self.tables)).transpose()?;
+        let all: Vec<&Run> = runs.iter().chain(&baseline).collect();
+        check_alpha(&all)?;
+        let norm = match self.norm {
+            Some(norm) => norm,
+            None => common_norm(&all)?,
+        };
+        if let Some(run) = all.iter().find(|run| norm > run.noise.norm() && run.values().is_none()) {
+            let name = &run.name;
+            ensure!(
+                false,
+                "{name} doesn't say how large its inputs are, so that its radii in {norm} are not known"
+            );
+        }
+        let comparisons =
+            baseline.iter().flat_map(|baseline| runs.iter().map(|run| compare(run, baseline, norm)));
+        Ok(Audit {
+            comparisons: comparisons
+                .collect::<Result<_, _>>()
+                .map_err(|error| JobError::Refused(error.to_string()))?,
+            runs: runs.iter().map(|run| summarize(run, &self.radii, norm)).collect(),
+            baseline: baseline.as_ref().map(|run| summarize(run, &self.radii, norm)),
+            radii: self.radii.clone(),
+        })
+    }
+}
+
+/// Reads a run from evidence or from a table.
+fn open(path: &Path, tables: TableSettings) -> Result<Run, JobError> {
+    let name = path
+        .file_stem()
+        .map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned());
+    Ok(match read_results(path)? {
+        Results::Table(table) => Run::of_table(&name, &table, tables),
+        Results::Evidence(evidence) => Run::of_evidence(&name, &evidence),
+    })
+}
+
+/// Runs at different α, or of different kinds of claims, prove different things; one table must not mix them.
+fn check_alpha(runs: &[&Run]) -> Result<(), JobError> {
+    let claim = |run: &Run| match run.family_alpha {
+        Some(alpha) => format!("at alpha {alpha} for all inputs at once"),
+        None => format!("at alpha {}", run.alpha),
+    };
+    all_alike(runs, claim, "audit them apart")
+}
+
+/// The norm of the noise of all runs.
+fn common_norm(runs: &[&Run]) -> Result<Norm, JobError> {
+    let with = |run: &Run| format!("with {} noise in {}", run.noise, run.noise.norm());
+    let first = runs.first().map_or_else(Norm::default, |run| run.noise.norm());
+    if runs.iter().any(|run| run.noise.norm() != first) {
+        all_alike(runs, with, "choose one norm for all radii with `norm` l1, l2 or linf")?;
+    }
+    Ok(first)
+}
+
+/// Fails with what to do unless all runs were certified at or with the same.
+fn all_alike(runs: &[&Run], what: impl Fn(&Run) -> String, advice: &str) -> Result<(), JobError> {
+    let Some((first, others)) = runs.split_first() else { return Ok(()) };
+    for run in others {
+        let (there, here) = (what(first), what(run));
+        ensure!(there == here, "{} was certified {there} and {} {here}; {advice}", first.name, run.name);
+    }
+    Ok(())
+}

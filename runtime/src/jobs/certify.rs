@@ -1,0 +1,345 @@
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Control, DataSettings, JobError, ModelSettings, Work,
+    dataset::{check_labels, inputs, order_classes},
+    error::ensure,
+    run_header::{TOOL, execution, file_name, model_source, now},
+    seed::{chosen_or_drawn, derive, sigma_for},
+    self_test::check_noise,
+};
+use crate::{
+    backend::{OnnxModel, OnnxRuntime},
+    certify::{Certifier, Settings, StoppingRule, Timings},
+    data::Dataset,
+    evidence::{
+        DataSource, Earlier, Evidence, EvidenceWriter, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
+        Simultaneous, VotesWriter, is_table, read_evidence, to_table, votes_path,
+    },
+    files::{check_place, check_replaceable, is_same, write_atomically},
+    noise::{Distribution, NoiseMode},
+    statistics::SequenceForm,
+    units::{Alpha, Sigma},
+};
+
+/// Certifies inputs of a data set under a model and leaves an evidence file: CERTIFY of Cohen, Rosenfeld and Kolter (2019)
+/// with rules for when to stop.
+///
+/// See the [module](super) for an example.
+#[derive(Clone, Debug)]
+pub struct Certify {
+    /// The model.
+    pub model: ModelSettings,
+    /// The inputs.
+    pub data: DataSettings,
+    /// Standard deviation of the noise in units of the data set; that of the model's training, if it is not given and the
+    /// model's metadata say it.
+    pub sigma: Option<Sigma>,
+    /// Distribution of the noise.
+    pub distribution: Distribution,
+    /// Which inputs get which noise.
+    pub noise_mode: NoiseMode,
+    /// Number of selection samples, which choose the class.
+    pub n0: u64,
+    /// Largest number of estimation samples, which bound the probability of the class.
+    pub n: u64,
+    /// Probability that the certificate of an input is false; of all inputs together, if `simultaneous`.
+    pub alpha: Alpha,
+    /// When sampling of an input stops before `n`.
+    pub stop: StoppingRule,
+    /// Form of the bounds that hold whenever sampling stops.
+    pub sequence: SequenceForm,
+    /// Seed of all noise; drawn from the operating system, if it is not given.
+    pub seed: Option<u64>,
+    /// Text that the seed is derived from, together with model, data and settings; excludes `seed`.
+    pub challenge: Option<String>,
+    /// Whether the vote of every estimation sample is kept in a file beside the evidence.
+    pub keep_votes: bool,
+    /// Whether one claim is made about all inputs at once.
+    pub simultaneous: bool,
+    /// Part of the inputs to certify; all, if it is not given.
+    pub shard: Option<Shard>,
+    /// The evidence file.
+    pub out: PathBuf,
+    /// A table of results for other tools, written too if it is given.
+    pub table: Option<PathBuf>,
+    /// Whether to go on with an interrupted run, whose seed and challenge are used.
+    pub resume: bool,
+}
+
+/// What [`Certify`] did.
+pub struct Certified {
+    /// The evidence, as it was read back from its file.
+    pub evidence: Evidence,
+    /// Where the time of the samples went; `None` for a run that had been finished before.
+    pub time: Option<SamplingTime>,
+}
+
+/// Time that sampling took.
+#[derive(Clone, Copy, Debug)]
+pub struct SamplingTime {
+    /// By the work of each instance of the model.
+    pub timings: Timings,
+    /// By the clock on the wall.
+    pub wall: Duration,
+}
+
+impl Certify {
+    /// 100 selection and 100,000 estimation samples, Gaussian noise, α = 0.001.
+    pub fn new(model: ModelSettings, data: DataSettings, out: impl Into<PathBuf>) -> Self {
+        Self {
+            model,
+            data,
+            sigma: None,
+            distribution: Distribution::Gaussian,
+            noise_mode: NoiseMode::Independent,
+            n0: 100,
+            n: 100_000,
+            alpha: Alpha::USUAL,
+            stop: StoppingRule::Fixed,
+            sequence: SequenceForm::default(),
+            seed: None,
+            challenge: None,
+            keep_votes: false,
+            simultaneous: false,
+            shard: None,
+            out: out.into(),
+            table: None,
+            resume: false,
+        }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`JobError`]. What was finished before stays in the evidence file, and a job with `resume` goes on from there.
+    pub fn run(&self, control: &Control) -> Result<Certified, JobError> {
+        self.check_places()?;
+        let sigma = sigma_for(control, &self.model, self.sigma)?;
+        let mut data = self.data.open()?;
+        let (runtime, model) = self.model.open(control, Some(data.shape()), Some(sigma))?;
+        order_classes(control, &mut data, &model)?;
+        let selected = self.data.select(control, &self.model.path, &data, model.classes())?;
+        check_labels(&runtime, &model, &data, &selected)?;
+        let earlier = if self.resume && self.out.exists() { Some(Earlier::read(&self.out)?) } else { None };
+        let mut header = self.header(
+            sigma,
+            &data,
+            &runtime,
+            &model,
+            selected.len(),
+            own_header(earlier.as_ref(), self.seed),
+        )?;
+        check_noise(&header.settings, header.noise.mode, &selected, &data, &model.input_precision())?;
+        if let Some(earlier) = &earlier
+            && earlier.is_finished(&header)?
+        {
+            return Ok(Certified { evidence: self.finish()?, time: None });
+        }
+        let indices: Vec<usize> = match self.shard {
+            Some(shard) => {
+                shard.positions(selected.len() as u64).map(|position| selected[position as usize]).collect()
+            }
+            None => selected,
+        };
+        let shared = match self.noise_mode {
+            NoiseMode::Shared => header.settings.shared_noise(),
+            NoiseMode::Independent => None,
+        };
+        let samples = likely_samples(&header.settings).saturating_mul(indices.len() as u64);
+        let ready = self.model.ready(control, runtime, model, shared.as_ref(), samples)?;
+        header.execution.plan = ready.plan;
+        // Nothing is written for settings or a model that can't be certified with.
+        let certifier = ready.certifier(control, header.settings.clone(), header.noise.mode)?;
+        let (writer, done) = begin_or_resume(control, &self.out, earlier, &header)?;
+        let time = self.sample(control, certifier, &header, &data, &indices, (writer, done))?;
+        Ok(Certified { evidence: self.finish()?, time: Some(time) })
+    }
+
+    /// Makes sure that all results can be written, and that nothing is lost by it.
+    fn check_places(&self) -> Result<(), JobError> {
+        let out = &*self.out;
+        let votes = votes_path(out);
+        let table = self.table.as_deref();
+        for place in table.into_iter().chain([out]).chain(self.keep_votes.then_some(&*votes)) {
+            check_place(place).map_err(|error| JobError::cannot_write(place, error))?;
+        }
+        if !self.resume {
+            EvidenceWriter::check_new(out)?;
+            if self.keep_votes {
+                VotesWriter::check_new(&votes)?;
+            }
+        }
+        let Some(table) = table else { return Ok(()) };
+        let name = table.display();
+        ensure!(
+            ![out, &*votes].into_iter().any(|place| is_same(place, table)),
+            "`table` {name} is the place of the evidence; give the table another name"
+        );
+        ensure!(
+            self.resume || !table.exists(),
+            "{name} exists; add `resume` to continue that run, or choose another name with `table`"
+        );
+        check_replaceable(table, "table of results", is_table)
+            .map_err(|error| JobError::cannot_write(table, error))
+    }
+
+    /// The header of this run; `own` is that of the same run before it was interrupted.
+    fn header(
+        &self,
+        sigma: Sigma,
+        data: &Dataset,
+        runtime: &OnnxRuntime,
+        model: &OnnxModel,
+        count: usize,
+        own: Option<&Header>,
+    ) -> Result<Header, JobError> {
+        let simultaneous =
+            self.simultaneous.then_some(Simultaneous { alpha: self.alpha, inputs: count as u64 });
+        let alpha = simultaneous.as_ref().map_or(Ok(self.alpha), Simultaneous::alpha_each)?;
+        let challenge = self.challenge.clone().or_else(|| own?.challenge.clone());
+        let seed = match own {
+            Some(own) => own.settings.seed,
+            None if challenge.is_some() => 0,
+            None => chosen_or_drawn(self.seed)?,
+        };
+        let settings = Settings {
+            sigma,
+            distribution: self.distribution,
+            alpha,
+            n0: self.n0,
+            n: self.n,
+            stop: self.stop.clone(),
+            sequence: self.sequence,
+            seed,
+        };
+        settings.check()?;
+        let mut header = Header {
+            schema: SCHEMA.into(),
+            tool: TOOL.into(),
+            model: model_source(model, sigma),
+            data: DataSource {
+                file: file_name(&data.path),
+                images_sha256: data.images_sha256.clone(),
+                labels_sha256: data.labels_sha256.clone(),
+                shape: data.shape(),
+                range: [0.0, 1.0],
+                preparation: self.data.preparation,
+                class_names: data.class_names().unwrap_or_default(),
+            },
+            // One description for each subset, so that a challenge has one seed.
+            subset: self.data.subset(count as u64).in_normal_form(data),
+            shard: self.shard,
+            noise: NoiseSource { mode: self.noise_mode, generator: settings.distribution.generator().into() },
+            keeps_votes: self.keep_votes,
+            recertification: None,
+            settings,
+            simultaneous,
+            challenge: None,
+            execution: execution(&self.model, runtime, model),
+            machine: Machine::this(),
+            started: now(),
+        };
+        derive(&mut header, challenge)?;
+        Ok(header)
+    }
+
+    fn sample(
+        &self,
+        control: &Control,
+        mut certifier: Certifier,
+        header: &Header,
+        data: &Dataset,
+        indices: &[usize],
+        (mut writer, done): (EvidenceWriter, u64),
+    ) -> Result<SamplingTime, JobError> {
+        // How many samples an input takes is known beforehand if the rule is to take all.
+        let (samples, unit) = match header.settings.stop {
+            StoppingRule::Fixed => (header.settings.n0 + header.settings.n, "samples"),
+            _ => (1, "inputs"),
+        };
+        let work = Work {
+            title: &format!("certifying {}", header.model.file),
+            steps: indices.len() as u64 * samples,
+            done: done * samples,
+            unit,
+            out: Some(&self.out),
+        };
+        if header.keeps_votes {
+            certifier.keep_votes();
+        }
+        let inputs = inputs(data, &indices[done as usize..]);
+        let started = Instant::now();
+        let mut failure = None;
+        let sample = || {
+            certifier.certify_with_votes(
+                inputs,
+                |run| control.observer.advance(if samples > 1 { run } else { 0 }),
+                |certificate, votes| {
+                    control.observer.advance(u64::from(samples == 1));
+                    let record = Record::new(certificate, header);
+                    writer.record_with_votes(record, &votes.unwrap_or_default()).map_err(|error| {
+                        let message = error.to_string();
+                        failure = Some(error);
+                        std::io::Error::other(message)
+                    })
+                },
+            )
+        };
+        let result = control.during(&work, sample);
+        if let Some(error) = failure {
+            return Err(JobError::unwritten(error));
+        }
+        result?;
+        writer.finish().map_err(JobError::unwritten)?;
+        Ok(SamplingTime { timings: certifier.timings(), wall: started.elapsed() })
+    }
+
+    /// Reads the evidence back and writes the table.
+    fn finish(&self) -> Result<Evidence, JobError> {
+        let evidence = read_evidence(&self.out)?;
+        if let Some(path) = &self.table {
+            write_atomically(path, |file| file.write_all(to_table(&evidence.records).as_bytes()))
+                .map_err(|error| JobError::cannot_write(path, error))?;
+        }
+        Ok(evidence)
+    }
+}
+
+/// The header of the run that is resumed, which is resumed with its own seed and challenge unless a seed is given.
+pub(super) fn own_header(earlier: Option<&Earlier>, seed: Option<u64>) -> Option<&Header> {
+    earlier.and_then(Earlier::header).filter(|_| seed.is_none())
+}
+
+/// Opens the evidence file; returns how many inputs are done.
+pub(super) fn begin_or_resume(
+    control: &Control,
+    out: &Path,
+    earlier: Option<Earlier>,
+    header: &Header,
+) -> Result<(EvidenceWriter, u64), JobError> {
+    let Some(earlier) = earlier else { return Ok((EvidenceWriter::create(out, header)?, 0)) };
+    let there = earlier.inputs();
+    let (writer, done) = earlier.resume(header)?;
+    if done < there {
+        control.note(&format!(
+            "{} inputs are certified again, because {} lacks their votes",
+            there - done,
+            votes_path(out).display()
+        ));
+    }
+    Ok((writer, done))
+}
+
+/// A rough guess at the samples that an input will take, to know how long a run will be.
+fn likely_samples(settings: &Settings) -> u64 {
+    let estimation = match settings.stop {
+        StoppingRule::Fixed | StoppingRule::Loss(_) | StoppingRule::Precision(_) => settings.n,
+        StoppingRule::Radius(_) | StoppingRule::Deadline(_) => settings.n / 50,
+    };
+    settings.n0.saturating_add(estimation)
+}

@@ -1,0 +1,213 @@
+use std::path::{Path, PathBuf};
+
+use super::{Control, JobError, error::ensure};
+use crate::{
+    backend::{BackendError, OnnxModel, OnnxRuntime},
+    certify::Input,
+    data::{ClassOrder, DataError, Dataset, OpenOptions, Preparation, Split, is_image_name},
+    evidence::{Header, InputSubset, Record},
+    memory,
+};
+
+/// Classes that are named in a note.
+const SHOWN: usize = 12;
+/// Inputs whose labels are compared with the scores.
+const COMPARED: usize = 500;
+
+/// Which inputs of which data set a job takes.
+#[derive(Clone, Debug)]
+pub struct DataSettings {
+    /// The data set: a folder or a file, see [`Dataset::open_with`].
+    pub path: PathBuf,
+    /// Part of the data set, if it is a folder.
+    pub split: Split,
+    /// How images are resized and cropped.
+    pub preparation: Preparation,
+    /// True class of the image, if the data set is one image.
+    pub label: Option<u16>,
+    /// Only inputs of these classes; all if empty.
+    pub classes: Vec<usize>,
+    /// Largest number of inputs.
+    pub max: Option<usize>,
+    /// Stride: of the inputs of these classes, every `skip`-th is taken.
+    pub skip: usize,
+}
+
+impl DataSettings {
+    /// All test images of a data set.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            split: Split::Test,
+            preparation: Preparation::default(),
+            label: None,
+            classes: Vec::new(),
+            max: None,
+            skip: 1,
+        }
+    }
+
+    pub(super) fn open(&self) -> Result<Dataset, DataError> {
+        let options = OpenOptions {
+            split: self.split,
+            preparation: self.preparation,
+            label: self.label,
+            unlabelled: true,
+        };
+        Dataset::open_with(&self.path, &options)
+    }
+
+    /// The inputs chosen, as evidence names them; `count` is their number.
+    pub(super) fn subset(&self, count: u64) -> InputSubset {
+        let mut classes = self.classes.clone();
+        classes.sort_unstable();
+        classes.dedup();
+        InputSubset { classes, skip: self.skip, max: self.max, count }
+    }
+
+    /// Indices of the inputs chosen, at least one, for a model at `model` with `classes` classes.
+    pub(super) fn select(
+        &self,
+        control: &Control,
+        model: &Path,
+        data: &Dataset,
+        classes: usize,
+    ) -> Result<Vec<usize>, JobError> {
+        let model = model.display();
+        if let Some(class) = self.classes.iter().find(|&&class| class >= classes) {
+            ensure!(
+                false,
+                "class {class} is outside the {classes} classes of {model} (0 to {})",
+                classes - 1
+            );
+        }
+        let path = data.path.display();
+        if let Some(index) = data.labels().iter().position(|&label| usize::from(label) >= classes) {
+            ensure!(
+                false,
+                "label {} of image {index} in {path} is outside the {classes} classes of {model}",
+                data.labels()[index]
+            );
+        }
+        ensure!(
+            self.classes.is_empty() || !data.labels().is_empty(),
+            "`classes` chooses by label, and {path} has no labels"
+        );
+        // Of images of a few bytes, their numbers take more than they do.
+        let count = (data.len() / self.skip.max(1)).min(self.max.unwrap_or(usize::MAX));
+        memory::check(count as u64 * 32).map_err(|error| JobError::While {
+            doing: format!("{path} has {} images", data.len()),
+            source: error.into(),
+        })?;
+        let indices = self.subset(0).indices(data);
+        let indices: Vec<usize> = indices.into_iter().map(|index| index as usize).collect();
+        if data.labels().is_empty() {
+            let how = if data.path.extension().is_some_and(|extension| extension == "npz") {
+                "an array 'labels' beside 'images' would hold them"
+            } else if self.label.is_none() && data.len() == 1 {
+                "`label` gives that of one image"
+            } else {
+                "a file named like it, with labels for images, would hold them"
+            };
+            control.note(&format!(
+                "the true classes in {path} are not known ({how}): there will be no accuracy"
+            ));
+        }
+        ensure!(!indices.is_empty(), "no image of {path} has a label in {:?}", self.classes);
+        Ok(indices)
+    }
+}
+
+/// Numbers the classes of the data as the model does, where both have names for them, and notes what it did.
+pub(super) fn order_classes(
+    control: &Control,
+    data: &mut Dataset,
+    model: &OnnxModel,
+) -> Result<(), DataError> {
+    if data.number_by(&model.class_labels)? {
+        let labels = &model.class_labels[..model.class_labels.len().min(SHOWN)];
+        let more = if model.class_labels.len() > SHOWN { ", …" } else { "" };
+        let path = model.path.display();
+        control.note(&format!(
+            "the class labels of {path} are {}{more}: classes are numbered from 0 in this order, also for `classes`, and the \
+             labels of the data were changed to these numbers",
+            labels.join(", ")
+        ));
+        return Ok(());
+    }
+    let names = model.class_names();
+    let before = data.class_names().unwrap_or_default();
+    let (path, model) = (data.path.display().to_string(), model.path.display());
+    let difference = match data.order_classes(names)? {
+        ClassOrder::Same if before.is_empty() => match misleading(names) {
+            Some((class, name)) => format!(
+                "{model} calls its class {class} '{name}', and the labels of {path} are taken for the numbers of classes, \
+                 not for their names; make sure that this is meant"
+            ),
+            None => return Ok(()),
+        },
+        ClassOrder::Same => return Ok(()),
+        ClassOrder::Renumbered => {
+            let number = |name: &String| names.iter().position(|other| other == name).unwrap_or_default();
+            let pairs: Vec<String> =
+                before.iter().take(SHOWN).map(|name| format!("{name} {}", number(name))).collect();
+            let more = if before.len() > SHOWN { ", …" } else { "" };
+            format!(
+                "the classes of {path} are numbered as in the metadata of {model}, not in the order of their names: \
+                 {}{more}",
+                pairs.join(", ")
+            )
+        }
+        ClassOrder::Unrelated => format!(
+            "{model} calls its classes otherwise than {path}: its class 0 is {} and there {}; make sure that their order \
+             is the same",
+            names.first().map_or("", String::as_str),
+            before.first().map_or("", String::as_str)
+        ),
+    };
+    control.note(&difference);
+    Ok(())
+}
+
+/// Makes sure that labels which a model gives beside its scores do not contradict them for the inputs chosen.
+pub(super) fn check_labels(
+    runtime: &OnnxRuntime,
+    model: &OnnxModel,
+    data: &Dataset,
+    indices: &[usize],
+) -> Result<(), BackendError> {
+    let images: Vec<f32> = indices.iter().take(COMPARED).flat_map(|&index| data.image(index)).collect();
+    model.check_labels(runtime, &images)
+}
+
+/// A class whose name is the number of another one, as where folders named by numbers were put in the order of letters.
+fn misleading(names: &[String]) -> Option<(usize, &String)> {
+    names.iter().enumerate().find(|(class, name)| name.parse().is_ok_and(|number: usize| number != *class))
+}
+
+/// The inputs at these indices.
+pub(super) fn inputs<'a>(data: &'a Dataset, indices: &'a [usize]) -> impl Iterator<Item = Input> + 'a {
+    indices.iter().map(|&index| Input {
+        index: index as u64,
+        label: data.label(index),
+        image: data.image(index),
+    })
+}
+
+/// Opens the data of a run again, prepared as they were; classes are numbered as in the data themselves.
+pub(super) fn open_certified(
+    path: &Path,
+    split: Split,
+    header: &Header,
+    records: &[Record],
+) -> Result<Dataset, DataError> {
+    // One image has the label that it was given.
+    let label = records.first().and_then(|record| record.label?.try_into().ok());
+    let label = label.filter(|_| is_image_name(path));
+    let unlabelled = header.data.labels_sha256.is_empty();
+    let options = OpenOptions { split, preparation: header.data.preparation, label, unlabelled };
+    let mut data = Dataset::open_with(path, &options)?;
+    // As they were numbered when it was certified.
+    data.number_by(&header.model.r#use.class_labels)?;
+    Ok(data)
+}

@@ -1,0 +1,200 @@
+use std::{path::PathBuf, thread};
+
+use mithridate_onnx::{ModelFile, OnnxError};
+
+use super::{Control, JobError};
+use crate::{
+    backend::{
+        BackendError, Batching, Device, InputOptions, MAX_VALUES, OnnxModel, OnnxRuntime, SharedNoise,
+        SmoothingSampler, VoteSampler,
+    },
+    certify::{Certifier, Instances, Plan, Settings, plan},
+    noise::{BLOCK, Noise, NoiseBank, NoiseMode},
+    units::Sigma,
+};
+
+/// More threads than any machine has use for.
+const MAX_THREADS: usize = 1024;
+
+/// Which model a job runs, and how.
+#[derive(Clone, Debug, Default)]
+pub struct ModelSettings {
+    /// The classifier, an ONNX file.
+    pub path: PathBuf,
+    /// What runs it.
+    pub device: Device,
+    /// Whether votes are counted where the model runs also on the processor, where that gains nothing. A GPU always does.
+    pub smoothing_graph: bool,
+    /// Noisy inputs given to the model at once; the fastest number, measured, if it is not given. With 1 the model is run
+    /// as its file has it.
+    pub batch: Option<usize>,
+    /// Threads on the processor; all, if it is not given.
+    pub threads: Option<usize>,
+    /// How the model wants its input, and which output counts.
+    pub input: InputOptions,
+}
+
+impl ModelSettings {
+    /// A model on the processor, on all threads, with whatever its metadata say.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), ..Self::default() }
+    }
+
+    /// Loads the model for images of a known shape (channels, height, width) and noise of a known standard deviation, and
+    /// notes what is strange about it.
+    pub(super) fn open(
+        &self,
+        control: &Control,
+        image: Option<[usize; 3]>,
+        sigma: Option<Sigma>,
+    ) -> Result<(OnnxRuntime, OnnxModel), JobError> {
+        // A file that is no model is the more helpful news than a missing library.
+        let file = ModelFile::read(&self.path)?;
+        let options = InputOptions {
+            image,
+            sigma: sigma.map(Sigma::get),
+            keep_batch: self.batch == Some(1),
+            ..self.input.clone()
+        };
+        let (runtime, model) = (control.load)(file, &[options])?;
+        self.note_differences(control, &model);
+        model.notes.iter().for_each(|text| control.note(text));
+        match model.batching {
+            Batching::Fixed { size } => control.note(&format!(
+                "{} takes exactly {size} inputs at once, which is slower than any number",
+                self.path.display()
+            )),
+            Batching::Single => control.note(&format!(
+                "an answer of {} depends on the other inputs of its batch, so it gets one at a time",
+                self.path.display()
+            )),
+            Batching::Symbolic | Batching::Rewritten { .. } => {}
+        }
+        Ok((runtime, model))
+    }
+
+    /// Notes where a setting and what the model says of itself differ.
+    pub(super) fn note_differences(&self, control: &Control, model: &OnnxModel) {
+        let metadata = &model.metadata;
+        let range = self.input.range.map(|range| range.to_vec());
+        for (setting, given, own) in [
+            ("range", &range, &metadata.input_range),
+            ("mean", &self.input.mean, &metadata.input_mean),
+            ("std", &self.input.std, &metadata.input_std),
+        ] {
+            if let (Some(given), Some(own)) = (given, own)
+                && given != own
+            {
+                control.note(&format!("`{setting}` is {given:?} and the model's metadata say {own:?}"));
+            }
+        }
+        if let (Some(given), Some(own)) = (self.input.layout, &metadata.layout)
+            && own.parse() != Ok(given)
+        {
+            control.note(&format!("`layout` is {given} and the model's metadata say {own}"));
+        }
+    }
+
+    /// Finds the fastest way to run the model on about `samples` samples. `shared` is the noise that all inputs of the run
+    /// share, if they do: a GPU keeps it.
+    ///
+    /// # Errors
+    /// [`JobError::Backend`] where the model can't be run, or `batch` or `threads` are too many.
+    pub fn ready(
+        &self,
+        control: &Control,
+        runtime: OnnxRuntime,
+        model: OnnxModel,
+        shared: Option<&(Noise, NoiseBank)>,
+        samples: u64,
+    ) -> Result<ReadyModel, JobError> {
+        let unusable = |problem: String| BackendError::Unsupported { path: self.path.clone(), problem };
+        let most = MAX_VALUES / model.image_shape().iter().product::<usize>().max(1);
+        if let Some(batch) = self.batch.filter(|&batch| batch > most) {
+            let problem = format!("`batch` {batch} is too large for its inputs; use at most {most}");
+            return Err(unusable(problem).into());
+        }
+        if let Some(threads) = self.threads.filter(|&threads| threads > MAX_THREADS) {
+            let problem = format!("`threads` {threads} is too many; use at most {MAX_THREADS}");
+            return Err(unusable(problem).into());
+        }
+        let available = thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.unwrap_or(available);
+        if self.smoothing_graph || !self.device.provider.is_cpu() {
+            match self.counting(&runtime, &model, shared, threads) {
+                Err(BackendError::Model(error @ OnnxError::Smoothing(_))) => {
+                    control.note(&format!("the host counts the votes: {error}"));
+                }
+                Err(error) => return Err(error.into()),
+                Ok((plan, instances)) => return Ok(ReadyModel { runtime, model, plan, instances }),
+            }
+        }
+        // On a GPU one instance keeps the device busy.
+        let threads = if self.device.provider.is_cpu() { threads } else { 1 };
+        let load = |inner: usize| -> Result<Box<dyn VoteSampler>, BackendError> {
+            Ok(Box::new(model.classifier(&runtime, self.device, inner)?))
+        };
+        let (plan, instances) = plan(load, threads, self.batch, samples)?;
+        if let Some(batch) = self.batch.filter(|&batch| batch > plan.batch) {
+            control.note(&format!(
+                "too little memory for `batch` {batch}; going on with batches of {}",
+                plan.batch
+            ));
+        }
+        Ok(ReadyModel { runtime, model, plan, instances })
+    }
+
+    /// Instances that count votes on the GPU. Where noise has to be sent there, one sends while the other runs.
+    fn counting(
+        &self,
+        runtime: &OnnxRuntime,
+        model: &OnnxModel,
+        shared: Option<&(Noise, NoiseBank)>,
+        threads: usize,
+    ) -> Result<(Plan, Instances), BackendError> {
+        let sessions = if shared.is_some() { 1 } else { 2 };
+        let device = Device { memory: self.device.memory.map(|bytes| bytes / sessions), ..self.device };
+        let kept = shared.map(|(noise, bank)| SharedNoise { noise, bank, threads });
+        let mut batch = self.batch;
+        let mut instances: Instances = Vec::new();
+        for _ in 0..sessions {
+            let instance = SmoothingSampler::fastest(model, runtime, device, batch, kept)?;
+            batch = Some(instance.plan().slots * BLOCK as usize);
+            instances.push(Box::new(instance));
+        }
+        let noise_threads = if shared.is_some() { 0 } else { threads };
+        Ok((Plan { sessions, threads: 1, batch: batch.unwrap_or(BLOCK as usize), noise_threads }, instances))
+    }
+}
+
+/// A model ready to run in the way that was measured to be fastest.
+pub struct ReadyModel {
+    /// The engine.
+    pub runtime: OnnxRuntime,
+    /// The model.
+    pub model: OnnxModel,
+    /// How it is run.
+    pub plan: Plan,
+    /// Instances of the model.
+    pub instances: Instances,
+}
+
+impl ReadyModel {
+    /// The certifier of a job: by the plan, with the noise of `mode`, with the notes and the end that `control` wants.
+    ///
+    /// # Errors
+    /// [`JobError::Certify`].
+    pub fn certifier(
+        self,
+        control: &Control,
+        settings: Settings,
+        mode: NoiseMode,
+    ) -> Result<Certifier, JobError> {
+        let mut certifier = Certifier::new(self.instances, settings, self.plan.batch)?;
+        certifier.set_noise_threads(self.plan.noise_threads);
+        certifier.set_noise_mode(mode);
+        certifier.on_notice(&control.notices());
+        certifier.stop_when(&control.stop);
+        Ok(certifier)
+    }
+}

@@ -1,0 +1,109 @@
+use super::{
+    Control, DataSettings, JobError, ModelSettings, Work,
+    dataset::{check_labels, inputs, order_classes},
+    run_header::file_name,
+    seed::{chosen_or_drawn, sigma_for},
+    self_test::check_noise,
+};
+use crate::{
+    certify::{Prediction, Settings},
+    noise::{Distribution, NoiseMode},
+    units::{Alpha, Sigma},
+};
+
+/// Answers with the class of the smoothed model, or abstains: PREDICT of Cohen, Rosenfeld and Kolter (2019).
+///
+/// # Example
+/// ```no_run
+/// use mithridate_runtime::jobs::{Control, DataSettings, ModelSettings, Predict};
+///
+/// let mut job = Predict::new(ModelSettings::new("lenet.onnx"), DataSettings::new("data/mnist"));
+/// job.n = 1000;
+/// let right = job.run(&Control::default())?.predictions.iter().filter(|answer| answer.class == answer.label).count();
+/// # Ok::<(), mithridate_runtime::jobs::JobError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Predict {
+    /// The model.
+    pub model: ModelSettings,
+    /// The inputs.
+    pub data: DataSettings,
+    /// Standard deviation of the noise in units of the data set; that of the model's training, if it is not given.
+    pub sigma: Option<Sigma>,
+    /// Distribution of the noise.
+    pub distribution: Distribution,
+    /// Which inputs get which noise.
+    pub noise_mode: NoiseMode,
+    /// Number of samples of each input.
+    pub n: u64,
+    /// Probability that the answer for an input is not that of the smoothed model.
+    pub alpha: Alpha,
+    /// Seed of all noise; drawn from the operating system, if it is not given.
+    pub seed: Option<u64>,
+}
+
+/// What [`Predict`] found.
+pub struct Predicted {
+    /// Settings that were used, with the seed.
+    pub settings: Settings,
+    /// An answer for each input, in their order.
+    pub predictions: Vec<Prediction>,
+}
+
+impl Predict {
+    /// 100,000 samples, Gaussian noise, α = 0.001.
+    pub fn new(model: ModelSettings, data: DataSettings) -> Self {
+        Self {
+            model,
+            data,
+            sigma: None,
+            distribution: Distribution::Gaussian,
+            noise_mode: NoiseMode::Independent,
+            n: 100_000,
+            alpha: Alpha::USUAL,
+            seed: None,
+        }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`JobError`].
+    pub fn run(&self, control: &Control) -> Result<Predicted, JobError> {
+        let sigma = sigma_for(control, &self.model, self.sigma)?;
+        let mut data = self.data.open()?;
+        let (runtime, model) = self.model.open(control, Some(data.shape()), Some(sigma))?;
+        order_classes(control, &mut data, &model)?;
+        let indices = self.data.select(control, &self.model.path, &data, model.classes())?;
+        check_labels(&runtime, &model, &data, &indices)?;
+        let settings = Settings {
+            distribution: self.distribution,
+            alpha: self.alpha,
+            n: self.n,
+            ..Settings::new(sigma, chosen_or_drawn(self.seed)?)
+        };
+        settings.check()?;
+        check_noise(&settings, self.noise_mode, &indices, &data, &model.input_precision())?;
+        let samples = settings.n.saturating_mul(indices.len() as u64);
+        let shared = match self.noise_mode {
+            NoiseMode::Shared => settings.shared_prediction_noise(),
+            NoiseMode::Independent => None,
+        };
+        let ready = self.model.ready(control, runtime, model, shared.as_ref(), samples)?;
+        let mut certifier = ready.certifier(control, settings.clone(), self.noise_mode)?;
+        let title = format!("predicting with {}", file_name(&self.model.path));
+        let work = Work { title: &title, steps: samples, done: 0, unit: "samples", out: None };
+        let mut predictions = Vec::with_capacity(indices.len());
+        control.during(&work, || {
+            certifier.predict_all(
+                inputs(&data, &indices),
+                |samples| control.observer.advance(samples),
+                |prediction| {
+                    predictions.push(prediction);
+                    Ok(())
+                },
+            )
+        })?;
+        Ok(Predicted { settings, predictions })
+    }
+}

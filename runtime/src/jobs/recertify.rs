@@ -1,0 +1,357 @@
+use std::path::PathBuf;
+
+use mithridate_onnx::ModelFile;
+
+use super::{
+    Control, JobError, ModelSettings, ReadyModel, Work,
+    certify::{begin_or_resume, own_header},
+    dataset::open_certified,
+    error::ensure,
+    run_header::{TOOL, execution, model_source, now},
+    seed::{chosen_or_drawn, derive},
+    self_test::check_noise,
+};
+use crate::{
+    backend::{InputOptions, OnnxModel, OnnxRuntime},
+    certify::{Certificate, CountedVotes, Decision, Input, Procedure, Vote, VoteRequest},
+    data::{Dataset, Split},
+    evidence::{
+        Change, Earlier, Evidence, EvidenceWriter, Header, KeptVotes, Machine, Problem, Recertification,
+        Record, SCHEMA, Verification, is_other_numbering, read_evidence, unfit, votes_path,
+    },
+    files::check_place,
+    units::Alpha,
+};
+
+/// Certifies a changed model from the run of the model before it: the noise of that run goes through the changed model, and
+/// what its class lost is taken off the old bound.
+///
+/// # Example
+/// ```no_run
+/// use mithridate_runtime::jobs::{Control, ModelSettings, Recertify};
+///
+/// let mut job =
+///     Recertify::new("lenet.jsonl", ModelSettings::new("lenet-int8.onnx"), "data/mnist", "lenet-int8.jsonl");
+/// job.n = 5000;
+/// let done = job.run(&Control::default())?;
+/// println!("{} inputs rest on the earlier run", done.incremental);
+/// # Ok::<(), mithridate_runtime::jobs::JobError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Recertify {
+    /// Evidence of the earlier model, made with `keep_votes` and the stopping rule `fixed`.
+    pub from: PathBuf,
+    /// The changed model. What its `input` does not say is as it was for the earlier model.
+    pub model: ModelSettings,
+    /// The data set of that run.
+    pub data: PathBuf,
+    /// Part of the data set, if it is a folder.
+    pub split: Split,
+    /// Samples of the earlier noise run through the changed model, for each input that is not certified anew.
+    pub n: u64,
+    /// Samples of an input that is certified anew, because that promises a larger radius; as `n`, if it is not given.
+    pub fresh_n: Option<u64>,
+    /// Probability, beside the α of the earlier run, that the certificate of an input is false.
+    pub alpha_change: Alpha,
+    /// Seed of fresh noise; drawn from the operating system, if it is not given.
+    pub seed: Option<u64>,
+    /// Text that the seed of fresh noise is derived from; every input is certified anew then. Excludes `seed`.
+    pub challenge: Option<String>,
+    /// The evidence file.
+    pub out: PathBuf,
+    /// Whether to go on with an interrupted run.
+    pub resume: bool,
+}
+
+/// What [`Recertify`] did.
+pub struct Recertified {
+    /// The evidence, as it was read back from its file.
+    pub evidence: Evidence,
+    /// Inputs whose bound rests on the earlier run; the others were certified anew.
+    pub incremental: usize,
+    /// Share of the votes of these inputs that changed.
+    pub share_changed: f64,
+    /// Share of the votes of these inputs that their class lost.
+    pub share_lost: f64,
+}
+
+impl Recertify {
+    /// 10,000 samples, α of the change 0.001.
+    pub fn new(
+        from: impl Into<PathBuf>,
+        model: ModelSettings,
+        data: impl Into<PathBuf>,
+        out: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            from: from.into(),
+            model,
+            data: data.into(),
+            split: Split::Test,
+            n: 10_000,
+            fresh_n: None,
+            alpha_change: Alpha::USUAL,
+            seed: None,
+            challenge: None,
+            out: out.into(),
+            resume: false,
+        }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`JobError`]. What was finished before stays in the evidence file, and a job with `resume` goes on from there.
+    pub fn run(&self, control: &Control) -> Result<Recertified, JobError> {
+        let out = &self.out;
+        check_place(out).map_err(|error| JobError::cannot_write(out, error))?;
+        if !self.resume {
+            EvidenceWriter::check_new(out)?;
+        }
+        // Nothing is to rest on what does not hold: whatever can be checked without other files, reading checks.
+        let old = read_evidence(&self.from)?;
+        let from = self.from.display();
+        if let Some(problem) = unfit(&old.header) {
+            ensure!(false, "{from} {problem}");
+        }
+        let before = &old.header.settings;
+        ensure!(
+            self.n <= before.n,
+            "`n` {} is more than the {} samples of {from}, whose noise is run again",
+            self.n,
+            before.n
+        );
+        let mut kept = KeptVotes::open(&votes_path(&self.from))?;
+        kept.is_of(&old.records)?;
+        let data = self.open_data(&old)?;
+        let (runtime, model) = self.open_changed(control, &old.header)?;
+        let earlier = if self.resume && out.exists() { Some(Earlier::read(out)?) } else { None };
+        let mut header = self.header(&old, &runtime, &model, own_header(earlier.as_ref(), self.seed))?;
+        // Fresh samples are to be fresh.
+        let seed = header.settings.seed;
+        ensure!(seed != before.seed, "`seed` {seed} is that of {from}; fresh noise needs another one");
+        if let Some(earlier) = &earlier
+            && earlier.is_finished(&header)?
+        {
+            return self.summary();
+        }
+        let indices: Vec<usize> = old.records.iter().map(|record| record.index as usize).collect();
+        check_noise(&header.settings, header.noise.mode, &indices, &data, &model.input_precision())?;
+        let samples = self.n.saturating_mul(indices.len() as u64);
+        let ready = self.model.ready(control, runtime, model, None, samples)?;
+        header.execution.plan = ready.plan;
+        let (writer, done) = begin_or_resume(control, out, earlier, &header)?;
+        self.sample(control, ready, &header, &data, &old.records[done as usize..], &mut kept, writer)?;
+        self.summary()
+    }
+
+    /// Opens the data, and makes sure that they are those of the earlier run.
+    fn open_data(&self, old: &Evidence) -> Result<Dataset, JobError> {
+        let mut data = open_certified(&self.data, self.split, &old.header, &old.records)?;
+        let mut found = Verification::from(old);
+        found.check_data(&mut data);
+        if let Some(Problem { line, problem }) = found.problems.first() {
+            let (data, from) = (self.data.display(), self.from.display());
+            ensure!(false, "{data} is not the data of {from}: line {line}: {problem}");
+        }
+        Ok(data)
+    }
+
+    /// Opens the changed model. It gets images as the earlier one did, but for what its settings say.
+    fn open_changed(&self, control: &Control, old: &Header) -> Result<(OnnxRuntime, OnnxModel), JobError> {
+        let keep_batch = self.model.batch == Some(1);
+        let options = InputOptions { keep_batch, ..old.input_options().changed_by(&self.model.input) };
+        let (runtime, model) = (control.load)(ModelFile::read(&self.model.path)?, &[options])?;
+        let path = self.model.path.display();
+        self.model.note_differences(control, &model);
+        let (now, before) = (&model.preprocessing, &old.model.r#use.preprocessing);
+        if now != before {
+            control.note(&format!(
+                "{path} gets images otherwise than the earlier model: {now:?}, and before {before:?}; make sure that this \
+                 is meant"
+            ));
+        }
+        let (own, named) = (model.metadata.class_names.as_deref().unwrap_or_default(), &old.data.class_names);
+        ensure!(
+            !is_other_numbering(named, own),
+            "{path} numbers its classes otherwise than the earlier model: its class names are {own:?}, and those of the \
+             earlier run {named:?}; no class can be kept"
+        );
+        ensure!(
+            model.classes() == old.model.classes && model.image_shape() == old.data.shape,
+            "{path} has {} classes of images {:?}, and the model of {} {} of {:?}",
+            model.classes(),
+            model.image_shape(),
+            self.from.display(),
+            old.model.classes,
+            old.data.shape
+        );
+        Ok((runtime, model))
+    }
+
+    fn header(
+        &self,
+        old: &Evidence,
+        runtime: &OnnxRuntime,
+        model: &OnnxModel,
+        own: Option<&Header>,
+    ) -> Result<Header, JobError> {
+        let challenge = self.challenge.clone().or_else(|| own?.challenge.clone());
+        let seed = match self.seed.or(own.map(|own| own.settings.seed)) {
+            Some(seed) => seed,
+            None if challenge.is_some() => 0,
+            None => chosen_or_drawn(None)?,
+        };
+        let before = &old.header.settings;
+        let from = Recertification {
+            from: old.footer.chain.clone(),
+            from_model_sha256: old.header.model.sha256.clone(),
+            alpha: before.alpha,
+            alpha_change: self.alpha_change,
+            seed: before.seed,
+            n: before.n,
+            replayed: self.n,
+        };
+        let settings =
+            from.settings(before, self.fresh_n.unwrap_or(self.n), seed).map_err(|error| JobError::While {
+                doing: format!("`alpha_change` {} is too much beside {}", from.alpha_change, from.alpha),
+                source: error.into(),
+            })?;
+        settings.check()?;
+        let mut header = Header {
+            schema: SCHEMA.into(),
+            tool: TOOL.into(),
+            model: model_source(model, settings.sigma),
+            data: old.header.data.clone(),
+            subset: old.header.subset.clone(),
+            shard: old.header.shard,
+            settings,
+            simultaneous: None,
+            challenge: None,
+            noise: old.header.noise.clone(),
+            keeps_votes: false,
+            recertification: Some(from),
+            execution: execution(&self.model, runtime, model),
+            machine: Machine::this(),
+            started: now(),
+        };
+        derive(&mut header, challenge)?;
+        Ok(header)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a run rests on")]
+    fn sample(
+        &self,
+        control: &Control,
+        ready: ReadyModel,
+        header: &Header,
+        data: &Dataset,
+        records: &[Record],
+        kept: &mut KeptVotes,
+        mut writer: EvidenceWriter,
+    ) -> Result<(), JobError> {
+        let Some(from) = &header.recertification else {
+            return Err(JobError::Refused("the header names no earlier run".into()));
+        };
+        let request = |record: &Record| {
+            let is_incremental = is_incremental(header, record);
+            let input =
+                Input { index: record.index, label: record.label, image: data.image(record.index as usize) };
+            let (seed, n) = if is_incremental {
+                (from.seed, from.replayed)
+            } else {
+                (header.settings.seed, header.settings.n)
+            };
+            VoteRequest { input, seed, n0: 0, n }
+        };
+        let samples = |record: &Record| {
+            if is_incremental(header, record) { from.replayed } else { header.settings.n }
+        };
+        let work = Work {
+            title: &format!("recertifying {}", header.model.file),
+            steps: records.iter().map(samples).fold(0, u64::saturating_add),
+            done: 0,
+            unit: "samples",
+            out: Some(&self.out),
+        };
+        let mut certifier = ready.certifier(control, header.settings.clone(), header.noise.mode)?;
+        certifier.keep_votes();
+        let mut old = records.iter();
+        let mut failure = None;
+        let mut write = |counted: CountedVotes| -> Result<(), JobError> {
+            let Some(old) = old.next() else { return Ok(()) };
+            let new = if is_incremental(header, old) {
+                incremental(old, counted, &kept.of(old)?, header, from)?
+            } else {
+                fresh(old, counted, header)?
+            };
+            writer.record(&new).map_err(JobError::unwritten)
+        };
+        let result = control.during(&work, || {
+            certifier.count_votes(
+                records.iter().map(request),
+                |samples| control.observer.advance(samples),
+                |counted| {
+                    write(counted).map_err(|error| {
+                        let message = error.to_string();
+                        failure = Some(error);
+                        std::io::Error::other(message)
+                    })
+                },
+            )
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        result?;
+        writer.finish().map_err(JobError::unwritten)?;
+        Ok(())
+    }
+
+    fn summary(&self) -> Result<Recertified, JobError> {
+        let evidence = read_evidence(&self.out)?;
+        let changes = || evidence.records.iter().filter_map(|record| record.change.as_ref());
+        let incremental = changes().count();
+        let replayed = evidence.header.recertification.as_ref().map_or(0, |from| from.replayed);
+        let samples = incremental as u64 * replayed;
+        let share = |count: u64| count as f64 / samples.max(1) as f64;
+        let share_changed = share(changes().map(|change| change.changed).sum());
+        let share_lost = share(changes().map(|change| change.lost).sum());
+        Ok(Recertified { evidence, incremental, share_changed, share_lost })
+    }
+}
+
+/// Whether the new bound of an input rests on its old one.
+fn is_incremental(header: &Header, record: &Record) -> bool {
+    header.is_incremental(record.class.map_or(0, |class| record.selection.by_class()[class]))
+}
+
+/// The certificate that the old selection votes and the new estimation votes make.
+fn certificate(old: &Record, counted: CountedVotes, decision: Decision) -> Certificate {
+    let counted = CountedVotes { selection: old.selection.clone(), ..counted };
+    counted.into_certificate(old.label, decision)
+}
+
+/// The record of an input whose bound rests on the old one, which had the votes `before`.
+fn incremental(
+    old: &Record,
+    counted: CountedVotes,
+    before: &[Vote],
+    header: &Header,
+    from: &Recertification,
+) -> Result<Record, JobError> {
+    let Some(class) = old.class else {
+        return Err(JobError::Refused(format!("input {} has no class to keep", old.index)));
+    };
+    let change = Change::new(class, old.p_lower, before, &counted.votes);
+    let p_lower = change.bound(counted.samples, from.alpha_change)?;
+    let decision = Decision { class: old.class, p_lower, radius: header.settings.radius(p_lower) };
+    Ok(Record { change: Some(change), ..Record::new(certificate(old, counted, decision), header) })
+}
+
+/// The record of an input certified anew, for the class that the old selection samples chose.
+fn fresh(old: &Record, counted: CountedVotes, header: &Header) -> Result<Record, JobError> {
+    let procedure = Procedure::new(header.settings.clone())?;
+    let decision = procedure.decide(&old.selection, &counted.estimation, counted.samples)?;
+    Ok(Record::new(certificate(old, counted, decision), header))
+}
