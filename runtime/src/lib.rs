@@ -1,14 +1,15 @@
 //! Randomized-smoothing certification for any ONNX classifier.
 //!
-//! Smoothing a classifier f with Gaussian noise of standard deviation σ gives a classifier g that answers with the
-//! class f is most likely to answer under the noise. If that class has probability at least p̲ > ½, g does not change
-//! within the ℓ2 ball of radius σ·Φ⁻¹(p̲) (Cohen, Rosenfeld and Kolter, *Certified adversarial robustness via
-//! randomized smoothing*, 2019). This crate draws the noise, counts the votes, bounds p̲, and writes down what others
-//! need to check it.
+//! Smoothing a classifier f with Gaussian noise of standard deviation σ gives the smoothed classifier g: g(x) is the
+//! class that f returns most often for x plus noise. If that class has probability at least p̲ > ½, g returns the same
+//! class everywhere in the ℓ2 ball of radius σ·Φ⁻¹(p̲) around x (Cohen, Rosenfeld and Kolter, *Certified adversarial
+//! robustness via randomized smoothing*, 2019). This crate draws the noise, counts the votes, computes the lower bound
+//! p̲ from them, and writes an evidence file from which others can check the certificates. The terms are explained in
+//! `docs/glossary.md`.
 //!
 //! | module | subject |
 //! | --- | --- |
-//! | [`data`] | data sets on disk |
+//! | [`data`] | reading data sets: IDX, CIFAR, NumPy, PNG and JPEG |
 //! | [`noise`] | noise keyed by seed, role, input and block: Gaussian, uniform, on the grid of 1/255; the self-test before a run |
 //! | [`backend`] | engines that run a classifier: ONNX Runtime, a mock |
 //! | [`statistics`] | Clopper–Pearson bound, radius, norms, intervals |
@@ -23,8 +24,8 @@
 //!
 //! # Example
 //!
-//! Certify an input under a classifier with a known answer: for two classes and weights ±w the smoothed classifier
-//! answers the first with probability Φ(2w·x / (σ‖2w‖)).
+//! Certify one input under a linear classifier with two classes and weights ±w, for which everything is known: under
+//! noise it returns the first class with probability Φ(2w·x / (σ‖2w‖)).
 //!
 //! ```
 //! use ndarray::array;

@@ -1,5 +1,5 @@
-//! What programs say: results on standard output, progress of long work on standard error, as a bar with rate and
-//! time left on a terminal and as plain lines elsewhere.
+//! Output of the programs: results on standard output; messages and progress on standard error. Progress is a bar with
+//! rate and time left on a terminal, and plain lines elsewhere.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -9,22 +9,22 @@ use std::{
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Seconds between two plain lines.
+/// Time between two plain lines of progress.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
 
 static PLAIN: AtomicBool = AtomicBool::new(false);
 
-/// From now on progress is plain lines also on a terminal, as several pieces of work at a time need.
+/// Switches to plain lines of progress even on a terminal. Needed when several jobs report progress at once.
 pub fn use_plain_lines() {
     PLAIN.store(true, Ordering::Relaxed);
 }
 
-/// Whether progress is plain lines.
+/// Whether progress is reported as plain lines.
 pub fn lines_are_plain() -> bool {
     PLAIN.load(Ordering::Relaxed) || !io::stderr().is_terminal()
 }
 
-/// Prints results. That nobody reads to the end (a broken pipe) is no error.
+/// Writes `text` to standard output. A broken pipe is not an error: the reader may stop early.
 ///
 /// # Errors
 /// Any other failure of standard output, such as a full disk.
@@ -36,13 +36,13 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Says a line beside the results, on standard error. Where nobody can hear it (a closed pipe, a full disk) work goes on.
+/// Writes one line to standard error, escaped by [`printable`]. Failures (a closed pipe, a full disk) are ignored.
 pub fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", printable(text));
 }
 
-/// A name or a sentence with names from a file of others: whatever could steer a terminal or change the direction of the
-/// text is escaped, and after 4,000 letters it says how many are left out.
+/// Makes text from untrusted files safe to print: control characters and characters that change the direction of text
+/// are escaped. After 4,000 characters the text is cut and says how many are left out.
 ///
 /// ```
 /// use mithridate_runtime::terminal::printable;
@@ -71,10 +71,10 @@ pub fn printable(name: &str) -> String {
     text
 }
 
-/// Most letters of a sentence: names of an ONNX file can have millions.
+/// Most characters of one message: names in an ONNX file can have millions.
 const MOST_LETTERS: usize = 4000;
 
-/// Progress of one piece of work with a known number of steps.
+/// Progress of one job with a known number of steps.
 pub struct Progress {
     bar: ProgressBar,
     title: String,
@@ -84,7 +84,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts; `unit` names what is counted.
+    /// Starts a job named `title` with `total` steps; `unit` names the step, as in "12/500 inputs".
     pub fn new(title: &str, total: u64, unit: &str) -> Self {
         let terminal = !lines_are_plain();
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
@@ -101,14 +101,14 @@ impl Progress {
         Self { bar, title: title.to_owned(), plain: (!terminal).then_some(now), started: now, done_before: 0 }
     }
 
-    /// Counts work done before this start, as by a run that is resumed; it does not enter the rate.
+    /// Sets the number of steps already done by an earlier, resumed run. They don't count towards the rate.
     pub fn resume_at(&mut self, done: u64) {
         self.done_before = done;
         self.bar.set_position(done);
         self.bar.reset_eta();
     }
 
-    /// Counts steps done.
+    /// Adds `steps` to the steps done.
     pub fn advance(&mut self, steps: u64) {
         self.bar.inc(steps);
         let Some(last) = &mut self.plain else { return };
@@ -123,7 +123,7 @@ impl Progress {
         }
     }
 
-    /// Says something without breaking the bar.
+    /// Prints a line above the bar.
     pub fn note(&self, text: &str) {
         if self.plain.is_some() {
             say(text);
@@ -132,7 +132,7 @@ impl Progress {
         }
     }
 
-    /// Ends the bar and returns how long the work took.
+    /// Removes the bar and returns the elapsed time.
     pub fn finish(self) -> Duration {
         self.bar.finish_and_clear();
         self.started.elapsed()

@@ -1,19 +1,19 @@
-//! Quantities that would be silently mixed up as bare numbers.
+//! Types for quantities that could be mixed up silently if they were bare numbers: σ and α.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A number that is not a valid σ, α or radius.
+/// A value that is not a valid σ or α.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum UnitError {
-    /// A σ that is no positive number of a size that single precision can add to an image.
+    /// A σ outside \[0.0001, 10000\], the range in which single precision can add the noise to an image.
     #[error("sigma must be a number from 0.0001 to 10000 and is {0}")]
     Sigma(f64),
     /// An α outside (0, 1).
     #[error("alpha must lie strictly between 0 and 1 and is {0}")]
     Alpha(f64),
-    /// Text that is no number.
+    /// Text that can't be parsed as a number.
     #[error("'{0}' is not a number")]
     NotANumber(String),
 }
@@ -26,16 +26,16 @@ macro_rules! unit {
         pub struct $name(f64);
 
         impl $name {
-            /// Checks the number.
+            /// Wraps `value` if it is in the valid range.
             ///
             /// # Errors
-            /// [`UnitError`] if it is out of range.
+            /// [`UnitError`] if `value` is out of range.
             pub fn new(value: f64) -> Result<Self, UnitError> {
                 let valid: fn(f64) -> bool = $valid;
                 if valid(value) { Ok(Self(value)) } else { Err(UnitError::$name(value)) }
             }
 
-            /// The bare number.
+            /// The value as a plain number.
             pub fn get(self) -> f64 {
                 self.0
             }
@@ -70,19 +70,20 @@ macro_rules! unit {
 }
 
 unit! {
-    /// Standard deviation σ of the smoothing noise, in units of the data set (images in \[0, 1\]).
+    /// Standard deviation σ of the smoothing noise, from 0.0001 to 10000, in units of the data set (pixel values from 0
+    /// to 1).
     Sigma, |value| (1e-4..=1e4).contains(&value)
 }
 
 unit! {
-    /// Probability α that a certificate may be wrong.
+    /// Failure probability α: the largest probability with which a certificate may be wrong, strictly between 0 and 1.
     Alpha, |value| value > 0.0 && value < 1.0
 }
 
-/// Reads a number of things, at least one, as programs want it.
+/// Parses a whole number of at least 1 from a command-line argument.
 ///
 /// # Errors
-/// A sentence for the user.
+/// A message for the user if `text` is not a whole number of at least 1.
 ///
 /// ```
 /// use mithridate_runtime::units::parse_count;
@@ -99,7 +100,7 @@ pub fn parse_count<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, 
 }
 
 impl Alpha {
-    /// The field's usual 0.001.
+    /// 0.001, the value used in most publications on randomized smoothing.
     pub const USUAL: Self = Self(0.001);
 }
 

@@ -1,8 +1,9 @@
-//! What a noisy sample votes for, and the counts of such votes.
+//! Votes: the class that the model gives for one noisy sample, and the counts of votes of one input.
 
 use serde::{Deserialize, Serialize};
 
-/// The class that one sample voted for, or one of [`TIE`], [`INFINITE`] and [`NOT_A_NUMBER`]: a vote for nobody.
+/// The vote of one sample: the index of a class, or one of [`TIE`], [`INFINITE`] and [`NOT_A_NUMBER`], which are votes
+/// for nobody.
 pub type Vote = u16;
 
 /// A vote for nobody: two or more classes have the largest logit.
@@ -12,13 +13,13 @@ pub const INFINITE: Vote = Vote::MAX - 1;
 /// A vote for nobody: a logit is not a number.
 pub const NOT_A_NUMBER: Vote = Vote::MAX - 2;
 
-/// Most classes that a [`Vote`] can tell apart.
+/// Largest number of classes that a [`Vote`] can represent.
 pub const MAX_CLASSES: usize = NOT_A_NUMBER as usize;
 
-/// The class that a row of logits votes for, the one with the largest; else one of [`TIE`], [`INFINITE`] and
-/// [`NOT_A_NUMBER`], a vote for nobody, which can never count towards a certificate.
+/// The vote of a row of `logits`: the class with the largest one.
 ///
-/// Negative infinity is a proper logit of a class that can't win: models write it to rule classes out.
+/// If no class is the only largest, the vote is for nobody ([`TIE`], [`INFINITE`] or [`NOT_A_NUMBER`]) and counts
+/// against every class. Negative infinity is a valid logit: some models use it to rule a class out.
 ///
 /// ```
 /// use mithridate_runtime::{backend::vote, certify::{INFINITE, NOT_A_NUMBER, TIE}};
@@ -46,14 +47,14 @@ pub fn vote(logits: &[f32]) -> Vote {
     if largest == f32::INFINITY {
         return INFINITE;
     }
-    // Models with more classes than a vote can name are refused.
+    // Models with more than MAX_CLASSES classes are refused when they are loaded.
     best.and_then(|class| Vote::try_from(class).ok()).unwrap_or(TIE)
 }
 
-/// Votes of the noisy copies of one input: by class, and those for nobody by their reason.
+/// Counts of the votes of one input's samples: for each class, and for nobody by reason.
 ///
-/// As JSON a list of the votes by class, as long as each sample voted for a class; otherwise an object with that list as
-/// `by_class`, and the votes for nobody.
+/// In JSON this is the list of counts by class if every sample voted for a class. Otherwise it is an object with that
+/// list as `by_class` and the counts of votes for nobody.
 ///
 /// ```
 /// use mithridate_runtime::certify::Votes;
@@ -70,17 +71,17 @@ pub struct Votes {
     nobody: Nobody,
 }
 
-/// Votes for nobody, by reason. They count against every class.
+/// Counts of votes for nobody, by reason. They count against every class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nobody {
     /// Samples for which two or more classes had the largest logit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub ties: u64,
-    /// Samples with a logit of positive infinity, and none that is not a number.
+    /// Samples with a logit of positive infinity and no logit that is NaN.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub infinite: u64,
-    /// Samples with a logit that is not a number.
+    /// Samples with a logit that is NaN.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_a_number: u64,
 }
@@ -91,12 +92,12 @@ fn is_zero(value: &u64) -> bool {
 }
 
 impl Nobody {
-    /// All of them. Numbers that somebody else wrote may be anything, so the sum stops at the largest number.
+    /// Sum over all reasons. Counts read from a file may be arbitrary, so the sum saturates.
     pub fn total(&self) -> u64 {
         self.ties.saturating_add(self.infinite).saturating_add(self.not_a_number)
     }
 
-    /// Adds other votes for nobody.
+    /// Adds the counts of `other`; the sums saturate.
     pub fn add(&mut self, other: &Self) {
         self.ties = self.ties.saturating_add(other.ties);
         self.infinite = self.infinite.saturating_add(other.infinite);
@@ -104,7 +105,7 @@ impl Nobody {
     }
 }
 
-/// How [`Votes`] are written.
+/// The two JSON forms of [`Votes`].
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum VotesForm {
@@ -132,39 +133,39 @@ impl From<Votes> for VotesForm {
 }
 
 impl Votes {
-    /// No votes yet for each of the classes.
+    /// Zero votes for each of `classes` classes.
     pub fn none(classes: usize) -> Self {
         vec![0; classes].into()
     }
 
-    /// Votes by class.
+    /// Counts by class; the index is the class.
     pub fn by_class(&self) -> &[u64] {
         &self.by_class
     }
 
-    /// Votes for nobody.
+    /// Counts of votes for nobody.
     pub fn nobody(&self) -> &Nobody {
         &self.nobody
     }
 
-    /// Votes for classes; less than the samples if some voted for nobody.
+    /// Number of votes for classes, without votes for nobody.
     pub fn total(&self) -> u64 {
-        // Votes that somebody else wrote may be any numbers.
+        // Counts read from a file may be arbitrary, so the sum must not overflow.
         self.by_class.iter().fold(0, |total, &votes| total.saturating_add(votes))
     }
 
-    /// Samples that these are the votes of: those for classes and those for nobody.
+    /// Number of samples: votes for classes plus votes for nobody.
     pub fn samples(&self) -> u64 {
         self.total().saturating_add(self.nobody.total())
     }
 
-    /// Becomes the same as other votes for as many classes, in the memory it has.
+    /// Copies the counts of `other`, which must have the same number of classes, without allocating.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.by_class.copy_from_slice(&other.by_class);
         self.nobody = other.nobody;
     }
 
-    /// Counts the votes of samples.
+    /// Adds the votes `voted` to the counts.
     pub(crate) fn count(&mut self, voted: &[Vote]) {
         for &vote in voted {
             match self.by_class.get_mut(usize::from(vote)) {
@@ -178,13 +179,13 @@ impl Votes {
         }
     }
 
-    /// The class with most votes, the first of equals; `None` if nobody has any.
+    /// The class with the most votes, the lowest index if several have equally many; `None` if no class has a vote.
     pub fn winner(&self) -> Option<usize> {
         first_largest(&self.by_class)
     }
 }
 
-/// The class with most votes, the first of equals; `None` if nobody has any.
+/// The index of the largest count, the lowest index if several are equal; `None` if all counts are 0.
 pub(crate) fn first_largest(votes: &[u64]) -> Option<usize> {
     let most = *votes.iter().max()?;
     if most == 0 { None } else { votes.iter().position(|&votes| votes == most) }

@@ -8,7 +8,7 @@ use crate::statistics::{Interval, Norm, paired_difference};
 /// Why two runs can't be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
-    /// They are of different data.
+    /// They certify different images.
     #[error(
         "{name} and the baseline {baseline} certify different data ({there} against {here}); compare runs on the same images"
     )]
@@ -22,7 +22,7 @@ pub enum CompareError {
         /// Data of the baseline.
         here: String,
     },
-    /// They are of the same images with different true classes.
+    /// They certify the same images with different labels.
     #[error(
         "{name} and the baseline {baseline} certify the same images with different labels, or one of them without any; \
          certify both with the same"
@@ -33,7 +33,7 @@ pub enum CompareError {
         /// The baseline.
         baseline: String,
     },
-    /// They give an input different labels.
+    /// An input has different labels in the two runs.
     #[error(
         "{name} and the baseline {baseline} are of different data: the label of input {index} is {there} and {here}"
     )]
@@ -42,14 +42,14 @@ pub enum CompareError {
         name: String,
         /// The baseline.
         baseline: String,
-        /// The input.
+        /// Index of the input.
         index: u64,
         /// Its label in the run.
         there: usize,
         /// Its label in the baseline.
         here: usize,
     },
-    /// They have fewer than two inputs of known class in common.
+    /// They have fewer than two labelled inputs in common.
     #[error(
         "{name} and the baseline {baseline} have {common} inputs of known class in common; a comparison needs two or \
          more"
@@ -59,42 +59,42 @@ pub enum CompareError {
         name: String,
         /// The baseline.
         baseline: String,
-        /// Inputs in common.
+        /// Number of labelled inputs in common.
         common: usize,
     },
 }
 
-/// Difference to the baseline on a group of inputs, with 95 % intervals over the choice of inputs.
+/// Difference between a run and the baseline on a group of inputs, with 95 % confidence intervals.
 ///
-/// The intervals are for other inputs drawn as these were, and for the noise that these runs drew: where inputs share
-/// their noise, what it did to all of them alike is part of the difference and not of the interval. How certain each
-/// certificate is, its α says; the intervals do not.
+/// The intervals cover the choice of inputs, given the noise of the two runs. If inputs share their noise, its common
+/// effect on all of them is part of the difference and not covered by the interval. The intervals do not cover the
+/// probability α with which a certificate may be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// Inputs that both runs have.
+    /// Number of inputs in both runs.
     pub inputs: usize,
     /// Difference of the average certified radius, run minus baseline.
     pub acr: Interval,
-    /// Difference of the share certified right, run minus baseline.
+    /// Difference of the share of inputs with the correct class certified, run minus baseline.
     pub approximate_accuracy: Interval,
 }
 
-/// How a run differs from the baseline on the inputs that both have.
+/// Comparison of a run with the baseline on the inputs that both have.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The run.
+    /// Name of the run.
     pub name: String,
-    /// All inputs in common.
+    /// Difference on all labelled inputs in common.
     #[serde(flatten)]
     pub all: Difference,
-    /// By true class, where there are at least two inputs.
+    /// Difference by label, for labels with at least two inputs.
     pub classes: BTreeMap<usize, Difference>,
 }
 
-/// Compares a run with a baseline, input by input, with radii in a norm.
+/// Compares a run with a baseline, input by input, with radii converted to `norm`.
 ///
 /// # Errors
-/// [`CompareError`] if the data are not the same or too few inputs are common to both.
+/// [`CompareError`] if the data differ or fewer than two labelled inputs are common to both.
 pub fn compare(run: &Run, baseline: &Run, norm: Norm) -> Result<Comparison, CompareError> {
     let names = || (run.name.clone(), baseline.name.clone());
     if let (Some(there), Some(here)) = (&run.data, &baseline.data)
@@ -116,7 +116,7 @@ pub fn compare(run: &Run, baseline: &Run, norm: Norm) -> Result<Comparison, Comp
     let mut pairs: Vec<(usize, &Outcome, &Outcome)> = Vec::new();
     for new in &run.outcomes {
         let Some(&old) = before.get(&new.index) else { continue };
-        // Of a table nobody knows the data; the labels must agree at least.
+        // A table does not identify its data, so at least the labels must agree.
         match (old.label, new.label) {
             (Some(here), Some(there)) if here == there => pairs.push((here, old, new)),
             (Some(here), Some(there)) => {

@@ -1,40 +1,41 @@
-//! Certified accuracy that holds with high probability although each certificate may be wrong.
+//! High-probability certified accuracy: a lower bound on certified accuracy that accounts for wrong certificates.
 //!
-//! Of m inputs, W are certified wrongly by chance: each with probability at most α, so E\[W\] ≤ m·α. The share certified
-//! right is at least the one counted less W/m. A bound on W that holds with probability 1 − ρ therefore gives a bound on
-//! accuracy that does.
+//! Let W be the number of wrong certificates among m inputs. Each is wrong with probability at most α, so E\[W\] ≤ m·α.
+//! The true certified accuracy is at least the counted one minus W/m. So an upper bound on W that is valid with
+//! probability 1 − ρ gives a lower bound on accuracy with the same probability.
 //!
-//! **Markov.** Whatever W depends on, P\[W ≥ k\] ≤ m·α/k. With k the least whole number that is at least m·α/ρ, this is at
-//! most ρ, so that W ≤ k − 1 = ⌈m·α/ρ⌉ − 1 with probability 1 − ρ. For m·α ≤ ρ it is the union bound: no certificate is
-//! wrong. It can't be improved for certificates that depend on each other: they can be wrong k at a time with
-//! probability m·α/k. Noise that is shared by inputs makes them so: inputs that are alike are wrong together.
+//! **Markov.** However certificates depend on each other, P\[W ≥ k\] ≤ m·α/k. For k = ⌈m·α/ρ⌉ this is at most ρ, so W ≤
+//! ⌈m·α/ρ⌉ − 1 with probability at least 1 − ρ. For m·α ≤ ρ this is the union bound: no certificate is wrong. Without
+//! independence it can't be improved, since k certificates may be wrong together with probability m·α/k. Noise shared
+//! by all inputs causes such dependence: similar inputs are wrong together.
 //!
-//! **Bernstein.** If certificates are wrong independently of each other, as with noise drawn anew for each input, then W/m
-//! exceeds α by no more than √(2α(1−α)·ln(1/ρ)/m) + ln(1/ρ)/(3m) with probability 1 − ρ. Scripts in use leave the 2 out,
-//! which at m = 10,000 and α = 0.001 fails more often than ρ.
+//! **Bernstein.** If certificates are wrong independently of each other, as with separate noise for each input, then
+//! W/m ≤ α + √(2α(1−α)·ln(1/ρ)/m) + ln(1/ρ)/(3m) with probability at least 1 − ρ. Some published scripts omit the
+//! factor 2; at m = 10,000 and α = 0.001 their bound fails with a probability above ρ.
 
 use serde::Serialize;
 
 use super::Run;
 use crate::noise::NoiseMode;
 
-/// Probability that a high-probability certified accuracy is too high (ρ).
+/// ρ: the largest probability that a high-probability certified accuracy is too high.
 pub(super) const RHO: f64 = 0.001;
 
-/// What a high-probability certified accuracy rests on.
+/// The inequality behind a high-probability certified accuracy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HighProbabilityBound {
-    /// A claim about all inputs at once, made at an α that is no larger.
+    /// The run makes a simultaneous claim about all inputs with a failure probability of at most ρ: nothing is
+    /// subtracted.
     Simultaneous,
-    /// Bernstein's inequality for independent certificates, or Markov's where that takes off less.
+    /// Bernstein's inequality for independent certificates, or Markov's if that subtracts less.
     Bernstein,
-    /// Markov's inequality, which holds however certificates depend on each other.
+    /// Markov's inequality, which is valid however certificates depend on each other.
     Markov,
 }
 
 impl HighProbabilityBound {
-    /// The bound that holds for a run.
+    /// The bound that is valid for `run`.
     pub(super) fn of(run: &Run) -> Self {
         if run.family_alpha.is_some_and(|alpha| alpha.get() <= RHO) {
             return Self::Simultaneous;
@@ -45,7 +46,8 @@ impl HighProbabilityBound {
         }
     }
 
-    /// Accuracy less the share of `inputs` inputs that may be certified wrongly, each with probability α.
+    /// Lower bound on the true accuracy: `accuracy` minus the largest share of `inputs` inputs that may be wrong, each
+    /// with probability `alpha`. Rounded down.
     pub(super) fn lower(self, accuracy: f64, inputs: usize, alpha: f64) -> f64 {
         let wrong = match self {
             Self::Simultaneous => return accuracy,
@@ -55,15 +57,15 @@ impl HighProbabilityBound {
         if wrong == 0.0 {
             return accuracy;
         }
-        // A few roundings are covered by a relative 1e-15.
+        // The factor covers the rounding errors of a few operations.
         (accuracy - wrong * (1.0 + 1e-15)).next_down().max(0.0)
     }
 }
 
-/// Share of wrong certificates, ⌈m·α/ρ⌉ − 1 of m.
+/// Largest share of wrong certificates by Markov's inequality: (⌈m·α/ρ⌉ − 1)/m.
 fn markov(alpha: f64, inputs: usize) -> f64 {
     let m = inputs.max(1) as f64;
-    // A whole number stays one in spite of roundings: ρ is kept to twelve digits.
+    // The factor keeps the quotient from exceeding a whole number by rounding alone; it changes ρ by 1e-12 of it.
     let most = (m * alpha / RHO * (1.0 - 1e-12)).ceil() - 1.0;
     (most / m).clamp(0.0, 1.0)
 }
@@ -106,8 +108,8 @@ mod tests {
         assert_eq!(HighProbabilityBound::Bernstein.lower(0.8, 90, 1e-5), 0.8);
     }
 
-    /// Certificates of inputs that are alike and share their noise are right or wrong together. Groups of a size wrong at
-    /// once, each with probability α, are simulated a million times.
+    /// Certificates of inputs that are alike and share their noise are right or wrong together. Groups of a size wrong
+    /// at once, each with probability α, are simulated a million times.
     #[test]
     fn groups_that_are_wrong_together_break_bernsteins_bound_and_not_markovs() {
         const INPUTS: usize = 500;

@@ -8,10 +8,10 @@ use crate::{
     statistics::{Interval, Norm, round_down},
 };
 
-/// An audit as a page that needs nothing but a browser.
+/// An audit as a self-contained HTML page.
 ///
 /// # Errors
-/// If it can't be drawn.
+/// If a figure or the page can't be rendered.
 pub fn to_html(audit: &Audit) -> io::Result<String> {
     let runs: Vec<&RunSummary> = audit.baseline.iter().chain(&audit.runs).collect();
     let norm = runs.first().map_or_else(Norm::default, |run| run.norm);
@@ -44,7 +44,7 @@ pub fn to_html(audit: &Audit) -> io::Result<String> {
             })
             .collect(),
     };
-    // Runs that are compared are of the same data; of others each has its own names, and none is shown.
+    // Class names are shown only if all runs have the same ones.
     let named = runs.first().filter(|first| runs.iter().all(|run| run.class_names == first.class_names));
     let names: Vec<String> = named
         .filter(|run| !run.class_names.is_empty())
@@ -63,7 +63,7 @@ pub fn to_html(audit: &Audit) -> io::Result<String> {
     Ok(page.render()?)
 }
 
-/// Whether a file that starts so is such a page.
+/// Whether a file that starts with the bytes `start` is a page made by [`to_html`].
 pub fn is_html(start: &[u8]) -> bool {
     String::from_utf8_lossy(start).contains("<meta name=\"generator\" content=\"rscert audit\">")
 }
@@ -73,10 +73,10 @@ pub fn is_html(start: &[u8]) -> bool {
 struct Page<'a> {
     audit: &'a Audit,
     runs: Vec<&'a RunSummary>,
-    /// Numbers and names of the classes; empty if they have no names.
+    /// Indices and names of the classes, as one text; empty if they have no names.
     classes: String,
     norm: Norm,
-    /// Whether any true class is known, so that there is something to draw.
+    /// Whether any run has labelled inputs. If not, there is nothing to draw.
     labelled: bool,
     style: &'static str,
     curves: String,

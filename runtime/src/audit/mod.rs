@@ -1,5 +1,5 @@
-//! What evidence files say: average certified radius, certified accuracy, and whether one run is better than
-//! another on the same inputs.
+//! Summary and comparison of evidence files: average certified radius (ACR), certified accuracy, and paired differences
+//! between two runs on the same inputs.
 
 mod compare;
 mod high_probability;
@@ -17,17 +17,17 @@ pub use text::to_text;
 
 use serde::Serialize;
 
-/// An audit of one or several runs: what `rscert audit --json` prints.
+/// An audit of one or several runs. Its JSON form is the output of `rscert audit --json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Audit {
-    /// Radii at which certified accuracy is given.
+    /// Radii at which certified accuracy is reported, in the norm of the audit and units of the data set.
     pub radii: Vec<f64>,
-    /// The runs, in the order they were named.
+    /// The runs, in the order in which they were given.
     pub runs: Vec<RunSummary>,
-    /// The run the others are compared with.
+    /// The run with which the others are compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline: Option<RunSummary>,
-    /// For each run, how it differs from the baseline.
+    /// Difference of each run to the baseline.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<Comparison>,
 }

@@ -6,43 +6,43 @@ use crate::{
     units::{Alpha, Sigma},
 };
 
-/// A run to be audited, from whatever kind of file.
+/// A run to be audited, read from an evidence file or a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// Its name, that of the file.
+    /// Name of its file.
     pub name: String,
     /// Name of the model's file, if known.
     pub model: Option<String>,
-    /// Noise level, if known.
+    /// Standard deviation of the noise, if known.
     pub sigma: Option<Sigma>,
-    /// What the noise is distributed as.
+    /// Distribution of the noise.
     pub noise: Distribution,
-    /// Which inputs had which noise, if known. Certificates of inputs that share it may be wrong together.
+    /// Noise mode, if known. Certificates of inputs that share their noise may be wrong together.
     pub noise_mode: Option<NoiseMode>,
-    /// Votes of all samples for nobody, if known.
+    /// Number of votes for nobody in all samples, if known.
     pub nobody: Option<Nobody>,
-    /// Probability that one certificate is wrong.
+    /// Probability with which one certificate may be wrong.
     pub alpha: Alpha,
-    /// Probability that any certificate is wrong, if the claim is about all at once.
+    /// Probability with which any certificate may be wrong, if the run makes a simultaneous claim.
     pub family_alpha: Option<Alpha>,
-    /// Samples behind each bound, if known.
+    /// Largest number of estimation samples for each input, if known.
     pub n: Option<u64>,
     /// The data, if known.
     pub data: Option<DataSource>,
-    /// What came of each input, in order.
+    /// The outcome of each input, in the order of the file.
     pub outcomes: Vec<Outcome>,
-    /// What a reader should know of the run.
+    /// Remarks for the reader of the audit.
     pub notes: Vec<String>,
 }
 
-/// What came of one input.
+/// The outcome of one input: a certificate or an abstention.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
-    /// Index in the data set.
+    /// Index of the input in the data set.
     pub index: u64,
-    /// True class, if known.
+    /// Label (true class), if known.
     pub label: Option<usize>,
-    /// Certified class; none for an abstention.
+    /// Certified class; `None` for an abstention.
     pub class: Option<usize>,
     /// Certified radius in the norm of the noise; 0 for an abstention.
     pub radius: f64,
@@ -54,20 +54,20 @@ impl Outcome {
         Self { index, label, class: class.filter(|_| !abstained), radius }
     }
 
-    /// Whether the certified class is known to be the true one.
+    /// Whether the certified class equals the label.
     pub fn is_right(&self) -> bool {
         self.class.is_some() && self.class == self.label
     }
 }
 
-/// What a table of the field does not say of itself.
+/// Settings of a run that a table of certificates does not contain.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TableSettings {
-    /// Noise level, if known.
+    /// Standard deviation of the noise, if known.
     pub sigma: Option<Sigma>,
-    /// Probability that a certificate is wrong.
+    /// Probability with which a certificate may be wrong.
     pub alpha: Alpha,
-    /// Samples behind each bound.
+    /// Number of estimation samples for each input.
     pub n: u64,
 }
 
@@ -79,7 +79,7 @@ impl Default for TableSettings {
 }
 
 impl Run {
-    /// A run with evidence.
+    /// The run recorded in an evidence file; `name` is the name of the file.
     pub fn of_evidence(name: &str, evidence: &Evidence) -> Self {
         let Evidence { header, records, .. } = evidence;
         let outcomes: Vec<Outcome> = records.iter().map(Outcome::of).collect();
@@ -107,8 +107,9 @@ impl Run {
         }
     }
 
-    /// A run of which there is only a table of the field, made with Gaussian noise. Nothing in it can be checked, but that
-    /// no radius is above what n samples can prove at α; one that is betrays another α or n.
+    /// A run that is known only from a table of certificates for Gaussian noise; `name` is the name of the file. The
+    /// only possible check is whether a radius is above the largest one that n samples can prove at level α; if so, the
+    /// run has a note about it.
     pub fn of_table(name: &str, table: &Table, settings: TableSettings) -> Self {
         let TableSettings { sigma, alpha, n } = settings;
         let mut notes = vec![format!(
@@ -140,12 +141,13 @@ impl Run {
         }
     }
 
-    /// Radius of an outcome in a norm where its class is right, else 0; as [`radius`](Self::radius).
+    /// Radius of an outcome in `norm` if its class is correct, else 0; see [`radius`](Self::radius).
     pub(super) fn right_radius(&self, outcome: &Outcome, norm: Norm) -> f64 {
         if outcome.is_right() { self.radius(outcome, norm) } else { 0.0 }
     }
 
-    /// Radius of an outcome in a norm. In ℓ∞ it is known only if the size of the inputs is, and 0 otherwise.
+    /// Radius of an outcome converted to `norm`. If the conversion needs the size of the inputs and that is not known,
+    /// 0.
     pub(super) fn radius(&self, outcome: &Outcome, norm: Norm) -> f64 {
         let (own, radius) = (self.noise.norm(), outcome.radius);
         match self.values() {
@@ -155,18 +157,18 @@ impl Run {
         }
     }
 
-    /// Values of an input, if known.
+    /// Number of values of an input, if known.
     pub fn values(&self) -> Option<usize> {
         self.data.as_ref().and_then(DataSource::values)
     }
 
-    /// The mean over all inputs of the radius in each norm; none if the size of the inputs is not known.
+    /// Applies `mean` to each norm and collects the results; `None` if the size of the inputs is not known.
     pub(super) fn mean_radii(&self, mean: impl Fn(Norm) -> f64) -> Option<Radii> {
         self.values().map(|_| Radii { l1: mean(Norm::L1), l2: mean(Norm::L2), linf: mean(Norm::Linf) })
     }
 }
 
-/// What σ is in the units of a model that wants other values than the data set has.
+/// Note about σ in units of the model's input, if these differ from those of the data set.
 fn units_note(sigma_in_model: &[f64]) -> Option<String> {
     let texts: Vec<String> = sigma_in_model.iter().map(|sigma| format!("{sigma:.4}")).collect();
     let first = texts.first()?;
@@ -174,7 +176,7 @@ fn units_note(sigma_in_model: &[f64]) -> Option<String> {
     Some(format!("sigma and radii are in units of the data set; to the model, sigma is {values}"))
 }
 
-/// What noise that is shared by all inputs means for figures of several of them.
+/// Note about shared noise.
 fn shared_note(mode: NoiseMode) -> Option<String> {
     (mode == NoiseMode::Shared).then(|| {
         "its inputs share their noise, so that certificates may be wrong together: accuracy that holds with high \
@@ -183,7 +185,7 @@ fn shared_note(mode: NoiseMode) -> Option<String> {
     })
 }
 
-/// What certificates for a changed model rest on.
+/// Note about a recertification.
 fn earlier_note(from: Option<&Recertification>) -> Option<String> {
     from.map(|from| {
         format!(
@@ -193,7 +195,7 @@ fn earlier_note(from: Option<&Recertification>) -> Option<String> {
     })
 }
 
-/// Votes of all samples for nobody. What somebody else wrote may hold any number.
+/// Sum of the votes for nobody over all records. It saturates, since counts in a file may be arbitrary.
 fn votes_for_nobody(records: &[Record]) -> Nobody {
     let votes = records.iter().flat_map(|record| [&record.selection, &record.estimation]);
     votes.fold(Nobody::default(), |mut sum, votes| {
@@ -202,7 +204,7 @@ fn votes_for_nobody(records: &[Record]) -> Nobody {
     })
 }
 
-/// How many samples voted for nobody, and why.
+/// Note about votes for nobody, by reason.
 fn nobody_note(Nobody { ties, infinite, not_a_number }: Nobody) -> Option<String> {
     let reasons =
         [(ties, "by a tie"), (infinite, "by an infinite logit"), (not_a_number, "by one that is no number")];
@@ -215,7 +217,7 @@ fn nobody_note(Nobody { ties, infinite, not_a_number }: Nobody) -> Option<String
         .then(|| format!("votes for nobody, which count against every class: {}", reasons.join(", ")))
 }
 
-/// How many samples a rule other than `fixed` took.
+/// Note about the mean number of samples of a stopping rule other than `fixed`.
 fn stopping_note(settings: &Settings, records: &[Record]) -> Option<String> {
     let samples = records.iter().fold(0_u64, |sum, record| sum.saturating_add(record.samples));
     let mean = samples as f64 / records.len().max(1) as f64;
@@ -227,7 +229,7 @@ fn stopping_note(settings: &Settings, records: &[Record]) -> Option<String> {
     Some(format!("stopping rule {}, {holds}: {mean:.0} samples an input on average", settings.stop))
 }
 
-/// How many inputs tell nothing of accuracy.
+/// Note about inputs without a label.
 fn labels_note(outcomes: &[Outcome]) -> Option<String> {
     let unknown = outcomes.iter().filter(|outcome| outcome.label.is_none()).count();
     match (unknown, outcomes.len() - unknown) {
@@ -239,13 +241,13 @@ fn labels_note(outcomes: &[Outcome]) -> Option<String> {
     }
 }
 
-/// What a radius above the greatest possible one says.
+/// Note about a radius in a table that is larger than n samples can prove at level α.
 fn ceiling_note(table: &Table, sigma: Sigma, alpha: Alpha, n: u64) -> Option<String> {
     let bound = clopper_pearson_lower(n, n, alpha).ok()?;
     let ceiling = certified_radius(bound, sigma).unwrap_or(0.0);
     let largest =
         table.rows.iter().filter(|row| row.class.is_some()).max_by(|a, b| a.radius.total_cmp(&b.radius))?;
-    // A table may have been rounded to nearest.
+    // Radii in a table may have been rounded to nearest, so half a unit of the last digit is allowed.
     (largest.radius - largest.unit / 2.0 > ceiling).then(|| {
         format!(
             "its largest radius {} (input {}) is above {ceiling:.4}, the most that {n} samples prove at alpha {alpha} \

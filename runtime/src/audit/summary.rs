@@ -12,27 +12,28 @@ use crate::{
 /// Certified accuracy at one radius.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct CertifiedAccuracy {
-    /// The radius.
+    /// The radius, in the norm of the summary and units of the data set.
     pub radius: f64,
-    /// Share of inputs certified right with at least that radius.
+    /// Share of inputs whose certified class is correct and whose certified radius is at least `radius`.
     pub value: f64,
-    /// What that share is at least with probability 0.999 over the certificates' own chance of being wrong, by the
-    /// [bound](RunSummary::high_probability_bound) that holds for the run.
+    /// Lower bound on that share with probability at least 0.999 over the samples, since each certificate may be wrong;
+    /// by the [inequality](RunSummary::high_probability_bound) that is valid for the run.
     pub high_probability: f64,
 }
 
-/// Figures of a group of inputs.
+/// Summary of a group of inputs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GroupSummary {
-    /// Inputs.
+    /// Number of inputs.
     pub inputs: usize,
-    /// Average certified radius: the mean over inputs of the radius where the class is right, else 0.
+    /// Average certified radius (ACR): the mean over the inputs of the certified radius, which counts as 0 if the
+    /// certified class is wrong or there is none.
     pub acr: f64,
-    /// Share of inputs certified right at a radius above 0.
+    /// Share of inputs whose certified class is correct, with a radius above 0.
     pub approximate_accuracy: f64,
-    /// Inputs without a certificate.
+    /// Number of abstentions.
     pub abstained: usize,
-    /// Certified accuracy at each radius asked for.
+    /// Certified accuracy at each requested radius.
     pub certified_accuracy: Vec<CertifiedAccuracy>,
 }
 
@@ -42,66 +43,66 @@ impl GroupSummary {
     }
 }
 
-/// What was certified for an input of unknown class.
+/// The outcome of an input without a label.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Answer {
-    /// Index in the data set.
+    /// Index of the input in the data set.
     pub index: u64,
-    /// Certified class; none for an abstention.
+    /// Certified class; `None` for an abstention.
     pub class: Option<usize>,
     /// Certified radius; 0 for an abstention.
     pub radius: f64,
 }
 
-/// Figures of a run.
+/// Summary of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunSummary {
-    /// Name of the run, its file.
+    /// Name of the run's file.
     pub name: String,
     /// Name of the model's file, if known.
     pub model: Option<String>,
-    /// Noise level, if known.
+    /// Standard deviation of the noise, if known.
     pub sigma: Option<f64>,
-    /// What the noise is distributed as.
+    /// Distribution of the noise.
     pub noise: Distribution,
-    /// Which inputs had which noise, if known.
+    /// Noise mode, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise_mode: Option<NoiseMode>,
-    /// The norm in which radii are given.
+    /// The norm of all radii in the summary.
     pub norm: Norm,
-    /// Probability that a certificate is wrong, or, of a simultaneous claim, that any of them is.
+    /// Probability with which a certificate may be wrong; of a simultaneous claim, with which any of them may be wrong.
     pub alpha: f64,
-    /// Whether the claim is about all inputs of the run at once.
+    /// Whether the run makes a simultaneous claim about all its inputs.
     pub simultaneous: bool,
-    /// What the high-probability certified accuracies rest on.
+    /// The inequality behind the high-probability certified accuracies.
     pub high_probability_bound: HighProbabilityBound,
-    /// Samples behind each bound, if known.
+    /// Largest number of estimation samples for each input, if known.
     pub n: Option<u64>,
-    /// Votes of all samples for nobody, by reason, if known. They count against every class.
+    /// Number of votes for nobody in all samples, by reason, if known. They count against every class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub votes_for_nobody: Option<Nobody>,
-    /// Average certified radius in each norm; none if the size of the inputs is not known.
+    /// Average certified radius in each norm; `None` if the size of the inputs is not known or no input has a label.
     pub acr_by_norm: Option<Radii>,
-    /// All inputs whose true class is known; nothing is written of it if there are none.
+    /// Summary of all inputs with a label; left out of the JSON form if there are none.
     #[serde(flatten, skip_serializing_if = "GroupSummary::is_empty")]
     pub all: GroupSummary,
-    /// Inputs whose true class is not known.
+    /// Outcomes of inputs without a label.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unlabelled: Vec<Answer>,
-    /// Inputs by their true class.
+    /// Summary of the inputs of each label.
     pub classes: BTreeMap<usize, GroupSummary>,
-    /// Names of the classes, in the order of their labels, where the data set has them.
+    /// Class names in the order of the labels, if the data set has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
-    /// What a reader should know of the run.
+    /// Remarks for the reader.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// Radii of inputs that are certified right, largest first; the others count as 0.
+    /// Certified radii of the inputs whose certified class is correct, in `norm`, largest first.
     #[serde(skip)]
     pub right_radii: Vec<f64>,
 }
 
-/// Sums up a run with its radii in a norm.
+/// Summarises a run, with certified accuracy at each of `radii` and all radii converted to `norm`.
 pub fn summarize(run: &Run, radii: &[f64], norm: Norm) -> RunSummary {
     let scale = Scale { radii, norm, run };
     let mut classes: BTreeMap<usize, Vec<&Outcome>> = BTreeMap::new();
@@ -144,7 +145,7 @@ pub fn summarize(run: &Run, radii: &[f64], norm: Norm) -> RunSummary {
 }
 
 impl RunSummary {
-    /// A class by its number and, where it has one, its name.
+    /// A class by its index and, if it has one, its name.
     pub fn class(&self, class: usize) -> String {
         match self.class_names.get(class) {
             Some(name) => format!("{class} {name}"),
@@ -153,7 +154,7 @@ impl RunSummary {
     }
 }
 
-/// Where and in which norm a run is summed up.
+/// The radii and the norm with which a run is summarised.
 struct Scale<'a> {
     radii: &'a [f64],
     norm: Norm,

@@ -6,10 +6,10 @@ use crate::{
     terminal::printable,
 };
 
-/// Inputs of unknown class that are listed one by one.
+/// Largest number of inputs without a label that are listed one by one.
 const MOST_ANSWERS: usize = 20;
 
-/// An audit as a table for a terminal; radii and accuracies are rounded down.
+/// An audit as text tables for a terminal. Radii and accuracies are rounded down.
 pub fn to_text(audit: &Audit) -> String {
     let mut text = String::new();
     let baseline = audit.baseline.iter();
@@ -37,7 +37,7 @@ pub fn to_text(audit: &Audit) -> String {
             let others: Vec<String> = others
                 .map(|norm| {
                     let acr = means.of(norm);
-                    // A radius in ℓ∞ is small: four significant digits of it.
+                    // Radii in ℓ∞ are small, so show four significant digits.
                     let decimals = if acr > 0.0 { 4 + (-acr.log10()).clamp(0.0, 12.0) as usize } else { 4 };
                     format!("{} in {norm}", round_down(acr, decimals))
                 })
@@ -70,7 +70,7 @@ pub fn to_text(audit: &Audit) -> String {
     text
 }
 
-/// Figures of all inputs of known class and of each class.
+/// Table rows for all labelled inputs and for each label.
 fn groups(text: &mut String, run: &RunSummary, radii: &[f64]) {
     let _ =
         write!(text, "  {:>8} {:>7} {:>7} {:>9} {:>9}", "class", "inputs", "ACR", "accuracy", "abstained");
@@ -90,7 +90,7 @@ fn groups(text: &mut String, run: &RunSummary, radii: &[f64]) {
     }
 }
 
-/// What was certified where the true class is not known.
+/// Lines for the inputs without a label.
 fn answers(text: &mut String, run: &RunSummary) {
     for Answer { index, class, radius } in run.unlabelled.iter().take(MOST_ANSWERS) {
         let _ = match class {
@@ -108,7 +108,7 @@ fn answers(text: &mut String, run: &RunSummary) {
     }
 }
 
-/// A number that may not be known.
+/// A value as text, or `unknown`.
 pub(super) fn known(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
 }

@@ -8,18 +8,17 @@ use sha2::{Digest, Sha256};
 use super::{DataError, Dataset, Split, hex};
 use crate::files;
 
-/// Shape of every image.
+/// Shape of every image: channels, height, width.
 const SHAPE: [usize; 3] = [3, 32, 32];
 const PIXELS: usize = 3 * 32 * 32;
 
-/// A data set of Krizhevsky, *Learning multiple layers of features from tiny images* (2009), in its binary version:
-/// records of one or two labels and an image, channel by channel.
+/// The data sets of Krizhevsky, *Learning multiple layers of features from tiny images* (2009), in their binary version:
+/// records of one or two labels of one byte and an image, channel by channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cifar {
     /// Ten classes; a record starts with the label.
     Ten,
-    /// A hundred classes in twenty groups; a record starts with the group ("coarse label") and the class ("fine
-    /// label").
+    /// A hundred classes in twenty groups; a record starts with the group ("coarse label") and the class ("fine label").
     Hundred,
 }
 
@@ -54,7 +53,7 @@ impl Cifar {
         }
     }
 
-    /// How many values each label of a record has; the last label is the class.
+    /// Name and number of possible values of each label of a record; the last label is the class.
     fn label_ranges(self) -> &'static [(&'static str, u8)] {
         match self {
             Self::Ten => &[("label", 10)],
@@ -66,12 +65,13 @@ impl Cifar {
         self.label_ranges().last().map_or(0, |&(_, classes)| usize::from(classes))
     }
 
-    /// Bytes of a record.
+    /// Number of bytes of a record.
     fn record(self) -> usize {
         self.label_ranges().len() + PIXELS
     }
 
-    /// Which of the two a file is: by its name if that is an original one, else by its size.
+    /// Which of the two data sets a file of `bytes` bytes belongs to: by its name if that is an original one, else by
+    /// its size.
     fn of_file(path: &Path, bytes: usize) -> Result<Self, String> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let original = |kind: Self| {
@@ -98,7 +98,7 @@ impl Cifar {
     }
 }
 
-/// Opens a split of the data set whose files are in a folder.
+/// Opens a split of the data set `kind` whose files are in `folder`.
 pub(super) fn open_folder(folder: &Path, kind: Cifar, split: Split) -> Result<Dataset, DataError> {
     let files: Vec<PathBuf> = kind.files(split).iter().map(|name| folder.join(name)).collect();
     if let Some(missing) = kind.files(split).iter().find(|name| !folder.join(name).is_file()) {
@@ -118,7 +118,7 @@ pub(super) fn open_folder(folder: &Path, kind: Cifar, split: Split) -> Result<Da
     Ok(reader.finish(path, names))
 }
 
-/// Opens a file of records.
+/// Opens one file of records.
 pub(super) fn open_file(path: &Path) -> Result<Dataset, DataError> {
     let (kind, reader) = read_records(path, &read(path)?)?;
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -126,7 +126,7 @@ pub(super) fn open_file(path: &Path) -> Result<Dataset, DataError> {
     Ok(reader.finish(path.to_owned(), names))
 }
 
-/// A data set of the records in memory, without names of classes.
+/// Reads records from memory, without class names; `path` names them in errors.
 pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Dataset, DataError> {
     Ok(read_records(path, bytes)?.1.finish(path.to_owned(), None))
 }
@@ -208,7 +208,7 @@ impl Reader {
     }
 }
 
-/// Names of classes, one a line, if the file exists and has as many as there are classes.
+/// Class names from a file with one name a line; `None` if the file does not exist or does not have `classes` names.
 fn class_names(path: &Path, classes: usize) -> Result<Option<Vec<String>>, DataError> {
     let text = match files::read_to_string(path) {
         Ok(text) => text,

@@ -1,23 +1,23 @@
 use super::{DataError, Dataset, images::labels_sha256};
 
-/// How the names of a data set's classes relate to those that somebody else has for the same numbers.
+/// How the class names of a data set relate to those of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClassOrder {
-    /// They are the same, or one side has none.
+    /// They are equal, or one side has no names.
     Same,
-    /// They stood in another order, or there were fewer of them; labels were changed to the numbers of the other side.
+    /// They were in another order, or the data set had fewer; the labels were changed to the model's class indices.
     Renumbered,
-    /// None is the same; labels are what they were.
+    /// No name is common to both, or the model's names are not unique; the labels are unchanged.
     Unrelated,
 }
 
 impl Dataset {
-    /// Numbers the classes as in `names`, those of a model in the order of its outputs, where both have names: folders of
-    /// images are numbered in the order of their names, which need not be the order that a model was trained with.
-    /// Images keep their order.
+    /// Changes the labels to the class indices of a model whose outputs have the class names `names`, if the data set
+    /// has class names too. Folders of images are numbered in the order of their names, which need not be the order
+    /// with which a model was trained. The order of the images does not change.
     ///
     /// # Errors
-    /// [`DataError::ClassNames`] if some names are the same and others are not.
+    /// [`DataError::ClassNames`] if some class names of the data set are among `names` and others are not.
     ///
     /// ```no_run
     /// use mithridate_runtime::data::{ClassOrder, Dataset, Split};
@@ -61,12 +61,14 @@ impl Dataset {
         Ok(if is_renumbered { ClassOrder::Renumbered } else { ClassOrder::Same })
     }
 
-    /// Numbers the classes by their places in `class_labels`, the labels that a model has for them, where the labels of the
-    /// data are such and have no names: of a model with the labels 3, 5 and 8, label 5 becomes class 1. Whether that was
-    /// done; not where the labels of the model are no numbers.
+    /// Replaces each label by its index in `class_labels`, the labels that a model has for its outputs. For a model with
+    /// the labels 3, 5 and 8, label 5 becomes class 1.
+    ///
+    /// Returns whether labels were replaced. They are not if the data set has class names, or if `class_labels` is
+    /// empty or contains anything but integers.
     ///
     /// # Errors
-    /// [`DataError::ClassLabel`] for a label that the model does not have.
+    /// [`DataError::ClassLabel`] if the data set has a label that is not in `class_labels`.
     pub fn number_by(&mut self, class_labels: &[String]) -> Result<bool, DataError> {
         let numbers: Option<Vec<i64>> = class_labels.iter().map(|label| label.parse().ok()).collect();
         let (Some(numbers), None) = (numbers.filter(|list| !list.is_empty()), &self.class_names) else {
@@ -88,7 +90,7 @@ impl Dataset {
     }
 
     fn rehash_labels(&mut self) {
-        // Files of CIFAR are hashed as a whole.
+        // CIFAR files contain images and labels, and are hashed as a whole.
         if self.labels_sha256 != self.images_sha256 && !self.labels.is_empty() {
             self.labels_sha256 = labels_sha256(&self.labels);
         }

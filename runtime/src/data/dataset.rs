@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use super::{DataError, Preparation, cifar, folder, idx::parse_idx_of, images, npy, npz};
 use crate::{files, memory};
 
-/// Part of a data set.
+/// Part of a data set: training or test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// What models are trained on.
+    /// The images that models are trained on.
     Train,
-    /// What they are tested on.
+    /// The images that models are tested on.
     Test,
 }
 
 impl Split {
-    /// Its name.
+    /// Its name: `train` or `test`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -27,7 +27,7 @@ impl Split {
         }
     }
 
-    /// What names of files of the split start with in the IDX format.
+    /// Prefix of the names of the split's IDX files.
     pub(super) fn idx_prefix(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -36,22 +36,22 @@ impl Split {
     }
 }
 
-/// Which part of what is at a path makes the data set, and how.
+/// Options for opening a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// The part, where there are several.
+    /// The split to open, if there are several.
     pub split: Split,
-    /// What is done with PNG and JPEG images.
+    /// Resizing and cropping of PNG and JPEG images.
     pub preparation: Preparation,
-    /// The class of the image, where there is only one.
+    /// The class of the image, if the data set is a single PNG or JPEG image.
     pub label: Option<u16>,
-    /// Whether images will do whose classes nobody knows: a PNG or JPEG image without `label`, an npz file with images
-    /// alone, an npy file without labels beside it.
+    /// Whether a data set without labels is accepted: a PNG or JPEG image without `label`, an npz file with images only,
+    /// an npy file without a file of labels beside it.
     pub unlabelled: bool,
 }
 
 impl OpenOptions {
-    /// A split of a data set as it is, with its labels.
+    /// Opens `split`, with labels and without any preparation.
     pub fn new(split: Split) -> Self {
         Self { split, preparation: Preparation::default(), label: None, unlabelled: false }
     }
@@ -61,7 +61,7 @@ impl OpenOptions {
         self.label.map_or(Ok(()), |_| Err(refused))
     }
 
-    /// Fails if there is an option for images in files of their own.
+    /// Fails if an option is set that applies only to PNG and JPEG images.
     pub(super) fn refuse_all(&self, path: &Path) -> Result<(), DataError> {
         self.refuse_label(path)?;
         let Preparation { resize, crop } = self.preparation;
@@ -74,20 +74,20 @@ impl OpenOptions {
     }
 }
 
-/// Images, as they are on disk: one byte a value, C×H×W an image. All have labels, or none of them has.
+/// Images as stored on disk: one byte for each value, C×H×W for each image. Either all images have labels or none has.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     pub(super) pixels: Vec<u8>,
     pub(super) shape: [usize; 3],
     pub(super) labels: Vec<u16>,
     pub(super) class_names: Option<Vec<String>>,
-    /// The file of images, or the folder if the images are in several files.
+    /// The file of images, or the folder if there are several files.
     pub path: PathBuf,
-    /// SHA-256 of the images as they are stored: of the IDX or npy file, unpacked; of the member `images.npy` of an
-    /// npz file, unpacked; of all CIFAR files read, one after the other. PNG and JPEG images hash, as they were
-    /// decoded, resized and cropped, like an IDX file of them.
+    /// SHA-256 of the images, as 64 hexadecimal digits. It is the hash of the unpacked IDX or npy file, of the unpacked
+    /// member `images.npy` of an npz file, or of all CIFAR files one after the other. For PNG and JPEG images it is the
+    /// hash that an IDX file of the decoded, resized and cropped images would have.
     pub images_sha256: String,
-    /// SHA-256 of the labels as they are stored, likewise; CIFAR files hold both, so that it is the same as
+    /// SHA-256 of the labels in the same way. CIFAR files contain both, so it equals
     /// [`images_sha256`](Self::images_sha256). Empty if there are no labels.
     pub labels_sha256: String,
 }
@@ -103,33 +103,33 @@ impl Dataset {
     /// - a file `….bin` of records of CIFAR-10 or CIFAR-100;
     /// - a PNG or JPEG image (`….png`, `….jpg`, `….jpeg`), whose class must be given by
     ///   [`open_with`](Self::open_with);
-    /// - a folder that holds a folder of such images for each class: see below;
+    /// - a folder with a sub-folder of such images for each class: see below;
     /// - any other file as IDX, with its labels beside it under the same name with `labels-idx1` for `images-idx3`.
     ///
-    /// The class in CIFAR-100 is the fine label. For a file, the split is not used.
+    /// The class in CIFAR-100 is the fine label. If `path` is a file, `split` is ignored.
     ///
-    /// Folders of images lie in folders `train` and `test` (or `val`), or by themselves, and then are for testing.
-    /// If all are named by numbers, these are the classes; else classes are numbered in the order of the names (by
-    /// code point), which then are the names of the classes. Images come by class and name; they must have one size
-    /// after [`Preparation`]; those that are grey become RGB if one among them is not. Hidden files (with a dot in
-    /// front) are left out; anything else that is no image is refused.
+    /// The folders of the classes are inside a folder `train` or `test` (or `val`). Without such a folder they are the
+    /// test split. If all class folders have numbers as names, these are the labels. Otherwise labels are numbered in
+    /// the order of the names (by code point), and the names are the class names. Images are ordered by class, then by
+    /// file name. All must have the same size after [`Preparation`]. If one image is in colour, grey ones become RGB.
+    /// Hidden files (names that start with a dot) are ignored; any other file that is not an image is an error.
     ///
     /// # Errors
-    /// [`DataError`].
+    /// [`DataError`] if there is no such data set, or if it is malformed.
     pub fn open(path: &Path, split: Split) -> Result<Self, DataError> {
         Self::open_with(path, &OpenOptions::new(split))
     }
 
-    /// The same with more options.
+    /// Opens a data set like [`open`](Self::open), with options.
     ///
     /// # Errors
-    /// [`DataError`], also for an option that doesn't apply to what is there.
+    /// [`DataError`] as for [`open`](Self::open), and if an option does not apply to the data set.
     pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, DataError> {
         if path.is_dir() {
             return folder::open(path, options);
         }
         if images::is_image_name(path) {
-            // A missing file is the more helpful news than a missing label.
+            // If both the file and the label are missing, report the file.
             std::fs::metadata(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
             if options.label.is_none() && !options.unlabelled {
                 return Err(DataError::NoLabel { path: path.to_owned() });
@@ -151,10 +151,10 @@ impl Dataset {
         }
     }
 
-    /// Reads a file of images (N×H×W or N×C×H×W) and a file of labels (N), both IDX.
+    /// Reads an IDX file of images (N×H×W or N×C×H×W) and an IDX file of labels (N).
     ///
     /// # Errors
-    /// [`DataError`].
+    /// [`DataError`] if a file can't be read or is malformed, or if the numbers of images and labels differ.
     pub fn from_idx(images_path: &Path, labels_path: &Path) -> Result<Self, DataError> {
         let open = |path: &Path| {
             files::open(path)
@@ -168,7 +168,7 @@ impl Dataset {
         (images_path, images): (&Path, impl Read),
         labels: impl FnOnce() -> Result<(PathBuf, R), DataError>,
     ) -> Result<Self, DataError> {
-        // What is wrong with a shape is known before anything large is read.
+        // The shape is checked before anything large is read.
         let images = parse_idx_of(images_path, images, |shape| match shape {
             [_, _, _] | [_, _, _, _] if shape.contains(&0) => {
                 Err(format!("its shape {shape:?} holds no image"))
@@ -210,42 +210,42 @@ impl Dataset {
         })
     }
 
-    /// Reads images and labels in the IDX format, plain or gzip, from anything that can be read.
+    /// Reads images and labels in the IDX format, plain or gzip, from readers.
     ///
     /// # Errors
-    /// [`DataError`].
+    /// [`DataError`] as for [`from_idx`](Self::from_idx).
     pub fn parse_idx(images: impl Read, labels: impl Read) -> Result<Self, DataError> {
         Self::of_idx((Path::new("images"), images), || Ok((PathBuf::from("labels"), labels)))
     }
 
-    /// Reads records of CIFAR-10 or CIFAR-100, told by their number of bytes.
+    /// Reads records of CIFAR-10 or CIFAR-100 from memory. Which of the two follows from the number of bytes.
     ///
     /// # Errors
-    /// [`DataError`].
+    /// [`DataError::Malformed`].
     pub fn parse_cifar(records: &[u8]) -> Result<Self, DataError> {
         cifar::parse(Path::new("records"), records)
     }
 
-    /// Reads an npz file from memory.
+    /// Reads an npz file with images and labels from memory.
     ///
     /// # Errors
-    /// [`DataError`].
+    /// [`DataError::Malformed`].
     pub fn parse_npz(file: &[u8]) -> Result<Self, DataError> {
         npz::parse_npz(Path::new("arrays"), Cursor::new(file), false)
     }
 
-    /// Reads an npy file of images and one of labels from anything that can be read.
+    /// Reads an npy file of images and an npy file of labels from readers.
     ///
     /// # Errors
-    /// [`DataError`].
+    /// [`DataError`] if a file is malformed, or if the numbers of images and labels differ.
     pub fn parse_npy(images: impl Read, labels: impl Read) -> Result<Self, DataError> {
         npy::parse_npy((Path::new("images"), images), Some((Path::new("labels"), labels)))
     }
 
-    /// Reads one PNG or JPEG image from memory.
+    /// Reads one PNG or JPEG image of class `label` from memory.
     ///
     /// # Errors
-    /// [`DataError`].
+    /// [`DataError::Malformed`].
     pub fn parse_image(file: &[u8], label: u16, preparation: Preparation) -> Result<Self, DataError> {
         images::parse_image(Path::new("image"), file, label, preparation)
     }
@@ -255,7 +255,7 @@ impl Dataset {
         self.pixels.len() / self.shape.iter().product::<usize>()
     }
 
-    /// Whether there is no image; never so for a data set that was read.
+    /// Whether there is no image. Data sets that were opened always have one.
     pub fn is_empty(&self) -> bool {
         self.pixels.is_empty()
     }
@@ -265,23 +265,23 @@ impl Dataset {
         self.shape
     }
 
-    /// Labels of all images; empty if nobody knows them.
+    /// Labels of all images; empty if the data set has none.
     pub fn labels(&self) -> &[u16] {
         &self.labels
     }
 
-    /// Label of an image; none if there are no labels, or no such image.
+    /// Label of the image `index`; `None` if there are no labels or there is no such image.
     pub fn label(&self, index: usize) -> Option<usize> {
         self.labels.get(index).copied().map(usize::from)
     }
 
-    /// Names of the classes, in order of their labels, where the data set has them: those of CIFAR in
-    /// `batches.meta.txt` or `fine_label_names.txt`, if there are as many as classes, and those of folders of images.
+    /// Class names in the order of the labels, if the data set has them: from `batches.meta.txt` or
+    /// `fine_label_names.txt` of CIFAR (if they have one name for each class), or from the names of the class folders.
     pub fn class_names(&self) -> Option<Vec<String>> {
         self.class_names.clone()
     }
 
-    /// Bytes of an image, C×H×W.
+    /// Bytes of the image `index`, C×H×W.
     ///
     /// # Panics
     /// If there is no such image.
@@ -290,7 +290,7 @@ impl Dataset {
         &self.pixels[index * size..(index + 1) * size]
     }
 
-    /// An image with values in \[0, 1\], C×H×W.
+    /// The image `index` with values from 0 to 1, C×H×W.
     ///
     /// # Panics
     /// If there is no such image.

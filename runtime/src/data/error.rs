@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// What can be wrong with a data file.
+/// Why a data set can't be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The file can't be read.
@@ -19,17 +19,17 @@ pub enum DataError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file doesn't hold what its name promises.
+    /// The content of the file is not a valid file of the expected format.
     #[error("{} is not a valid {format} file: {problem}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What it should be.
+        /// The expected format.
         format: &'static str,
-        /// What was found.
+        /// What is wrong.
         problem: String,
     },
-    /// A folder without any data set.
+    /// The folder contains no data set.
     #[error(
         "there is no data set in {}: expected IDX files (train-images-idx3-ubyte, t10k-images-idx3-ubyte, plain \
          or .gz), CIFAR-10 files (data_batch_1.bin, test_batch.bin), CIFAR-100 files (train.bin, test.bin), npz \
@@ -41,19 +41,19 @@ pub enum DataError {
         /// The folder.
         folder: PathBuf,
     },
-    /// A folder with another part of a data set than the one asked for.
+    /// The folder contains a data set, but not the requested split of it.
     #[error("there is no {split} split in {}: its {format} files lack {missing}", folder.display())]
     NoSplit {
         /// The folder.
         folder: PathBuf,
-        /// The split asked for.
+        /// The requested split.
         split: &'static str,
-        /// What is there.
+        /// The format of the data set.
         format: &'static str,
-        /// The first file looked for in vain.
+        /// The first missing file or folder.
         missing: String,
     },
-    /// A folder with data sets of several formats.
+    /// The folder contains data sets in several formats.
     #[error(
         "{} holds files of {} ({}) and of {} ({}); put each data set into a folder of its own, or name one file",
         folder.display(), first.0, first.1, second.0, second.1
@@ -61,17 +61,17 @@ pub enum DataError {
     SeveralFormats {
         /// The folder.
         folder: PathBuf,
-        /// A format and a file of it.
+        /// One format and the name of a file of it.
         first: (&'static str, String),
-        /// Another.
+        /// Another format and the name of a file of it.
         second: (&'static str, String),
     },
-    /// A folder of images by class that is not one.
+    /// A folder of images by class contains something unexpected.
     #[error("{} {problem}", path.display())]
     ImageFolder {
-        /// What is wrong in it.
+        /// The unexpected file or folder.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it, as the end of a sentence that starts with the path.
         problem: String,
     },
     /// Images of different sizes.
@@ -81,7 +81,7 @@ pub enum DataError {
         path.display(), first.display()
     )]
     ImageSizes {
-        /// An image.
+        /// An image with another size than the first.
         path: PathBuf,
         /// Its size.
         size: String,
@@ -90,7 +90,7 @@ pub enum DataError {
         /// Its size.
         first_size: String,
     },
-    /// Some classes are called as those of a model, and one is not.
+    /// Some class names of the data are class names of the model, and `name` is not.
     #[error(
         "the class {name} of {} is not among those of the model ({}), while others are; rename its folder or take it away",
         path.display(), listed(others)
@@ -98,12 +98,12 @@ pub enum DataError {
     ClassNames {
         /// The data.
         path: PathBuf,
-        /// The class.
+        /// The class name that the model does not have.
         name: String,
-        /// Names of the model's classes.
+        /// Class names of the model.
         others: Vec<String>,
     },
-    /// A label that a model with class labels of its own does not know.
+    /// A label of the data is not among the class labels of the model.
     #[error(
         "label {label} of image {index} in {} is not among the class labels of the model ({}); change the labels of the \
          data, or certify data of these classes", path.display(), listed(others)
@@ -118,12 +118,12 @@ pub enum DataError {
         /// Class labels of the model.
         others: Vec<String>,
     },
-    /// An option that doesn't apply to the data.
+    /// An option does not apply to the data.
     #[error("{option} is for {purpose}, and {} is none", path.display())]
     Option {
         /// The option.
         option: &'static str,
-        /// What it is for.
+        /// The kind of data that it applies to.
         purpose: &'static str,
         /// The data.
         path: PathBuf,
@@ -134,21 +134,21 @@ pub enum DataError {
         /// The image.
         path: PathBuf,
     },
-    /// Images and labels that don't belong together.
+    /// The numbers of images and labels differ.
     #[error("{} holds {images} images and {} holds {labels} labels", images_path.display(), labels_path.display())]
     CountMismatch {
-        /// The images.
+        /// The file of images.
         images_path: PathBuf,
-        /// How many.
+        /// Number of images.
         images: usize,
-        /// The labels.
+        /// The file of labels.
         labels_path: PathBuf,
-        /// How many.
+        /// Number of labels.
         labels: usize,
     },
 }
 
-/// The first few of a list of names.
+/// The first names of a list, separated by commas.
 fn listed(names: &[String]) -> String {
     const SHOWN: usize = 12;
     let more = if names.len() > SHOWN { ", …" } else { "" };

@@ -6,7 +6,7 @@ use super::{
     images, npz,
 };
 
-/// What the files in a folder can be.
+/// Formats that are recognised by the names of files in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Idx,
@@ -26,7 +26,7 @@ impl Format {
         }
     }
 
-    /// Names under which the files of a split that hold images can be found.
+    /// Names that the file of images of a split can have; for CIFAR the names of all its files.
     fn files(self, split: Split) -> Vec<String> {
         match self {
             Self::Idx => {
@@ -39,7 +39,7 @@ impl Format {
     }
 }
 
-/// Opens the one data set that is in a folder.
+/// Opens the data set in `folder`.
 pub(super) fn open(folder: &Path, options: &OpenOptions) -> Result<Dataset, DataError> {
     let split = options.split;
     let found =
@@ -75,7 +75,7 @@ pub(super) fn open(folder: &Path, options: &OpenOptions) -> Result<Dataset, Data
     }
 }
 
-/// The file of labels that belongs to a file of images by its name.
+/// The path of the file of labels that belongs to the file `images` by its name; `format` names the format in errors.
 pub(super) fn labels_beside(images: &Path, format: &'static str) -> Result<PathBuf, DataError> {
     let name = images.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     std::fs::metadata(images).map_err(|source| DataError::Read { path: images.to_owned(), source })?;

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::DataError;
 use crate::files;
 
-/// SHA-256 of bytes, as 64 hexadecimal digits.
+/// SHA-256 of `bytes`, as 64 hexadecimal digits.
 ///
 /// ```
 /// let digest = mithridate_runtime::data::sha256(b"abc");
@@ -15,7 +15,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// SHA-256 of a file, read in pieces.
+/// SHA-256 of the content of a file, as 64 hexadecimal digits. The file is read in parts, not kept in memory.
 ///
 /// # Errors
 /// [`DataError::Read`].
@@ -32,7 +32,7 @@ pub fn sha256_file(path: &Path) -> Result<String, DataError> {
     }
 }
 
-/// Bytes as hexadecimal digits.
+/// `bytes` as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {

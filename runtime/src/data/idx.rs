@@ -9,27 +9,27 @@ use sha2::{Digest, Sha256};
 use super::{DataError, hex, sha256};
 use crate::{files, memory};
 
-/// An IDX file of unsigned bytes: the format of MNIST and its kin.
+/// An IDX file of unsigned bytes, the format of MNIST and similar data sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idx {
-    /// Sizes, the number of items first.
+    /// Lengths of the dimensions; the first is the number of items.
     pub shape: Vec<usize>,
     /// Elements, row-major.
     pub bytes: Vec<u8>,
-    /// SHA-256 of the file's content, of the unpacked content if it was compressed.
+    /// SHA-256 of the file, unpacked if it was compressed, as 64 hexadecimal digits.
     pub sha256: String,
 }
 
-/// Reads an IDX file of unsigned bytes, plain or gzip (told by its first two bytes, whatever its name).
+/// Reads an IDX file of unsigned bytes, plain or gzip. Compression is detected by the first two bytes, not by the name.
 ///
 /// # Errors
-/// [`DataError::Read`], or [`DataError::Malformed`] for anything but a whole IDX file of unsigned bytes.
+/// [`DataError::Read`], or [`DataError::Malformed`] if it is not a complete IDX file of unsigned bytes.
 pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
     let file = files::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
     parse_idx(path, BufReader::new(file))
 }
 
-/// The same from anything that can be read; `path` names it in errors.
+/// Reads an IDX file of unsigned bytes, plain or gzip, from a reader; `path` names it in errors.
 ///
 /// ```
 /// use mithridate_runtime::data::parse_idx;
@@ -46,7 +46,8 @@ pub fn parse_idx(path: &Path, file: impl Read) -> Result<Idx, DataError> {
     parse_idx_of(path, file, |_| Ok(()))
 }
 
-/// The same for a file whose shape is first looked at: a few bytes of gzip can promise, and hold, a great many.
+/// Like [`parse_idx`], and calls `check` with the shape before the elements are read: a few compressed bytes can declare
+/// and contain a very large array.
 pub(super) fn parse_idx_of(
     path: &Path,
     mut file: impl Read,
@@ -116,14 +117,14 @@ pub(super) fn parse_idx_of(
     Ok(Idx { shape, bytes, sha256: hex(&hash.finalize()) })
 }
 
-/// Writes an IDX file of unsigned bytes and returns the SHA-256 of its content; the file appears whole or not at
-/// all.
+/// Writes `bytes` as an IDX file of the given `shape` and returns the SHA-256 of its content. The file is written
+/// atomically: it appears complete or not at all.
 ///
 /// # Errors
 /// [`DataError::Write`].
 ///
 /// # Panics
-/// If `bytes` is not of the shape given, or a size does not fit 32 bits.
+/// If the number of bytes does not match `shape`, or a length does not fit 32 bits.
 pub fn write_idx(path: &Path, shape: &[usize], bytes: &[u8]) -> Result<String, DataError> {
     assert_eq!(shape.iter().product::<usize>(), bytes.len(), "shape {shape:?} and {} bytes", bytes.len());
     assert!(shape.iter().all(|&size| u32::try_from(size).is_ok()), "{shape:?} does not fit an IDX file");
@@ -134,7 +135,7 @@ pub fn write_idx(path: &Path, shape: &[usize], bytes: &[u8]) -> Result<String, D
     Ok(sha256(&content))
 }
 
-/// What an IDX file with elements of a type starts with.
+/// The header of an IDX file whose elements have the type code `element`.
 pub(super) fn idx_header(element: u8, shape: &[usize]) -> Vec<u8> {
     let sizes = shape.iter().flat_map(|&size| (size as u32).to_be_bytes());
     [0, 0, element, shape.len() as u8].into_iter().chain(sizes).collect()

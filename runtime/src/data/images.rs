@@ -8,12 +8,12 @@ use sha2::{Digest, Sha256};
 use super::{DataError, Dataset, Preparation, Split, hex, idx::idx_header, picture::Picture};
 use crate::{files, memory};
 
-/// What images of the field are called by the end of their names.
+/// Extensions of the names of image files.
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
-/// Most bytes of a file that are read.
+/// Largest image file that is read, in bytes.
 const LARGEST_FILE: u64 = 256 << 20;
 
-/// Names of the folders of a split, in the order in which they are looked for.
+/// Possible names of the folder of a split; the first that exists is used.
 fn split_folders(split: Split) -> &'static [&'static str] {
     match split {
         Split::Train => &["train"],
@@ -21,13 +21,13 @@ fn split_folders(split: Split) -> &'static [&'static str] {
     }
 }
 
-/// Whether a file is an image by its name.
+/// Whether the name of a file has the extension of an image.
 pub(crate) fn is_image_name(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     ENDINGS.iter().any(|ending| extension.eq_ignore_ascii_case(ending))
 }
 
-/// Opens one image, of a known class or not.
+/// Opens one image; its class is `label` if known.
 pub(super) fn open_image(
     path: &Path,
     label: Option<u16>,
@@ -38,7 +38,7 @@ pub(super) fn open_image(
     Ok(images.finish(path.to_owned(), None))
 }
 
-/// An image in memory; `path` names it in errors.
+/// Reads one image from memory; `path` names it in errors.
 pub(super) fn parse_image(
     path: &Path,
     bytes: &[u8],
@@ -50,7 +50,7 @@ pub(super) fn parse_image(
     Ok(images.finish(path.to_owned(), None))
 }
 
-/// Reads a file, and nothing that could go on without end.
+/// Reads a file of at most [`LARGEST_FILE`] bytes; refuses devices and pipes.
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let read_error = |source| DataError::Read { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(read_error)?;
@@ -62,8 +62,8 @@ fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     files::read(path).map_err(read_error)
 }
 
-/// Opens a folder that holds a folder of images for each class, itself or its `train` and `test` (or `val`); `None`
-/// if it holds no such thing.
+/// Opens a folder with a sub-folder of images for each class, either directly or inside `train` and `test` (or `val`).
+/// `None` if there are no such sub-folders.
 pub(super) fn open_folder(
     folder: &Path,
     split: Split,
@@ -75,7 +75,7 @@ pub(super) fn open_folder(
         [Split::Train, Split::Test].into_iter().flat_map(split_folders).any(|name| entry.name() == Some(name))
     };
     let folders = || entries.iter().filter(|entry| entry.is_folder);
-    // A class may be called as a split is; then it holds images.
+    // A folder named like a split may be a class; then it contains images.
     let by_split = folders().next().is_some()
         && folders().all(|entry| is_split(&entry))
         && !folders().map(|entry| holds_images(&entry.path)).collect::<Result<Vec<_>, _>>()?.contains(&true);
@@ -110,8 +110,8 @@ fn no_split(folder: &Path, split: Split) -> DataError {
     }
 }
 
-/// Images of a folder of classes. Without folders for its parts it serves to test: training on what one tests on
-/// must not happen by mistake.
+/// Opens the images of a folder with a sub-folder for each class. Without folders for the splits it is a test split
+/// only, so that nobody trains on test images by mistake.
 fn open_classes(
     folder: &Path,
     entries: &[Entry],
@@ -161,8 +161,8 @@ fn open_classes(
     Ok(Some(images.finish(folder.to_owned(), class_names)))
 }
 
-/// The label of each folder: its name if all are numbers, else its place in the order of names; and the names, in
-/// the order of labels, if they are not numbers.
+/// The label of each class folder, and the class names in the order of the labels. If all names are numbers, these are
+/// the labels and there are no class names. Otherwise the label is the index in `folders`, which are sorted by name.
 fn labels_of(folders: &[Entry]) -> Result<(Vec<u16>, Option<Vec<String>>), DataError> {
     let refuse =
         |entry: &Entry, problem: String| Err(DataError::ImageFolder { path: entry.path.clone(), problem });
@@ -194,7 +194,7 @@ fn labels_of(folders: &[Entry]) -> Result<(Vec<u16>, Option<Vec<String>>), DataE
     }
 }
 
-/// What is in a folder; links are followed.
+/// An entry of a folder; links are followed.
 struct Entry {
     path: PathBuf,
     is_folder: bool,
@@ -206,7 +206,7 @@ impl Entry {
     }
 }
 
-/// What is in a folder, by name; names that start with a dot are hidden and left out.
+/// The entries of a folder, sorted by path, without those whose name starts with a dot.
 fn list(folder: &Path) -> Result<Vec<Entry>, DataError> {
     let error = |path: &Path| {
         let path = path.to_owned();
@@ -225,7 +225,7 @@ fn list(folder: &Path) -> Result<Vec<Entry>, DataError> {
     Ok(entries)
 }
 
-/// Whether a folder holds a file that is an image by its name.
+/// Whether a folder contains a file with the extension of an image.
 fn holds_images(folder: &Path) -> Result<bool, DataError> {
     let read_error = |source| DataError::Read { path: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(read_error)? {
@@ -236,7 +236,7 @@ fn holds_images(folder: &Path) -> Result<bool, DataError> {
     Ok(false)
 }
 
-/// Collects images of one size; colour turns all of them into RGB.
+/// Collects images of one size. As soon as one is in colour, all become RGB.
 #[derive(Default)]
 struct Collector {
     first: Option<PathBuf>,
@@ -287,7 +287,7 @@ impl Collector {
         }
         let more = picture.bytes.len();
         if self.pixels.capacity() - self.pixels.len() < more {
-            // As much again, so that memory is moved seldom.
+            // Double the memory, so that it is moved rarely.
             let twice = more.max(self.pixels.len());
             memory::reserve(&mut self.pixels, twice)
                 .or_else(|_| memory::reserve(&mut self.pixels, more))
@@ -298,7 +298,7 @@ impl Collector {
         Ok(())
     }
 
-    /// The data set, with the hashes that it would have as IDX files.
+    /// Returns the data set, with the hashes that it would have as IDX files.
     fn finish(self, path: PathBuf, class_names: Option<Vec<String>>) -> Dataset {
         let Self { shape, pixels, labels, .. } = self;
         let [channels, height, width] = shape;
@@ -320,7 +320,8 @@ impl Collector {
     }
 }
 
-/// The hash of labels as an IDX file of the narrowest type that holds them; empty for none.
+/// SHA-256 of the labels as an IDX file of unsigned bytes, or of 32-bit integers if a label is above 255. Empty if there
+/// are no labels.
 pub(super) fn labels_sha256(labels: &[u16]) -> String {
     if labels.is_empty() {
         return String::new();

@@ -1,4 +1,4 @@
-//! Data sets: labelled images with what is needed to say exactly which ones they were.
+//! Data sets: images with labels, and hashes that identify them.
 //!
 //! | format | files | shape of an image |
 //! | --- | --- | --- |
@@ -7,8 +7,8 @@
 //! | NumPy | `train.npz`, `test.npz`; any `.npz`; `.npy`, with labels beside it | 1×H×W, 3×H×W |
 //! | PNG, JPEG | a folder a class, alone or in `train` and `test` (or `val`); one image | 1×H×W, 3×H×W |
 //!
-//! [`Dataset::open`] tells them apart and says what is expected of each. Every reader takes bytes of unknown origin:
-//! what is declared is checked before memory is taken for it, and whatever does not fit is an error that names it.
+//! [`Dataset::open`] recognises the format and documents each of them. Files may come from anybody: readers check the
+//! declared sizes before they allocate memory, and every inconsistency is an error.
 
 mod cifar;
 mod class_order;

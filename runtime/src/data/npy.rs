@@ -11,14 +11,14 @@ use sha2::{Digest, Sha256};
 use super::{DataError, Dataset, hex};
 use crate::{files, memory};
 
-/// Longest header that is read, as in NumPy.
+/// Largest header that is read, in bytes; the same limit as in NumPy.
 pub(super) const LONGEST_HEADER: usize = 10_000;
 
-/// Elements that labels can have, as NumPy writes them.
+/// Element types that labels can have, in the notation of NumPy.
 const INTEGERS: [&str; 14] =
     ["|u1", "|i1", "<u2", ">u2", "<i2", ">i2", "<u4", ">u4", "<i4", ">i4", "<u8", ">u8", "<i8", ">i8"];
 
-/// Opens an npy file of images and, where they are known, one of labels.
+/// Opens an npy file of images and, if `labels_path` is given, one of labels.
 pub(super) fn open_npy(images_path: &Path, labels_path: Option<&Path>) -> Result<Dataset, DataError> {
     let open = |path: &Path| -> Result<BufReader<File>, DataError> {
         let file = files::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
@@ -28,7 +28,7 @@ pub(super) fn open_npy(images_path: &Path, labels_path: Option<&Path>) -> Result
     parse_npy((images_path, open(images_path)?), labels)
 }
 
-/// The same from anything that can be read; paths name it in errors.
+/// Reads npy files of images and labels from readers; the paths name them in errors.
 pub(super) fn parse_npy(
     (images_path, mut images): (&Path, impl Read),
     labels: Option<(&Path, impl Read)>,
@@ -38,7 +38,7 @@ pub(super) fn parse_npy(
         format: "npy",
         problem: format!("it {problem}"),
     };
-    // All that headers say is checked before anything large is read.
+    // Headers are checked before anything large is read.
     let head = Npy::images(&mut images).map_err(|problem| malformed(images_path, problem))?;
     let labels = match labels {
         Some((path, mut reader)) => {
@@ -61,12 +61,13 @@ pub(super) fn parse_npy(
 
 /// The header of an npy file.
 pub(super) struct Npy {
+    /// Element type in the notation of NumPy, such as `<i8`.
     element: String,
     layout: Layout,
     shape: Vec<usize>,
     /// All bytes before the elements.
     header: Vec<u8>,
-    /// Bytes of all elements.
+    /// Number of bytes of all elements, according to the header.
     promised: usize,
 }
 
@@ -84,7 +85,7 @@ pub(super) struct Labels {
 }
 
 impl Images {
-    /// The data set that they make.
+    /// Combines the images with their labels to a data set.
     pub fn with_labels(self, path: &Path, labels: Option<Labels>) -> Dataset {
         let Self { pixels, shape, sha256 } = self;
         let (labels, labels_sha256) = labels.map_or_else(Default::default, |of| (of.labels, of.sha256));
@@ -94,7 +95,7 @@ impl Images {
 }
 
 impl Npy {
-    /// Reads the header of images. Errors continue a sentence that starts with what is read.
+    /// Reads the header of images. Errors are the end of a sentence that starts with the name of the array.
     pub fn images(reader: &mut dyn Read) -> Result<Self, String> {
         let head = Self::read(reader, &["|u1"])?;
         head.image_shape()?;
@@ -116,20 +117,20 @@ impl Npy {
         self.shape.first().copied().unwrap_or_default()
     }
 
-    /// Refuses a file of which it is known how many bytes it has, header and all, if that is not what it promises.
+    /// Checks that a file of `bytes` bytes, header included, has the length that its header declares.
     pub fn check_length(&self, bytes: u64) -> Result<(), String> {
         let found = usize::try_from(bytes.saturating_sub(self.header.len() as u64)).unwrap_or(usize::MAX);
         if found == self.promised { Ok(()) } else { Err(self.wrong_length(found)) }
     }
 
-    /// Reads a header of a file whose elements are one of these.
+    /// Reads the header of a file whose element type must be one of `elements`.
     fn read(reader: &mut dyn Read, elements: &[&str]) -> Result<Self, String> {
         let mut content = vec![0; 10];
         reader.read_exact(&mut content).map_err(|error| damaged(&error))?;
         if !content.starts_with(b"\x93NUMPY") {
             return Err("is no npy file: it does not start with '\\x93NUMPY'".into());
         }
-        // Version 1 has a length of two bytes, later ones of four.
+        // The length of the header has two bytes in version 1 of the format and four in later versions.
         if content[6] > 1 {
             content.resize(12, 0);
             reader.read_exact(&mut content[10..]).map_err(|error| damaged(&error))?;
@@ -141,8 +142,8 @@ impl Npy {
         let start = content.len();
         content.resize(start + length, 0);
         reader.read_exact(&mut content[start..]).map_err(|error| damaged(&error))?;
-        // The header of a plain array has one brace and one parenthesis. The parser takes twice the time for each more
-        // that is open.
+        // The header of a plain array has one brace and one parenthesis. The time of the parser doubles with each
+        // further level of nesting.
         let nested = content[start..].iter().filter(|byte| b"([{".contains(byte)).count() > 6;
         let header = (!nested).then(|| Header::from_reader(&mut &content[..]).ok()).flatten();
         let Some(Header { type_descriptor, shape, layout }) = header else {
@@ -167,7 +168,7 @@ impl Npy {
         Ok(Self { element: element.into(), layout, shape, header: content, promised })
     }
 
-    /// Channels, height and width of an image, and whether channels come last.
+    /// Channels, height and width of an image, and whether the array has its channels last.
     fn image_shape(&self) -> Result<([usize; 3], bool), String> {
         let shape = &self.shape[..];
         if shape.contains(&0) {
@@ -197,13 +198,13 @@ impl Npy {
         format!("promises {promised} bytes of shape {shape:?} in its header and {found} follow")
     }
 
-    /// Reads the elements, which follow the header; returns them with the SHA-256 of both.
+    /// Reads the elements, which follow the header. Returns them with the SHA-256 of header and elements.
     fn elements(&self, reader: &mut dyn Read) -> Result<(Vec<u8>, String), String> {
         let elements = memory::read_at_most(&mut *reader, self.promised).map_err(|error| damaged(&error))?;
         if elements.len() < self.promised {
             return Err(self.wrong_length(elements.len()));
         }
-        // Also at the end of a member of a zip archive its checksum is compared.
+        // Reading to the end also makes the zip reader compare the checksum of the member.
         match reader.read(&mut [0]) {
             Ok(0) => {}
             Ok(_) => return Err(self.wrong_length(usize::MAX)),
@@ -215,7 +216,7 @@ impl Npy {
         Ok((elements, hex(&hash.finalize())))
     }
 
-    /// Reads images, N×C×H×W.
+    /// Reads images and returns them as N×C×H×W.
     pub fn read_images(&self, reader: &mut dyn Read) -> Result<Images, String> {
         let (shape, channels_last) = self.image_shape()?;
         let (mut pixels, sha256) = self.elements(reader)?;
@@ -237,7 +238,7 @@ impl Npy {
         Ok(Images { pixels, shape, sha256 })
     }
 
-    /// Pixels whose first dimension runs fastest, as N×C×H×W.
+    /// Converts pixels in column-major (Fortran) order to row-major N×C×H×W.
     fn in_order(&self, pixels: &[u8], channels_last: bool) -> Result<Vec<u8>, String> {
         let mut view = ArrayViewD::from_shape(self.shape.clone().f(), pixels)
             .map_err(|_| format!("has a shape {:?} that is not understood", self.shape))?;
@@ -265,12 +266,12 @@ impl Npy {
     }
 }
 
-/// Bytes of an element such as `<i8`.
+/// Number of bytes of an element of a type such as `<i8`.
 fn size_of_element(element: &str) -> usize {
     usize::from(element.as_bytes()[2] - b'0')
 }
 
-/// The value of an element such as `<i8`.
+/// The value of an element of a type such as `<i8`.
 fn integer(element: &str, bytes: &[u8]) -> i128 {
     let number = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
     let number = if element.starts_with('>') {

@@ -22,8 +22,8 @@ pub enum NpzArray<'a> {
     Integers(ArrayViewD<'a, i64>),
 }
 
-/// Writes arrays under their names to an npz file, which NumPy reads with `load`. The file appears whole or not at
-/// all; the same arrays give the same bytes.
+/// Writes named arrays to an npz file, which NumPy reads with `load`. The file is written atomically: it appears
+/// complete or not at all. Equal arrays give equal bytes.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -40,7 +40,7 @@ pub enum NpzArray<'a> {
 /// ```
 ///
 /// # Errors
-/// [`DataError::Write`], also if two arrays have the same name.
+/// [`DataError::Write`] if the file can't be written or two arrays have the same name.
 pub fn write_npz(path: &Path, arrays: &[(&str, NpzArray<'_>)]) -> Result<(), DataError> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
@@ -65,13 +65,13 @@ pub fn write_npz(path: &Path, arrays: &[(&str, NpzArray<'_>)]) -> Result<(), Dat
     .map_err(|source| DataError::Write { path: path.to_owned(), source })
 }
 
-/// Opens an npz file with the arrays `images` and `labels`; `images` alone will do where `unlabelled` is true.
+/// Opens an npz file with the arrays `images` and `labels`. If `unlabelled` is true, `images` alone is accepted.
 pub(super) fn open_npz(path: &Path, unlabelled: bool) -> Result<Dataset, DataError> {
     let file = files::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
     parse_npz(path, BufReader::new(file), unlabelled)
 }
 
-/// The same from anything that can be read; `path` names it in errors.
+/// Reads an npz file from a reader; `path` names it in errors.
 pub(super) fn parse_npz(
     path: &Path,
     reader: impl Read + Seek,
@@ -80,10 +80,10 @@ pub(super) fn parse_npz(
     let malformed = |problem| DataError::Malformed { path: path.to_owned(), format: "npz", problem };
     let mut archive = ZipArchive::new(reader)
         .map_err(|error| malformed(format!("it is no zip archive or is cut short ({error})")))?;
-    // Arrays of other names may be labels that are called otherwise.
+    // An array with another name may be labels under a wrong name, so `images` must be the only array.
     let is_alone = archive.len() == 1;
     let has_labels = !(unlabelled && is_alone);
-    // All that headers say is checked before anything large is unpacked, which may be a thousand times the file.
+    // Headers are checked before anything large is unpacked: arrays can be a thousand times larger than the file.
     let head = |archive: &mut _, name: &str, read: fn(&mut dyn Read) -> Result<Npy, String>| {
         member(archive, path, name, |file, bytes| {
             let npy = read(file)?;
@@ -106,7 +106,7 @@ pub(super) fn parse_npz(
     Ok(images.with_labels(path, labels))
 }
 
-/// Reads an array of an archive; `read` is given its bytes from the start, and how many there are.
+/// Reads the array `name` of an archive. `read` gets a reader of its npy file and the number of bytes of that file.
 fn member<T, R: Read + Seek>(
     archive: &mut ZipArchive<R>,
     path: &Path,
@@ -129,7 +129,7 @@ fn member<T, R: Read + Seek>(
     read(&mut file, bytes).map_err(|problem| malformed(format!("{what} {problem}")))
 }
 
-/// Names of what an npz file holds instead of what was looked for.
+/// Names of the arrays in an npz file, for an error about a missing one.
 fn list(members: &[&str]) -> String {
     const SHOWN: usize = 8;
     let name = |member: &&str| format!("'{}'", member.strip_suffix(".npy").unwrap_or(member).escape_debug());

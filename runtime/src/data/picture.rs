@@ -8,14 +8,15 @@ use zune_jpeg::JpegDecoder;
 
 use super::Preparation;
 
-/// Longest side that is read.
+/// Largest width or height, in pixels.
 const LONGEST_SIDE: u32 = 1 << 14;
-/// Most bytes that a decoded file may have, about 33 million pixels of 8-bit RGB; a few bytes can promise more.
+/// Largest size of a decoded image, in bytes: about 33 million pixels of 8-bit RGB. A few bytes of a file can declare
+/// more.
 const MOST_BYTES: u64 = 96 << 20;
-/// Most pixels that resizing may make, also half way, where they are floats of four channels.
+/// Largest number of pixels in a resized image and in the intermediate one, whose pixels are four floats each.
 const MOST_RESIZED: u64 = 1 << 23;
 
-/// One decoded image: 8 bits a value, grey or RGB.
+/// One decoded image: 8 bits for each value, grey or RGB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Picture {
     /// Channels (1 or 3), height, width.
@@ -25,11 +26,12 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    /// Decodes a PNG or JPEG file, told by its first bytes whatever its name, and resizes and crops it.
+    /// Decodes a PNG or JPEG file, then resizes and crops it. The format is detected by the first bytes, not by the
+    /// name.
     ///
-    /// Sixteen bits are rounded to eight, palettes become RGB, an alpha channel that hides nothing is dropped; of an
-    /// animated PNG the first frame is taken, and the orientation in a JPEG's metadata is not applied. Errors
-    /// continue a sentence that starts with the file.
+    /// Values of 16 bits are rounded to 8, palettes become RGB, and an opaque alpha channel is dropped. Of an animated
+    /// PNG only the first frame is read. The orientation in the metadata of a JPEG is not applied. Errors are the end
+    /// of a sentence that starts with the name of the file.
     pub fn decode(bytes: &[u8], preparation: Preparation) -> Result<Self, String> {
         let mut image = decode(bytes)?;
         if let Some(side) = preparation.resize {
@@ -53,7 +55,7 @@ impl Picture {
     }
 }
 
-/// An image of type `ImageLuma8` or `ImageRgb8`.
+/// Decodes a file to an image of type `ImageLuma8` or `ImageRgb8`.
 fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     if bytes.is_empty() {
         return Err("it is empty".into());
@@ -68,13 +70,13 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
 }
 
 fn decode_png(bytes: &[u8]) -> Result<DynamicImage, String> {
-    // The decoder makes room for what the header says before it reads on.
+    // The decoder allocates memory for the declared size before it reads on.
     if let Some(&[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour]) = bytes.get(16..26) {
         let samples = [1, 1, 3, 1, 2, 1, 4][usize::from(colour.min(6))];
         let bits = samples * u64::from(depth);
         let (width, height) = (u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]));
         check_size(width, height, bits.div_ceil(8))?;
-        // Deflate turns a bit into at most 129 bytes.
+        // Deflate expands its input at most 1032 times.
         check_proportion(u64::from(width) * u64::from(height) * bits, bytes.len() as u64 * 1032 * 8)?;
     }
     let mut limits = Limits::no_limits();
@@ -97,7 +99,7 @@ fn decode_png(bytes: &[u8]) -> Result<DynamicImage, String> {
     })
 }
 
-/// Strict: else what is missing or damaged would be filled with grey.
+/// Decodes in strict mode: otherwise missing or damaged parts would be filled with grey.
 fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     let side = usize::from(u16::MAX);
     let options = DecoderOptions::default().set_strict_mode(true).set_max_width(side).set_max_height(side);
@@ -106,7 +108,7 @@ fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let (width, height) = (width as u32, height as u32);
     check_size(width, height, 3)?;
-    // One component at least has a block for every 64 pixels, and a block at least one bit.
+    // At least one component has a block for every 64 pixels, and a block takes at least one bit.
     check_proportion(u64::from(width) * u64::from(height), bytes.len() as u64 * 8 * 64)?;
     let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
     let wanted = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
@@ -123,7 +125,8 @@ fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     image.ok_or_else(|| damaged(&"its pixels are not as many as it says"))
 }
 
-/// Refuses a file that says it holds more than files of its length can.
+/// Refuses a file whose header declares more bits or pixels (`declared`) than a file of its length can contain
+/// (`possible`).
 fn check_proportion(declared: u64, possible: u64) -> Result<(), String> {
     if declared > possible {
         return Err(damaged(&"it says it holds more pixels than its bytes can"));
@@ -131,10 +134,10 @@ fn check_proportion(declared: u64, possible: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the segments of a JPEG come to its end marker, which the decoder does without in the last rows.
+/// Whether the segments of a JPEG end with the end marker. The decoder accepts files that are cut within the last rows.
 fn is_ended(bytes: &[u8]) -> bool {
     let mut rest = bytes.get(2..).unwrap_or_default();
-    // In compressed data a marker's first byte is followed by 0; restart markers belong to the data.
+    // In compressed data the byte 0xff is followed by 0; restart markers are part of the data.
     let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff | 0xd0..=0xd7);
     while let Some(at) = rest.windows(2).position(is_marker) {
         let segment = &rest[at..];

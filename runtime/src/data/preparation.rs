@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// What is done with the images of files before anything else; they must come out at one size.
+/// Resizing and cropping of PNG and JPEG images before anything else. Afterwards all images must have the same size.
 ///
 /// ```
 /// use mithridate_runtime::data::Preparation;
@@ -11,18 +11,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preparation {
-    /// Pixels of the shorter side after resizing, the longer side rounded down; linear interpolation, over the area
-    /// that a new pixel covers where the image shrinks.
+    /// Length of the shorter side after resizing, in pixels; the longer side is scaled alike and rounded down. Linear
+    /// interpolation, and averaging over the area of a new pixel if the image shrinks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<u32>,
-    /// Side of the square cut from the middle, after resizing; where the middle falls between two pixels, the one
-    /// nearer to the left or top.
+    /// Side of the central square crop after resizing, in pixels. If it can't be centred exactly, it lies half a pixel
+    /// towards the left or top.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop: Option<u32>,
 }
 
 impl Preparation {
-    /// Whether nothing is done.
+    /// Whether images are neither resized nor cropped.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }

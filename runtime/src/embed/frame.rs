@@ -9,16 +9,16 @@ use crate::{
     votes::first_largest,
 };
 
-/// What can go wrong with a frame, or before the first.
+/// Why a frame can't be certified, or a [`FrameCertifier`] can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
-    /// Settings, the engine, or a frame that the model does not take.
+    /// The settings are invalid, the engine failed, or the frame does not fit the model.
     #[error(transparent)]
     Certify(#[from] CertifyError),
-    /// Noise that is not what it should be.
+    /// The noise failed the self-test.
     #[error(transparent)]
     Noise(#[from] SelfTestError),
-    /// A stopping rule that frames don't have.
+    /// The stopping rule can't be used for frames.
     #[error("frames can't stop by the rule {0}; use fixed, radius, precision or deadline")]
     Rule(StoppingRule),
 }
@@ -36,45 +36,45 @@ pub enum Ended {
     Samples,
     /// The stopping rule was satisfied.
     Rule,
-    /// Time was up.
+    /// The time limit was reached.
     Deadline,
-    /// Not one of the selection samples voted for a class, so there is none to certify.
+    /// No selection sample voted for a class, so there is no class to certify.
     NoClass,
 }
 
-/// What is known of a frame when its time is up.
+/// The certificate of one frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FrameCertificate {
-    /// Number of the frame: part of the key of its noise.
+    /// Number of the frame, which is part of the key of its noise.
     pub frame: u64,
-    /// Class that most selection samples voted for, the first of equals; `None` if not one voted.
+    /// The class with the most votes of selection samples, the lowest index of equals; `None` if no class has a vote.
     pub class: Option<usize>,
-    /// Lower bound on the probability of `class` under noise, at confidence 1 − α.
+    /// Lower bound p̲ on the probability of `class` under noise, at confidence 1 − α.
     pub p_lower: f64,
-    /// Certified radius in the norm of the noise, in units of the frame's values; `None` is an abstention.
+    /// Certified radius in the norm of the noise, in units of the frame's values; `None` for an abstention.
     pub radius: Option<f64>,
-    /// Samples that chose the class.
+    /// Number of selection samples.
     pub selection_samples: u64,
-    /// Fresh samples run; the bound rests on all of them, or on the first of them where that gave a better one.
+    /// Number of estimation samples. The bound uses all of them, or only the first ones if that gave a better bound.
     pub samples: u64,
-    /// Of these, those that voted for the class.
+    /// Number of estimation samples that voted for `class`.
     pub hits: u64,
-    /// Time from the call to the answer.
+    /// Time from the call to its return.
     pub time: Duration,
     /// Why sampling stopped.
     pub ended: Ended,
 }
 
-/// Certifies one frame after the other under a deadline.
+/// Certifies one frame after the other, each within a time limit.
 ///
-/// That the model's answer to a sample depends on that sample alone is looked at on its own samples: when it is made
-/// ready, 16 samples of a batch are answered again, alone, and later one sample of the first batch of one frame in 16,
-/// chosen by seed and frame, which takes as long as a batch and is put off where time is short. Where logits
-/// differ by more than rounding, there is no certificate but an error.
+/// A certificate is valid only if the model's answer to a sample does not depend on the other samples of its batch. So
+/// some samples are answered again alone and the logits are compared: 16 samples of one batch when the certifier is
+/// made, later one sample of the first batch of one frame in 16, chosen by seed and frame. Such a comparison takes as
+/// long as a batch and is postponed when time is short. If logits differ by more than rounding, the result is an error,
+/// not a certificate.
 ///
-/// The noise of a frame depends on nothing but the seed and the frame's number, so with [`certify`] of the same
-/// settings the votes can be drawn again. Whoever makes the frames must not know the seed: draw it with
-/// [`seed_from_os`].
+/// The noise of a frame depends only on the seed and the number of the frame, so [`certify`] with the same settings can
+/// repeat the votes. Whoever provides the frames must not know the seed: draw it with [`seed_from_os`].
 ///
 /// [`certify`]: crate::certify::Certifier
 /// [`seed_from_os`]: crate::noise::seed_from_os
@@ -110,14 +110,15 @@ pub struct FrameCertifier {
 }
 
 impl FrameCertifier {
-    /// Makes everything ready: tests the noise, runs a few batches to know how long one takes, and takes all memory.
+    /// Prepares the certifier: tests the noise, allocates all memory and runs a few batches to measure their time.
     ///
-    /// `settings.n0` samples choose the class of a frame, at most `settings.n` bound its probability. The stopping rules
-    /// `radius` and `precision` end a frame before its time is up, `deadline` gives all frames a time. A model that
-    /// takes any number of inputs gets 64 at once.
+    /// `settings.n0` is the number of selection samples of a frame, `settings.n` the largest number of estimation
+    /// samples. The stopping rules `radius` and `precision` can end a frame before its time limit; `deadline` sets a
+    /// time limit for all frames. A model that takes any batch size gets batches of 64.
     ///
     /// # Errors
-    /// [`EmbedError`].
+    /// [`EmbedError`] if the settings are invalid or use the stopping rule `loss`, the noise fails its self-test, the
+    /// model can't be run, or its answer to a sample depends on the batch.
     pub fn new(model: Box<dyn Classifier>, settings: Settings) -> Result<Self, EmbedError> {
         if matches!(settings.stop, StoppingRule::Loss(_)) {
             return Err(EmbedError::Rule(settings.stop));
@@ -143,33 +144,34 @@ impl FrameCertifier {
         self.sampler.model().classes()
     }
 
-    /// What certificates depend on besides model and frame.
+    /// The settings of the certificates.
     pub fn settings(&self) -> &Settings {
         self.procedure.settings()
     }
 
-    /// The number that the next frame gets; they count up from 0.
+    /// The number of the next frame. Frames are numbered from 0.
     pub fn next_frame(&self) -> u64 {
         self.next_frame
     }
 
-    /// Gives the next frame another number, such as to draw the noise of an earlier one again.
+    /// Sets the number of the next frame, for example to repeat the noise of an earlier one.
     pub fn set_next_frame(&mut self, frame: u64) {
         self.next_frame = frame;
     }
 
-    /// Certifies a frame, C×H×W values in units of the data set, within a time from now.
+    /// Certifies a frame of C×H×W values in units of the data set, within the time limit `within` from now.
     ///
-    /// Stops when another batch would take longer than is left, as far as those before tell: so it is late by no
-    /// more than a batch that takes unusually long. Where the time does not suffice for a single batch there is no class
-    /// and no claim; every few such frames one batch is run nevertheless, to see how long it takes by now. Allocates
-    /// nothing, but for an error.
+    /// Sampling stops when another batch would probably take longer than the time left, judged by earlier batches. So
+    /// the call exceeds the limit only if one batch takes unusually long. If the time does not suffice for a single
+    /// batch, the result has no class and no radius; after every few such frames one batch is run nevertheless, to
+    /// measure its time again. Allocates no memory, except for an error.
     ///
     /// # Errors
-    /// [`EmbedError::Certify`]; the next frame may be fine again.
+    /// [`EmbedError::Certify`] if the frame does not fit the model, or the engine or a comparison of logits failed.
+    /// Later frames can still be certified.
     pub fn certify(&mut self, image: &[f32], within: Duration) -> Result<FrameCertificate, EmbedError> {
         let started = Instant::now();
-        // More time than can be counted is no limit.
+        // A time limit too large for the clock means no limit.
         let within = self.settings().stop.deadline().map_or(within, |time| time.min(within));
         let deadline = started.checked_add(within);
         let frame = self.next_frame;
@@ -195,7 +197,7 @@ impl FrameCertifier {
             samples = self.sampler.run(&task, |sample, vote| {
                 hits += u64::from(usize::from(vote) == class);
                 if sample.is_multiple_of(BLOCK) {
-                    // All bounds of the sequence hold at once, so the best one does.
+                    // All bounds of the sequence are valid at once, so the largest one is.
                     if sequence.last_look(sample) == sample {
                         p_lower = p_lower.max(sequence.lower(hits, sample).map_err(wrong)?);
                     }

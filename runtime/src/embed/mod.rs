@@ -1,9 +1,9 @@
-//! Certificates inside another program: a robot or a camera hands over a frame and a time limit and gets a class, a
-//! radius and the number of samples that they rest on. No file is written or read once the model is loaded, no thread
-//! is started but those of the engine, and after it was made a [`FrameCertifier`] allocates no more memory.
+//! Certification inside another program, such as that of a robot or a camera. The caller passes a frame and a time
+//! limit, and gets a class, a certified radius and the number of samples behind them. Once the model is loaded, no file
+//! is read or written, no thread is started except those of the engine, and a [`FrameCertifier`] allocates no memory.
 //!
-//! A frame is sampled until its time is up or a most number of samples is reached. The bound belongs to a
-//! [confidence sequence](crate::statistics::ConfidenceSequence), so it holds at whatever moment that is.
+//! A frame is sampled until its time limit or the largest number of samples is reached. The lower bound comes from a
+//! [confidence sequence](crate::statistics::ConfidenceSequence), so it is valid whenever sampling stops.
 //!
 //! # Example
 //!

@@ -8,45 +8,46 @@ use crate::{
     noise::{BLOCK, Noise, NoiseKey, Role, keyed_stream},
 };
 
-/// One frame in this many has a sample that is answered again, alone.
+/// On average one frame in `FRAMES` has a sample that is answered again alone.
 const FRAMES: u64 = 16;
-/// Samples that are answered again when a model is made ready.
+/// Number of samples that are answered again when the sampler is made.
 const AT_LOAD: usize = 16;
 
-/// Runs noisy copies of one image through a model, a batch at a time, in memory of its own, until a deadline.
+/// Runs noisy copies of one image through a model, batch by batch, until a deadline. All buffers are allocated once.
 pub(super) struct Sampler {
     model: Box<dyn Classifier>,
     noise: Noise,
     seed: u64,
-    /// Samples that the model gets at once.
+    /// Number of samples in a batch of the model.
     batch: usize,
-    /// Of these, those that count: as many as blocks of noise divide into or as whole blocks hold.
+    /// Number of samples of a batch that are counted: a divisor of the block size, or a whole number of blocks.
     step: usize,
     noisy: Vec<f32>,
     logits: Vec<f32>,
     rounding: Rounding,
-    /// Buffers for a sample that is answered again.
+    /// Buffers for a sample that is answered again: input and logits.
     room: Vec<f32>,
     answer: Vec<f32>,
-    /// Whether there was no time yet for a sample that is to be answered again.
+    /// Whether a comparison was postponed for lack of time.
     is_owed: bool,
-    /// How long a batch may take: the longest of late.
+    /// Expected time of a batch: the longest recent time, slowly decreasing.
     expected: Duration,
 }
 
-/// The samples of one image for one use.
+/// The samples to be run for one image and one role.
 pub(super) struct Task<'a> {
     pub image: &'a [f32],
     pub role: Role,
     pub frame: u64,
-    /// Most samples.
+    /// Largest number of samples.
     pub samples: u64,
-    /// When to stop; `None` for never.
+    /// Time at which to stop; `None` for no limit.
     pub deadline: Option<Instant>,
 }
 
 impl Sampler {
-    /// Runs a few batches, so that all memory is there and it is known how long one takes.
+    /// Allocates the buffers, runs a few batches to measure their time, and compares some logits with those of samples
+    /// alone.
     pub fn new(model: Box<dyn Classifier>, noise: Noise, seed: u64) -> Result<Self, CertifyError> {
         let batch = model.fixed_batch().unwrap_or(BLOCK as usize).max(1);
         let step = step(batch);
@@ -70,7 +71,7 @@ impl Sampler {
             expected: Duration::ZERO,
         };
         let image = vec![0.0; sampler.model.input_len()];
-        // The first ones take longer than all that follow.
+        // The first batches take longer than all later ones, so use the shortest time.
         let mut shortest = Duration::MAX;
         for _ in 0..3 {
             sampler.expected = Duration::ZERO;
@@ -87,7 +88,8 @@ impl Sampler {
         Ok(sampler)
     }
 
-    /// Answers a sample of the last batch, which began a chunk, again, alone.
+    /// Answers sample `row` of the last batch again alone and compares the logits. The batch must be the first of a
+    /// chunk.
     fn compare(&mut self, row: usize, frame: u64) -> Result<(), BackendError> {
         let (len, classes) = (self.model.input_len(), self.model.classes());
         self.model.alone(&self.noisy[row * len..][..len], &mut self.room, &mut self.answer)?;
@@ -108,7 +110,7 @@ impl Sampler {
         }
     }
 
-    /// Whether a sample of the selection of this frame is to be answered again, and which row of its first batch.
+    /// Whether a selection sample of this frame is to be answered again, and its row in the first batch.
     fn chosen(&self, frame: u64) -> (bool, usize) {
         let mut stream = keyed_stream("mithridate comparison of frames v1", &[self.seed, frame]);
         let is_chosen = stream.next_u64().is_multiple_of(FRAMES);
@@ -119,8 +121,8 @@ impl Sampler {
         &*self.model
     }
 
-    /// Calls `on_vote` with the number of each sample, from 1, and its vote; returns how many there were. Stops when
-    /// `on_vote` says that it has enough, or another batch would not be done by the deadline.
+    /// Runs samples and calls `on_vote` with the number of each sample, from 1, and its vote. Returns the number of
+    /// samples. Stops when `on_vote` returns true, or when another batch would not be finished by the deadline.
     pub fn run(
         &mut self,
         task: &Task<'_>,
@@ -135,7 +137,8 @@ impl Sampler {
             let started = Instant::now();
             if task.deadline.is_some_and(|deadline| deadline < started + self.expected) {
                 if done == 0 && task.role == Role::Selection {
-                    // Not even one: maybe the machine was busy when the last one was timed, so try again some time.
+                    // Not even one batch fits. The expected time may be outdated, so lower it: some later frame tries
+                    // again.
                     self.expected /= 2;
                 }
                 break;
@@ -154,7 +157,7 @@ impl Sampler {
             }
             self.expected = started.elapsed().max(self.expected.mul_f64(0.98));
             let is_first = self.is_owed && task.role == Role::Selection && first == 0;
-            // It takes as long as a batch, and another one must come after.
+            // The comparison takes as long as a batch, and at least one more batch must fit after it.
             let later = Instant::now() + 2 * self.expected;
             if is_first && row < counted && task.deadline.is_none_or(|deadline| later < deadline) {
                 self.compare(row, task.frame)?;
@@ -164,7 +167,7 @@ impl Sampler {
         Ok(done)
     }
 
-    /// Fills the first `samples` of the buffer with noisy copies, from block `block` on.
+    /// Fills the buffer with `samples` noisy copies of the image, starting with block `block` of the noise.
     fn draw(&mut self, task: &Task<'_>, block: u64, samples: usize) {
         let len = task.image.len();
         for (block, noisy) in (block..).zip(self.noisy[..samples * len].chunks_mut(BLOCK as usize * len)) {

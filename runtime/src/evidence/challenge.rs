@@ -1,22 +1,23 @@
-//! Seeds that nobody could choose.
+//! Challenges: seeds that the party who certifies could not choose.
 //!
-//! A party that may choose the seed of its noise can certify under many and show the best run. A *challenge* ends that: a
-//! text that somebody else names, or that nobody could foresee, such as the value of a public randomness beacon. The seed is
-//! then a hash of the challenge and of everything that the certificates depend on, and anybody can compute it again.
+//! Whoever may choose the seed of the noise can certify with many seeds and publish the best run. A *challenge*
+//! prevents that. It is a text that somebody else names or that nobody could foresee, such as the value of a public
+//! randomness beacon. The seed is a hash of the challenge and of everything that the certificates depend on, and
+//! anybody can recompute it.
 //!
 //! | part of the hash | fields of the [`Header`] |
 //! | --- | --- |
-//! | model | SHA-256 of the file and of its files of weights, preprocessing, the output read |
-//! | data | SHA-256 of images and labels, shape, range, preparation; of the selection of inputs its classes, `skip` and `count` (`max` does nothing more than limit that) |
-//! | settings | σ, distribution, α, n0, n, stopping rule, for rules that look at votes the sequence, mode of the noise, the claim about all inputs, the run that a recertification rests on |
+//! | model | SHA-256 of the file and of its files of weights, preprocessing, name of the output read |
+//! | data | SHA-256 of images and labels, shape, range, preparation; classes, `skip` and `count` of the input subset (`max` only affects `count`) |
+//! | settings | σ, distribution, α, n0, n, stopping rule, the form of confidence sequence (for rules that look at votes), noise mode, simultaneous claim, earlier run of a recertification |
 //! | challenge | the text |
 //!
-//! Nothing else has a part in it: not the engine, the provider, the batch size, the machine, the version of the program, names
-//! of files, or how a run is divided.
+//! Nothing else enters the hash: not the engine, the provider, the batch size, the machine, the version of the program,
+//! file names, or the division into shards.
 //!
-//! The hash is SHA-256 over the 23 bytes `mithridate-challenge/1\0` and the encoding of one object with the members `challenge`,
-//! `data`, `model`, `noise`, `recertification`, `selection` and `settings`. The encoding of a JSON value is unambiguous and needs
-//! no rule for how a number is written:
+//! The hash is SHA-256 over the 23 bytes `mithridate-challenge/1\0` and the encoding of one object with the members
+//! `challenge`, `data`, `model`, `noise`, `recertification`, `selection` (the input subset) and `settings`. The
+//! encoding of a JSON value is unambiguous and does not depend on the notation of numbers:
 //!
 //! | value | bytes |
 //! | --- | --- |
@@ -27,28 +28,29 @@
 //! | list | `l`, the number of values, `:`, the values |
 //! | object | `m`, the number of members, `:`, for each member in the order of the bytes of its name the name as text and the value |
 //!
-//! Members that the header leaves out are left out here too. The seed is the first eight bytes of the hash, the highest first.
+//! Members that the header omits are omitted here too. The seed is the first eight bytes of the hash, most significant
+//! first.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Header;
 
-/// What separates this hash from every other.
+/// Prefix that separates this hash from hashes for other purposes.
 const DOMAIN: &[u8] = b"mithridate-challenge/1\0";
 
-/// Most bytes of a challenge.
+/// Largest length of a challenge, in bytes.
 const MAX_CHALLENGE: usize = 1024;
 
-/// Settings of a header that stand at its top.
+/// Settings that are top-level members of a header.
 const SETTINGS: [&str; 8] =
     ["sigma", "distribution", "alpha", "n0", "n", "stopping_rule", "sequence", "simultaneous"];
 
-/// Reads a challenge: 1 to 1024 letters, digits, punctuation and single spaces of ASCII, without space at either end. So two
-/// texts that look alike are the same, and nobody can try invisible characters until a seed serves.
+/// Checks a challenge: 1 to 1024 ASCII letters, digits, punctuation characters and single spaces, without a space at
+/// either end. So two texts that look alike are equal, and nobody can vary invisible characters to get another seed.
 ///
 /// # Errors
-/// A sentence for the user.
+/// A message for the user.
 ///
 /// ```
 /// use mithridate_runtime::evidence::parse_challenge;
@@ -69,10 +71,10 @@ pub fn parse_challenge(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The seed of a run with this header and this challenge, whatever seed and challenge the header has.
+/// The seed that follows from `challenge` for a run with `header`. The seed and the challenge in the header are ignored.
 ///
 /// # Errors
-/// If the header is no JSON.
+/// If the header can't be written as JSON.
 ///
 /// # Example
 /// ```no_run
@@ -87,14 +89,14 @@ pub fn parse_challenge(text: &str) -> Result<String, String> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn challenge_seed(header: &Header, challenge: &str) -> serde_json::Result<u64> {
-    // The form of bounds that hold at every moment matters to rules that look at votes, and to no others.
+    // The form of the confidence sequence matters only to stopping rules that look at votes.
     let looks = header.settings.stop.looks_at_votes();
     let header = serde_json::to_value(header)?;
     let r#use = picked(&header["model"]["use"], &["preprocessing", "output"]);
     let mut model = picked(&header["model"], &["sha256", "external"]);
     model.insert("use".into(), Value::Object(r#use));
     let mut document = picked(&header, &["recertification"]);
-    // `max` is what it makes of the count.
+    // `max` only affects `count`.
     document.insert(
         "selection".into(),
         Value::Object(picked(&header["selection"], &["classes", "skip", "count"])),
@@ -115,7 +117,7 @@ pub fn challenge_seed(header: &Header, challenge: &str) -> serde_json::Result<u6
     Ok(hash.iter().take(8).fold(0, |seed, &byte| seed << 8 | u64::from(byte)))
 }
 
-/// The members of an object with these names, as far as it has them.
+/// The members of an object with the given names, if it has them.
 fn picked(value: &Value, names: &[&str]) -> Map<String, Value> {
     let member = |name: &&str| Some(((*name).to_owned(), value.get(name)?.clone()));
     names.iter().filter_map(member).collect()
@@ -156,7 +158,7 @@ fn encode(value: &Value, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Compares the seed of a run that names a challenge with the one that follows from it.
+/// For a run with a challenge, checks that its seed is the one that follows from the challenge.
 pub(super) fn check(header: &Header, mut add: impl FnMut(String)) {
     let Some(challenge) = &header.challenge else { return };
     if let Err(problem) = parse_challenge(challenge) {
@@ -173,7 +175,7 @@ pub(super) fn check(header: &Header, mut add: impl FnMut(String)) {
     }
 }
 
-/// A sentence that says where the seed of a run comes from, and what that leaves open.
+/// A sentence for the user about the origin of a run's seed, and whether the seed could have been chosen.
 ///
 /// ```no_run
 /// # use std::path::Path;

@@ -1,4 +1,4 @@
-//! The bytes of an evidence file: canonical lines, the hash chain through them, totals.
+//! Encoding of evidence files: canonical lines, the hash chain, and totals.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,11 @@ use super::{
 };
 use crate::data::{hex, sha256};
 
-/// What of a header concerns only time and place: it may differ between runs with the same result.
+/// Paths of the header fields that may differ between runs with the same result: time, machine, file names, shard.
 const TIME_AND_PLACE: [&[&str]; 6] =
     [&["data", "file"], &["execution", "plan"], &["machine"], &["model", "file"], &["shard"], &["started"]];
 
-/// A value without what only concerns time and place, keys in alphabetical order.
+/// A header as JSON without the fields of [`TIME_AND_PLACE`], with keys in alphabetical order.
 fn comparable(header: &Header) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(header)?;
     for path in TIME_AND_PLACE {
@@ -35,7 +35,7 @@ fn comparable(header: &Header) -> serde_json::Result<Value> {
 /// files (their hashes count) and how the work is split may differ, but not whether samples were run one at a time.
 ///
 /// # Errors
-/// If a header is no JSON.
+/// If a header can't be written as JSON.
 pub(super) fn differences(left: &Header, right: &Header) -> serde_json::Result<Vec<Difference>> {
     let mut found = Vec::new();
     collect(&comparable(left)?, &comparable(right)?, "", &mut found);
@@ -69,12 +69,12 @@ fn collect(left: &Value, right: &Value, name: &str, found: &mut Vec<Difference>)
     }
 }
 
-/// Where the chain starts: the SHA-256 of what the certificates depend on.
+/// The first chain value: the SHA-256 of the header without the fields of [`TIME_AND_PLACE`].
 fn first_link(header: &Header) -> serde_json::Result<String> {
     Ok(sha256(serde_json::to_string(&comparable(header)?)?.as_bytes()))
 }
 
-/// The next value of the chain: the SHA-256 of the one before, as text, and the record without its time.
+/// The next chain value: the SHA-256 of the previous one as text, followed by the record without its time.
 fn next_link(chain: &str, record: &Record) -> serde_json::Result<String> {
     let mut value = serde_json::to_value(record)?;
     if let Value::Object(map) = &mut value {
@@ -84,18 +84,18 @@ fn next_link(chain: &str, record: &Record) -> serde_json::Result<String> {
     Ok(sha256(format!("{chain}{value}").as_bytes()))
 }
 
-/// Turns a run into the bytes of its file, line by line.
+/// Encodes a run as the lines of an evidence file.
 #[derive(Clone)]
 pub(super) struct Encoder {
     hash: Sha256,
-    /// The hash without the last line.
+    /// The hash of all lines without the last one.
     before_last: Sha256,
     n0: u64,
     totals: Footer,
 }
 
 impl Encoder {
-    /// Starts, with the line of the header.
+    /// Starts a file; returns the encoder and the line of the header.
     pub fn begin(header: &Header) -> serde_json::Result<(Self, Vec<u8>)> {
         let totals = Footer { chain: first_link(header)?, ..Footer::default() };
         let mut encoder =
@@ -124,8 +124,8 @@ impl Encoder {
         &self.totals.chain
     }
 
-    /// Goes on as if the last line had been this one and, where it has one, this its chain value, so that one changed
-    /// line is blamed alone.
+    /// Continues as if the last line had been `line` with chain value `chain` (if given). So a changed line is reported
+    /// alone and the lines after it are not.
     pub fn replace_line(&mut self, chain: Option<String>, line: &[u8]) {
         if let Some(chain) = chain {
             self.totals.chain = chain;

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
-/// What can be wrong with an evidence file.
+/// Errors of reading and writing evidence files.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
-    /// It can't be read.
+    /// The file can't be read.
     #[error("cannot read {}", path.display())]
     Read {
         /// The file.
@@ -11,7 +11,7 @@ pub enum EvidenceError {
         /// Why.
         source: std::io::Error,
     },
-    /// It can't be written.
+    /// The file can't be written.
     #[error("cannot write {}", path.display())]
     Write {
         /// The file.
@@ -31,7 +31,7 @@ pub enum EvidenceError {
         /// The file.
         path: PathBuf,
     },
-    /// A line is not what it should be.
+    /// A line is not valid.
     #[error("line {line} of {} is not valid evidence: {problem}", path.display())]
     Line {
         /// The file.
@@ -46,20 +46,20 @@ pub enum EvidenceError {
     Unfinished {
         /// The file.
         path: PathBuf,
-        /// Inputs there.
+        /// Number of inputs in the file.
         found: u64,
-        /// Inputs selected.
+        /// Number of inputs in the run, or in its shard.
         expected: u64,
     },
-    /// A run to resume was made with other settings.
+    /// The run to be resumed was started with other settings.
     #[error("{} can't be resumed: its {}", path.display(), differences.join(", "))]
     OtherRun {
         /// The file.
         path: PathBuf,
-        /// Every setting that differs, with its value in the file and the one asked for now.
+        /// Every setting that differs, with its value in the file and its value now.
         differences: Vec<String>,
     },
-    /// A file of votes is not what it should be.
+    /// The file of kept votes does not belong to the evidence, or is damaged.
     #[error("{} is not the votes of this run: {problem}", path.display())]
     Votes {
         /// The file.
@@ -67,7 +67,7 @@ pub enum EvidenceError {
         /// What is wrong.
         problem: String,
     },
-    /// A file is no table of results.
+    /// The file is neither evidence nor a valid table.
     #[error("{} is neither evidence nor a table of results: {problem}", path.display())]
     Table {
         /// The file.
@@ -75,10 +75,10 @@ pub enum EvidenceError {
         /// What is wrong.
         problem: String,
     },
-    /// Parts that are not those of one run.
+    /// The files are not the shards of one run.
     #[error("these are not the parts of one run: {}", problems.join("; "))]
     OtherParts {
-        /// Everything that keeps them from being joined.
+        /// All reasons why they can't be merged.
         problems: Vec<String>,
     },
 }

@@ -10,7 +10,7 @@ use crate::{
     units::Sigma,
 };
 
-/// Name and version of the format.
+/// Name and version of the file format.
 pub const SCHEMA: &str = "mithridate-evidence/4";
 
 /// One line of an evidence file.
@@ -22,7 +22,7 @@ pub(super) enum Line {
     Footer(Footer),
 }
 
-/// A record with the value of the hash chain up to it.
+/// A record with its chain value.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Chained {
     #[serde(flatten)]
@@ -30,112 +30,112 @@ pub(super) struct Chained {
     pub chain: String,
 }
 
-/// First line: everything the certificates depend on.
+/// First line of an evidence file: everything that the certificates depend on, and how the run was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// [`SCHEMA`].
+    /// Name and version of the file format, [`SCHEMA`].
     pub schema: String,
-    /// Program and version.
+    /// Name and version of the program.
     pub tool: String,
     /// The model.
     pub model: ModelSource,
     /// The data set.
     pub data: DataSource,
-    /// The inputs chosen from it.
+    /// The subset of its inputs that is certified; named `selection` in the file.
     #[serde(rename = "selection")]
     pub subset: InputSubset,
-    /// Which part of the selection this file is for; the whole if absent.
+    /// The shard of the subset that this file contains; `None` for the whole subset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
-    /// Noise level and distribution, confidence for each input, numbers of samples, stopping rule, seed.
+    /// σ, distribution of the noise, α for each input, numbers of samples, stopping rule, seed.
     #[serde(flatten)]
     pub settings: Settings,
-    /// The claim about all inputs at once, if that is what α was chosen for.
+    /// The simultaneous claim about all inputs, if the run makes one.
     #[serde(default)]
     pub simultaneous: Option<Simultaneous>,
-    /// Text that the seed was derived from, with the model, the data and the settings, so that nobody could choose it; none
-    /// for a seed that was drawn or given.
+    /// The challenge from which the seed was derived, together with model, data and settings; `None` for a seed that
+    /// was drawn or given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge: Option<String>,
-    /// How noise was made.
+    /// Noise mode and generator.
     pub noise: NoiseSource,
-    /// Whether the vote of every estimation sample is kept, in a file beside this one.
+    /// Whether the vote of every estimation sample is kept in a file beside this one.
     #[serde(default, skip_serializing_if = "is_false")]
     pub keeps_votes: bool,
-    /// The run of an earlier model that the certificates rest on, if any.
+    /// For a recertification, the terms on which it uses the run of the earlier model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recertification: Option<Recertification>,
-    /// What ran the model.
+    /// Engine, provider, precision and plan.
     pub execution: Execution,
-    /// Where it ran.
+    /// The machine of the run.
     pub machine: Machine,
-    /// When it started, in seconds since 1970.
+    /// Start of the run, as a Unix time in seconds.
     pub started: u64,
 }
 
 impl Header {
-    /// Number of inputs that this file holds when it is finished.
+    /// Number of inputs in this file when it is finished.
     pub fn inputs(&self) -> u64 {
         let count = self.subset.count;
         self.shard.map_or(count, |shard| shard.len(count))
     }
 
-    /// Whether the certificate of an input with so many selection votes for its class is to rest on the run of an earlier
-    /// model, where there is one. It never is under a challenge: the noise of that run was known before the changed model
-    /// was.
+    /// Whether an input with `selection_hits` selection votes for its class gets its certificate from the bound of the
+    /// earlier run. Always false without a recertification, and under a challenge, because the noise of the earlier run
+    /// was known before the changed model was made.
     pub fn is_incremental(&self, selection_hits: u64) -> bool {
         let from = self.recertification.as_ref().filter(|_| self.challenge.is_none());
         from.is_some_and(|from| from.is_incremental(selection_hits, &self.settings))
     }
 
-    /// What a radius in the norm of the noise proves in other norms.
+    /// Converts a certified radius in the norm of the noise to all norms.
     pub fn radii(&self, radius: f64) -> Radii {
-        // A shape too large for a number is refused where evidence is read; more values only make radii smaller.
+        // Evidence with such a large shape is refused when read; more values only make radii smaller.
         Radii::new(radius, self.settings.distribution.norm(), self.data.values().unwrap_or(usize::MAX))
     }
 }
 
-/// A model file.
+/// The certified model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelSource {
-    /// Its name when it was certified.
+    /// Name of the file when it was certified.
     pub file: String,
     /// SHA-256 of the file.
     pub sha256: String,
     /// Number of classes.
     pub classes: usize,
-    /// Files of weights beside it.
+    /// Its files of weights (external data).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<ExternalSource>,
-    /// How the model was used, where that is not plain from its file.
+    /// Preprocessing, output and batch, if they do not follow from the file alone.
     #[serde(default, skip_serializing_if = "ModelUse::is_plain")]
     pub r#use: ModelUse,
 }
 
-/// How a model was used that needs something done to its input, or has more outputs than one.
+/// Preprocessing, output, class labels and batch with which a model was used. All empty for a plain model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelUse {
-    /// What was done to noisy images before the model got them.
+    /// Preprocessing of noisy images.
     #[serde(default, skip_serializing_if = "Preprocessing::is_none")]
     pub preprocessing: Preprocessing,
-    /// Standard deviation of the noise in units of the model's input, for each channel; empty if it is σ.
+    /// Standard deviation of the noise in units of the model's input, for each channel; empty if it equals σ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sigma_in_model: Vec<f64>,
-    /// The output read, if there are several or it was named.
+    /// Name of the output read, if there are several or it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
-    /// Labels of the classes in the order of the scores, where the model has others than 0, 1, 2, …. Classes and labels of
-    /// records are places in this list.
+    /// The model's labels of its classes in the order of its scores, if they are not 0, 1, 2, …. Classes and labels in
+    /// records are indices into this list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_labels: Vec<String>,
-    /// The batch size in the file, where the model was rewritten to take any.
+    /// The batch size in the file, if the model was rewritten to take any batch size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_rewritten_from: Option<usize>,
 }
 
 impl ModelUse {
-    /// σ in units of the model's input for each channel, as [`sigma_in_model`](Self#structfield.sigma_in_model) has it:
-    /// empty if the preprocessing leaves it as it is.
+    /// Computes [`sigma_in_model`](Self#structfield.sigma_in_model): σ in units of the model's input for each channel,
+    /// empty if the preprocessing does not scale.
     pub fn sigma_in_model(preprocessing: &Preprocessing, channels: usize, sigma: Sigma) -> Vec<f64> {
         let scale = preprocessing.scale(channels);
         if scale.iter().all(|&factor| factor == 1.0) {
@@ -149,30 +149,30 @@ impl ModelUse {
     }
 }
 
-/// A data set.
+/// The certified data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataSource {
-    /// Name of the file of images.
+    /// Name of the file of images or of the folder.
     pub file: String,
-    /// SHA-256 of the images.
+    /// SHA-256 of the images, see [`Dataset::images_sha256`].
     pub images_sha256: String,
-    /// SHA-256 of the labels; empty if nobody knows them.
+    /// SHA-256 of the labels; empty if there are none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub labels_sha256: String,
     /// Shape of an image: channels, height, width.
     pub shape: [usize; 3],
-    /// Least and greatest value of an input; the units of σ and of radii.
+    /// Smallest and largest value of an image without noise, which fixes the unit of σ and of radii.
     pub range: [f64; 2],
-    /// How images were resized and cropped before they were hashed and certified.
+    /// Resizing and cropping of the images before they were hashed and certified.
     #[serde(default, skip_serializing_if = "Preparation::is_none")]
     pub preparation: Preparation,
-    /// Names of the classes, in the order of their labels, where the data set has them.
+    /// Class names in the order of the labels, if the data set has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
 }
 
 impl DataSource {
-    /// Values of an image: channels times height times width; none if that is too large for a number.
+    /// Number of values of an image: channels · height · width; `None` if that overflows.
     pub fn values(&self) -> Option<usize> {
         self.shape.iter().try_fold(1_usize, |values, &size| values.checked_mul(size))
     }
@@ -193,7 +193,7 @@ pub struct InputSubset {
 }
 
 impl InputSubset {
-    /// The subset in words, such as "5 inputs: those of class 0, 2, of these one in 3, of these the first 5".
+    /// Describes the subset, for example "5 inputs: those of class 0, 2, of these one in 3, of these the first 5".
     pub fn in_words(&self) -> String {
         let mut text = format!("{} inputs", self.count);
         let mut parts = Vec::new();
@@ -213,8 +213,8 @@ impl InputSubset {
         text
     }
 
-    /// The same in the fewest words: no classes where these are all that inputs have, none that no input has, no limit that
-    /// limits nothing.
+    /// The shortest equivalent form: without classes that no input has, without a class filter that accepts every
+    /// input, and without a limit that has no effect.
     #[must_use]
     pub fn in_normal_form(mut self, data: &Dataset) -> Self {
         let there: std::collections::BTreeSet<usize> =
@@ -233,7 +233,7 @@ impl InputSubset {
         self
     }
 
-    /// Indices of the inputs chosen from a data set, in order. No input without a label is of a class.
+    /// Indices of the subset's inputs in `data`, ascending. A class filter rejects inputs without a label.
     pub fn indices(&self, data: &Dataset) -> Vec<u64> {
         let is_of = |index| data.label(index).is_some_and(|label| self.classes.contains(&label));
         (0..data.len())
@@ -245,41 +245,41 @@ impl InputSubset {
     }
 }
 
-/// How noise of the distribution in the settings was made.
+/// Mode and generator of the noise. Its distribution is in the settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoiseSource {
-    /// Whether every input got noise of its own.
+    /// Whether inputs share their noise.
     pub mode: NoiseMode,
-    /// Generator and how it is keyed.
+    /// Description of the generator, see [`Distribution::generator`](crate::noise::Distribution::generator).
     pub generator: String,
 }
 
-/// What ran the model. The plan changes the time a run takes and nothing else.
+/// The engine that ran the model, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Execution {
-    /// Engine and version.
+    /// Name and version of the engine.
     pub engine: String,
-    /// Execution provider.
+    /// Execution provider, such as `cpu`.
     pub provider: String,
-    /// Arithmetic, such as `float32`.
+    /// Precision of the arithmetic, such as `float32`.
     pub precision: String,
-    /// Batch size and split of threads.
+    /// Batch size and division of threads. It affects only the speed of the run.
     pub plan: Plan,
 }
 
-/// A machine.
+/// The machine of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// Operating system and architecture.
     pub system: String,
     /// Name of the processor.
     pub processor: String,
-    /// Threads it runs at once.
+    /// Number of hardware threads.
     pub threads: usize,
 }
 
 impl Machine {
-    /// The machine this runs on.
+    /// The machine on which this program runs.
     pub fn this() -> Self {
         let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let processor = information
@@ -293,38 +293,38 @@ impl Machine {
     }
 }
 
-/// One line an input.
+/// The result of one input: votes and certificate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Index of the input in the data set.
     pub index: u64,
-    /// True class, if anybody knows it.
+    /// Label (true class), if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<usize>,
-    /// Class chosen by the selection samples; none if not one of them voted.
+    /// The class with the most votes of selection samples; `None` if no class has a vote.
     pub class: Option<usize>,
-    /// Votes of the selection samples, by class.
+    /// Counts of the votes of the selection samples.
     pub selection: Votes,
-    /// Votes of the estimation samples, by class.
+    /// Counts of the votes of the estimation samples.
     pub estimation: Votes,
-    /// Samples used for the estimate.
+    /// Number of estimation samples.
     pub samples: u64,
-    /// Lower bound on the probability of the class.
+    /// Lower bound p̲ on the probability of `class` under noise.
     pub p_lower: f64,
-    /// Certified radius in the norm of the noise, rounded down; 0 for an abstention.
+    /// Certified radius in the norm of the noise, in units of the data set, rounded down; 0 for an abstention.
     pub radius: f64,
-    /// The same certificate in three norms; none for an abstention.
+    /// Certified radius in all norms; `None` for an abstention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub radii: Option<Radii>,
-    /// Whether nothing could be certified.
+    /// Whether the input has no certificate.
     pub abstained: bool,
-    /// SHA-256 of the vote of every estimation sample, if they are kept: two bytes each, the lower first.
+    /// SHA-256 of the votes of all estimation samples in order, if they are kept: two bytes each, little-endian.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub votes_sha256: Option<String>,
-    /// What the bound rests on, if on that of an earlier model.
+    /// For a recertification from the earlier bound: that bound, and the numbers of lost and changed votes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
-    /// Time its samples took, in seconds.
+    /// Time spent on the samples of this input, in seconds.
     pub seconds: f64,
 }
 
@@ -334,7 +334,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Record {
-    /// The record of a certificate, of a run with this header.
+    /// The record of `certificate` in a run with `header`.
     pub fn new(certificate: Certificate, header: &Header) -> Self {
         let Certificate { index, label, class, selection, estimation, samples, p_lower, radius, seconds } =
             certificate;
@@ -355,45 +355,45 @@ impl Record {
         }
     }
 
-    /// Whether the certified class is known to be the true one; an abstention is not.
+    /// Whether the certified class equals the label; false for an abstention and without a label.
     pub fn is_right(&self) -> bool {
         !self.abstained && self.label.is_some() && self.class == self.label
     }
 
-    /// The radius in the norm of the noise if the certified class is the true one, else 0.
+    /// The radius in the norm of the noise if the certified class equals the label, else 0.
     pub fn right_radius(&self) -> f64 {
         if self.is_right() { self.radius } else { 0.0 }
     }
 }
 
-/// Last line: totals, the end of the chain, and a hash of every line before.
+/// Last line of an evidence file: totals, the last chain value, and the hash of all lines before.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Footer {
-    /// Inputs.
+    /// Number of inputs.
     pub inputs: u64,
-    /// Inputs with a certificate.
+    /// Number of inputs with a certificate.
     pub certified: u64,
-    /// Inputs without.
+    /// Number of abstentions.
     pub abstained: u64,
-    /// Samples behind the certificates, n0 and those of the estimate.
+    /// Number of selection and estimation samples of all inputs.
     pub samples: u64,
-    /// Time of all samples, in seconds.
+    /// Time spent on all samples, in seconds.
     pub seconds: f64,
-    /// Last value of the chain: names the result of the run, whenever, wherever and in however many parts it was made.
+    /// Last chain value. It identifies the result of the run, independent of time, machine and division into shards.
     pub chain: String,
-    /// SHA-256 of all lines before this one, line ends included.
+    /// SHA-256 of all lines before this one, with their line ends.
     pub sha256: String,
 }
 
 impl Footer {
-    /// Counts a record in.
+    /// Adds a record to the totals.
     pub(super) fn add(&mut self, record: &Record, n0: u64) {
         self.inputs += 1;
         self.certified += u64::from(!record.abstained);
         self.abstained += u64::from(record.abstained);
-        // What somebody else wrote may hold any number.
+        // Numbers read from a file may be arbitrary, so the sum must not overflow.
         self.samples = self.samples.saturating_add(n0).saturating_add(record.samples);
-        // Times are kept to the microsecond.
+        // Times are rounded to microseconds.
         self.seconds = ((self.seconds + record.seconds) * 1e6).round() / 1e6;
     }
 }

@@ -1,22 +1,22 @@
-//! Inputs certified anew with a seed of the verifier's own, and compared with what a run recorded.
+//! Fresh seeds: the verifier certifies some inputs again with a new seed and compares the votes with the recorded ones.
 //!
-//! Votes for a class are counts of independent samples with one probability, that of the model under the noise. Two honest
-//! certifications of an input with different seeds therefore differ by chance alone, and how much is known exactly:
+//! The votes for a class are counts of independent samples that hit with one probability, that of the class under
+//! noise. So two honest certifications of an input with different seeds differ by chance alone, and exact tests exist:
 //!
 //! | compared | test |
 //! | --- | --- |
-//! | votes for the recorded class among the estimation samples, where their number did not depend on them (rules `fixed`, `loss`; recertification) | Fisher's exact test, two-sided |
-//! | the same under rules that look at votes (`radius`, `precision`, `deadline`) | the confidence sequence of the run above the Clopper–Pearson bound of the fresh votes, each at half the p-value; it finds recorded votes that are too good, not too bad ones |
-//! | votes for each class among the n0 selection samples (not in a recertification, where they are the earlier model's) | Fisher's exact test, two-sided, by Bonferroni over the classes: the recorded class was chosen because it had most votes |
-//! | all inputs together: recorded votes better than fresh ones | Fisher's combination of the one-sided p-values of the estimation; only where inputs have independent noise |
+//! | votes for the recorded class among the estimation samples, if the number of samples did not depend on these votes (rules `fixed` and `loss`, recertification) | Fisher's exact test, two-sided |
+//! | the same under rules that look at votes (`radius`, `precision`, `deadline`) | the lower bound of the run's confidence sequence lies above the upper Clopper–Pearson bound of the fresh votes, each at half the p-value; detects recorded votes that are too good, but not votes that are too bad |
+//! | votes for each class among the n0 selection samples (not in a recertification, where they belong to the earlier model) | Fisher's exact test, two-sided, with Bonferroni correction for the classes, because the recorded class was chosen by its votes |
+//! | all inputs together: recorded votes better than fresh ones | Fisher's combination of the one-sided p-values of the estimation samples; only if inputs have independent noise |
 //!
-//! An honest run fails with probability at most [`FALSE_ALARM`], whatever the number of inputs: half of it is shared equally
-//! among the tests of single inputs, half belongs to the test of all together.
+//! An honest run fails with probability at most [`FALSE_ALARM`], for any number of inputs. Half of that is divided
+//! equally among the tests of single inputs; the other half belongs to the test of all inputs together.
 //!
-//! This shows votes that are not the model's, and noise that a model was fitted to. It shows little of a seed that was chosen
-//! among a few: the best of 34 at α = 0.05 lies two standard deviations above the truth, which single inputs do by chance. So
-//! the p-value of all inputs together is reported whether it fails or not; the more inputs, the smaller the choice that shows.
-//! What rules such a choice out is a [challenge](super::challenge_seed).
+//! The tests detect votes that did not come from the model, and a model that was fitted to the recorded noise. They
+//! hardly detect a seed chosen among a few: the best of 34 seeds at α = 0.05 is two standard deviations above the
+//! truth, which also occurs by chance. So the p-value of all inputs together is always reported; with more inputs it
+//! shows smaller advantages. Only a [challenge](super::challenge_seed) rules out a chosen seed.
 
 use serde::Serialize;
 
@@ -30,61 +30,64 @@ use crate::{
     units::Alpha,
 };
 
-/// Probability that an honest run is found incompatible.
+/// Largest probability with which an honest run is found incompatible.
 pub const FALSE_ALARM: f64 = 1e-6;
 
-/// One input, as recorded and certified anew with as many samples.
+/// One input, as recorded and as certified again with equally many fresh samples.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FreshInput {
     /// Index of the input.
     pub index: u64,
-    /// Class recorded.
+    /// Recorded class.
     pub class: Option<usize>,
-    /// Class that the fresh selection samples chose.
+    /// Class selected by the fresh selection samples.
     pub fresh_class: Option<usize>,
-    /// Estimation samples, of the record and of the fresh certificate.
+    /// Number of estimation samples, the same in the record and in the fresh certificate.
     pub samples: u64,
-    /// Votes recorded for the recorded class.
+    /// Recorded estimation votes for the recorded class.
     pub hits: u64,
-    /// Fresh votes for the recorded class.
+    /// Fresh estimation votes for the recorded class.
     pub fresh_hits: u64,
-    /// Radius recorded; 0 for an abstention.
+    /// Recorded radius; 0 for an abstention.
     pub radius: f64,
-    /// Radius that the fresh samples prove for the class that they chose, their number chosen beforehand; 0 for an abstention.
+    /// Radius of the fresh certificate, for the class that it selected and with the stopping rule `fixed`; 0 for an
+    /// abstention.
     pub fresh_radius: f64,
-    /// How likely recorded votes so much better than fresh ones are in an honest run.
+    /// One-sided p-value: the probability in an honest run of recorded votes that exceed the fresh ones by at least as
+    /// much.
     pub surplus_p_value: f64,
-    /// How likely so large a difference is in an honest run: the smallest p-value of the tests of this input, times their
-    /// number.
+    /// The probability in an honest run of so large a difference: the smallest p-value of the tests of this input,
+    /// times the number of tests, at most 1.
     pub p_value: f64,
-    /// How likely fresh votes as few as these are if the recorded lower bound is true; none without a certificate.
+    /// The probability of at most `fresh_hits` fresh votes if the recorded lower bound is the true probability; `None`
+    /// for an abstention.
     pub bound_p_value: Option<f64>,
 }
 
-/// A run compared with fresh certificates of some of its inputs.
+/// Comparison of a run with fresh certificates of some of its inputs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FreshComparison {
     /// Seed of the fresh noise.
     pub seed: u64,
-    /// What an honest run falls below with probability [`FALSE_ALARM`] at most: the level of the tests of each input.
+    /// Significance level of the tests of each input: an input with a `p_value` of at most this differs.
     pub level: f64,
     /// The inputs.
     pub inputs: Vec<FreshInput>,
-    /// How likely recorded votes so much better than fresh ones are in an honest run, all inputs together; none where inputs
-    /// share their noise.
+    /// One-sided p-value of all inputs together; `None` if inputs share their noise.
     pub surplus_p_value: Option<f64>,
 }
 
-/// Settings to certify a recorded input anew: as many samples, other noise.
+/// Settings to certify a recorded input again: equally many samples, the stopping rule `fixed` and the seed `seed`.
 pub fn fresh_settings(header: &Header, record: &Record, seed: u64) -> Settings {
     Settings { n: record.samples.max(1), stop: StoppingRule::Fixed, seed, ..header.settings.clone() }
 }
 
 impl FreshComparison {
-    /// Compares records with certificates of the same inputs, made with [`fresh_settings`], in the same order.
+    /// Compares records with fresh certificates. Each pair is a record and the certificate of the same input made with
+    /// [`fresh_settings`] and `seed`.
     ///
     /// # Errors
-    /// [`StatisticsError`] if counts can't be of that many samples.
+    /// [`StatisticsError`] if a count exceeds its number of samples.
     ///
     /// # Example
     /// ```
@@ -116,7 +119,8 @@ impl FreshComparison {
             .map(|(record, fresh)| FreshInput::new(header, record, fresh))
             .collect::<Result<Vec<_>, _>>()?;
         let is_independent = header.noise.mode == NoiseMode::Independent;
-        // Fisher's test is one for given sums of both counts: where these leave one possibility, there is nothing to combine.
+        // Fisher's test is conditional on the sum of both counts. If the sum allows only one outcome, the input carries
+        // no information and is left out of the combination.
         let looks_at_votes = header.settings.stop.looks_at_votes();
         let is_open = |input: &&FreshInput| {
             let sum = input.hits.saturating_add(input.fresh_hits);
@@ -128,17 +132,17 @@ impl FreshComparison {
         Ok(Self { seed, level, inputs, surplus_p_value: together })
     }
 
-    /// Whether the run is one that honest certification makes, up to chance.
+    /// Whether the recorded votes are compatible with an honest run.
     pub fn is_compatible(&self) -> bool {
         self.differing().next().is_none() && !self.is_too_good()
     }
 
-    /// Inputs that differ by more than chance.
+    /// Inputs whose difference is significant.
     pub fn differing(&self) -> impl Iterator<Item = &FreshInput> {
         self.inputs.iter().filter(|input| input.p_value <= self.level)
     }
 
-    /// Whether the recorded votes of all inputs together are better than chance allows.
+    /// Whether the recorded votes of all inputs together are significantly better than the fresh ones.
     pub fn is_too_good(&self) -> bool {
         self.surplus_p_value.is_some_and(|p| p <= 0.5 * FALSE_ALARM)
     }
@@ -148,7 +152,7 @@ impl FreshInput {
     fn new(header: &Header, record: &Record, fresh: &Certificate) -> Result<Self, StatisticsError> {
         let votes_for = |votes: &Votes| match record.class {
             Some(class) => votes.by_class().get(class).copied().unwrap_or(0),
-            // No selection sample voted for a class: then hardly any sample does.
+            // No selection sample voted for a class, so count the votes for any class.
             None => votes.total(),
         };
         let (hits, fresh_hits) = (votes_for(&record.estimation), votes_for(&fresh.estimation));
@@ -195,15 +199,15 @@ impl FreshInput {
     }
 }
 
-/// P\[X ≤ hits\] for X binomial with this probability, rounded up: the level at which the upper Clopper–Pearson bound of these
-/// votes is the probability.
+/// P\[X ≤ `hits`\] for X ~ Bin(`samples`, `p_lower`), rounded up. Computed as the level at which the upper
+/// Clopper–Pearson bound of `hits` equals `p_lower`.
 fn bound_p_value(p_lower: f64, hits: u64, samples: u64) -> Result<f64, StatisticsError> {
     let misses =
         samples.checked_sub(hits).ok_or(StatisticsError::MoreHitsThanTrials { hits, trials: samples })?;
     least_level(|level| Ok(1.0 - clopper_pearson_lower(misses, samples, level)? < p_lower))
 }
 
-/// p-value of recorded votes, of a run that could stop whenever it liked, against as many fresh ones.
+/// One-sided p-value of recorded votes against equally many fresh ones, for a run whose stopping rule looks at votes.
 fn stopped_surplus(
     settings: &Settings,
     hits: u64,
@@ -213,7 +217,7 @@ fn stopped_surplus(
     let misses = samples
         .checked_sub(fresh_hits)
         .ok_or(StatisticsError::MoreHitsThanTrials { hits: fresh_hits, trials: samples })?;
-    // Either bound is false with the probability of its level.
+    // Each bound is wrong with probability at most its level, so their sum is a p-value.
     let level = least_level(|level| {
         let recorded = lower_bounds(&Settings { alpha: level, ..settings.clone() }).lower(hits, samples)?;
         Ok(recorded > 1.0 - clopper_pearson_lower(misses, samples, level)?)
@@ -221,8 +225,8 @@ fn stopped_surplus(
     Ok((2.0 * level).min(1.0))
 }
 
-/// The least level at which something is shown, from above; 1 if it is not at ½. What is shown at a level is shown at every
-/// larger one.
+/// The smallest level at which `is_shown` is true, rounded up; 1 if it is false at ½. `is_shown` must be monotone: if
+/// it is true at a level, it is true at every larger one.
 fn least_level(is_shown: impl Fn(Alpha) -> Result<bool, StatisticsError>) -> Result<f64, StatisticsError> {
     let at = |ln: f64| Alpha::new(ln.exp()).map_or(Ok(false), &is_shown);
     let (mut below, mut above) = (-690.0, 0.5_f64.ln());

@@ -2,7 +2,8 @@ use super::Header;
 use crate::backend::InputOptions;
 
 impl Header {
-    /// How the run gave images to its model and which output it read, so that the model can be run the same way again.
+    /// The options with which the run opened its model: preprocessing, output, batch. They let others run the model in
+    /// the same way.
     pub fn input_options(&self) -> InputOptions {
         let used = &self.model.r#use;
         let preprocessing = &used.preprocessing;
@@ -15,7 +16,7 @@ impl Header {
             output: used.output.clone(),
             side: None,
             sigma: Some(self.settings.sigma.get()),
-            // A model that was not rewritten is not now.
+            // Rewrite the batch only if the run did.
             keep_batch: used.batch_rewritten_from.is_none(),
         }
     }

@@ -1,5 +1,5 @@
-//! A file's lines, each compared with what its content is encoded as and with what its votes prove. All evidence is read
-//! here: to be verified, audited, merged, resumed or certified from.
+//! Reads the lines of an evidence file and checks each: it must be encoded canonically, and its numbers must follow
+//! from its votes. All evidence is read here, for verification, audit, merging, resuming and recertification.
 
 use std::thread;
 
@@ -12,39 +12,39 @@ use super::{
 };
 use crate::certify::Procedure;
 
-/// Something that does not hold, with the number of its line, from 1.
+/// A problem with the number of its line, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub line: usize,
     pub problem: String,
 }
 
-/// What an evidence file holds.
+/// The content of an evidence file and all problems found in it.
 pub(super) struct LineChecker {
     pub header: Header,
     pub records: Vec<Record>,
-    /// The line of each record.
+    /// Line number of each record.
     pub lines: Vec<usize>,
     pub footer: Option<Footer>,
-    /// Where the chain and the hash stand after the last record.
+    /// State of chain and hash after the last record.
     pub encoder: Encoder,
-    /// Bytes of the header and the records.
+    /// Number of bytes of the header and the records.
     pub bytes: usize,
-    /// Whether the file ends with a part of a line.
+    /// Whether the last line is incomplete.
     pub is_torn: bool,
-    /// What the settings of the header say of votes; none if they say nothing that could be certified.
+    /// The certification procedure of the header's settings; `None` if they are invalid.
     procedure: Option<Procedure>,
-    /// In the order of lines. A line is blamed for what is wrong with itself, not for what that makes of later ones.
+    /// Problems in the order of lines. A line is reported for its own problems, not for consequences of earlier lines.
     pub faults: Vec<Fault>,
-    /// Faults that were found after so many that no more are listed.
+    /// Number of further problems that are not listed.
     unlisted: u64,
 }
 
 impl LineChecker {
-    /// Reads the lines of a file; a last one without its end is left out.
+    /// Reads and checks the lines of a file; an incomplete last line is ignored.
     ///
     /// # Errors
-    /// If there is no header, without which no other line has a meaning.
+    /// If there is no valid header, without which the other lines have no meaning.
     pub fn new(text: &str) -> Result<Self, Fault> {
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut lines = whole.split_inclusive('\n').enumerate().map(|(number, line)| (number + 1, line));
@@ -92,7 +92,7 @@ impl LineChecker {
     }
 
     fn fault(&mut self, line: usize, problem: String) {
-        // A file of empty lines has a fault in each of its bytes.
+        // A file of empty lines has a fault in every byte, so limit the list.
         if self.faults.len() < MOST_LISTED {
             self.faults.push(Fault { line, problem });
         } else {
@@ -100,7 +100,8 @@ impl LineChecker {
         }
     }
 
-    /// Compares the records with what their votes prove, on all threads: a bound takes a good part of a millisecond.
+    /// Checks that the numbers of all records follow from their votes. Uses all threads, since a bound takes up to
+    /// about a millisecond.
     fn check_records(&mut self) {
         let Some(procedure) = &self.procedure else { return };
         let numbered: Vec<(&Record, usize)> = self.records.iter().zip(self.lines.iter().copied()).collect();
@@ -122,14 +123,14 @@ impl LineChecker {
             for (part, thread) in others {
                 found.extend(match thread {
                     Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                    // There may be no thread left to have.
+                    // If no thread could be started, check the part here.
                     Err(_) => check(part),
                 });
             }
             found
         });
         self.faults.extend(found);
-        // Of one line, form comes before content.
+        // The sort is stable: for one line, problems of form come before problems of content.
         self.faults.sort_by_key(|fault| fault.line);
     }
 
@@ -143,7 +144,7 @@ impl LineChecker {
             Ok(Line::Header(_)) => self.fault(number, "it is a second header".into()),
             Err(problem) => {
                 self.fault(number, problem);
-                // The next line can't be compared with this one.
+                // The chain value of this line is unknown, so the next line is not compared with it.
                 self.encoder.replace_line(Some(String::new()), line.as_bytes());
             }
         }
@@ -211,10 +212,10 @@ impl LineChecker {
     }
 }
 
-/// Most faults in the form of lines that are listed.
+/// Largest number of problems of form that are listed.
 const MOST_LISTED: usize = 1000;
 
-/// Fewest records that a thread is worth.
+/// Smallest number of records for which another thread is started.
 const LEAST_PART: usize = 16;
 
 const NOT_CANONICAL: &str = "it is not written as `rscert` writes what it says; it was changed";

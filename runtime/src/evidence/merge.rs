@@ -11,17 +11,17 @@ use super::{
 };
 use crate::files;
 
-/// Missing parts that are listed one by one.
+/// Largest number of missing shards that are listed one by one.
 const MOST_LISTED: usize = 10;
 
-/// Joins the parts of a run, certified with a [`Shard`](super::Shard) each, into the evidence of the whole. The result
-/// has the lines and the chain value of one run that was never divided, but for times; machine and plan are those of the
-/// first part. Votes that were kept are joined too.
+/// Merges the evidence files of all [shards](super::Shard) of a run into the evidence of the whole run, `out`. Except
+/// for times, the result has the same lines and chain value as an undivided run; machine and plan are those of the
+/// first shard. Kept votes are merged too.
 ///
 /// # Errors
-/// [`EvidenceError::OtherParts`] with all that is wrong: files that are no parts, parts twice or not at all, parts of
-/// different runs; any error of reading a part; [`EvidenceError::Taken`] or [`EvidenceError::Write`] for `out`, of which
-/// nothing is there then.
+/// [`EvidenceError::OtherParts`] with all problems if a file is not a shard, a shard is duplicated or missing, or
+/// shards are of different runs; any error of reading a shard; [`EvidenceError::Taken`] or [`EvidenceError::Write`] for
+/// `out`, which then does not exist.
 pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
     for place in [out, &votes_path(out)] {
         if place.exists() {
@@ -46,7 +46,7 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
         .filter(|_| header.keeps_votes)
         .map(|part| KeptVotes::open(&votes_path(part)))
         .collect::<Result<Vec<_>, _>>()?;
-    // Nothing may look like a run before it is whole.
+    // Write to a temporary folder, so that an incomplete file never looks like a run.
     let write_error = |source| EvidenceError::Write { path: out.to_owned(), source };
     let of_out = |error| match error {
         EvidenceError::Write { source, .. } => write_error(source),
@@ -63,7 +63,7 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
     let mut records: Vec<_> = in_order.iter().map(|part| part.records.iter()).collect();
     let parts = records.len();
     for position in 0..usize::try_from(header.subset.count).unwrap_or(usize::MAX) {
-        // Every part holds as many records as its header promises: it would not have been read else.
+        // Every shard has the number of records that its header declares; otherwise reading it would have failed.
         let part = position % parts;
         if let Some(record) = records[part].next() {
             let votes = match kept.get_mut(places[part]) {
@@ -81,7 +81,7 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Footer, EvidenceError> {
     Ok(footer)
 }
 
-/// Everything that keeps files from being the parts of one run.
+/// All reasons why the files are not the shards of one run.
 fn problems(paths: &[PathBuf], parts: &[Evidence]) -> serde_json::Result<Vec<String>> {
     let mut problems = Vec::new();
     let named = || paths.iter().map(|path| path.display()).zip(parts);

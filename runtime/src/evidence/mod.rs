@@ -1,14 +1,15 @@
-//! The evidence file: what a certification run did, in enough detail that somebody else can check it.
+//! The evidence file: the record of a certification run, in enough detail that somebody else can check it.
 //!
-//! JSON lines: a [`Header`] with everything the certificates depend on, one [`Record`] an input in order, and a
-//! [`Footer`] with totals and the SHA-256 of all lines before it. Lines are written as inputs finish, so an
-//! interrupted run keeps what it has and can be resumed ([`EvidenceWriter`]); a run can be divided into parts
-//! ([`Shard`]) that [`merge`] joins; [`verify`] recomputes every number from the votes.
+//! The file is in JSON lines: a [`Header`] with everything that the certificates depend on, one [`Record`] for each
+//! input in order, and a [`Footer`] with totals and the SHA-256 of all lines before it. Lines are written as inputs
+//! finish, so an interrupted run keeps its finished inputs and can be resumed ([`EvidenceWriter`]). A run can be
+//! divided into shards ([`Shard`]), which [`merge`] joins. [`verify`] recomputes every number from the votes.
 //!
-//! Each input's line carries a value of a hash chain: the SHA-256 of the value before it and of the line's content,
-//! keys in alphabetical order, without its time. The chain starts at the SHA-256 of the header's content without what
-//! concerns only time and place. So the last value, in the footer, names the result: it is the same for every run with the
-//! same settings, model, data and votes, interrupted or not, in one part or in many.
+//! The line of each input has a chain value: the SHA-256 of the chain value before it and of the record, with keys in
+//! alphabetical order and without its time. The first chain value is the SHA-256 of the header without the fields that
+//! concern only time and machine. So the last chain value, in the footer, identifies the result. It is the same for
+//! every run with the same settings, model, data and votes, whether interrupted or not, in one file or merged from
+//! shards.
 
 mod challenge;
 mod check;

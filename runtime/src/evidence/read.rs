@@ -6,34 +6,35 @@ use super::{
 };
 use crate::{files, memory};
 
-/// Memory that the text of evidence or a table and what it says take, at most, for each of its bytes: a count of votes can be
-/// two characters, and is eight bytes in a list that may have twice the room it needs.
+/// Upper limit of the memory needed for each byte of a file of evidence or a table: its text and its parsed form. A
+/// count of votes can be two characters of text and takes eight bytes, in a list with up to twice the needed capacity.
 const BYTES_PER_BYTE: u64 = 10;
-/// Longest line, in bytes: more than names or votes for 65,536 classes take.
+/// Longest accepted line, in bytes: more than names or votes of 65,536 classes need.
 const LONGEST_LINE: usize = 16 << 20;
 
-/// A run that was read back.
+/// The content of a finished evidence file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
-    /// What the certificates depend on.
+    /// Model, data, settings and circumstances of the run.
     pub header: Header,
-    /// Certificates, in order.
+    /// One record for each input, in order.
     pub records: Vec<Record>,
-    /// Totals.
+    /// Totals and hashes.
     pub footer: Footer,
 }
 
-/// Reads a finished evidence file and checks every line against the hash chain, the totals and the hash of all lines,
-/// and every class, bound and radius against the votes: all that [`verify`](super::verify) finds without other files is an
-/// error here. A file that was changed and hashed anew still has to be one that its votes give.
+/// Reads a finished evidence file and checks it: every line against the hash chain, the totals and the hash of all
+/// lines, and every class, bound and radius against the votes. Every problem that [`verify`](super::verify) finds
+/// without other files is an error here. So even a file that was changed and hashed again has numbers that follow from
+/// its votes.
 ///
 /// # Errors
-/// [`EvidenceError`], with the number of the line where there is one to blame.
+/// [`EvidenceError`] with the first problem.
 pub fn read_evidence(path: &Path) -> Result<Evidence, EvidenceError> {
     parse_evidence(path, &read_text(path)?)
 }
 
-/// The same for the content of a file; `path` names it in errors.
+/// Like [`read_evidence`], for the content `text` of a file; `path` names it in errors.
 ///
 /// # Errors
 /// As [`read_evidence`].
@@ -55,8 +56,8 @@ pub fn parse_evidence(path: &Path, text: &str) -> Result<Evidence, EvidenceError
     }
 }
 
-/// Whether a run was interrupted before its header was whole. Nothing else is taken for that, so that no other file
-/// is ever written over.
+/// Whether `text` is the beginning of a header line, as left by a run that was interrupted while it wrote its header.
+/// The test is strict, so that no other file is ever overwritten.
 pub(super) fn is_torn_header(text: &str) -> bool {
     const START: &str = "{\"kind\":\"header\"";
     !text.contains('\n') && (text.starts_with(START) || START.starts_with(text))
@@ -67,13 +68,13 @@ pub(super) fn read_text(path: &Path) -> Result<String, EvidenceError> {
     files::read_to_string(path).map_err(|source| EvidenceError::Read { path: path.to_owned(), source })
 }
 
-/// Refuses a file of evidence, or a table, that takes more memory than there is.
+/// Refuses a file that would need more memory than is available.
 pub(super) fn check_size(path: &Path) -> Result<(), EvidenceError> {
     let size = || memory::check(files::open(path)?.metadata()?.len().saturating_mul(BYTES_PER_BYTE));
     size().map_err(|source| EvidenceError::Read { path: path.to_owned(), source })
 }
 
-/// Refuses a line that no run and no table has. What is being made of a line takes more memory than the result.
+/// Refuses a line longer than any valid one, since parsing a line takes much more memory than its result.
 pub(super) fn check_line(line: &str) -> Result<(), String> {
     if line.len() <= LONGEST_LINE {
         return Ok(());
@@ -81,7 +82,7 @@ pub(super) fn check_line(line: &str) -> Result<(), String> {
     Err(format!("it has {} characters, and no line of results has more than {LONGEST_LINE}", line.len()))
 }
 
-/// Reads what is there, without a last line that an interruption has torn, and fails at the first thing that is wrong.
+/// Reads a file that may be unfinished, ignoring an incomplete last line. Fails with the first problem.
 pub(super) fn read_partial(path: &Path, text: &str) -> Result<LineChecker, EvidenceError> {
     let mut line_checker = LineChecker::new(text).map_err(|fault| line_error(path, fault))?;
     if line_checker.faults.is_empty() {

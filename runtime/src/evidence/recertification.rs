@@ -1,20 +1,21 @@
-//! Certificates for a changed model that rest on those of the model before.
+//! Recertification: certificates for a changed model from the run of an earlier model.
 //!
 //! After Ugare, Suresh, Banerjee, Singh and Misailovic, *Incremental randomized smoothing certification* (2024). The
-//! noise of the old run is run through the new model for the first n′ of the n samples. Where a sample voted for the
-//! class before and does not any more, the new model has lost it; if ζ is an upper bound on the share of lost samples at
-//! confidence 1 − `α_ζ` and p̲ the old bound at confidence 1 − α, the new probability of the class is at least p̲ − ζ at
-//! confidence 1 − (α + `α_ζ`), by the union bound. Samples that changed to the class, or between other classes, do no
-//! harm and are not counted.
+//! noise of the first n′ of the n estimation samples of the earlier run is run through the changed model. A sample is
+//! *lost* if it voted for the class in the earlier run and does not vote for it now. Let ζ be an upper bound on the
+//! probability of a lost sample at confidence 1 − `α_ζ`, and p̲ the earlier bound at confidence 1 − α. Then the
+//! probability of the class under the changed model is at least p̲ − ζ at confidence 1 − (α + `α_ζ`), by the union
+//! bound. Samples that changed to the class or between other classes do not weaken the bound and are not counted as
+//! lost.
 //!
-//! Where fresh certification promises more, it is done instead: n samples of new noise at level α + `α_ζ`. Which of the
-//! two it is depends on nothing but the old selection votes, in which neither the old bound nor ζ nor a new sample has a
-//! part: so whichever is taken, it is wrong with probability at most α + `α_ζ`.
+//! If a fresh certification promises a larger radius, it is done instead: n samples of new noise at level α + `α_ζ`.
+//! The choice depends only on the selection votes of the earlier run, which are independent of the earlier bound, of ζ
+//! and of new samples. So either certificate is wrong with probability at most α + `α_ζ`.
 //!
-//! The union bound needs that the changed model was made without looking at the noise of the old run. That noise follows
-//! from the old seed, which is known before the changed model exists: somebody who means to deceive can make a model that
-//! answers right for these samples and no others, and no file can tell. Under a [challenge](super::challenge_seed), named
-//! after the model was made, every input is therefore certified anew, with noise that follows from the challenge.
+//! The argument requires that the changed model was made without using the noise of the earlier run. That noise follows
+//! from the earlier seed, which is known before the changed model exists. A dishonest party can make a model that
+//! answers right for just these samples, and no file can reveal it. So under a [challenge](super::challenge_seed),
+//! which is named after the model was made, every input is certified again with noise that follows from the challenge.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,38 +25,39 @@ use crate::{
     units::Alpha,
 };
 
-/// What a run for a changed model rests on.
+/// The terms on which a recertification uses the earlier run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recertification {
-    /// Last chain value of the old run: names its result.
+    /// Last chain value of the earlier run, which identifies its result.
     pub from: String,
-    /// SHA-256 of the old model.
+    /// SHA-256 of the earlier model.
     pub from_model_sha256: String,
-    /// α of the old run.
+    /// α of the earlier run.
     pub alpha: Alpha,
-    /// `α_ζ`, the probability that too few lost samples are believed in.
+    /// `α_ζ`: the probability with which the bound ζ on lost samples may be wrong.
     pub alpha_change: Alpha,
-    /// Seed of the old run, whose noise was run through the new model.
+    /// Seed of the earlier run.
     pub seed: u64,
-    /// n of the old run.
+    /// n of the earlier run.
     pub n: u64,
-    /// n′, the samples of it that were run through the new model.
+    /// n′: the number of estimation samples of each input that were run through the changed model.
     pub replayed: u64,
 }
 
-/// What the old run and the replayed noise say of an input.
+/// The earlier bound of an input, and how its votes changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// Bound of the old run.
+    /// Lower bound p̲ of the earlier run.
     pub p_lower: f64,
-    /// Samples that voted for the class before and do not any more.
+    /// Number of lost votes: samples that voted for the class in the earlier run and do not now.
     pub lost: u64,
-    /// Samples whose vote changed at all.
+    /// Number of changed votes: samples with any other vote than in the earlier run.
     pub changed: u64,
 }
 
 impl Change {
-    /// Compares the votes of the same noise through both models.
+    /// Compares the votes of the two models for the same noise. `before` and `after` are the votes of the earlier and
+    /// the changed model, sample by sample.
     pub fn new(class: usize, p_lower: f64, before: &[Vote], after: &[Vote]) -> Self {
         let pairs = || before.iter().zip(after);
         let count = |counts: &dyn Fn(Vote, Vote) -> bool| {
@@ -68,34 +70,35 @@ impl Change {
         }
     }
 
-    /// p̲ − ζ, rounded down.
+    /// The new bound p̲ − ζ, rounded down, at least 0. `samples` is n′ and `alpha_change` is `α_ζ`.
     ///
     /// # Errors
-    /// [`StatisticsError`] if more samples were lost than run.
+    /// [`StatisticsError`] if more votes were lost than samples were run.
     pub fn bound(&self, samples: u64, alpha_change: Alpha) -> Result<f64, StatisticsError> {
         let kept = samples
             .checked_sub(self.lost)
             .ok_or(StatisticsError::MoreHitsThanTrials { hits: self.lost, trials: samples })?;
-        // An upper bound on the lost is one minus a lower bound on the others, and p̲ + kept is below 2.
+        // The upper bound ζ on the lost share is 1 minus a lower bound on the kept share.
         let kept = clopper_pearson_lower(kept, samples, alpha_change)?;
         let bound = (self.p_lower - (1.0 - kept).next_up()).next_down();
-        // A bound that was made up must not come out as a number.
+        // An invalid earlier bound, such as NaN, must not give a certificate.
         Ok(if bound > 0.0 && bound < 1.0 { bound } else { 0.0 })
     }
 }
 
 impl Recertification {
-    /// Settings of inputs certified anew: n samples at level α + `α_ζ`, everything else as before.
+    /// Settings for inputs that are certified again with fresh samples: level α + `α_ζ`, `n` samples and seed `seed`;
+    /// the rest as in the settings `old` of the earlier run.
     ///
     /// # Errors
-    /// If α + `α_ζ` is no probability.
+    /// If α + `α_ζ` is not below 1.
     pub fn settings(&self, old: &Settings, n: u64, seed: u64) -> Result<Settings, crate::units::UnitError> {
         let alpha = Alpha::new(self.alpha.get() + self.alpha_change.get())?;
         Ok(Settings { alpha, n, seed, ..old.clone() })
     }
 
-    /// Whether the incremental bound promises a larger radius than fresh samples, for an input with this share of the
-    /// selection votes, if hardly a vote changes.
+    /// Whether the bound from the earlier run promises a larger radius than fresh samples, for an input with
+    /// `selection_hits` of `settings.n0` selection votes and assuming that no vote is lost.
     pub fn is_incremental(&self, selection_hits: u64, settings: &Settings) -> bool {
         let share = selection_hits as f64 / settings.n0 as f64;
         let bound = |samples: u64, alpha: Alpha| {

@@ -13,21 +13,21 @@ use super::{
 };
 use crate::files;
 
-/// An evidence file of an earlier run, read once and kept from other programs, to be continued or found finished.
+/// An existing evidence file that is to be resumed. It is read once, and locked so that no other program writes it.
 pub struct Earlier {
     path: PathBuf,
-    /// Held as long as the file is looked at or written.
+    /// Keeps the lock while the file is read or written.
     lock: File,
-    /// What it holds; none if it was interrupted before its header was whole.
+    /// Its content; `None` if the run was interrupted before its header was complete.
     there: Option<LineChecker>,
     text: String,
 }
 
 impl Earlier {
-    /// Reads the file.
+    /// Reads and locks the file.
     ///
     /// # Errors
-    /// [`EvidenceError`]: it is not there, another program is writing it, or it is no evidence.
+    /// [`EvidenceError`] if it does not exist, another program is writing it, or it is not valid evidence.
     pub fn read(path: &Path) -> Result<Self, EvidenceError> {
         let read_error = |source| EvidenceError::Read { path: path.to_owned(), source };
         check_size(path)?;
@@ -39,30 +39,31 @@ impl Earlier {
         Ok(Self { path: path.to_owned(), lock: file, there, text })
     }
 
-    /// Its header; none if it was interrupted before that was whole.
+    /// Its header; `None` if the run was interrupted before the header was complete.
     pub fn header(&self) -> Option<&Header> {
         self.there.as_ref().map(|there| &there.header)
     }
 
-    /// Whether it holds a finished run, and the one with this header.
+    /// Whether the run in the file is finished. The run must have the given header.
     ///
     /// # Errors
-    /// [`EvidenceError::OtherRun`] if it was made with other settings.
+    /// [`EvidenceError::OtherRun`] if the run has other settings.
     pub fn is_finished(&self, header: &Header) -> Result<bool, EvidenceError> {
         let Some(there) = &self.there else { return Ok(false) };
         same_run(&self.path, &there.header, header)?;
         Ok(there.footer.is_some())
     }
 
-    /// Inputs that it holds; after [`resume`](Self::resume) fewer are done if votes that were kept were lost.
+    /// Number of inputs in the file. [`resume`](Self::resume) may keep fewer, if kept votes were lost.
     pub fn inputs(&self) -> u64 {
         self.there.as_ref().map_or(0, |there| there.records.len() as u64)
     }
 
-    /// Continues the file: drops a torn last line, or the footer, and returns how many inputs are done.
+    /// Resumes the run: removes an incomplete last line or the footer. Returns a writer that continues the file and the
+    /// number of finished inputs.
     ///
     /// # Errors
-    /// [`EvidenceError::OtherRun`] if it was made with other settings, [`EvidenceError::Write`].
+    /// [`EvidenceError::OtherRun`] if the run has other settings; [`EvidenceError::Write`].
     pub fn resume(self, header: &Header) -> Result<(EvidenceWriter, u64), EvidenceError> {
         let Self { path, lock, there, text } = self;
         let write_error = |source| EvidenceError::Write { path: path.clone(), source };
@@ -73,7 +74,7 @@ impl Earlier {
         same_run(&path, &there.header, header)?;
         let (there, votes) = if header.keeps_votes {
             let (votes, done) = VotesWriter::resume(&votes_path(&path), &there.records)?;
-            // Inputs whose votes were lost are certified again.
+            // Drop inputs whose kept votes were lost, so that they are certified again.
             let lines: usize = text.split_inclusive('\n').take(1 + done).map(str::len).sum();
             (read_partial(&path, &text[..lines])?, Some(votes))
         } else {
@@ -86,7 +87,7 @@ impl Earlier {
     }
 }
 
-/// Keeps a second program from writing the same file.
+/// Locks a file, so that no second program writes it.
 pub(super) fn lock(path: &Path, file: &File) -> Result<(), EvidenceError> {
     file.try_lock().map_err(|error| {
         let source = match error {
@@ -97,7 +98,7 @@ pub(super) fn lock(path: &Path, file: &File) -> Result<(), EvidenceError> {
     })
 }
 
-/// Fails with all that differs unless both headers are of the same run and the same part of it.
+/// Fails with all differences unless both headers are of the same run and the same shard.
 fn same_run(path: &Path, there: &Header, here: &Header) -> Result<(), EvidenceError> {
     let mut found = differences(there, here)
         .map_err(|error| EvidenceError::Write { path: path.to_owned(), source: error.into() })?;

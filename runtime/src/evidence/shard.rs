@@ -2,10 +2,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A part of a run: part `number` of `of`, counted from 1.
+/// A shard of a run: shard `number` of `of`, counted from 1. Its text form is `2/3`.
 ///
-/// The inputs of a run are dealt out like cards: part 2 of 3 has the second, fifth, eighth … of them. So every part is
-/// as good a sample of the whole as the next, also where a data set is sorted by class.
+/// Inputs are assigned in turn: shard 2 of 3 has the second, fifth, eighth … input. So every shard is representative,
+/// even if the data set is sorted by class.
 ///
 /// ```
 /// use mithridate_runtime::evidence::Shard;
@@ -24,23 +24,23 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Which part, from 1.
+    /// Number of the shard, from 1.
     pub fn number(self) -> u64 {
         self.number
     }
 
-    /// How many parts there are.
+    /// Number of shards of the run.
     pub fn of(self) -> u64 {
         self.of
     }
 
-    /// Positions, among `inputs` inputs counted from 0, of those in this part.
+    /// Positions of the shard's inputs among the `inputs` inputs of the run, counted from 0.
     pub fn positions(self, inputs: u64) -> impl Iterator<Item = u64> {
         let step = usize::try_from(self.of).unwrap_or(usize::MAX);
         (self.number - 1..inputs).step_by(step)
     }
 
-    /// How many of `inputs` inputs are in this part.
+    /// Number of inputs of the shard, if the run has `inputs` inputs.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(self, inputs: u64) -> u64 {
         inputs.saturating_sub(self.number - 1).div_ceil(self.of)

@@ -2,21 +2,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{Alpha, UnitError};
 
-/// One claim about all inputs of a run: with probability 1 − α all its certificates are right at once, because each
-/// was made at α divided by the number of inputs (Bonferroni).
+/// A simultaneous claim about all inputs of a run: with probability at least 1 − α all its certificates are valid at
+/// once, because each was made at level α/m for m inputs (Bonferroni).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Simultaneous {
-    /// Probability that any certificate is wrong.
+    /// α: the largest probability with which any certificate is wrong.
     pub alpha: Alpha,
-    /// Inputs that the claim is about, m.
+    /// m: the number of inputs of the claim.
     pub inputs: u64,
 }
 
 impl Simultaneous {
-    /// α / m, rounded down: the α of each certificate.
+    /// α/m, rounded down: the level of each certificate.
     ///
     /// # Errors
-    /// [`UnitError`] if that is no α: of no inputs, or of too many for a number above 0.
+    /// [`UnitError`] if the result is not a valid α, because there are no inputs or so many that it underflows to 0.
     pub fn alpha_each(&self) -> Result<Alpha, UnitError> {
         if self.inputs == 1 {
             return Ok(self.alpha);

@@ -1,4 +1,4 @@
-//! The tab-separated table that the field passes results on in.
+//! The tab-separated table of certificates that is common in publications on randomized smoothing.
 
 use std::{collections::BTreeSet, fmt::Write, path::Path};
 
@@ -8,36 +8,36 @@ use super::{
 };
 use crate::statistics::round_down;
 
-/// Results without evidence: the table with the columns `idx`, `label`, `predict`, `radius` (and usually `correct` and
-/// `time`) that Cohen et al. (2019) write and others read.
+/// Certificates without evidence: the table of Cohen et al. (2019) with the columns `idx`, `label`, `predict` and
+/// `radius`, and usually `correct` and `time`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
-    /// One row an input.
+    /// One row for each input.
     pub rows: Vec<Row>,
 }
 
-/// The result for one input.
+/// The outcome of one input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Row {
-    /// Index in the data set.
+    /// Index of the input in the data set.
     pub index: u64,
-    /// True class, if known.
+    /// Label (true class), if known.
     pub label: Option<usize>,
-    /// Certified class; none for an abstention.
+    /// Certified class; `None` for an abstention.
     pub class: Option<usize>,
     /// Certified radius; 0 for an abstention.
     pub radius: f64,
-    /// One unit of the last digit that the radius was printed with.
+    /// Value of one unit of the last printed digit of the radius, such as 0.001 for 0.413.
     pub unit: f64,
 }
 
-/// No radius is larger: it is at most 40 σ, where a normal tail is no number any more, and σ at most 10,000.
+/// Upper limit of valid radii: σ is at most 10,000, and beyond 40 σ the tail of the normal distribution underflows to 0.
 const MOST_RADIUS: f64 = 400_000.0;
 
 const COLUMNS: [&str; 6] = ["idx", "label", "predict", "radius", "correct", "time"];
 
-/// The table of a run: radii with four decimals, rounded down; −1 and 0.0 for an abstention; label and whether it is
-/// the class left empty where nobody knows it; times as h:mm:ss.
+/// Writes the table of a run. Radii have four decimals, rounded down. An abstention has the class −1 and the radius 0.0.
+/// Without a label, the columns `label` and `correct` are empty. Times are written as h:mm:ss with microseconds.
 pub fn to_table(records: &[Record]) -> String {
     let mut text = COLUMNS.join("\t") + "\n";
     for record in records {
@@ -58,17 +58,17 @@ pub fn to_table(records: &[Record]) -> String {
     text
 }
 
-/// Whether a file that starts so is such a table rather than evidence: evidence starts with a brace.
+/// Whether a file that starts with the bytes `start` is a table and not evidence, which starts with a brace.
 pub fn is_table(start: &[u8]) -> bool {
     String::from_utf8_lossy(start).lines().next().is_some_and(|line| {
         !line.trim_start().starts_with('{') && line.split('\t').any(|name| name.trim() == "idx")
     })
 }
 
-/// Reads a table. Columns are found by the names in the first line, in any order; others are left alone.
+/// Parses a table. The first line names the columns, which can be in any order; unknown columns are ignored.
 ///
 /// # Errors
-/// A sentence with the number of the line.
+/// A message with the number of the line.
 ///
 /// ```
 /// use mithridate_runtime::evidence::parse_table;
@@ -156,14 +156,14 @@ pub fn parse_table(text: &str) -> Result<Table, String> {
     if rows.is_empty() { Err("it holds no row".into()) } else { Ok(Table { rows }) }
 }
 
-/// One unit of the last digit of a printed number, such as 0.001 for 0.413 and 1e-6 for 4.13e-4.
+/// Value of one unit of the last digit of a printed number: 0.001 for 0.413, 1e-6 for 4.13e-4.
 fn last_digit(printed: &str) -> f64 {
     let (digits, exponent) = printed.split_once(['e', 'E']).unwrap_or((printed, "0"));
     let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len() as i32);
     10_f64.powi(exponent.parse::<i32>().unwrap_or(0).saturating_sub(decimals))
 }
 
-/// What a file of results holds.
+/// The content of a file of results.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Results {
     /// A run with evidence.
@@ -172,14 +172,14 @@ pub enum Results {
     Table(Table),
 }
 
-/// Reads a file of results, whichever kind it is.
+/// Reads a file of results, either evidence or a table.
 ///
 /// # Errors
-/// [`EvidenceError`]: those of [`read_evidence`](super::read_evidence), or [`EvidenceError::Table`].
+/// Those of [`read_evidence`](super::read_evidence), or [`EvidenceError::Table`].
 pub fn read_results(path: &Path) -> Result<Results, EvidenceError> {
     let text = read_text(path)?;
     let no_table = |problem| EvidenceError::Table { path: path.to_owned(), problem };
-    // Some editors put a mark of the encoding first.
+    // Some editors write a byte order mark first.
     let of_table = text.trim_start_matches('\u{feff}');
     if is_table(of_table.as_bytes()) {
         Ok(Results::Table(parse_table(of_table).map_err(no_table)?))

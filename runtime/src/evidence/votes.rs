@@ -15,12 +15,13 @@ use crate::{
     files, memory,
 };
 
-/// First bytes of a file of votes.
+/// First bytes of a file of kept votes.
 const MAGIC: &[u8; 8] = b"mithvot1";
-/// Bytes before the votes of an input: its index, the number of votes, the bytes that they take, 8 each, least first.
+/// Number of bytes before the compressed votes of an input: its index, the number of votes and the number of compressed
+/// bytes, each as a little-endian integer of 8 bytes.
 const ENTRY: usize = 24;
 
-/// The file of votes that belongs to an evidence file: its name with `.votes` at the end.
+/// The path of the file of kept votes of an evidence file: its path followed by `.votes`.
 pub fn votes_path(evidence: &Path) -> PathBuf {
     let mut name = OsString::from(evidence);
     name.push(".votes");
@@ -37,23 +38,23 @@ fn to_bytes(votes: &[Vote]) -> Vec<u8> {
     votes.iter().flat_map(|vote| vote.to_le_bytes()).collect()
 }
 
-/// Writes the vote of every estimation sample of each input, compressed.
+/// Writes a file of kept votes: the votes of all estimation samples of each input, compressed.
 pub struct VotesWriter {
     path: PathBuf,
     file: File,
 }
 
 impl VotesWriter {
-    /// Starts a new file; one that is there belongs to another run and is left alone.
+    /// Starts a new file.
     ///
     /// # Errors
-    /// [`EvidenceError::Taken`], [`EvidenceError::Write`].
+    /// [`EvidenceError::Taken`] if the file exists, [`EvidenceError::Write`].
     pub fn create(path: &Path) -> Result<Self, EvidenceError> {
         Self::check_new(path)?;
         Self::begin(path, OpenOptions::new().write(true).create_new(true))
     }
 
-    /// Refuses a file that [`create`](Self::create) would find there, before any work is done for it.
+    /// Checks before a run that the file does not exist, so that [`create`](Self::create) will not fail because of it.
     ///
     /// # Errors
     /// [`EvidenceError::Taken`].
@@ -68,11 +69,11 @@ impl VotesWriter {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Continues the file of an interrupted run after the votes of these records, or as many of them as it has: after a
-    /// loss of power it may have fewer than the evidence. Returns how many.
+    /// Resumes the file of an interrupted run after the votes of `records`. After a loss of power the file may have the
+    /// votes of the first records only. Returns the writer and the number of records whose votes are complete.
     ///
     /// # Errors
-    /// [`EvidenceError::Read`], [`EvidenceError::Write`], [`EvidenceError::Votes`] if it is no file of votes.
+    /// [`EvidenceError::Read`], [`EvidenceError::Write`], [`EvidenceError::Votes`] if it is not a file of kept votes.
     pub fn resume(path: &Path, records: &[Record]) -> Result<(Self, usize), EvidenceError> {
         if records.is_empty() || !path.exists() {
             check_magic(path)?;
@@ -93,7 +94,7 @@ impl VotesWriter {
         Ok((Self { path: path.to_owned(), file }, done))
     }
 
-    /// Forces what was written to the disk.
+    /// Flushes everything written to the disk.
     ///
     /// # Errors
     /// [`EvidenceError::Write`].
@@ -101,7 +102,7 @@ impl VotesWriter {
         self.file.sync_all().map_err(|source| EvidenceError::Write { path: self.path.clone(), source })
     }
 
-    /// Adds the votes of the next input; returns their hash for its record.
+    /// Appends the votes of the input `index`. Returns their SHA-256 for its record.
     ///
     /// # Errors
     /// [`EvidenceError::Write`].
@@ -123,7 +124,7 @@ impl VotesWriter {
     }
 }
 
-/// Makes sure that a file can be written over: it holds votes, or was interrupted before it did, or is not there.
+/// Checks that a file may be overwritten: it does not exist, or it is a (possibly incomplete) file of kept votes.
 fn check_magic(path: &Path) -> Result<(), EvidenceError> {
     if !path.exists() {
         return Ok(());
@@ -139,7 +140,7 @@ fn no_votes(path: &Path) -> EvidenceError {
     EvidenceError::Votes { path: path.to_owned(), problem: "it is no file of votes".into() }
 }
 
-/// Where the votes of an input are.
+/// Position of the votes of one input in the file.
 struct Entry {
     index: u64,
     votes: u64,
@@ -147,7 +148,7 @@ struct Entry {
     bytes: u64,
 }
 
-/// The inputs of a file, up to one that was cut off.
+/// The entries of a file, without an incomplete last one.
 fn entries(path: &Path) -> Result<Vec<Entry>, EvidenceError> {
     let error = |source| EvidenceError::Read { path: path.to_owned(), source };
     let mut file = files::open(path).map_err(error)?;
@@ -184,20 +185,20 @@ fn entries(path: &Path) -> Result<Vec<Entry>, EvidenceError> {
     }
 }
 
-/// A file of votes, to be read input by input.
+/// A file of kept votes, opened for reading.
 pub struct KeptVotes {
     path: PathBuf,
     file: File,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     size: u64,
     entries: HashMap<u64, Entry>,
 }
 
 impl KeptVotes {
-    /// Finds what the file has.
+    /// Opens the file and reads its list of entries.
     ///
     /// # Errors
-    /// [`EvidenceError::Read`], [`EvidenceError::Votes`].
+    /// [`EvidenceError::Read`], [`EvidenceError::Votes`] if it is not a file of kept votes.
     pub fn open(path: &Path) -> Result<Self, EvidenceError> {
         let found = entries(path)?;
         let mut entries = HashMap::new();
@@ -212,7 +213,7 @@ impl KeptVotes {
         Ok(Self { path: path.to_owned(), file, size, entries })
     }
 
-    /// Checks that nothing is in the file but the votes of these records.
+    /// Checks that the file contains nothing except the votes of `records`.
     ///
     /// # Errors
     /// [`EvidenceError::Votes`].
@@ -226,11 +227,11 @@ impl KeptVotes {
         Err(EvidenceError::Votes { path: self.path.clone(), problem })
     }
 
-    /// The vote of each estimation sample of a record, which must have the hash that the record names and add up to its
-    /// counts.
+    /// Reads the votes of all estimation samples of a record, and checks them against the hash and the counts in the
+    /// record.
     ///
     /// # Errors
-    /// [`EvidenceError::Votes`] if they are not there, or others.
+    /// [`EvidenceError::Votes`] if the votes are missing or do not match.
     pub fn of(&mut self, record: &Record) -> Result<Vec<Vote>, EvidenceError> {
         let votes = self.get(record.index, record.samples, record.votes_sha256.as_deref())?;
         let classes = record.estimation.by_class().len();
@@ -244,10 +245,10 @@ impl KeptVotes {
         Err(EvidenceError::Votes { path: self.path.clone(), problem })
     }
 
-    /// The votes of an input, of which there should be so many with this hash.
+    /// Reads the votes of the input `index` and checks their number `count` and their SHA-256 `expected`.
     ///
     /// # Errors
-    /// [`EvidenceError::Votes`] if they are not there, or others.
+    /// [`EvidenceError::Votes`] if the votes are missing or do not match.
     fn get(&mut self, index: u64, count: u64, expected: Option<&str>) -> Result<Vec<Vote>, EvidenceError> {
         let path = self.path.clone();
         let wrong = |problem: String| EvidenceError::Votes { path: path.clone(), problem };
@@ -260,7 +261,7 @@ impl KeptVotes {
             )));
         }
         self.file.seek(SeekFrom::Start(entry.at)).map_err(|error| wrong(error.to_string()))?;
-        // However much the file claims, no more is unpacked than there are votes.
+        // Unpack no more than the expected votes take, whatever the file contains.
         let most = usize::try_from(count.saturating_mul(2).saturating_add(1)).unwrap_or(usize::MAX);
         let bytes = memory::read_at_most(DeflateDecoder::new((&mut self.file).take(entry.bytes)), most)
             .map_err(|error| wrong(format!("the votes of input {index} can't be unpacked: {error}")))?;

@@ -10,26 +10,26 @@ use super::{
 };
 use crate::certify::Vote;
 
-/// Time after which lines are forced to the disk.
+/// Time after which lines are flushed to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(10);
 
-/// Writes an evidence file line by line, each line handed to the operating system in one call before the next input is
-/// reported. So a killed process, or a full disk, tears at most the last line, which [resuming](super::Earlier) cuts off.
-/// What was written is forced to the disk every ten seconds and with the footer: a machine that loses power may lose the
-/// lines of the last ten seconds, and resuming makes them again.
+/// Writes an evidence file line by line. Each line is passed to the operating system in one call, before the next input
+/// is reported. So a killed process or a full disk damages at most the last line, which [resuming](super::Earlier)
+/// removes. Lines are flushed to the disk every ten seconds and with the footer: after a loss of power the lines of the
+/// last ten seconds may be missing, and resuming certifies those inputs again.
 pub struct EvidenceWriter {
     path: PathBuf,
     file: File,
-    /// Keeps other programs away, if not `file` does.
+    /// Keeps the lock, if `file` does not.
     _lock: Option<File>,
     encoder: Encoder,
-    /// The file for the vote of every sample, if they are kept.
+    /// Writer of kept votes, if they are kept.
     votes: Option<VotesWriter>,
     synced: Instant,
 }
 
 impl EvidenceWriter {
-    /// Refuses a file that [`create`](Self::create) would find there, before any work is done for it.
+    /// Checks before a run that the file does not exist, so that [`create`](Self::create) will not fail because of it.
     ///
     /// # Errors
     /// [`EvidenceError::Exists`].
@@ -37,10 +37,11 @@ impl EvidenceWriter {
         if path.exists() { Err(EvidenceError::Exists { path: path.to_owned() }) } else { Ok(()) }
     }
 
-    /// Starts a new file.
+    /// Creates a file and writes the header.
     ///
     /// # Errors
-    /// [`EvidenceError::Exists`] if there is one of that name, [`EvidenceError::Write`].
+    /// [`EvidenceError::Exists`] if the file exists, [`EvidenceError::Taken`] if the file for kept votes exists,
+    /// [`EvidenceError::Write`].
     pub fn create(path: &Path, header: &Header) -> Result<Self, EvidenceError> {
         let file =
             OpenOptions::new().write(true).create_new(true).open(path).map_err(|source| {
@@ -53,14 +54,14 @@ impl EvidenceWriter {
         if header.keeps_votes
             && let Err(error) = VotesWriter::create(&votes_path(path))
         {
-            // Nothing was written, and another try must find nothing here.
+            // Nothing was written; remove the empty file, so that the next attempt does not find it.
             let _ = fs::remove_file(path);
             return Err(error);
         }
         Self::begin(path, file, None, header)
     }
 
-    /// Starts at the beginning of a file, in which there is nothing to be kept.
+    /// Starts a run in an open file and discards the previous content.
     pub(super) fn begin(
         path: &Path,
         file: File,
@@ -77,7 +78,7 @@ impl EvidenceWriter {
         Ok(writer)
     }
 
-    /// Goes on at the end of a file that the encoder has seen.
+    /// Continues at the end of an open file whose lines `encoder` has already processed.
     pub(super) fn go_on(
         path: &Path,
         file: File,
@@ -88,18 +89,18 @@ impl EvidenceWriter {
         Self { path: path.to_owned(), file, _lock: lock, encoder, votes, synced: Instant::now() }
     }
 
-    /// Continues an interrupted file: drops a torn last line and returns how many inputs are done. `None` if the
-    /// file is finished. [`Earlier`](super::Earlier) does the same in steps.
+    /// Resumes an interrupted run: removes an incomplete last line. Returns the writer and the number of finished
+    /// inputs, or `None` if the run is finished. [`Earlier`](super::Earlier) does the same in steps.
     ///
     /// # Errors
-    /// [`EvidenceError::OtherRun`] if the file was made with other settings, or any error of reading it.
+    /// [`EvidenceError::OtherRun`] if the run has other settings, or any error of reading the file.
     pub fn resume(path: &Path, header: &Header) -> Result<Option<(Self, u64)>, EvidenceError> {
         let earlier = Earlier::read(path)?;
         if earlier.is_finished(header)? { Ok(None) } else { earlier.resume(header).map(Some) }
     }
 
-    /// Adds the certificate of the next input, and the vote of every estimation sample if the header says that they are
-    /// kept. They come first, so that no line is without its votes.
+    /// Appends the record of the next input, and before it the votes of its estimation samples if the header says that
+    /// votes are kept. The votes are written first, so that no record is without its votes.
     ///
     /// # Errors
     /// [`EvidenceError::Write`].
@@ -110,7 +111,7 @@ impl EvidenceWriter {
         self.record(&record)
     }
 
-    /// Adds the certificate of the next input.
+    /// Appends the record of the next input.
     ///
     /// # Errors
     /// [`EvidenceError::Write`].
@@ -125,7 +126,7 @@ impl EvidenceWriter {
         Ok(())
     }
 
-    /// Ends the file.
+    /// Writes the footer and flushes the file to the disk.
     ///
     /// # Errors
     /// [`EvidenceError::Write`].

@@ -1,4 +1,5 @@
-//! What becomes of an image on its way into a model: layout, range and normalisation, and the type of its numbers.
+//! Conversion of an image to the input of a model: layout, range, normalisation, and rounding to the model's number
+//! type.
 
 mod precision;
 mod preprocessing;

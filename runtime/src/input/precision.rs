@@ -1,21 +1,22 @@
 use super::Preprocessing;
 
-/// Largest half step of the numbers that a model gets, as a share of the noise's σ there.
+/// Largest accepted rounding error (half a rounding step) of a value that the model receives, as a share of σ in the
+/// model's units.
 ///
-/// A noisy value is rounded to the next number of its type, by at most half a step u/2. What the model gets is a fixed
-/// function of the sum of input and noise, so rounding by itself makes no certificate false: it belongs to the classifier
-/// that is smoothed. But it must leave the noise what it is called. Noise rounded to steps of u has the variance σ² + u²/12
-/// (Sheppard's correction), so that its deviation is larger than σ by a share of u²/(24σ²); its mean is off by less than
-/// u·exp(−2π²σ²/u²). With half a step of σ/64, u = σ/32, these are 4·10⁻⁵ of σ and nothing at all: the fourth digit of a
-/// radius stays what it is. With u = σ it is 4 %, and far beyond that no noise is left: every sample is the input itself,
-/// and whatever class that gets would have the largest radius.
+/// A noisy value is rounded to the nearest number of the model's type, by at most half a step u/2. The rounded value is
+/// a function of the sum of input and noise, so rounding alone does not invalidate a certificate: it is part of the
+/// classifier that is smoothed. But the noise must keep its distribution. Noise rounded to steps of u has the variance
+/// σ² + u²/12 (Sheppard's correction), so its standard deviation is too large by a share of u²/(24σ²); its mean is off
+/// by less than u·exp(−2π²σ²/u²). For u/2 = σ/64, that is u = σ/32, the first is 4·10⁻⁵ and the second negligible: four
+/// digits of a radius stay the same. For u = σ the first is 4 %. For much larger steps no noise is left: every sample
+/// is the input itself, and its class would get the largest radius.
 ///
-/// Common types stay below: images in \[0, 1\] in float16 from σ 0.032 on, 0 to 255 in float16 (steps of 1/8) from a σ of
-/// 4 of 255 levels on, and in single precision values up to 131,072 at σ 0.25.
+/// Usual settings stay below the limit: float16 images from 0 to 1 for σ from 0.032, float16 images from 0 to 255
+/// (steps of 1/8) for σ from 4 of 255 levels, and single precision for values up to 131,072 at σ 0.25.
 pub const MAX_ROUNDING: f64 = 1.0 / 64.0;
 
-/// What becomes of a noisy value on its way into a model, as far as rounding goes: the type of the model's input and the
-/// [`Preprocessing`] before. The default is single precision and no preprocessing.
+/// The rounding of noisy values on their way into a model, by the number type of the model's input and the
+/// [`Preprocessing`]. The default is single precision without preprocessing.
 ///
 /// ```
 /// use mithridate_runtime::backend::InputPrecision;
@@ -29,23 +30,24 @@ pub const MAX_ROUNDING: f64 = 1.0 / 64.0;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputPrecision {
-    /// Factor and summand of each channel, and values in a channel; none where images are given as they are.
+    /// Factor and summand of each channel, and the number of values in a channel; `None` without preprocessing.
     channels: Option<(Vec<(f32, f32)>, usize)>,
     is_half: bool,
 }
 
-/// A value at which a model can't be given noise.
+/// A value of an input that is not finite, or so large that the noise would be lost to rounding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnfitValue {
     /// Its position in the input.
     pub position: usize,
     /// The value, in units of the data set.
     pub value: f32,
-    /// Why.
+    /// Explanation for the user.
     pub problem: String,
 }
 
-/// A type of floating-point numbers: its name, bits of the significand, least exponent, and what is infinite there.
+/// A floating-point format: its name, bits of the significand, smallest exponent of normal numbers, and the smallest
+/// value that rounds to infinity.
 struct Format {
     name: &'static str,
     digits: i32,
@@ -57,26 +59,27 @@ const SINGLE: Format = Format { name: "single precision", digits: 24, least: -12
 const HALF: Format = Format { name: "float16", digits: 11, least: -14, infinite: 65_520.0 };
 
 impl Format {
-    /// Half the distance of neighbouring numbers of this size.
+    /// Half the distance between neighbouring numbers of the size of `value`.
     fn half_step(&self, value: f64) -> f64 {
         2.0_f64.powi(exponent(value).max(self.least) - self.digits)
     }
 
-    /// From this size on, half a step is more than `most`.
+    /// The smallest size from which on half a step is larger than `most`.
     fn limit(&self, most: f64) -> f64 {
         let exponent = exponent(most) + self.digits;
         if exponent < self.least { 0.0 } else { 2.0_f64.powi(exponent + 1).min(self.infinite) }
     }
 }
 
-/// The whole part of the binary logarithm of a number's size.
+/// The binary exponent: ⌊log₂ |`value`|⌋ for normal numbers.
 fn exponent(value: f64) -> i32 {
     (value.to_bits() >> 52 & 0x7ff) as i32 - 1023
 }
 
 impl InputPrecision {
-    /// That of a model whose input is float16, or single or double precision, after this preprocessing of images of this
-    /// shape: channels, height, width. Inputs are single precision before, so double precision adds none.
+    /// The rounding for a model whose input is float16 (`is_half`) or single or double precision, after `preprocessing`
+    /// of images of shape `image` (channels, height, width). Inputs are in single precision before, so double precision
+    /// adds no rounding.
     pub fn new(preprocessing: &Preprocessing, image: [usize; 3], is_half: bool) -> Self {
         let [channels, height, width] = image;
         let is_plain = preprocessing.is_identity(channels);
@@ -93,11 +96,11 @@ impl InputPrecision {
         channels.get(position / (*pixels).max(1)).copied().unwrap_or((1.0, 0.0))
     }
 
-    /// Refuses an input that holds what is no finite number, or a value so large that the noise of a deviation of `sigma`,
-    /// in units of the data set, would be rounded by more than [`MAX_ROUNDING`] of it.
+    /// Refuses an input with a value that is not finite, or so large that noise with standard deviation `sigma` (in
+    /// units of the data set) would be rounded by more than [`MAX_ROUNDING`] · `sigma`.
     ///
     /// # Errors
-    /// The first such value.
+    /// [`UnfitValue`] with the first such value.
     pub fn check(&self, image: &[f32], sigma: f64) -> Result<(), UnfitValue> {
         let limit = SINGLE.limit(MAX_ROUNDING * sigma) as f32;
         if let Some(position) = image.iter().position(|value| value.is_nan() || value.abs() >= limit) {
@@ -122,8 +125,8 @@ impl InputPrecision {
         Ok(())
     }
 
-    /// What a noisy value at this position is once the model has it, in units of the data set, and how much at most it was
-    /// rounded by for that.
+    /// The noisy value `value` at `position` as the model receives it, and the largest possible rounding error of it;
+    /// both in units of the data set.
     pub(crate) fn received(&self, position: usize, value: f32) -> (f64, f64) {
         let (factor, summand) = self.affine(position);
         let sum = factor * value + summand;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
-    /// Batch, channels, height, width: that of data sets here.
+    /// Batch, channels, height, width: the layout of the data sets of this crate.
     #[default]
     Nchw,
     /// Batch, height, width, channels.
@@ -34,11 +34,10 @@ impl FromStr for Layout {
     }
 }
 
-/// What happens to a noisy image, with values in units of the data set (\[0, 1\] without the noise), before a model
-/// gets it: each value x of channel c becomes `(low + (high − low)·x − mean) / std`, and the dimensions are put into
-/// the model's order.
+/// Preprocessing of noisy images for a model. Each value x of channel c, in units of the data set (from 0 to 1 without
+/// noise), becomes `(low + (high − low)·x − mean[c]) / std[c]`; then the dimensions are put into the model's layout.
 ///
-/// The noise is added before, so that σ and radii stay in units of the data set whatever the model wants.
+/// The noise is added before, so σ and radii stay in units of the data set for every model.
 ///
 /// ```
 /// use mithridate_runtime::backend::{Layout, Preprocessing};
@@ -55,11 +54,12 @@ impl FromStr for Layout {
 pub struct Preprocessing {
     /// Order of the dimensions.
     pub layout: Layout,
-    /// What 0 and 1 of the data set become, before mean and standard deviation.
+    /// `[low, high]`: the values that 0 and 1 of the data set become, before normalisation by mean and standard
+    /// deviation.
     pub range: [f64; 2],
-    /// Subtracted, for each channel; empty for 0.
+    /// Mean to subtract: one value for each channel, or one for all; empty for 0.
     pub mean: Vec<f64>,
-    /// Divided by, for each channel; empty for 1.
+    /// Standard deviation to divide by: one value for each channel, or one for all; empty for 1.
     pub std: Vec<f64>,
 }
 
@@ -70,12 +70,13 @@ impl Default for Preprocessing {
 }
 
 impl Preprocessing {
-    /// Whether the model gets images as they are.
+    /// Whether images are passed on unchanged, whatever their number of channels.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The same in the fewest numbers: no means of 0, no deviations of 1, and one number where all channels have the same.
+    /// The equivalent preprocessing in its shortest form: no means of 0, no standard deviations of 1, and one value if
+    /// all channels have the same.
     #[must_use]
     pub fn in_normal_form(mut self) -> Self {
         for (values, nothing) in [(&mut self.mean, 0.0), (&mut self.std, 1.0)] {
@@ -88,17 +89,16 @@ impl Preprocessing {
         self
     }
 
-    /// Whether the values of images of so many channels stay what and where they are: the layouts differ only where
-    /// there are several channels.
+    /// Whether images with `channels` channels are passed on unchanged. With one channel both layouts are the same.
     pub fn is_identity(&self, channels: usize) -> bool {
         let layout = if channels == 1 { Layout::Nchw } else { self.layout };
         Self { layout, ..self.clone() }.is_none()
     }
 
-    /// Refuses numbers that make no sense for images of so many channels.
+    /// Checks that range, mean and standard deviation are valid for images with `channels` channels.
     ///
     /// # Errors
-    /// A sentence for the user.
+    /// A message for the user about the first invalid number.
     pub fn check(&self, channels: usize) -> Result<(), String> {
         let [low, high] = self.range;
         if !(low.is_finite() && high.is_finite() && low < high) {
@@ -123,7 +123,7 @@ impl Preprocessing {
         Ok(())
     }
 
-    /// What a change of 1 in units of the data set is to the model, for each channel.
+    /// The factor from units of the data set to units of the model's input, for each channel.
     pub fn scale(&self, channels: usize) -> Vec<f64> {
         (0..channels).map(|channel| self.affine(channel).0).collect()
     }
@@ -139,7 +139,8 @@ impl Preprocessing {
         ((high - low) / std, (low - mean) / std)
     }
 
-    /// Applies it to a batch of images of shape (C, H, W): N×C×H×W values in, as many out in the order of the model.
+    /// Preprocesses a batch of images of shape C×H×W: `batch` has N×C×H×W values, `input` gets as many in the model's
+    /// layout.
     pub fn apply(&self, [channels, height, width]: [usize; 3], batch: &[f32], input: &mut Vec<f32>) {
         let pixels = height * width;
         input.clear();
@@ -169,7 +170,7 @@ impl Preprocessing {
         }
     }
 
-    /// The same in the arithmetic of [`apply`](Self::apply).
+    /// Factor and summand of a channel in single precision, as [`apply`](Self::apply) uses them.
     pub(crate) fn affine_f32(&self, channel: usize) -> (f32, f32) {
         let (factor, summand) = self.affine(channel);
         (factor as f32, summand as f32)

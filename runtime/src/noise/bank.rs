@@ -6,7 +6,8 @@ use std::{
 
 use super::{BLOCK, Noise, NoiseKey, NoiseMode, Role};
 
-/// All the noise that inputs share in a run: the blocks of each role, one role after the other.
+/// The noise bank: all the noise of a run in which inputs share their noise. It contains the blocks of each role, one
+/// role after the other.
 ///
 /// ```
 /// use mithridate_runtime::noise::{BLOCK, NoiseBank, NoiseMode, Role};
@@ -20,12 +21,12 @@ use super::{BLOCK, Noise, NoiseKey, NoiseMode, Role};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoiseBank {
     seed: u64,
-    /// Roles, with the place of the first block of each and of the first after it.
+    /// Each role with the index of its first block and the index after its last block.
     roles: Vec<(Role, usize, usize)>,
 }
 
 impl NoiseBank {
-    /// For so many samples of each role.
+    /// A bank for the run with seed `seed`; `samples` gives the number of samples of each role.
     pub fn new(seed: u64, samples: &[(Role, u64)]) -> Self {
         let mut roles = Vec::new();
         let mut start = 0;
@@ -42,20 +43,20 @@ impl NoiseBank {
         self.roles.last().map_or(0, |&(_, _, end)| end)
     }
 
-    /// Where in the bank the block of a key is, if it is there.
+    /// The index in the bank of the block that `key` names; `None` if the bank does not contain it.
     pub fn place(&self, key: &NoiseKey) -> Option<usize> {
         let &(role, start, end) = self.roles.iter().find(|(role, ..)| *role == key.role)?;
         let place = start + usize::try_from(key.block).ok()?;
         (place < end && *key == NoiseMode::Shared.key(self.seed, role, 0, key.block)).then_some(place)
     }
 
-    /// Draws all of it for images of `values` values, on several threads: blocks × [`BLOCK`] × values.
+    /// Draws the whole bank for images of `values` values on `threads` threads. Shape: blocks × [`BLOCK`] × `values`.
     ///
-    /// Each block is what is added to an image of zeros; adding it to another in single precision gives what
-    /// [`Noise::add`] gives, but for noise on the grid of 1/255.
+    /// Each block is the noise added to an image of zeros. Adding it to another image in single precision gives the same
+    /// values as [`Noise::add`], except for noise on the grid of 1/255, which is not simply added.
     ///
     /// # Errors
-    /// If there is no memory for it.
+    /// [`TryReserveError`] if the bank does not fit into memory.
     pub fn draw(&self, noise: &Noise, values: usize, threads: usize) -> Result<Vec<f32>, TryReserveError> {
         let (mut bank, zeros) = (Vec::new(), vec![0.0; values]);
         let size = self.blocks().saturating_mul(BLOCK as usize).saturating_mul(values);
@@ -83,7 +84,7 @@ impl NoiseBank {
             }
         };
         thread::scope(|scope| {
-            // This thread draws too, so that it is done even if the system has no other.
+            // This thread draws too, so that the work is done even if no other thread can be started.
             for _ in 1..threads {
                 let _ = thread::Builder::new().spawn_scoped(scope, draw);
             }

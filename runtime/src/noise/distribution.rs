@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::statistics::Norm;
 
-/// What the noise of the smoothed classifier is distributed as, each value for itself, with standard deviation σ.
+/// Distribution of the smoothing noise. The noise values of an input are independent, with standard deviation σ.
 ///
 /// ```
 /// use mithridate_runtime::{noise::Distribution, statistics::Norm};
@@ -20,18 +20,18 @@ pub enum Distribution {
     Gaussian,
     /// Uniform on \[−λ, λ\] with λ = σ√3, drawn and added in single precision; certifies ℓ1 balls (Lee et al. 2019).
     Uniform,
-    /// N(0, σ²) rounded to whole levels of 1/255, drawn with integers only and added exactly; certifies the images
-    /// on the grid of 1/255 in an ℓ2 ball (after Voráček and Hein 2023).
+    /// N(0, σ²) rounded to multiples of 1/255, drawn with integers only and added exactly; certifies the images on the
+    /// grid of 1/255 in an ℓ2 ball (after Voráček and Hein 2023).
     ///
-    /// For an image x on the grid, rounding x + N(0, σ²I) to the grid gives x plus the rounded noise: the smoothed
-    /// classifier is that of Cohen et al. for the classifier that rounds its input to the grid first. So its answer
-    /// is the same for every image *on the grid* within the radius. Nothing is claimed of images between the levels,
-    /// for which the program draws no noise at all. What rounding in the model does is part of the classifier.
+    /// For an image x on the grid, rounding x + N(0, σ²I) to the grid gives x plus the rounded noise. So the smoothed
+    /// classifier is that of Cohen et al. for a classifier that first rounds its input to the grid, and it returns the
+    /// same class for every image *on the grid* within the radius. Nothing is claimed about images off the grid; no
+    /// noise is ever drawn for them. Rounding inside the model is part of the classifier.
     QuantizedGaussian,
 }
 
 impl Distribution {
-    /// Its name, as evidence files have it.
+    /// Its name in evidence files: `gaussian`, `uniform` or `quantized-gaussian`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gaussian => "gaussian",
@@ -40,7 +40,7 @@ impl Distribution {
         }
     }
 
-    /// The norm in which its certificates are radii.
+    /// The norm of the certified radius.
     pub fn norm(self) -> Norm {
         match self {
             Self::Gaussian | Self::QuantizedGaussian => Norm::L2,
@@ -48,7 +48,7 @@ impl Distribution {
         }
     }
 
-    /// Whether a noisy image is the sum of image and noise in single precision, so that noise drawn once can be added to
+    /// Whether a noisy image is the sum of image and noise in single precision. If so, noise drawn once can be added to
     /// any image.
     pub fn is_added(self) -> bool {
         match self {
@@ -57,7 +57,7 @@ impl Distribution {
         }
     }
 
-    /// What the evidence file says of how the noise was made; a change of any step changes this text.
+    /// Description of the noise generator, as recorded in the evidence file. Any change to the generator must change it.
     pub fn generator(self) -> &'static str {
         match self {
             Self::Gaussian => "sha256-keyed xoshiro256++, ziggurat normal, block 64, v1",

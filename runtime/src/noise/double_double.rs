@@ -1,5 +1,5 @@
-//! Arithmetic with 106 bits, each number the sum of two `f64`, after Dekker, *A floating-point technique for extending
-//! the available precision* (1971). Enough of it for a normal distribution function to 2⁻⁹⁷.
+//! Double-double arithmetic: numbers with 106 bits as sums of two `f64`, after Dekker, *A floating-point technique for
+//! extending the available precision* (1971). Just enough to compute the normal distribution function to 2⁻⁹⁷.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -91,7 +91,7 @@ pub(super) fn normal_lower_tail(z: DoubleDouble) -> DoubleDouble {
         odd = odd * square / (2.0 * n + 1.0).into();
         power = power * half_square / n.into();
         (odd_sum, power_sum) = (odd_sum + odd, power_sum + power);
-        // Far enough that what is left falls faster than a geometric series with ratio ½.
+        // Stop once the remaining terms fall faster than a geometric series with ratio ½.
         if n > square.high && odd.high < odd_sum.high * 1e-34 && power.high < power_sum.high * 1e-34 {
             break;
         }

@@ -1,9 +1,9 @@
 use rand_distr::{Distribution as _, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// Writes `image + σ·η` for each sample of a batch, η ~ N(0, I), in single precision.
+/// Fills `batch` with noisy copies of `image`: each sample is `image + sigma · η` with η ~ N(0, I), in single precision.
 ///
-/// The stream is taken by value: behind a reference it would not stay in registers.
+/// `stream` is passed by value so that the compiler keeps its state in registers.
 pub(super) fn add(mut stream: Xoshiro256PlusPlus, sigma: f32, image: &[f32], batch: &mut [f32]) {
     for sample in batch.chunks_exact_mut(image.len()) {
         for (noisy, pixel) in sample.iter_mut().zip(image) {

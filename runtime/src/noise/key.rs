@@ -2,23 +2,22 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::keyed_stream;
 
-/// Samples in a block: the unit in which noise is keyed.
+/// Number of samples in a block. Each block has its own random stream.
 pub const BLOCK: u64 = 64;
 
-/// What samples are used for. Noise of one role is never used for another: a bound must not use the samples that
-/// chose the class it is for.
+/// The purpose of a sample. Different roles never share noise: a bound must not use the samples that selected its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Choosing the class, n0 samples.
+    /// Selecting the class: n0 samples.
     Selection = 0,
-    /// Estimating its probability, n samples.
+    /// Estimating the probability of that class: n samples.
     Estimation = 1,
-    /// Predicting without a radius, n samples.
+    /// Predicting a class without a radius (PREDICT): n samples.
     Prediction = 2,
 }
 
 impl Role {
-    /// Its name.
+    /// Its name: `selection`, `estimation` or `prediction`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Selection => "selection",
@@ -28,16 +27,16 @@ impl Role {
     }
 }
 
-/// Names one block of noise.
+/// Identifies one block of noise: equal keys give equal noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NoiseKey {
     /// Seed of the run.
     pub seed: u64,
-    /// What the samples are for.
+    /// Purpose of the samples.
     pub role: Role,
-    /// Index of the input in its data set.
+    /// Index of the input in its data set, or [`SHARED_INPUT`](super::SHARED_INPUT) for noise that all inputs share.
     pub input: u64,
-    /// Number of the block, from 0.
+    /// Index of the block among the blocks of this input and role, from 0.
     pub block: u64,
 }
 

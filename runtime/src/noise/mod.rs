@@ -1,9 +1,9 @@
-//! Noise that depends on nothing but its key.
+//! Noise that depends only on its key.
 //!
-//! Every sample of a certification run belongs to a block of [`BLOCK`] samples, and every block has a random stream
-//! of its own, keyed by the seed of the run, what the sample is used for, the index of the input and the number of
-//! the block. So a vote does not depend on batch size, threads, order, sharding or resuming, and anybody who knows
-//! the key can draw the same noise again.
+//! Every sample of a certification run belongs to a block of [`BLOCK`] samples. Every block has its own random stream,
+//! keyed by the seed of the run, the role of the samples, the index of the input and the index of the block. So the
+//! noise does not depend on batch size, threads, order, sharding or resuming, and anybody who knows the key can draw it
+//! again.
 
 mod bank;
 mod distribution;
@@ -26,10 +26,10 @@ pub use quantized::{GRID, off_grid};
 pub use self_test::{FALSE_ALARM_RATE, SelfTestError, Test, check_noise, check_noise_at};
 pub use stream::keyed_stream;
 
-/// A seed from the operating system, for runs that were not given one.
+/// A random seed from the operating system, for runs without a given seed.
 ///
 /// # Errors
-/// If the operating system has no randomness to give.
+/// If the random generator of the operating system fails.
 pub fn seed_from_os() -> Result<u64, std::io::Error> {
     getrandom::u64().map_err(|error| std::io::Error::other(error.to_string()))
 }

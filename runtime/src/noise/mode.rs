@@ -4,16 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{NoiseKey, Role};
 
-/// Index of no input: noise that all inputs share is keyed by it.
+/// Replaces the index of the input in the key of noise that all inputs share. No input has this index.
 pub const SHARED_INPUT: u64 = u64::MAX;
 
-/// Which inputs get which noise.
+/// Whether inputs share their noise.
 ///
-/// What is certified of one input rests on its own samples alone, which are independent of each other in both modes,
-/// and on fresh ones for the bound; so each certificate holds with its probability 1 − α. Noise that is shared makes
-/// certificates of different inputs depend on each other: a claim about several at once needs the union bound, which
-/// [`Simultaneous`](crate::evidence::Simultaneous) claims are made by and which asks for no independence. An audit bounds
-/// the accuracy of such a run by Markov's inequality, which asks for none either.
+/// The certificate of one input depends only on the samples of that input, which are independent of each other in both
+/// modes. So each certificate is valid with probability at least 1 − α in both modes. Shared noise makes the
+/// certificates of different inputs depend on each other. [`Simultaneous`](crate::evidence::Simultaneous) claims about
+/// several inputs use the union bound, and audits of such runs bound the accuracy by Markov's inequality; neither needs
+/// independence.
 ///
 /// ```
 /// use mithridate_runtime::noise::{NoiseKey, NoiseMode, Role, SHARED_INPUT};
@@ -26,15 +26,15 @@ pub const SHARED_INPUT: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NoiseMode {
-    /// Fresh noise for every input.
+    /// Every input has its own noise.
     #[default]
     Independent,
-    /// The same noise for all inputs: drawn once, and on a GPU kept there.
+    /// All inputs get the same noise. It is drawn once and, on a GPU, kept in its memory.
     Shared,
 }
 
 impl NoiseMode {
-    /// Names the block of noise that an input gets.
+    /// The key of block `block` of the noise with role `role` for input `input`.
     pub fn key(self, seed: u64, role: Role, input: u64, block: u64) -> NoiseKey {
         let input = match self {
             Self::Independent => input,

@@ -3,22 +3,22 @@ use std::sync::Arc;
 use super::{BLOCK, Distribution, NoiseKey, gaussian, quantized::Quantized, uniform};
 use crate::{statistics::uniform_half_width, units::Sigma};
 
-/// Why noise can't be drawn, or is not what it should be.
+/// Why noise can't be drawn.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NoiseError {
-    /// A σ for which there is no table of thresholds.
+    /// σ is outside the range for which noise on the grid of 1/255 can be drawn.
     #[error("noise on the grid of 1/255 needs a sigma from {least} to {most}, not {sigma}")]
     GridSigma {
         /// The σ asked for.
         sigma: f64,
-        /// Least possible.
+        /// Smallest σ possible.
         least: f64,
-        /// Greatest possible.
+        /// Largest σ possible.
         most: f64,
     },
 }
 
-/// Noise of a distribution and a σ, ready to be drawn; clones share their tables.
+/// A noise generator for one distribution and one σ. Clones are cheap: they share their tables.
 #[derive(Clone, Debug)]
 pub struct Noise {
     distribution: Distribution,
@@ -34,10 +34,10 @@ enum Drawn {
 }
 
 impl Noise {
-    /// Makes what drawing needs.
+    /// Prepares the generator.
     ///
     /// # Errors
-    /// [`NoiseError::GridSigma`].
+    /// [`NoiseError::GridSigma`] if `distribution` is on the grid of 1/255 and `sigma` is out of its range.
     pub fn new(distribution: Distribution, sigma: Sigma) -> Result<Self, NoiseError> {
         let drawn = match distribution {
             Distribution::Gaussian => Drawn::Gaussian { sigma: sigma.get() as f32 },
@@ -47,7 +47,7 @@ impl Noise {
         Ok(Self { distribution, sigma, drawn })
     }
 
-    /// What it is distributed as.
+    /// Its distribution.
     pub fn distribution(&self) -> Distribution {
         self.distribution
     }
@@ -57,13 +57,13 @@ impl Noise {
         self.sigma
     }
 
-    /// Writes `image + noise` for the first samples of a block, drawn by the block's own stream.
+    /// Fills `batch` with noisy copies of `image`, using the noise of the first samples of the block that `key` names.
     ///
-    /// `batch` holds whole samples of the length of `image`, at most [`BLOCK`] of them. The noise is added in `f32`
-    /// (on the grid of 1/255 in integers) and the sum never clipped.
+    /// The length of `batch` is a multiple of the length of `image`, for at most [`BLOCK`] samples. The noise is added
+    /// in `f32` (on the grid of 1/255 in integers). The sum is not clipped to the range of the image.
     ///
     /// # Panics
-    /// If `batch` is not a whole number of samples, at most [`BLOCK`].
+    /// If `image` is empty, or `batch` is not a whole number of samples or is more than [`BLOCK`] of them.
     ///
     /// # Example
     /// ```

@@ -7,30 +7,31 @@ use super::{
 };
 use crate::units::Sigma;
 
-/// Levels of an 8-bit value above its least: the grid is k / 255.
+/// Number of steps of the grid from 0 to 1: values on the grid are k / 255.
 pub const GRID: f32 = 255.0;
 
-/// The σ for which the table is made: below, hardly any noise would be left on the grid; above, it would grow large.
+/// The range of σ: below it, hardly any noise would be left on the grid; above it, the table would grow large.
 const SIGMAS: std::ops::RangeInclusive<f64> = 0.002..=16.0;
 
-/// How far the table reaches, in σ; what lies beyond has a probability below 2⁻¹⁰⁷.
+/// Largest noise in the table, in units of σ. Larger values have a probability below 2⁻¹⁰⁷.
 const REACH: f64 = 12.0;
 
-/// Leading bits of a word that look up where to start.
+/// Number of leading bits of a random word used as an index into the guide table.
 const GUIDE_BITS: u32 = 12;
 
 /// N(0, σ²) rounded to the grid of 1/255, as thresholds of 128-bit integers: level m is drawn when a uniform word lies
 /// between 2¹²⁸·Φ((m − ½) / 255σ) and 2¹²⁸·Φ((m + ½) / 255σ).
 ///
-/// The second half of a word is only drawn when the first equals that of a threshold, once in 2⁶⁴ / thresholds
-/// samples. A threshold is within 2³² units of 2¹²⁸ of the true one, so that a coordinate comes from the true
-/// distribution but for a probability of thresholds · 2⁻⁹⁶ (at most 2⁻⁷⁹), and an input of 2²⁰ values but for 2⁻⁵⁹.
+/// The second half of a word is drawn only if the first half equals that of a threshold, once in 2⁶⁴ / thresholds draws
+/// on average. Each threshold is within 2³² of the exact value (on the scale of 2¹²⁸). So the distribution of one value
+/// differs from the exact one by at most thresholds · 2⁻⁹⁶ ≤ 2⁻⁷⁹ in probability, and that of an input of 2²⁰ values by
+/// at most 2⁻⁵⁹.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Quantized {
     /// First and second half of each threshold, in order.
     high: Vec<u64>,
     low: Vec<u64>,
-    /// How many thresholds are below each value of the leading bits.
+    /// Guide table: for each value of the leading bits, the number of thresholds below it.
     guide: Vec<u32>,
     /// The lowest level.
     lowest: i32,
@@ -50,7 +51,7 @@ impl Quantized {
             to_integer(normal_lower_tail(z))
         });
         let mut lower: Vec<u128> = tails.collect();
-        // Far out they lie closer together than they are known; sorting never makes the largest error larger.
+        // In the far tail, thresholds lie closer together than their error; sorting does not increase the largest error.
         lower.sort_unstable();
         let thresholds: Vec<u128> =
             lower.iter().copied().chain(lower.iter().rev().map(|tail| tail.wrapping_neg())).collect();
@@ -62,7 +63,7 @@ impl Quantized {
         Ok(Self { high, low, guide, lowest: -reach })
     }
 
-    /// Draws a level.
+    /// Draws one level: the noise in units of 1/255.
     fn sample(&self, stream: &mut Xoshiro256PlusPlus) -> i32 {
         let word = stream.next_u64();
         let bits = (word >> (64 - GUIDE_BITS)) as usize;
@@ -77,8 +78,8 @@ impl Quantized {
         self.lowest + below as i32
     }
 
-    /// Writes `image + noise` for each sample of a batch: the single-precision number nearest to (k + m) / 255 for a
-    /// pixel k / 255 and a level m.
+    /// Fills `batch` with noisy copies of `image`: the single-precision number nearest to (k + m) / 255 for a pixel k /
+    /// 255 and a drawn level m.
     pub fn add(&self, mut stream: Xoshiro256PlusPlus, image: &[f32], batch: &mut [f32]) {
         for sample in batch.chunks_exact_mut(image.len()) {
             for (noisy, pixel) in sample.iter_mut().zip(image) {
@@ -89,15 +90,16 @@ impl Quantized {
     }
 }
 
-/// 2¹²⁸ times a number up to ½, to the nearest integer but for one; at least 1, also if the error of the number makes
-/// it negative, so that its mirror image is a number of 128 bits too.
+/// 2¹²⁸ · `value` as an integer, with a rounding error below 2; `value` is at most ½. The result is at least 1, even if
+/// the error of `value` makes it negative, so that 2¹²⁸ minus the result fits 128 bits too.
 fn to_integer(value: DoubleDouble) -> u128 {
     const SCALE: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
-    // Scaling by a power of two is exact, and so is making a float that large an integer.
+    // Scaling by a power of two is exact, and so is the conversion of such large floats to integers.
     ((value.high * SCALE) as u128).saturating_add_signed((value.low * SCALE) as i128).max(1)
 }
 
-/// Where a value of an image is not a single-precision k / 255 from 0 to 1, the first such place.
+/// The index of the first value of `image` that is not k / 255 in single precision with k from 0 to 255; `None` if the
+/// whole image is on the grid.
 pub fn off_grid(image: &[f32]) -> Option<usize> {
     image.iter().position(|&value| {
         let level = (value * GRID).round();

@@ -4,8 +4,8 @@ use sha2::{Digest, Sha256};
 
 /// A xoshiro256++ generator whose whole state is the SHA-256 of `domain` and `key`.
 ///
-/// Two keys share a stream only if they collide in 256 bits; a 64-bit seed per block would make collisions likely
-/// in a large run. `domain` keeps uses apart that happen to have equal keys.
+/// Two keys share a stream only if SHA-256 collides; a 64-bit seed for each block would make collisions likely in a
+/// large run. `domain` separates different uses with equal keys.
 ///
 /// ```
 /// use mithridate_runtime::noise::keyed_stream;

@@ -8,21 +8,21 @@ use super::{
 };
 use crate::statistics::round_down;
 
-/// Bars side by side for one category.
+/// The bars of one category, side by side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BarGroup {
     /// Name of the category.
     pub name: String,
-    /// One value a series; `None` leaves a gap.
+    /// One value for each series; `None` leaves a gap.
     pub values: Vec<Option<f64>>,
 }
 
-/// Groups of bars, the vertical axis from 0.
+/// A bar chart with groups of bars; the vertical axis starts at 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BarChart {
-    /// What the figure shows, for those who can't see it.
+    /// Title, also the text alternative of the figure.
     pub title: String,
-    /// What the categories are.
+    /// Name of the horizontal axis: the kind of category.
     pub x_label: String,
     /// Name and unit of the values.
     pub y_label: String,
@@ -45,7 +45,7 @@ impl BarChart {
     /// The chart as an SVG element.
     ///
     /// # Errors
-    /// If it can't be drawn.
+    /// If the template can't be rendered.
     pub fn to_svg(&self) -> io::Result<String> {
         let largest =
             self.groups.iter().flat_map(|group| &group.values).flatten().fold(0.0_f64, |a, &b| a.max(b));

@@ -7,24 +7,24 @@ use super::scale::{Scale, Tick, round_up};
 /// A curve of a [`LineChart`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// Name in the legend; curves without one share the entry of another.
+    /// Name in the legend; `None` if another curve of the same colour has the entry.
     pub name: Option<String>,
-    /// Colour, as in a style sheet.
+    /// Colour in the notation of CSS.
     pub colour: &'static str,
     /// Points from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Curves over a common axis, both axes from 0.
+/// A line chart; both axes start at 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineChart {
-    /// What the figure shows, for those who can't see it.
+    /// Title, also the text alternative of the figure.
     pub title: String,
     /// Name and unit of the horizontal axis.
     pub x_label: String,
     /// Name and unit of the vertical axis.
     pub y_label: String,
-    /// Largest value of the vertical axis.
+    /// Upper end of the vertical axis.
     pub y_max: f64,
     /// The curves.
     pub curves: Vec<Curve>,
@@ -34,7 +34,7 @@ impl LineChart {
     /// The chart as an SVG element.
     ///
     /// # Errors
-    /// If it can't be drawn.
+    /// If the template can't be rendered.
     pub fn to_svg(&self) -> io::Result<String> {
         let x_max =
             self.curves.iter().flat_map(|curve| &curve.points).fold(0.0_f64, |max, point| max.max(point.0));
@@ -68,8 +68,9 @@ struct Svg<'a> {
     legend: Vec<(&'a str, &'a str)>,
 }
 
-/// Certified accuracy against radius as a staircase: for each radius the share of `inputs` whose right radius is at
-/// least that. `radii` are those of inputs certified right.
+/// Certified accuracy as a step function of the radius: pairs of a radius and the share of all `inputs` inputs whose
+/// class is correct and whose certified radius is at least that large. `radii` are the certified radii of the correct
+/// inputs.
 pub fn certified_accuracy_curve(radii: &[f64], inputs: usize) -> Vec<(f64, f64)> {
     let mut sorted = radii.to_vec();
     sorted.sort_by(f64::total_cmp);

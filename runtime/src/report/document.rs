@@ -1,8 +1,9 @@
 use super::label::INK;
 
-/// A figure as an SVG file of its own: name space, size in pixels, white ground, and the style that a page would give.
+/// Turns an SVG element into a stand-alone SVG file: adds the name space, the size in pixels, a white background and the
+/// text style of the pages.
 ///
-/// `svg` is what the charts of this module draw. A document that names its name space already is left as it is.
+/// `svg` is an element as drawn by the charts of this module. If it already has a name space, it is returned unchanged.
 pub fn document(svg: &str) -> String {
     let Some((head, body)) = svg.split_once('>').filter(|(head, _)| !head.contains("xmlns=")) else {
         return svg.to_owned();

@@ -4,7 +4,8 @@ use askama::Template;
 
 use super::label::Label;
 
-/// An SVG element from marks, which are made of numbers and colours only, and labels, which are escaped.
+/// Builds an SVG element of `width` × `height` pixels. `marks` is SVG code and is not escaped, so it must consist of
+/// numbers and colours only; `labels` are escaped.
 pub(super) fn figure(
     title: &str,
     width: f64,

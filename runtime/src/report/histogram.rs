@@ -6,19 +6,20 @@ use super::{
     scale::{Scale, round_up},
 };
 
-/// How often whole numbers occur.
+/// A histogram of whole numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    /// What the numbers are, with unit.
+    /// Name and unit of the numbers.
     pub x_label: String,
-    /// What is counted.
+    /// Name of what is counted.
     pub y_label: String,
-    /// Numbers in ascending order without a gap, each with its share, in \[0, 1\].
+    /// Consecutive numbers in ascending order, each with its share from 0 to 1.
     pub shares: Vec<(i64, f64)>,
 }
 
 impl Histogram {
-    /// Draws it with its lower left corner of the axes at `left`, `bottom`; the bar of 0 stands back.
+    /// Draws the histogram with the origin of its axes at (`left`, `bottom`). Returns SVG code and labels. The bar of 0
+    /// is grey.
     pub(super) fn draw(&self, left: f64, bottom: f64, width: f64, height: f64) -> (String, Vec<Label>) {
         let (first, last) = match (self.shares.first(), self.shares.last()) {
             (Some(first), Some(last)) => (first.0 as f64, last.0 as f64),
@@ -47,7 +48,7 @@ impl Histogram {
             );
         }
         let _ = writeln!(marks, "<path d=\"M{left} {bottom}h{width}\" stroke=\"#8a9099\"/>");
-        // No more ticks than numbers, so that all are whole.
+        // At most as many ticks as numbers, so that every tick is a whole number.
         for tick in x.ticks_at_most(self.shares.len().min(12)) {
             labels.push(Label::new(tick.at, bottom + 15.0, "middle", 11.0, &tick.label).soft());
         }

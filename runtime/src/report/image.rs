@@ -1,6 +1,6 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-/// Pixels of an image, one byte a value.
+/// Pixels of an image, one byte for each value.
 #[derive(Clone, Copy, Debug)]
 pub struct Pixels<'a> {
     /// Channels (1 grey or 3 RGB), height, width.
@@ -9,10 +9,10 @@ pub struct Pixels<'a> {
     pub bytes: &'a [u8],
 }
 
-/// A picture as a PNG file.
+/// Encodes an image as a PNG file.
 ///
 /// # Errors
-/// If there are neither 1 nor 3 channels, or the bytes don't fit the shape.
+/// If the number of bytes does not match a grey or RGB image of the given shape.
 pub fn picture_to_png(pixels: Pixels<'_>) -> Result<Vec<u8>, png::EncodingError> {
     let [channels, height, width] = pixels.shape;
     let colour = if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb };
@@ -29,7 +29,7 @@ pub fn picture_to_png(pixels: Pixels<'_>) -> Result<Vec<u8>, png::EncodingError>
     Ok(file)
 }
 
-/// A picture as a PNG in a `data:` address, to put into a page.
+/// An image as a `data:` URI of a PNG file, for embedding into a page.
 ///
 /// # Errors
 /// As [`picture_to_png`].

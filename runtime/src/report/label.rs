@@ -1,17 +1,17 @@
 /// Colour of ordinary text.
 pub(super) const INK: &str = "#1d1f23";
-/// Colour of text that stands back.
+/// Colour of secondary text.
 pub(super) const SOFT: &str = "#5f6570";
 
-/// How much wider bold text is.
+/// Width of bold text relative to normal text.
 pub(super) const BOLD: f64 = 1.13;
 
-/// Text at a place in a figure. Inline style, because the style sheet of a page wins over attributes.
+/// Text at a position in a figure. The style is inline, because the style sheet of a page overrides attributes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Label {
     pub x: f64,
     pub y: f64,
-    /// `start`, `middle` or `end`: which part of the text is at `x`.
+    /// `start`, `middle` or `end`: the part of the text that is at `x`.
     pub anchor: &'static str,
     pub style: String,
     pub text: String,
@@ -39,7 +39,7 @@ impl Label {
     }
 }
 
-/// A paragraph as labels, one a line, the first at `y`.
+/// A paragraph as one label for each line; the first is at `y`.
 pub(super) fn paragraph(text: &str, x: f64, y: f64, width: f64, size: f64) -> Vec<Label> {
     wrap(text, width, size)
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn paragraph(text: &str, x: f64, y: f64, width: f64, size: f64) -> Ve
         .collect()
 }
 
-/// Lines of text that fit a width, broken at spaces; a word longer than a line stands alone.
+/// Breaks text at spaces into lines of at most `width`; a longer word gets a line of its own.
 pub(super) fn wrap(text: &str, width: f64, size: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -65,7 +65,7 @@ pub(super) fn wrap(text: &str, width: f64, size: f64) -> Vec<String> {
     lines
 }
 
-/// Widths of the letters of ASCII from the space on in the bundled font, in hundredths of the size.
+/// Widths of the printable ASCII characters in the bundled font, from the space on, in hundredths of the font size.
 const WIDTHS: [u8; 95] = [
     32, 40, 46, 84, 64, 95, 78, 27, 39, 39, 50, 84, 32, 36, 32, 34, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64,
     34, 34, 84, 84, 84, 53, 100, 68, 69, 70, 77, 63, 58, 77, 75, 29, 29, 66, 56, 86, 75, 79, 60, 79, 69, 63,
@@ -73,7 +73,7 @@ const WIDTHS: [u8; 95] = [
     63, 61, 63, 63, 41, 52, 39, 63, 59, 82, 59, 59, 52, 64, 34, 64, 84,
 ];
 
-/// How wide text is in the bundled font, which is wider than those of most browsers.
+/// Width of text in the bundled font at font size `size`. The bundled font is wider than the fonts of most browsers.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let width = |letter: char| {
         let known = (letter as usize).checked_sub(' ' as usize).and_then(|at| WIDTHS.get(at));
@@ -82,7 +82,7 @@ pub(super) fn text_width(text: &str, size: f64) -> f64 {
     f64::from(text.chars().map(width).sum::<u32>()) * size / 100.0
 }
 
-/// A position rounded to a tenth of a pixel, which nobody sees and which keeps figures small.
+/// Rounds a position to a tenth of a pixel: invisible, and it keeps files small.
 pub(super) fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

@@ -1,4 +1,4 @@
-//! Figures and pages that need nothing but a browser: SVG charts, images as PNG within the page, one style.
+//! Figures for self-contained pages and files: SVG charts, images embedded as PNG, one style sheet.
 
 mod bars;
 mod curves;
@@ -20,13 +20,13 @@ pub use image::{Pixels, picture_to_png, png_data_uri};
 pub use pictures::PictureTable;
 pub use plane::{PanelGrid, Plane, PlanePoint, contour};
 
-/// Style sheet of all pages.
+/// CSS style sheet of all pages.
 pub const STYLE: &str = include_str!("../../templates/style.css");
 
-/// Colours of series, told apart also by people who see few colours (Okabe and Ito).
+/// Colours of series; they can be told apart by people with colour vision deficiency (Okabe and Ito).
 pub const COLOURS: [&str; 7] = ["#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#000000"];
 
-/// The colour of a series by its number.
+/// The colour of the series with index `series`; colours repeat after seven.
 pub fn colour(series: usize) -> &'static str {
     COLOURS[series % COLOURS.len()]
 }

@@ -6,43 +6,43 @@ use super::{
     png_data_uri,
 };
 
-/// Width of the figure.
+/// Width of the figure, in pixels like all lengths here.
 const WIDTH: f64 = 900.0;
-/// Space around it.
+/// Margin on all sides.
 const MARGIN: f64 = 14.0;
-/// Room for the names of rows.
+/// Width of the column of row names.
 const NAMES: f64 = 112.0;
-/// Space between pictures.
+/// Gap between pictures.
 const GAP: f64 = 8.0;
-/// Most pictures side by side.
+/// Largest number of pictures side by side.
 const MOST: usize = 10;
 /// Largest side of a picture.
 const LARGEST: f64 = 132.0;
 
-/// Pictures in columns, with a histogram below.
+/// A table of pictures, with a histogram below.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PictureTable {
-    /// What the figure shows.
+    /// Title of the figure.
     pub title: String,
-    /// What the names of the columns are.
+    /// Heading of the row of column names: the kind of column.
     pub heading: String,
     /// Names of the rows.
     pub rows: Vec<String>,
     /// Channels (1 grey or 3 RGB), height and width of every picture.
     pub shape: [usize; 3],
-    /// The columns: a name, and the bytes (C×H×W) of one picture a row.
+    /// The columns: a name and, for each row, the bytes (C×H×W) of one picture.
     pub columns: Vec<(String, Vec<Vec<u8>>)>,
-    /// What lies below the pictures.
+    /// Histogram below the pictures.
     pub histogram: Histogram,
-    /// What is to be known of it, at the end.
+    /// Caption at the end.
     pub caption: String,
 }
 
 impl PictureTable {
-    /// The figure as an SVG element, 900 pixels wide; more than ten columns go on below.
+    /// The figure as an SVG element, 900 pixels wide. After ten columns a new band starts below.
     ///
     /// # Errors
-    /// If there are neither 1 nor 3 channels, or the bytes don't fit the shape.
+    /// If the bytes of a picture do not match a grey or RGB image of the given shape.
     pub fn to_svg(&self) -> Result<String, png::EncodingError> {
         let inner = WIDTH - 2.0 * MARGIN;
         let mut labels: Vec<Label> = paragraph(&self.title, MARGIN, MARGIN + 14.0, inner / BOLD, 17.0)
@@ -54,7 +54,7 @@ impl PictureTable {
         let [_, height, width] = self.shape.map(|size| size.max(1) as f64);
         let across = self.columns.len().clamp(1, MOST);
         let slot = ((inner - NAMES + GAP) / across as f64 - GAP).min(LARGEST);
-        // Whole multiples keep pixels square and sharp; larger images shrink smoothly.
+        // Enlarging by a whole factor keeps pixels square and sharp; larger images are scaled down smoothly.
         let factor = if width <= slot { (slot / width).floor() } else { slot / width };
         let rendering = if factor >= 1.0 { "pixelated" } else { "auto" };
         let (tile_width, tile_height) = (tenth(factor * width), tenth(factor * height));

@@ -1,13 +1,13 @@
-/// Where on paper a number goes.
+/// A linear scale: maps numbers to positions in a figure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
-    /// Number at the start.
+    /// Number at `start`.
     pub from: f64,
-    /// Number at the end.
+    /// Number at `end`.
     pub to: f64,
-    /// Position of the start.
+    /// Position of `from`, in pixels.
     pub start: f64,
-    /// Position of the end.
+    /// Position of `to`, in pixels.
     pub end: f64,
 }
 
@@ -17,12 +17,12 @@ impl Scale {
         self.start + share * (self.end - self.start)
     }
 
-    /// Round numbers along the scale with their positions and labels, some five to ten of them.
+    /// Ticks at round numbers, about five to ten of them.
     pub fn ticks(&self) -> Vec<Tick> {
         self.ticks_at_most(10)
     }
 
-    /// Round numbers along the scale with their positions and labels, at most so many steps apart.
+    /// Ticks at round numbers that divide the scale into at most `steps` steps.
     pub fn ticks_at_most(&self, steps: usize) -> Vec<Tick> {
         let step = round_step(self.to - self.from, steps);
         let decimals = (-step.log10().floor()).max(0.0) as usize;
@@ -44,7 +44,7 @@ pub(super) struct Tick {
     pub label: String,
 }
 
-/// The next of 1, 2, 5 × 10^k that divides a range into at most so many steps.
+/// The smallest of the numbers 1, 2, 5 × 10^k that divides `range` into at most `steps` steps.
 fn round_step(range: f64, steps: usize) -> f64 {
     let raw = (range / steps.max(1) as f64).max(f64::MIN_POSITIVE);
     let power = 10_f64.powf(raw.log10().floor());
@@ -55,7 +55,7 @@ fn round_step(range: f64, steps: usize) -> f64 {
         .unwrap_or(raw)
 }
 
-/// The smallest round number that is not below `value`, for the end of an axis from 0.
+/// The smallest round number of at least `value`, for the upper end of an axis that starts at 0.
 pub(super) fn round_up(value: f64) -> f64 {
     if value.is_nan() || value <= 0.0 {
         return 1.0;

@@ -6,23 +6,24 @@ use serde_json::{Map, Value, json};
 
 use super::{PrivateKey, PublicKey, SignatureError, json};
 
-/// The type of what is signed: an in-toto statement.
+/// The payload type of the envelopes: an in-toto statement.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
-/// Most bytes of a file with an envelope.
+/// Largest size of an envelope file, in bytes.
 pub const MAX_ENVELOPE: u64 = 1 << 20;
 
-/// Most signatures in an envelope.
+/// Largest number of signatures in an envelope.
 pub const MAX_SIGNATURES: usize = 64;
 
-/// Most characters that are told of a text in an envelope.
+/// Largest number of characters of an untrusted text that errors quote.
 const MOST_TOLD: usize = 64;
 
-/// Most keys that are told of.
+/// Largest number of key ids that errors list.
 const MAX_TOLD_KEYS: usize = 4;
 
-/// The bytes that are signed: `DSSEv1`, the length of the type, the type, the length of the payload and the payload, with a
-/// space between each. By DSSE v1, *Signature Definition*; so no payload can pass for one of another type.
+/// The pre-authentication encoding of DSSE v1 (*Signature Definition*), the bytes that are signed: `DSSEv1`, the length
+/// of the type, the type, the length of the payload and the payload, separated by spaces. It binds the payload to its
+/// type.
 ///
 /// ```
 /// use mithridate_runtime::signature::pae;
@@ -44,7 +45,7 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 pub struct Envelope {
     payload: Vec<u8>,
     signatures: Vec<EnvelopeSignature>,
-    /// The document: members that are not known stay in it.
+    /// The whole JSON document, so that unknown members are kept.
     document: Map<String, Value>,
 }
 
@@ -55,7 +56,7 @@ struct EnvelopeSignature {
 }
 
 impl Envelope {
-    /// An envelope that nobody has signed yet.
+    /// An envelope without signatures.
     pub fn new(payload: Vec<u8>) -> Self {
         let mut document = Map::new();
         document.insert("payloadType".into(), PAYLOAD_TYPE.into());
@@ -64,11 +65,12 @@ impl Envelope {
         Self { payload, signatures: Vec::new(), document }
     }
 
-    /// Reads an envelope. Members that DSSE does not name are left alone, as it asks.
+    /// Parses an envelope. Unknown members are ignored and kept, as DSSE requires.
     ///
     /// # Errors
-    /// [`SignatureError::Envelope`]: too large, no JSON, a member twice, missing or of another kind, base64 that is not
-    /// canonical (standard or URL-safe), another type of payload, no signature or more than [`MAX_SIGNATURES`].
+    /// [`SignatureError::Envelope`] if the envelope is too large or not JSON; if a member is duplicated, missing or of
+    /// the wrong kind; if base64 (standard or URL-safe) is not canonical; if the payload type is not [`PAYLOAD_TYPE`];
+    /// or if there is no signature or more than [`MAX_SIGNATURES`].
     pub fn parse(bytes: &[u8]) -> Result<Self, SignatureError> {
         if bytes.len() as u64 > MAX_ENVELOPE {
             return Err(broken(format!(
@@ -113,7 +115,7 @@ impl Envelope {
         Ok(Self { payload, signatures, document })
     }
 
-    /// Adds the signature of a key; false if it is there already. Other signatures stay.
+    /// Adds a signature by `key`. Returns false, and changes nothing, if the envelope already has one by this key.
     pub fn sign(&mut self, key: &PrivateKey) -> bool {
         let public = key.public_key();
         if self.signed_by(&public).is_ok() {
@@ -131,10 +133,11 @@ impl Envelope {
         true
     }
 
-    /// The payload, if this key signed it. Which keys the signatures name has no part in it.
+    /// Returns the payload if one of the signatures is by `key`. Key ids in the envelope are not used for this.
     ///
     /// # Errors
-    /// [`SignatureError::Broken`] if a signature names the key and is not its, [`SignatureError::OtherKey`] if none does.
+    /// If no signature is by `key`: [`SignatureError::Broken`] if one has the id of this key, else
+    /// [`SignatureError::OtherKey`].
     pub fn signed_by(&self, key: &PublicKey) -> Result<&[u8], SignatureError> {
         let message = pae(PAYLOAD_TYPE, &self.payload);
         if self.signatures.iter().any(|signature| key.has_signed(&message, &signature.bytes)) {
@@ -145,12 +148,12 @@ impl Envelope {
         if signers().any(|signer| signer == key_id) {
             return Err(SignatureError::Broken { key_id });
         }
-        // Somebody else wrote them.
+        // Key ids are untrusted text: quote only the beginning of a few.
         let told = signers().take(MAX_TOLD_KEYS).map(|signer| signer.chars().take(MOST_TOLD).collect());
         Err(SignatureError::OtherKey { key_id, signers: told.collect() })
     }
 
-    /// What the signatures are over. Nothing of it is to be believed before [`signed_by`](Self::signed_by).
+    /// The payload without any check. Do not trust it before [`signed_by`](Self::signed_by) has returned it.
     pub fn unchecked_payload(&self) -> &[u8] {
         &self.payload
     }
@@ -160,7 +163,7 @@ impl Envelope {
         self.signatures.len()
     }
 
-    /// The envelope as a file holds it.
+    /// The envelope as the content of a file.
     pub fn to_bytes(&self) -> Vec<u8> {
         format!("{}\n", Value::Object(self.document.clone())).into_bytes()
     }
@@ -170,7 +173,7 @@ fn broken(problem: impl Into<String>) -> SignatureError {
     SignatureError::Envelope(problem.into())
 }
 
-/// Bytes from base64, in the one form that they have in the standard alphabet or the one for addresses.
+/// Decodes canonical base64 in the standard or the URL-safe alphabet; `name` is the member, for errors.
 fn decode(name: &str, text: &str) -> Result<Vec<u8>, SignatureError> {
     STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).map_err(|_| {
         broken(format!("its '{name}' is not base64 in canonical form, with padding and without spaces"))

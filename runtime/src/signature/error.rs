@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::evidence::EvidenceError;
 
-/// What can be wrong with a key, a signature or what was signed.
+/// Errors of keys, signatures and signed evidence.
 #[derive(Debug, thiserror::Error)]
 pub enum SignatureError {
     /// A file can't be read.
@@ -27,16 +27,16 @@ pub enum SignatureError {
         /// The file.
         path: PathBuf,
     },
-    /// The operating system gave no random numbers.
+    /// The random generator of the operating system failed.
     #[error("cannot draw a key: {0}")]
     NoRandomNumbers(String),
-    /// No key that can be used.
+    /// The text is not a usable key.
     #[error("it is no key that can be used: {0}")]
     Key(String),
-    /// No envelope, or one that is not written as it must be.
+    /// The file is not a valid envelope.
     #[error("it is no signature that can be read: {0}")]
     Envelope(String),
-    /// The key signed something else.
+    /// A signature has the id of the key but is not a valid signature of the payload by it.
     #[error(
         "the signature that names key {key_id} is not over this payload: the envelope was changed, or the name of the key is false"
     )]
@@ -44,29 +44,29 @@ pub enum SignatureError {
         /// Id of the key.
         key_id: String,
     },
-    /// No signature by the key.
+    /// The envelope has no signature by the key.
     #[error("it holds no signature by key {key_id}; {}", by(signers))]
     OtherKey {
         /// Id of the key.
         key_id: String,
-        /// Ids that the signatures name.
+        /// Key ids of the signatures in the envelope.
         signers: Vec<String>,
     },
-    /// What was signed is not what the run says.
+    /// The signed statement differs from the run.
     #[error("the signed statement is not about this run: {}", differences.join("; "))]
     OtherRun {
-        /// Every field that differs, with both values.
+        /// The fields that differ, with both values; after a few, the number of others.
         differences: Vec<String>,
     },
-    /// The run can't be read, or is not finished.
+    /// The evidence file can't be read, or the run is not finished.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
-    /// The run does not hold by itself.
+    /// The evidence file is not valid.
     #[error("{} does not hold, and is not signed: {problem}; `rscert verify` lists everything", path.display())]
     Invalid {
         /// The evidence file.
         path: PathBuf,
-        /// The first thing that does not hold.
+        /// The first problem found.
         problem: String,
     },
 }

@@ -3,11 +3,11 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Most characters that are told of a value.
+/// Largest number of characters of a value that messages quote.
 const MOST_TOLD: usize = 100;
 
-/// Reads JSON in which no object names a member twice. Readers differ in which of two members they take, so that one file
-/// could say different things to different readers.
+/// Parses JSON and refuses duplicate members: parsers differ in which of the two they use, so one file could mean
+/// different things to different readers.
 pub(super) fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice::<Unique>(bytes).map(|unique| unique.0)
 }
@@ -74,7 +74,7 @@ impl<'de> Visitor<'de> for Members {
     }
 }
 
-/// Every place in which two values differ, in words; numbers are compared by value, however they are written.
+/// The differences between two JSON values, each as a sentence. Numbers are compared by value, not by notation.
 pub(super) fn differences(found: &Value, expected: &Value) -> Vec<String> {
     let mut list = Vec::new();
     compare(Some(found), Some(expected), "", &mut list);
@@ -110,7 +110,7 @@ fn words(value: Option<&Value>) -> String {
     value.map_or_else(|| "absent".to_owned(), |value| short(&value.to_string()))
 }
 
-/// The beginning of a text that somebody else wrote.
+/// The beginning of an untrusted text.
 fn short(text: &str) -> String {
     match text.char_indices().nth(MOST_TOLD) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -15,19 +15,19 @@ use ed25519_dalek::{
 use super::SignatureError;
 use crate::{data::sha256, files};
 
-/// Most bytes of a file with a key.
+/// Largest size of a key file, in bytes.
 pub const MAX_KEY: u64 = 1 << 14;
 
-/// An Ed25519 key that signs. Its bytes are wiped from memory when it is dropped.
+/// An Ed25519 private key, which makes signatures. Its bytes are wiped from memory when it is dropped.
 #[derive(Clone)]
 pub struct PrivateKey(SigningKey);
 
-/// An Ed25519 key that checks signatures.
+/// An Ed25519 public key, which verifies signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
 
 impl PrivateKey {
-    /// Draws a key from the random numbers of the operating system.
+    /// Generates a key from the random generator of the operating system.
     ///
     /// # Errors
     /// [`SignatureError::NoRandomNumbers`].
@@ -37,7 +37,7 @@ impl PrivateKey {
         Ok(Self(SigningKey::from_bytes(&secret)))
     }
 
-    /// Reads a key from PKCS#8 in PEM, of version 1 or 2, not encrypted.
+    /// Parses a key in PKCS#8 PEM, version 1 or 2, not encrypted.
     ///
     /// # Errors
     /// [`SignatureError::Key`].
@@ -64,7 +64,7 @@ impl PrivateKey {
         Self::from_pem(&read_text(path)?)
     }
 
-    /// The key as PKCS#8 of version 1 in PEM, which every reader of the format takes.
+    /// The key as PKCS#8 PEM of version 1, which every reader of the format accepts.
     ///
     /// # Errors
     /// [`SignatureError::Key`] if it can't be encoded.
@@ -73,23 +73,23 @@ impl PrivateKey {
         bytes.to_pkcs8_pem(LineEnding::LF).map_err(|error| SignatureError::Key(error.to_string()))
     }
 
-    /// The key that checks its signatures.
+    /// The public key that belongs to it.
     pub fn public_key(&self) -> PublicKey {
         PublicKey(self.0.verifying_key())
     }
 
-    /// Writes the key and its public key, each to a file that must not exist; on Unix only its owner can read the private
-    /// one.
+    /// Writes the private key to `private` and the public key to `public`. Neither file may exist. On Unix only the
+    /// owner of the file can read the private key.
     ///
     /// # Errors
-    /// [`SignatureError::Exists`], [`SignatureError::Write`]; then neither file is there, unless it was before.
+    /// [`SignatureError::Exists`], [`SignatureError::Write`]. After an error neither file has been created.
     pub fn write(&self, private: &Path, public: &Path) -> Result<(), SignatureError> {
         if let Some(path) = [private, public].into_iter().find(|path| path.symlink_metadata().is_ok()) {
             return Err(SignatureError::Exists { path: path.to_owned() });
         }
         write_new(private, self.to_pem()?.as_bytes(), true)?;
         write_new(public, self.public_key().to_pem()?.as_bytes(), false).inspect_err(|_| {
-            // The half that this call has just made is of no use alone.
+            // A private key without its public key is of no use, so remove the one just written.
             let _ = fs::remove_file(private);
         })
     }
@@ -100,10 +100,11 @@ impl PrivateKey {
 }
 
 impl PublicKey {
-    /// Reads a key from `SubjectPublicKeyInfo` in PEM.
+    /// Parses a key in `SubjectPublicKeyInfo` PEM.
     ///
     /// # Errors
-    /// [`SignatureError::Key`], also for the few keys for which anybody can make signatures.
+    /// [`SignatureError::Key`], also for the few weak keys (points of small order) for which anybody can make
+    /// signatures.
     pub fn from_pem(text: &str) -> Result<Self, SignatureError> {
         let problem = if text.contains("PRIVATE KEY-----") {
             "it is a private key, which is for nobody else to have; checking takes the public one"
@@ -133,14 +134,15 @@ impl PublicKey {
         self.0.to_public_key_pem(LineEnding::LF).map_err(|error| SignatureError::Key(error.to_string()))
     }
 
-    /// SHA-256 of the `SubjectPublicKeyInfo` in DER, as 64 hexadecimal digits. `openssl pkey -pubin -in KEY -outform DER |
-    /// sha256sum` prints the same.
+    /// The key id: SHA-256 of the `SubjectPublicKeyInfo` in DER, as 64 hexadecimal digits. The command
+    /// `openssl pkey -pubin -in KEY -outform DER | sha256sum` prints the same.
     pub fn id(&self) -> String {
-        // Encoding 32 bytes of a known kind does not fail; an id that fits no key would be the result.
+        // Encoding 32 bytes of a known kind does not fail; if it did, the id would be empty and match no key.
         self.0.to_public_key_der().map(|der| sha256(der.as_bytes())).unwrap_or_default()
     }
 
-    /// Whether a signature is this key's, by the strict rule: no point of small order, and no second form of a signature.
+    /// Whether `signature` is a valid signature of `message` by this key. Strict: points of small order and
+    /// non-canonical signatures are refused.
     pub(super) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         Signature::from_slice(signature)
             .is_ok_and(|signature| self.0.verify_strict(message, &signature).is_ok())

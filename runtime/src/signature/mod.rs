@@ -1,7 +1,8 @@
-//! Who vouches for a run: Ed25519 signatures over what a run says.
+//! Ed25519 signatures of evidence files.
 //!
-//! The hash chain of an [evidence](crate::evidence) file shows that nothing in it was changed by accident. Anybody can make a
-//! file anew, with good hashes. A signature shows that the holder of a key signed this very file.
+//! The hash chain of an [evidence](crate::evidence) file detects accidental changes. It does not prove who made the
+//! file: anybody can make another file with a valid hash chain. A signature proves that the owner of a key signed
+//! exactly this file.
 //!
 //! | part | form |
 //! | --- | --- |
@@ -12,9 +13,9 @@
 //! | public key | `SubjectPublicKeyInfo` in PEM (RFC 8410) |
 //! | key id | SHA-256 of the `SubjectPublicKeyInfo` in DER, as 64 hexadecimal digits |
 //!
-//! Key ids only help to find a key: which signature counts is decided by the key that is given, never by what an envelope says.
-//! Envelopes may carry signatures of several keys; [`verify_run`] asks for one of the key given and says nothing of others.
-//! A signature says nothing about whether the votes are the model's own: that is for a replay.
+//! Key ids only help to find a key. Verification uses the key that the caller gives and ignores the key ids in the
+//! envelope. An envelope may have signatures of several keys; [`verify_run`] requires one by the given key and does not
+//! check the others. A signature does not show that the votes came from the model: replay the noise for that.
 //!
 //! # Example
 //!

@@ -12,7 +12,7 @@ use crate::{
     files,
 };
 
-/// What a signature that holds says.
+/// The content of a valid signature of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
     /// Id of the key.
@@ -21,37 +21,38 @@ pub struct Signed {
     pub name: String,
     /// Last value of the hash chain of the run.
     pub chain: String,
-    /// Signatures in the envelope, of which one was checked.
+    /// Number of signatures in the envelope, of which one was verified.
     pub signatures: usize,
 }
 
-/// What [`sign_run`] did.
+/// The result of [`sign_run`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Added {
     /// Id of the key.
     pub key_id: String,
-    /// False if the envelope held this signature already and was left as it is.
+    /// False if the envelope already had a signature by this key and was left unchanged.
     pub is_new: bool,
-    /// Signatures in the envelope now.
+    /// Number of signatures in the envelope now.
     pub signatures: usize,
 }
 
-/// Where the envelope of a run lies if nothing else is said: beside it, with `.dsse.json` after its name.
+/// Default path of the envelope of a run: the path of the evidence file followed by `.dsse.json`.
 pub fn signature_path(run: &Path) -> PathBuf {
     let mut name = run.as_os_str().to_owned();
     name.push(".dsse.json");
     name.into()
 }
 
-/// Signs a finished run that holds by itself. If there is an envelope for it in `out`, the signature is added to those in it.
+/// Verifies the evidence file `run` by itself, signs it with `key` and writes the envelope to `out`. If `out` is
+/// already an envelope of this run, the signature is added to it.
 ///
 /// # Errors
-/// [`SignatureError`]: the run can't be read, is being written, is not finished or does not hold; `out` is something else than
-/// an envelope of this run, or can't be written. `out` is then as it was.
+/// [`SignatureError`] if the run can't be read, is being written, is not finished or is not valid; or if `out` exists
+/// and is not an envelope of this run, or can't be written. After an error `out` is unchanged.
 pub fn sign_run(run: &Path, key: &PrivateKey, out: &Path) -> Result<Added, SignatureError> {
     let read_error = |source| SignatureError::Read { path: run.to_owned(), source };
     let mut file = files::open(run).map_err(read_error)?;
-    // Two that sign the same run at once would lose one of the signatures.
+    // If two programs signed the same run at once, one of the signatures would be lost.
     file.try_lock().map_err(|error| {
         read_error(match error {
             TryLockError::WouldBlock => {
@@ -82,7 +83,7 @@ pub fn sign_run(run: &Path, key: &PrivateKey, out: &Path) -> Result<Added, Signa
     let is_new = envelope.sign(key);
     let written = envelope.to_bytes();
     if is_new {
-        // What is written can be read again.
+        // Check before writing that the envelope can be read again.
         Envelope::parse(&written)?;
         files::write_atomically(out, |file| file.write_all(&written))
             .map_err(|source| SignatureError::Write { path: out.to_owned(), source })?;
@@ -90,11 +91,12 @@ pub fn sign_run(run: &Path, key: &PrivateKey, out: &Path) -> Result<Added, Signa
     Ok(Added { key_id: key.public_key().id(), is_new, signatures: envelope.signatures() })
 }
 
-/// Checks that a key signed a run, and that every field of the signed statement is that of the run. It does not check the run
-/// itself; [`verify`] does.
+/// Checks that the envelope `signature` has a signature by `key`, and that every field of the signed statement equals
+/// that of the evidence file `run`. It does not check the evidence itself; use [`verify`] for that.
 ///
 /// # Errors
-/// [`SignatureError`]: a file can't be read; the envelope is not one; the key did not sign it; it is about another run.
+/// [`SignatureError`] if a file can't be read, the envelope is malformed, the key did not sign it, or it is about
+/// another run.
 pub fn verify_run(run: &Path, key: &PublicKey, signature: &Path) -> Result<Signed, SignatureError> {
     let envelope = read_envelope(signature)?;
     let payload = envelope.signed_by(key)?;
@@ -119,7 +121,7 @@ fn read_envelope(path: &Path) -> Result<Envelope, SignatureError> {
     Envelope::parse(&bytes)
 }
 
-/// The error of an envelope that would have to be written over.
+/// Completes the error for an existing envelope of another run: says that it was not overwritten.
 fn beside(error: SignatureError, out: &Path) -> SignatureError {
     match error {
         SignatureError::OtherRun { mut differences } => {

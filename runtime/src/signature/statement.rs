@@ -10,22 +10,23 @@ use crate::{
 /// The type of an in-toto statement.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
-/// The type of what the statement says of its subject.
+/// The predicate type: the kind of content of the statement's `predicate`.
 pub const PREDICATE_TYPE: &str = "urn:mithridate:smoothing-certificates:v1";
 
-/// Most differences that are told.
+/// Largest number of differences that errors list.
 const MOST_TOLD: usize = 5;
 
-/// The in-toto statement about a run.
+/// Builds the in-toto statement about a run.
 ///
-/// `subject` is the evidence file: its `name` when it was signed and the SHA-256 of its `bytes`. `predicate` repeats, in the
-/// names of the evidence file, what a reader without that file wants to know:
+/// `subject` is the evidence file: its `name` when it was signed and the SHA-256 of its `bytes`. `predicate` repeats
+/// the most important content of the file, for readers who do not have it. Its members have the same names as in the
+/// evidence file, except `selection`, which is the input subset:
 ///
-/// | member | holds |
+/// | member | content |
 /// | --- | --- |
-/// | `model` | SHA-256 of the file and of its files of weights, number of classes, how it was used |
-/// | `data` | SHA-256 of images and labels (empty without labels), shape, preparation, the selection of inputs |
-/// | `settings` | σ, α, n0, n, stopping rule, sequence, distribution and mode of the noise, seed, challenge, the claim about all inputs, which part of a divided run it is, the run that a recertification rests on |
+/// | `model` | SHA-256 of the file and of its files of weights, number of classes, preprocessing and output used |
+/// | `data` | SHA-256 of images and labels (empty without labels), shape, preparation, input subset |
+/// | `settings` | σ, α, n0, n, stopping rule, sequence, distribution and mode of the noise, seed, challenge, simultaneous claim, shard, the earlier run of a recertification |
 /// | `result` | last value of the hash chain, numbers of inputs, certificates and abstentions, and the average certified radius in the norm of the noise (null without labels) |
 pub fn statement(name: &str, bytes: &[u8], evidence: &Evidence) -> Value {
     let Evidence { header, records, footer } = evidence;
@@ -76,16 +77,16 @@ pub fn statement(name: &str, bytes: &[u8], evidence: &Evidence) -> Value {
     })
 }
 
-/// Compares a signed statement with a run, and returns the name that the run was signed under.
+/// Compares a signed statement with a run. Returns the name of the evidence file when it was signed.
 ///
 /// # Errors
-/// [`SignatureError::Envelope`] for what is no statement, [`SignatureError::OtherRun`] with all that differs, members that
-/// a statement does not have included.
+/// [`SignatureError::Envelope`] if `payload` is not a statement, [`SignatureError::OtherRun`] with the differences if
+/// any field differs. Unknown members count as differences.
 pub(super) fn compare(payload: &[u8], bytes: &[u8], evidence: &Evidence) -> Result<String, SignatureError> {
     let found = json::parse(payload)
         .map_err(|error| SignatureError::Envelope(format!("its payload is no in-toto statement: {error}")))?;
     let name = found["subject"][0]["name"].as_str().unwrap_or_default().to_owned();
-    // A file may be renamed: what its name was is said, and not compared.
+    // The file may have been renamed, so its name is returned and not compared.
     let mut differences = json::differences(&found, &statement(&name, bytes, evidence));
     if differences.is_empty() {
         return Ok(name);

@@ -64,10 +64,10 @@ pub(super) fn ln_probability(k: u64, n: u64, p: f64, q: f64) -> f64 {
     stirling - deviance(x, total * p) - deviance(rest, total * q) - 0.5 * spread
 }
 
-/// ln P\[X ≥ k\], from above: the true value is not larger by more than rounding (a few 1e-12 at n = 1e8).
+/// Upper bound on ln P\[X ≥ k\] for X ~ Bin(n, p) with q = 1 − p, up to rounding (a few 1e-12 at n = 1e8).
 ///
-/// Sums the terms from k on, each from the one before, and bounds what is left by a geometric series. The number
-/// of terms is some standard deviations of X, more if p > k / n.
+/// Sums the terms from k upwards, each computed from the one before, and bounds the remainder by a geometric series. The
+/// number of terms is a few standard deviations of X, more if p > k / n.
 pub(crate) fn ln_upper_tail(k: u64, n: u64, p: f64, q: f64) -> f64 {
     let odds = p / q;
     let (mut term, mut sum) = (1.0_f64, 1.0_f64);
@@ -83,7 +83,7 @@ pub(crate) fn ln_upper_tail(k: u64, n: u64, p: f64, q: f64) -> f64 {
             }
         }
         if sum > 1e280 {
-            // Only met where the tail is near 1; the caller wants to know no more than that.
+            // Only reached where the tail is near 1, and callers need no more precision there.
             return 0.0;
         }
     }

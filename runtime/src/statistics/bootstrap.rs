@@ -3,17 +3,19 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::Interval;
 
-/// Resamples behind an interval.
+/// Number of bootstrap resamples.
 const RESAMPLES: usize = 10_000;
 /// Seed of the resampling: the same data always give the same interval.
 const SEED: u64 = 0x6d69_7468_7269_6461;
 
 /// Relative drop of a mean, 1 − mean(treated) / mean(control), with a 95 % percentile bootstrap interval.
 ///
-/// `control` and `treated` hold one row a seed (victims trained with the same seed stand in the same row) and one
-/// column a test point. A resample draws seeds and points anew, each pair together, so the interval covers both the
-/// chance of training and the choice of points. It does not cover another draw of noise that all points shared. `None` if the rows differ in length, are empty, or the control's
-/// mean is 0.
+/// `control` and `treated` have one row for each training seed and one column for each test point; row i of both
+/// belongs to victims trained with the same seed. A resample draws rows and columns with replacement, the same ones
+/// from both, so the interval covers the randomness of training and the choice of points. If all points shared their
+/// noise, it does not cover another draw of that noise.
+///
+/// `None` if the rows differ in length or are empty, or if the mean of `control` is 0.
 pub fn relative_drop(control: &[Vec<f64>], treated: &[Vec<f64>]) -> Option<Interval> {
     let (seeds, points) = (control.len(), control.first()?.len());
     let same_shape = treated.len() == seeds && control.iter().chain(treated).all(|row| row.len() == points);

@@ -1,7 +1,7 @@
 use super::binomial::ln_upper_tail;
 use crate::units::Alpha;
 
-/// What can be wrong with the numbers a bound is asked for.
+/// Why a bound can't be computed from the given counts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StatisticsError {
     /// More hits than trials.
@@ -12,13 +12,13 @@ pub enum StatisticsError {
         /// Trials.
         trials: u64,
     },
-    /// More trials than the arithmetic is good for.
+    /// More trials than [`MAX_TRIALS`], the limit of the arithmetic.
     #[error("{trials} samples are more than the {MAX_TRIALS} that a bound can be computed for")]
     TooManyTrials {
         /// Trials.
         trials: u64,
     },
-    /// A number of samples after which the stopping rule does not stop.
+    /// The stopping rule would not have stopped after `samples` samples with these votes.
     #[error("the stopping rule does not stop after {samples} samples with these votes")]
     NotAMoment {
         /// Samples.
@@ -29,20 +29,20 @@ pub enum StatisticsError {
     NoTrials,
 }
 
-/// How much the logarithm of the tail is kept below ln α. It covers the rounding of the tail, which grows with the
-/// root of the trials (measured against long arithmetic: 5e-12 at 1e8, 4e-11 at 1e10), and for α up to ½ lowers the
-/// bound by less than 2e-10 of its distance to 0 or 1.
+/// Safety margin: the logarithm of the tail must stay below ln α by this much. It covers the rounding error of the tail,
+/// which grows with the square root of the number of trials (measured against multi-precision arithmetic: 5e-12 at 1e8
+/// trials, 4e-11 at 1e10). For α up to ½ it lowers the bound by less than 2e-10 of its distance to 0 or 1.
 pub(super) const MARGIN: f64 = 1e-10;
 
-/// Most trials for which the margin is known to cover the rounding.
+/// Largest number of trials for which a bound can be computed: up to here the safety margin is known to cover rounding.
 pub const MAX_TRIALS: u64 = 10_000_000_000;
 
 /// One-sided Clopper–Pearson lower bound: the largest p for which `hits` or more successes in `trials` have
 /// probability at most α, BetaInv(α; k, n − k + 1), rounded down.
 ///
-/// With probability at least 1 − α over the trials, the true probability is not below the result. It is 0 for no
-/// hits and α^(1/n) if every trial is a hit. Clopper and Pearson, *The use of confidence or fiducial limits* (1934);
-/// used for certification by Cohen, Rosenfeld and Kolter (2019).
+/// Here k is `hits` and n is `trials`. With probability at least 1 − α over the trials, the true probability is not
+/// below the result. The result is 0 if there are no hits and α^(1/n) if every trial is a hit. Clopper and Pearson,
+/// *The use of confidence or fiducial limits* (1934); used for certification by Cohen, Rosenfeld and Kolter (2019).
 ///
 /// # Errors
 /// [`StatisticsError`] if there are no trials, more than 1e10, or more hits than trials.
@@ -84,14 +84,15 @@ pub fn clopper_pearson_lower(hits: u64, trials: u64, alpha: Alpha) -> Result<f64
     Ok(bound.next_down().max(0.0))
 }
 
-/// The number nearest to `unsafe_end` for which `safe` holds, towards `safe_end`, where it is taken to hold. If it
-/// holds at `unsafe_end` too (α near 1), looks no further: the bound is then not above the observed share.
+/// Bisects between `unsafe_end` and `safe_end` for the number closest to `unsafe_end` at which `safe` is true. `safe`
+/// is assumed to be true at `safe_end`. If it is true at `unsafe_end` too (α near 1), returns `unsafe_end`: the bound
+/// is then not above the observed share.
 pub(super) fn bisect(unsafe_end: f64, safe_end: f64, safe: impl Fn(f64) -> bool) -> f64 {
     if unsafe_end > 0.0 && unsafe_end < 1.0 && safe(unsafe_end) {
         return unsafe_end;
     }
     let (mut bad, mut good) = (unsafe_end, safe_end);
-    // Close in from the unsafe end: a first guess of the scale saves evaluations far out in the tail.
+    // Geometric means first: they find the order of magnitude in few evaluations far out in the tail.
     loop {
         let middle = if good > bad && good > 4.0 * bad && bad > 0.0 {
             (bad * good).sqrt()

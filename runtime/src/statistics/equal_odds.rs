@@ -1,9 +1,10 @@
 use super::binomial::ln_upper_tail;
 
-/// p-value of the two-sided exact binomial test of two counts against equal odds, rounded up: the probability that a
-/// fair coin splits as many throws at least as unevenly, min(1, 2·P\[X ≥ max(a, b)\]) with X ~ Bin(a + b, ½).
+/// p-value of the two-sided exact binomial test of the counts `a` and `b` against equal probabilities, rounded up: the
+/// probability that a + b throws of a fair coin split at least as unevenly, min(1, 2·P\[X ≥ max(a, b)\]) with
+/// X ~ Bin(a + b, ½).
 ///
-/// 1 where there are no counts. The test of PREDICT, Cohen, Rosenfeld and Kolter (2019).
+/// 1 if both counts are 0. PREDICT of Cohen, Rosenfeld and Kolter (2019) abstains by this test.
 ///
 /// ```
 /// use mithridate_runtime::statistics::equal_odds_p_value;

@@ -1,5 +1,6 @@
-//! The statistics behind a certificate: bounds on a probability from votes, radii from bounds, and intervals for
-//! differences between runs. All in `f64`; whatever a claim rests on is rounded towards the weaker claim.
+//! The statistics behind a certificate: lower bounds on a probability from votes, certified radii from bounds, and
+//! intervals and tests for the comparison of runs. All arithmetic is in `f64`, and every number that a claim depends on
+//! is rounded towards the weaker claim: bounds and radii down, p-values up.
 
 pub(crate) mod binomial;
 mod bootstrap;

@@ -8,17 +8,17 @@ use super::rounding::{div_down, root_up};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Norm {
-    /// Sum of absolute differences.
+    /// ℓ1: the sum of absolute differences.
     L1,
-    /// Root of the sum of squared differences.
+    /// ℓ2: the square root of the sum of squared differences.
     #[default]
     L2,
-    /// Largest absolute difference.
+    /// ℓ∞: the largest absolute difference.
     Linf,
 }
 
 impl Norm {
-    /// All of them.
+    /// All norms.
     pub const ALL: [Self; 3] = [Self::L1, Self::L2, Self::Linf];
 
     /// Its name in files and on the command line: `l1`, `l2`, `linf`.
@@ -30,11 +30,12 @@ impl Norm {
         }
     }
 
-    /// A radius of `inside` such that its ball lies in the ball of `radius` of this norm, for inputs of `values`
-    /// values, rounded down.
+    /// The largest radius in the norm `inside` whose ball lies in the ball of this norm with radius `radius`, for
+    /// inputs of `values` values (d in the formulas), rounded down.
     ///
-    /// ‖x‖₁ ≥ ‖x‖₂ ≥ ‖x‖∞, so a ball of a norm holds the balls of the norms before it with the same radius; and
-    /// ‖x‖₁ ≤ √d·‖x‖₂, ‖x‖₂ ≤ √d·‖x‖∞, ‖x‖₁ ≤ d·‖x‖∞ give the others.
+    /// # Formula
+    /// ‖x‖₁ ≥ ‖x‖₂ ≥ ‖x‖∞, so the radius stays the same from ℓ2 to ℓ1 and from ℓ∞ to ℓ2 or ℓ1. In the other direction
+    /// ‖x‖₁ ≤ √d·‖x‖₂, ‖x‖₂ ≤ √d·‖x‖∞ and ‖x‖₁ ≤ d·‖x‖∞ give the factors.
     ///
     /// ```
     /// use mithridate_runtime::statistics::Norm;
@@ -73,7 +74,7 @@ impl FromStr for Norm {
     }
 }
 
-/// One certificate as radii of three norms, each rounded down.
+/// The certified radius of one input in all three norms, each rounded down, in units of the data set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Radii {
     /// Radius in ℓ1.
@@ -85,13 +86,13 @@ pub struct Radii {
 }
 
 impl Radii {
-    /// What a radius of `norm` proves in all norms, for inputs of `values` values.
+    /// Converts a certified radius `radius` in `norm` to all three norms, for inputs of `values` values.
     pub fn new(radius: f64, norm: Norm, values: usize) -> Self {
         let derive = |inside| norm.derive(radius, inside, values);
         Self { l1: derive(Norm::L1), l2: derive(Norm::L2), linf: derive(Norm::Linf) }
     }
 
-    /// The radius in a norm.
+    /// The radius in `norm`.
     pub fn of(&self, norm: Norm) -> f64 {
         match norm {
             Norm::L1 => self.l1,

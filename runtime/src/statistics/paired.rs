@@ -12,13 +12,13 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Mean of paired differences with its 95 % interval by Student's t.
+/// Mean of paired differences with its 95 % confidence interval by Student's t.
 ///
-/// The pairs are values of two runs on the same inputs, so what the inputs have in common cancels. `None` for fewer
-/// than two pairs.
+/// Each difference is between the values of two runs for the same input, so differences between inputs cancel. `None`
+/// for fewer than two pairs.
 ///
-/// The interval takes the pairs for independent draws. Values that rest on noise shared by all inputs are so only given
-/// that noise: the interval then covers the choice of inputs and not what another draw of the noise would have given.
+/// The interval assumes that the pairs are independent. If all inputs shared their noise, they are independent only
+/// given that noise: the interval then covers the choice of inputs, but not another draw of the noise.
 ///
 /// ```
 /// use mithridate_runtime::statistics::paired_difference;

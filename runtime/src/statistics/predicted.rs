@@ -1,10 +1,10 @@
 use statrs::function::factorial::ln_binomial;
 
-/// How many of `more` samples to come are likely hits at most, after `hits` of `samples`: a number h such that more than h are
-/// hits with a probability of at most `chance`, every probability of a hit having been equally likely beforehand (the
-/// beta–binomial distribution), and little more than the fewest.
+/// Predicts an upper limit on the hits among the next `more` samples, after `hits` hits in `samples` samples.
 ///
-/// `hits` is at most `samples`.
+/// Returns a number h such that more than h of the next `more` samples are hits with probability at most `chance` under
+/// the beta–binomial distribution, that is, with a uniform prior on the probability of a hit. h is slightly larger than
+/// the smallest such number. `hits` must be at most `samples`.
 pub(crate) fn likely_hits(hits: u64, samples: u64, more: u64, chance: f64) -> u64 {
     let (mut few, mut enough) = (0, more);
     while few < enough {
@@ -18,8 +18,8 @@ pub(crate) fn likely_hits(hits: u64, samples: u64, more: u64, chance: f64) -> u6
     enough
 }
 
-/// The probability that `k` or more of `more` samples are hits after so many hits and misses, from above: the
-/// distribution is log-concave, so beyond its mode the terms fall at least as fast as a geometric series does.
+/// Upper bound on the probability that `k` or more of the next `more` samples are hits, after `hits` hits and `misses`
+/// misses. The beta–binomial distribution is log-concave, so beyond its mode a geometric series bounds the terms.
 fn upper_tail(k: u64, hits: u64, misses: u64, more: u64) -> f64 {
     let rest = more - k;
     let ratio = rest as f64 / (k + 1) as f64 * (k + 1 + hits) as f64 / (rest + misses) as f64;

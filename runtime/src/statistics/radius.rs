@@ -2,13 +2,14 @@ use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::units::Sigma;
 
-/// Relative error allowed to the normal quantile, four times the largest measured (4.65e-16 of 40,000 points).
+/// Assumed relative error of the normal quantile: four times the largest error measured at 40,000 points (4.65e-16).
 const QUANTILE_ERROR: f64 = 2e-15;
 
-/// Certified ℓ2 radius σ·Φ⁻¹(p̲), rounded down; `None` (abstain) unless p̲ > ½.
+/// Certified ℓ2 radius σ·Φ⁻¹(p̲) for Gaussian noise, rounded down; `None` (abstention) unless p̲ > ½.
 ///
-/// Cohen, Rosenfeld and Kolter, *Certified adversarial robustness via randomized smoothing* (2019), Theorem 1 with
-/// the bound 1 − p̲ for the runner-up. In the units of σ.
+/// `p_lower` is p̲, a lower bound on the probability of the class. The radius has the unit of σ. Cohen, Rosenfeld and
+/// Kolter, *Certified adversarial robustness via randomized smoothing* (2019), Theorem 1, with the upper bound 1 − p̲
+/// for the runner-up class.
 ///
 /// # Example
 /// ```
@@ -25,16 +26,17 @@ pub fn certified_radius(p_lower: f64, sigma: Sigma) -> Option<f64> {
         return None;
     }
     let quantile = Normal::standard().inverse_cdf(p_lower) * (1.0 - QUANTILE_ERROR);
-    // The noise was drawn with σ in single precision.
+    // The noise was drawn with σ rounded to single precision: the smaller of both values is the safe one.
     let drawn = sigma.get().min(f64::from(sigma.get() as f32));
     Some((quantile * drawn).next_down().max(0.0))
 }
 
-/// Certified ℓ1 radius 2λ(p̲ − ½) for noise uniform on \[−λ, λ\] with λ = σ√3, rounded down; `None` (abstain) unless
+/// Certified ℓ1 radius 2λ(p̲ − ½) for noise uniform on \[−λ, λ\] with λ = σ√3, rounded down; `None` (abstention) unless
 /// p̲ > ½.
 ///
-/// Lee, Yuan, Chang and Jaakkola, *Tight certificates of adversarial robustness for randomly smoothed classifiers*
-/// (2019); Yang et al., *Randomized smoothing of all shapes and sizes* (2020). In the units of σ.
+/// `p_lower` is p̲, a lower bound on the probability of the class. The radius has the unit of σ. Lee, Yuan, Chang and
+/// Jaakkola, *Tight certificates of adversarial robustness for randomly smoothed classifiers* (2019); Yang et al.,
+/// *Randomized smoothing of all shapes and sizes* (2020).
 ///
 /// # Example
 /// ```
@@ -50,22 +52,23 @@ pub fn certified_radius_uniform(p_lower: f64, sigma: Sigma) -> Option<f64> {
     if p_lower.is_nan() || p_lower <= 0.5 || p_lower >= 1.0 {
         return None;
     }
-    // p̲ − ½ and the doubling are exact.
+    // p̲ − ½ and the doubling are exact; only the product is rounded.
     let width = 2.0 * f64::from(uniform_half_width(sigma));
     Some((width * (p_lower - 0.5)).next_down().max(0.0))
 }
 
-/// Half-width λ = σ√3 of uniform noise of standard deviation σ, as it is drawn: in single precision.
+/// Half-width λ = σ√3 of uniform noise with standard deviation σ, in the single precision in which it is drawn.
 pub(crate) fn uniform_half_width(sigma: Sigma) -> f32 {
     (sigma.get() * 3.0_f64.sqrt()) as f32
 }
 
-/// Certified ℓ2 radius σ·Φ⁻¹(p̲) between images on the grid of 1/255 under noise of thresholds, rounded down; `None`
-/// (abstain) unless p̲ > ½.
+/// Certified ℓ2 radius σ·Φ⁻¹(p̲) for images on the grid of 1/255 under
+/// [`QuantizedGaussian`](crate::noise::Distribution::QuantizedGaussian) noise, rounded down; `None` (abstention) unless
+/// p̲ > ½.
 ///
-/// The thresholds differ from the true ones by so little that the probability of a class is off by less than 2⁻⁵⁸,
-/// at the image and at any other. Lowering p̲ by two units in the last place covers both: Φ⁻¹ is nowhere flatter
-/// than at ½.
+/// `p_lower` is p̲, a lower bound on the probability of the class. The thresholds from which the noise is drawn are
+/// rounded, which changes the probability of a class by less than 2⁻⁵⁸, at the certified image and at any other.
+/// Lowering p̲ by two units in the last place covers both: Φ⁻¹ is nowhere flatter than at ½.
 pub fn certified_radius_on_grid(p_lower: f64, sigma: Sigma) -> Option<f64> {
     if p_lower.is_nan() || p_lower <= 0.5 || p_lower >= 1.0 {
         return None;

@@ -1,4 +1,4 @@
-//! Arithmetic that never rounds up, and text that never shows more than was proved.
+//! Arithmetic with directed rounding, and text that never shows more than was proved.
 
 /// `value` as text with `decimals` digits after the point, rounded down, so that what is printed is never more than
 /// what was proved.
@@ -11,7 +11,7 @@
 /// ```
 pub fn round_down(value: f64, decimals: usize) -> String {
     let nearest = format!("{value:.decimals$}");
-    // Text that stands for no more than the value is right as it is; else one unit less in the last place.
+    // If rounding to the nearest did not round up, the text is right; else take one unit less in the last digit.
     if nearest.parse::<f64>().is_ok_and(|shown| shown <= value) {
         return nearest;
     }
@@ -19,10 +19,10 @@ pub fn round_down(value: f64, decimals: usize) -> String {
     format!("{:.decimals$}", value - 0.5 * unit)
 }
 
-/// a / b for positive b, rounded down.
+/// a / b for positive `b`, rounded down.
 pub(super) fn div_down(a: f64, b: f64) -> f64 {
     let nearest = a / b;
-    // The fused product shows the sign of the error without rounding it away.
+    // The fused multiply-add gives the sign of the rounding error exactly.
     if nearest.mul_add(b, -a) > 0.0 { nearest.next_down() } else { nearest }
 }
 
@@ -40,7 +40,7 @@ fn add_down(a: f64, b: f64) -> f64 {
     if error < 0.0 { sum.next_down() } else { sum }
 }
 
-/// Mean of numbers that are not negative, rounded down at every step; 0 of none.
+/// Mean of non-negative numbers, rounded down at every step; 0 if there are none.
 ///
 /// ```
 /// use mithridate_runtime::statistics::mean_down;

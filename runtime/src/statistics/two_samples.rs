@@ -1,18 +1,20 @@
-//! Two counts of the same event: could they have the same probability?
+//! Tests of whether an event has the same probability in two sets of samples.
 
 use statrs::function::gamma::gamma_ur;
 
 use super::{StatisticsError, binomial::ln_probability, clopper_pearson::MARGIN};
 
-/// One-sided p-value of Fisher's exact test, rounded up: the probability that at least `hits` of all hits fall among the
-/// `trials` samples, and the others among the `other_trials`, if each sample of both is a hit with the same probability.
+/// One-sided p-value of Fisher's exact test, rounded up: the probability of at least `hits` hits in the first set, given
+/// the total number of hits, if a sample of either set is a hit with the same probability.
+///
+/// The first set has `hits` hits in `trials` samples, the second `other_hits` in `other_trials`.
 ///
 /// # Formula
-/// P\[X ≥ hits\] for X hypergeometric: `trials` draws from `trials + other_trials` samples, `hits + other_hits` of them hits.
-/// Terms by the saddle-point form of Loader (2000).
+/// P\[X ≥ `hits`\] for X hypergeometric: `trials` draws from `trials + other_trials` samples, of which `hits +
+/// other_hits` are hits. Terms by the saddle-point form of Loader (2000).
 ///
 /// # Errors
-/// [`StatisticsError::MoreHitsThanTrials`].
+/// [`StatisticsError::MoreHitsThanTrials`] if a set has more hits than samples.
 ///
 /// ```
 /// use mithridate_runtime::statistics::excess_p_value;
@@ -35,7 +37,7 @@ pub fn excess_p_value(
     }
     let (all_hits, all) = (hits.saturating_add(other_hits), trials.saturating_add(other_trials));
     let misses = all - all_hits;
-    // As few as there can be among these samples.
+    // The smallest number of hits that the first set can have: every outcome is at least as extreme.
     if hits <= trials.saturating_sub(misses) {
         return Ok(1.0);
     }
@@ -51,7 +53,7 @@ pub fn excess_p_value(
         if sum > 1e280 {
             return Ok(1.0);
         }
-        // Ratios fall, so that what is left is below a geometric series.
+        // Ratios fall, so a geometric series bounds the remaining terms.
         if ratio < 1.0 && term * ratio / (1.0 - ratio) <= sum * 1e-16 {
             sum += term * ratio / (1.0 - ratio);
             break;
@@ -60,10 +62,11 @@ pub fn excess_p_value(
     Ok((first + sum.ln() + 3.0 * MARGIN).exp().next_up().min(1.0))
 }
 
-/// Two-sided p-value of the same test: twice the smaller of both one-sided ones.
+/// Two-sided p-value of Fisher's exact test, rounded up: twice the smaller of the two one-sided p-values, at most 1.
+/// Parameters as in [`excess_p_value`].
 ///
 /// # Errors
-/// [`StatisticsError::MoreHitsThanTrials`].
+/// [`StatisticsError::MoreHitsThanTrials`] if a set has more hits than samples.
 ///
 /// ```
 /// use mithridate_runtime::statistics::difference_p_value;
@@ -83,8 +86,8 @@ pub fn difference_p_value(
     Ok((2.0 * more.min(fewer)).min(1.0))
 }
 
-/// One p-value from those of independent tests, by Fisher's method: P\[χ² with 2k degrees of freedom ≥ −2 Σ ln p\]. It is
-/// valid, and not exact, where the p-values are of counts. 1 of none.
+/// Combines the p-values of k independent tests by Fisher's method: P\[χ² with 2k degrees of freedom ≥ −2 Σ ln p\]. For
+/// p-values of counts, which are discrete, the result is valid but conservative. 1 if there are no p-values.
 ///
 /// ```
 /// use mithridate_runtime::statistics::combined_p_value;
@@ -96,13 +99,13 @@ pub fn difference_p_value(
 /// ```
 pub fn combined_p_value(p_values: impl IntoIterator<Item = f64>) -> f64 {
     let (count, sum) = p_values.into_iter().fold((0_u32, 0.0), |(count, sum), p| {
-        // The least positive number, where a p-value was too small for any.
+        // A p-value that underflowed to 0 counts as the smallest positive number.
         (count + 1, sum - p.max(f64::MIN_POSITIVE).ln())
     });
     if count == 0 || sum <= 0.0 { 1.0 } else { gamma_ur(f64::from(count), sum) }
 }
 
-/// ln P\[X = k\] for X binomial, also where there are no hits or no trials.
+/// ln P\[X = k\] for X ~ Bin(n, p) with q = 1 − p, also for k = 0 or n = 0.
 fn ln_binomial(k: u64, n: u64, p: f64, q: f64) -> f64 {
     match (k, n) {
         (_, 0) => 0.0,

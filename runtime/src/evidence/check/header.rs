@@ -6,11 +6,12 @@ use crate::{
     evidence::{Header, ModelUse, challenge},
 };
 
-/// Most values of an image: no model takes more at once.
+/// Largest number of values of an image.
 const MOST_VALUES: usize = 1 << 28;
 
-/// Checks a header for itself: whether its settings can be certified with, whether what it says twice is the same, and
-/// whether its claim about all inputs at once follows. Returns the procedure of its settings; none if there is none.
+/// Checks a header by itself: its settings must be valid, redundant fields must agree, and the simultaneous claim must
+/// match α. Calls `add` with every problem. Returns the certification procedure of the settings, or `None` if they are
+/// invalid.
 pub(in crate::evidence) fn check_header(header: &Header, mut add: impl FnMut(String)) -> Option<Procedure> {
     let procedure = Procedure::new(header.settings.clone());
     if let Err(error) = &procedure {
@@ -87,7 +88,7 @@ fn check_model(header: &Header, add: &mut impl FnMut(String)) {
     let expected = if stated.len() == channels {
         ModelUse::sigma_in_model(preprocessing, channels, header.settings.sigma)
     } else {
-        // Channels that are all treated alike need not be gone through: a header may name any number of them.
+        // A header may declare any number of channels. If all are treated alike, computing a few of them is enough.
         let different = channels.min(preprocessing.mean.len().max(preprocessing.std.len()).max(1));
         ModelUse::sigma_in_model(preprocessing, different, header.settings.sigma)
     };
@@ -96,7 +97,7 @@ fn check_model(header: &Header, add: &mut impl FnMut(String)) {
     }
 }
 
-/// Compares the claim about all inputs with the settings of the run.
+/// Checks that the simultaneous claim agrees with the settings of the run.
 fn check_claim(header: &Header, mut add: impl FnMut(String)) {
     let Some(claim) = &header.simultaneous else { return };
     if claim.inputs != header.subset.count {

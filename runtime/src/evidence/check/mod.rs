@@ -1,4 +1,4 @@
-//! What every evidence file is asked, wherever it is read: whether its numbers can be, and follow from its votes.
+//! Checks of every evidence file that is read: its settings must be valid, and its numbers must follow from its votes.
 
 mod header;
 mod otherwise;
@@ -9,7 +9,7 @@ pub(super) use header::check_header;
 pub(super) use recertification::ReplayedHits;
 pub(super) use record::check_record;
 
-/// A class as a sentence has it.
+/// A class as text for messages.
 pub(super) fn in_words(class: Option<usize>) -> String {
     class.map_or_else(|| "none".to_owned(), |class| class.to_string())
 }

@@ -8,20 +8,21 @@ use crate::{
     noise::Distribution,
 };
 
-/// Most trials for which the second computation of a bound is known to be accurate.
+/// Largest number of trials for which the second computation of a bound is known to be accurate.
 pub(super) const MOST_TRIALS: u64 = 10_000_000;
 
-/// Relative error allowed to the upper tail of the normal distribution in the second computation of a radius, three times
-/// the largest measured (1.03e-10 of 4,000,000 points).
+/// Allowed relative error of the upper tail of the normal distribution in the second computation of a radius: three
+/// times the largest error measured at 4,000,000 points (1.03e-10).
 const TAIL_ERROR: f64 = 3e-10;
 
-/// The bound by the definition of Clopper and Pearson, the radius by that of Cohen et al.
+/// Checks bound and radius of a record a second time with other code: the bound by the definition of Clopper and
+/// Pearson, the radius by the distribution function of the noise.
 pub(super) fn check_otherwise(record: &Record, header: &Header, mut add: impl FnMut(String)) {
     let (alpha, sigma) = (header.settings.alpha.get(), header.settings.sigma.get());
     let Record { p_lower, radius, .. } = *record;
     let hits = record.class.and_then(|class| record.estimation.by_class().get(class)).copied().unwrap_or(0);
     let trials = record.samples;
-    // That of an earlier model is not of these votes.
+    // A bound from an earlier run does not follow from these votes.
     let known = record.change.is_none()
         && (1..=trials).contains(&hits)
         && trials <= MOST_TRIALS
@@ -38,10 +39,10 @@ pub(super) fn check_otherwise(record: &Record, header: &Header, mut add: impl Fn
     } else if record.change.is_none() && hits == 0 && p_lower > 0.0 {
         add(format!("its p_lower is {p_lower} without a vote for its class"));
     }
-    // The most probability that the other classes may have.
+    // The largest probability of the other classes for which the radius is valid.
     let others = match header.settings.distribution {
         Distribution::Gaussian | Distribution::QuantizedGaussian => Normal::standard().sf(radius / sigma),
-        // Half the width of the noise is σ·√3, drawn in single precision.
+        // The half-width of the noise is σ·√3, in the single precision in which it is drawn.
         Distribution::Uniform => 0.5 - radius / (2.0 * f64::from((3.0_f64.sqrt() * sigma) as f32)),
     };
     if radius > 0.0 && (others.is_nan() || others < (1.0 - p_lower) * (1.0 - TAIL_ERROR) - f64::EPSILON) {

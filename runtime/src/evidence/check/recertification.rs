@@ -1,4 +1,4 @@
-//! What can be checked of certificates that rest on the run of an earlier model without that run.
+//! Checks of a recertification that do not need the earlier run.
 
 use statrs::function::beta::beta_reg;
 
@@ -10,7 +10,7 @@ use crate::{
     units::Alpha,
 };
 
-/// Checks the terms that such a run states in its header.
+/// Checks the terms of the recertification in the header.
 pub(super) fn check_terms(header: &Header, from: &Recertification, add: &mut impl FnMut(String)) {
     let settings = &header.settings;
     let alpha = from.alpha.get() + from.alpha_change.get();
@@ -43,7 +43,7 @@ pub(super) fn check_terms(header: &Header, from: &Recertification, add: &mut imp
     }
 }
 
-/// Votes for the class among the first n′ samples of the earlier run, as far as they are known.
+/// Limits of the number of votes for the class among the first n′ estimation samples of the earlier run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::evidence) struct ReplayedHits {
     pub least: u64,
@@ -51,14 +51,14 @@ pub(in crate::evidence) struct ReplayedHits {
 }
 
 impl ReplayedHits {
-    /// What `hits` of n samples leave for the first n′ of them.
+    /// The limits if `hits` of all n samples of the earlier run voted for the class.
     pub fn of(hits: u64, from: &Recertification) -> Self {
         let misses = from.n.saturating_sub(hits);
         Self { least: from.replayed.saturating_sub(misses), most: hits.min(from.replayed) }
     }
 
-    /// Says if these hits, less the lost ones and with some of the samples that changed otherwise, can't have become the
-    /// votes for the class that the record has.
+    /// Calls `add` if the votes for the class in `record` are impossible, given these earlier votes and the numbers of
+    /// lost and changed votes.
     pub fn check(self, record: &Record, change: &Change, mut add: impl FnMut(String)) {
         let hits = hits(record);
         let most = hits.saturating_add(change.lost);
@@ -74,13 +74,14 @@ impl ReplayedHits {
     }
 }
 
-/// Votes of the estimation samples for the class that the selection samples chose.
+/// Estimation votes for the class that the selection samples selected.
 fn hits(record: &Record) -> u64 {
     let class = record.selection.winner();
     class.and_then(|class| record.estimation.by_class().get(class)).copied().unwrap_or(0)
 }
 
-/// Checks that the bound of the earlier run is one that its n samples can give, and that the votes now can have come of it.
+/// Checks that some number of votes of n samples gives the earlier bound, and that the recorded votes are possible
+/// after it.
 pub(super) fn check_change(
     record: &Record,
     from: &Recertification,
@@ -96,7 +97,7 @@ pub(super) fn check_change(
     }
 }
 
-/// The number of hits of n samples whose Clopper–Pearson bound this is.
+/// The number of hits in n samples whose Clopper–Pearson bound at level `alpha` is `p_lower`, if there is one.
 fn hits_behind(p_lower: f64, n: u64, alpha: Alpha) -> Option<u64> {
     if p_lower == 0.0 {
         return Some(0);
@@ -104,8 +105,8 @@ fn hits_behind(p_lower: f64, n: u64, alpha: Alpha) -> Option<u64> {
     if !(p_lower > 0.0 && p_lower < 1.0) {
         return None;
     }
-    // The bound is where P[X ≥ k] = I_p(k, n − k + 1) is α. This falls in k, and is far cheaper to compute than the bound;
-    // only for very large n it is not exact enough.
+    // At the bound p for k hits, P[X ≥ k] = I_p(k, n − k + 1) equals α. This decreases in k and is much cheaper to
+    // compute than the bound, but for very large n it is not accurate enough.
     let is_bound = |hits: u64| {
         if n <= MOST_TRIALS {
             beta_reg(hits as f64, (n - hits) as f64 + 1.0, p_lower) <= alpha.get() * (1.0 + 1e-6)
@@ -122,7 +123,7 @@ fn hits_behind(p_lower: f64, n: u64, alpha: Alpha) -> Option<u64> {
         .find(|&hits| clopper_pearson_lower(hits, n, alpha) == Ok(p_lower))
 }
 
-/// Class, bound and radius of a record that rests on the bound of an earlier model.
+/// Recomputes class, bound and radius of a record from the earlier bound and its change.
 pub(super) fn decide(
     record: &Record,
     header: &Header,
@@ -133,7 +134,7 @@ pub(super) fn decide(
     if samples != from.replayed {
         return Err(StatisticsError::NotAMoment { samples });
     }
-    // Samples that the class lost do not vote for it now, and changed.
+    // A lost sample does not vote for the class now, and its vote changed.
     let misses = samples.saturating_sub(hits(record));
     if change.lost > change.changed || change.changed > samples || change.lost > misses {
         return Err(StatisticsError::MoreHitsThanTrials {
@@ -145,7 +146,7 @@ pub(super) fn decide(
     Ok(Decision { class: record.selection.winner(), p_lower, radius: header.settings.radius(p_lower) })
 }
 
-/// Whether a record rests on the old bound or on fresh samples must follow from the selection votes.
+/// Checks that the choice between the earlier bound and fresh samples follows from the selection votes.
 pub(super) fn check_route(record: &Record, header: &Header, add: &mut impl FnMut(String)) {
     let class = record.selection.winner();
     let hits = class.map_or(0, |class| record.selection.by_class()[class]);

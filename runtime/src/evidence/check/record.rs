@@ -5,11 +5,11 @@ use crate::{
     statistics::Radii,
 };
 
-/// Most seconds that the samples of an input can have taken, some 300 years: the sum over all inputs stays a number.
+/// Upper limit of the recorded time of an input in seconds (about 300 years), so that sums over inputs stay finite.
 const MOST_SECONDS: f64 = 1e10;
 
-/// Compares a record with what its votes prove by the procedure of its header. Bounds and radii are checked in a second
-/// way too, which shares no code with the first.
+/// Checks a record: recomputes class, bound and radius from its votes by `procedure` and compares them. Bounds and
+/// radii are also checked a second time with other code. Calls `add` with every problem.
 pub(in crate::evidence) fn check_record(
     record: &Record,
     header: &Header,
@@ -89,7 +89,8 @@ fn check_label(record: &Record, header: &Header, add: &mut impl FnMut(String)) {
     }
 }
 
-/// Every sample voted, for a class or for nobody; only a deadline may end the selection before all its samples voted.
+/// Checks that every sample has a vote, for a class or for nobody. Only the stopping rule `deadline` may end before all
+/// selection samples.
 fn check_votes(record: &Record, header: &Header, add: &mut impl FnMut(String)) {
     let Record { selection, estimation, samples, .. } = record;
     let (classes, n0) = (header.model.classes, header.settings.n0);

@@ -5,11 +5,11 @@ use crate::{
 };
 
 impl Verification {
-    /// Checks that the data are those that were certified, that the inputs are the ones that the header's selection takes
-    /// from them, in order, and that their labels and the names of their classes are right.
+    /// Checks that `data` is the certified data set, that the records are of the inputs of the header's input subset,
+    /// in order, and that labels and class names are right.
     ///
-    /// The classes of `data` are numbered here as they were when it was certified: as in the metadata of the model, if
-    /// [`check_model`](Self::check_model) was called before, and else as the header says, as far as that is possible.
+    /// Changes the labels of `data` to the numbering of the run: to the class names in the metadata of the model if
+    /// [`check_model`](Self::check_model) was called before, else to those in the header, if possible.
     pub fn check_data(&mut self, data: &mut Dataset) {
         let Some(header) = self.header.clone() else { return };
         self.check_numbering(&header, data);
@@ -24,8 +24,8 @@ impl Verification {
         self.sort();
     }
 
-    /// Numbers the classes of the data, and compares the names that they then have with those of the header. The header
-    /// can't be believed: other names would be other labels.
+    /// Numbers the classes of the data and compares the resulting class names with those of the header. The header is
+    /// not trusted: other names would mean other labels.
     fn check_numbering(&mut self, header: &Header, data: &mut Dataset) {
         let named = &header.data.class_names;
         let own = data.class_names().unwrap_or_default();
@@ -50,8 +50,8 @@ impl Verification {
             (Ok(_), _) => {}
         }
         let found = data.class_names().unwrap_or_default();
-        // The files of CIFAR hold images and labels in one; their names are in another, which may be missing here. Nothing
-        // is renumbered without names.
+        // The class names of CIFAR are in a separate file, which may be missing here. Without names nothing is
+        // renumbered.
         let is_cifar = data.images_sha256 == data.labels_sha256;
         if found.is_empty() && !named.is_empty() && is_cifar {
             if self.model_class_names.as_ref() != Some(named) {

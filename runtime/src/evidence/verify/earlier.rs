@@ -7,10 +7,10 @@ use crate::{
 };
 
 impl Verification {
-    /// Checks that certificates for a changed model rest on this run of the model before: that it holds, that it is whole,
-    /// takes n samples of each input and rests on no other run, that data, selection, σ, noise and n0 are the same, and
-    /// that each bound and each vote of the selection is its own. With the votes that were kept beside it, also that as
-    /// many of them changed and were lost as can have been, by class.
+    /// Checks a recertification against the earlier run. `earlier` must be valid, complete, made with the stopping rule
+    /// `fixed` and not itself a recertification. Data, input subset, σ, noise and n0 must be equal, and the earlier
+    /// bounds and selection votes must be those of the earlier run. With the kept votes of the earlier run (`votes`),
+    /// the numbers of changed and lost votes are also checked for consistency, by class.
     pub fn check_earlier(&mut self, earlier: &Verification, votes: Option<&mut KeptVotes>) {
         for Problem { line, problem } in &earlier.problems {
             let place = if *line == 0 { String::new() } else { format!("line {line}: ") };
@@ -33,8 +33,8 @@ impl Verification {
         self.sort();
     }
 
-    /// Checks that the model of the earlier run is the one that `earlier` was made with; to know that it gave those votes,
-    /// they have to be replayed. Returns whether it is.
+    /// Checks that `file` is the model of the earlier run. Whether it gave the recorded votes can only be checked by a
+    /// replay. Returns whether it is that model.
     pub fn check_earlier_model(&mut self, earlier: &mut Verification, file: &ModelFile) -> bool {
         let before = earlier.problems.len();
         let is_same = earlier.check_model(file);
@@ -65,7 +65,7 @@ impl Verification {
         if let Some(problem) = unfit(old) {
             self.add(1, format!("the run of the earlier model {problem}"));
         }
-        // Where the data lay is of no account.
+        // The file name of the data may differ.
         let data =
             |header: &Header| crate::evidence::DataSource { file: String::new(), ..header.data.clone() };
         let (now, before) = (&header.settings, &old.settings);
@@ -116,7 +116,7 @@ impl Verification {
         self.add_all(found);
     }
 
-    /// Compares what is said of changed votes with the votes before, as far as they say anything without the votes after.
+    /// Checks the numbers of changed and lost votes against the earlier votes, as far as possible without the new votes.
     fn compare_votes(&mut self, from: &Recertification, old: &[Record], kept: &mut KeptVotes) {
         let mut found = Vec::new();
         for (number, record) in self.records.iter().enumerate() {
@@ -139,8 +139,8 @@ impl Verification {
     }
 }
 
-/// Why no certificates for a changed model can rest on a run, as the end of a sentence about it; none if they can: it must
-/// be whole, made with the rule `fixed`, rest on no other run, and have kept its votes.
+/// Why a run can't be used for recertification, as the end of a sentence about it; `None` if it can. It must be
+/// complete, made with the stopping rule `fixed`, not itself a recertification, and have kept its votes.
 pub fn unfit(old: &Header) -> Option<String> {
     if old.settings.stop != StoppingRule::Fixed {
         return Some(format!(
@@ -158,7 +158,7 @@ pub fn unfit(old: &Header) -> Option<String> {
         .then(|| "was made without `keep_votes`: certify the earlier model again with it".into())
 }
 
-/// What of a change can't have come of these votes.
+/// Why the numbers of a change are impossible, given the earlier votes `before`; `None` if they are possible.
 fn impossible(record: &Record, change: &Change, before: &[Vote]) -> Option<String> {
     let mut counts = Votes::none(record.estimation.by_class().len());
     counts.count(before);

@@ -3,23 +3,23 @@ use serde::Serialize;
 use super::{TOOL, Verification};
 use crate::evidence::{Header, Machine};
 
-/// Something that verification is about.
+/// An entry of the lists of what was checked, what is only stated, and what was not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// A word for it, such as `model`.
+    /// The subject in a word or two, such as `model`.
     pub subject: &'static str,
-    /// What was compared with what, what the file says, or what is missing.
+    /// The comparison made, the statement of the file, or the missing file.
     pub detail: String,
 }
 
 impl Verification {
-    /// Adds something that was checked, and takes it from what was not.
+    /// Adds an entry to the list of what was checked, and removes the subject from the list of what was not checked.
     pub fn add_checked(&mut self, subject: &'static str, detail: impl Into<String>) {
         self.not_checked.retain(|check| check.subject != subject);
         self.checked.push(Check { subject, detail: detail.into() });
     }
 
-    /// Adds something that the file says and nobody can check; what was said of it before is replaced.
+    /// Adds an entry to the list of what the file states and nobody can check. Replaces an entry with the same subject.
     pub fn add_stated(&mut self, subject: &'static str, detail: impl Into<String>) {
         let detail = detail.into();
         match self.stated.iter_mut().find(|check| check.subject == subject) {
@@ -28,15 +28,16 @@ impl Verification {
         }
     }
 
-    /// Adds something that was not checked, and what is needed for it; what was said of it before is replaced.
+    /// Adds an entry to the list of what was not checked; `detail` says what is needed for it. Replaces an entry with
+    /// the same subject.
     pub fn add_not_checked(&mut self, subject: &'static str, detail: impl Into<String>) {
         self.not_checked.retain(|check| check.subject != subject);
         self.not_checked.push(Check { subject, detail: detail.into() });
     }
 
-    /// What the file alone was enough for, and what it was not.
+    /// Fills the lists after the checks that need only the evidence file.
     pub(super) fn begin_lists(&mut self, header: &Header) {
-        // Of what does not hold the problems speak.
+        // Subjects with problems are not listed as checked.
         let of = |lines: fn(usize) -> bool| self.problems.iter().any(|problem| lines(problem.line));
         let (file, header_line, records) = (of(|line| line == 0), of(|line| line == 1), of(|line| line > 1));
         if !file && !header_line && !records {

@@ -27,20 +27,20 @@ use crate::files;
 /// This program, as headers name it.
 const TOOL: &str = concat!("rscert ", env!("CARGO_PKG_VERSION"));
 
-/// Something in an evidence file that does not hold.
+/// A problem of an evidence file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Number of the line, from 1; 0 for the file as a whole.
     pub line: usize,
-    /// What does not hold.
+    /// Description of the problem.
     pub problem: String,
 }
 
-/// What [`verify`] found, and what was compared with other files since: the [model](Self::check_model), the
-/// [data](Self::check_data), the [votes](Self::check_votes), the [run of an earlier model](Self::check_earlier).
+/// The result of [`verify`]. Further checks compare it with other files: the [model](Self::check_model), the
+/// [data](Self::check_data), the [kept votes](Self::check_votes), the [earlier run](Self::check_earlier).
 ///
-/// What was checked, what is only stated, and what could not be checked for lack of a file are lists that any other check
-/// adds to by [`add_checked`](Self::add_checked), [`add_stated`](Self::add_stated) and
+/// Three lists say what was checked, what is only stated, and what could not be checked for lack of a file. Callers add
+/// the results of their own checks with [`add_checked`](Self::add_checked), [`add_stated`](Self::add_stated) and
 /// [`add_not_checked`](Self::add_not_checked).
 ///
 /// ```no_run
@@ -57,38 +57,38 @@ pub struct Problem {
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Verification {
-    /// The header, if the file has one that can be read.
+    /// The header, if the file has a valid one.
     pub header: Option<Header>,
-    /// Inputs whose numbers were computed again from their votes.
+    /// The records, whose numbers were recomputed from their votes.
     pub records: Vec<Record>,
-    /// Last value of the hash chain: names the result of the run.
+    /// Last chain value, which identifies the result of the run.
     pub chain: String,
-    /// Everything that does not hold, line by line.
+    /// All problems, in the order of lines.
     pub problems: Vec<Problem>,
-    /// What was compared with something else, whether it was found to hold or not.
+    /// What was checked, whether a problem was found or not.
     pub checked: Vec<Check>,
-    /// What the file says and nobody can check.
+    /// What the file states and nobody can check.
     pub stated: Vec<Check>,
-    /// What can be checked with another file, which was not given.
+    /// What could be checked with a file that was not given.
     pub not_checked: Vec<Check>,
-    /// Names of the model's classes in the order of its outputs, once the model was checked; empty if it gives none.
+    /// Class names in the model's metadata, empty if it has none; `None` until the model was checked.
     #[serde(skip)]
     model_class_names: Option<Vec<String>>,
 }
 
-/// Checks an evidence file: form, hash chain, order, totals, and every class, bound and radius, computed again from the
-/// votes. Bounds and radii are checked in a second way too, which shares no code with the first: the upper tail of the
-/// binomial distribution at the bound must be at most α, and the normal distribution function at the radius at most the
+/// Verifies an evidence file by itself: form, hash chain, order, totals, and every class, bound and radius, which are
+/// recomputed from the votes. Bounds and radii are also checked a second time with other code: the upper tail of the
+/// binomial distribution at the bound must be at most α, and the probability that the radius needs must be at most the
 /// bound.
 ///
 /// # Errors
-/// [`EvidenceError::Read`] if the file can't be read. Whatever it holds is no error but a [`Problem`].
+/// [`EvidenceError::Read`] if the file can't be read. Faults in its content are not errors but [`Problem`]s.
 pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
     check_size(path)?;
     let bytes = files::read(path).map_err(|source| EvidenceError::Read { path: path.to_owned(), source })?;
     let (text, broken) = match String::from_utf8(bytes) {
         Ok(text) => (text, None),
-        // What is broken is no valid line either, and is said of its line.
+        // Report the first line with invalid bytes and check the rest.
         Err(error) => {
             let whole = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = whole.split(|&byte| byte == b'\n').count();
@@ -122,7 +122,7 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
 }
 
 impl From<&Evidence> for Verification {
-    /// Of evidence that was read, which holds by itself or would not have been read.
+    /// The verification of evidence that was read without an error and so has no problems by itself.
     fn from(evidence: &Evidence) -> Self {
         let mut found = Self { chain: evidence.footer.chain.clone(), ..Self::empty() };
         found.records.clone_from(&evidence.records);
@@ -146,17 +146,17 @@ impl Verification {
         }
     }
 
-    /// Whether everything holds.
+    /// Whether no problem was found.
     pub fn holds(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// Adds something that does not hold: the number of the line, from 1, or 0 for the file as a whole.
+    /// Adds a problem of line `line`, counted from 1, or 0 for the file as a whole.
     pub fn add(&mut self, line: usize, problem: String) {
         self.problems.push(Problem { line, problem });
     }
 
-    /// Adds what does not hold of several lines.
+    /// Adds problems of several lines.
     fn add_all(&mut self, found: Vec<(usize, String)>) {
         for (line, problem) in found {
             self.add(line, problem);
@@ -169,7 +169,7 @@ impl Verification {
     }
 }
 
-/// An error with its cause.
+/// An error with its cause as one line.
 fn in_one_line(error: &EvidenceError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),

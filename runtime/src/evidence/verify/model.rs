@@ -7,8 +7,9 @@ use crate::{
 };
 
 impl Verification {
-    /// Checks that the model is the one that was certified, by the SHA-256 of its file and of its files of weights, and
-    /// what the header says of it with its metadata. Run the same [`ModelFile`], so that what was hashed is what runs.
+    /// Checks that `file` is the certified model, by the SHA-256 of its file and of its files of weights, and that the
+    /// header agrees with the model's metadata. Run the same [`ModelFile`] afterwards, so that the hashed bytes are
+    /// those that run.
     ///
     /// Returns whether it is that model.
     pub fn check_model(&mut self, file: &ModelFile) -> bool {
@@ -56,7 +57,8 @@ impl Verification {
         }
     }
 
-    /// Names of classes can't be chosen: they are the model's, or those of the data where these have no name in common.
+    /// Compares class names and preprocessing with the metadata. The class names in the header must be the model's, or
+    /// those of the data if the two have no name in common.
     fn check_metadata(&mut self, header: &Header, metadata: &ModelMetadata) {
         let own = metadata.class_names.clone().unwrap_or_default();
         let named = &header.data.class_names;
@@ -99,8 +101,8 @@ impl Verification {
         }
     }
 
-    /// Compares how the model was used, by the header, with how it is used here: `found` and `precision` are of the model
-    /// opened as the header says.
+    /// Compares the use of the model in the header (classes, output, preprocessing, batch) with its use here. `found`
+    /// and `precision` describe the model as opened with [`Header::input_options`].
     pub fn check_use(&mut self, found: &ModelSource, precision: &str) {
         let Some(header) = self.header.clone() else { return };
         let (there, here) = (&header.model, found);
@@ -160,14 +162,14 @@ impl Verification {
     }
 }
 
-/// Whether a model has some of these names of classes for other numbers than they have here. Names that it has twice mean
-/// nothing, and where no name is the same, each side has its own.
+/// Whether a model with the class names `own` numbers some of the classes `named` differently. False if the model's
+/// names are not unique, or if no name is common to both.
 pub(crate) fn is_other_numbering(named: &[String], own: &[String]) -> bool {
     let is_ambiguous = own.iter().enumerate().any(|(at, name)| own[..at].contains(name));
     named != own && !is_ambiguous && named.iter().any(|name| own.contains(name))
 }
 
-/// The first names of a list.
+/// The first names of a list, separated by commas.
 pub(super) fn listed(names: &[String]) -> String {
     const SHOWN: usize = 4;
     let more = if names.len() > SHOWN { ", …" } else { "" };

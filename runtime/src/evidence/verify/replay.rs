@@ -5,14 +5,15 @@ use crate::{
     evidence::{Record, votes::sha256_of_votes},
 };
 
-/// Votes of an input that was certified again from its noise keys.
+/// Replay of an input: its recorded noise was drawn again from its keys and run through the model, and the votes
+/// compared.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Replay {
     /// Index of the input.
     pub index: u64,
-    /// Samples whose votes must have changed at least.
+    /// Lower limit of the number of samples whose votes differ.
     pub differing: u64,
-    /// All samples that were run again.
+    /// Number of samples that were replayed.
     pub samples: u64,
 }
 
@@ -25,7 +26,8 @@ pub fn replayed(record: &Record, again: &CountedVotes, n0: u64) -> Replay {
 }
 
 impl Replay {
-    /// Compares votes one by one too, where they were kept: votes that changed places leave the counts as they are.
+    /// Compares kept votes with those of the replay, sample by sample. This finds differences that leave the counts
+    /// unchanged.
     pub fn compare(&mut self, kept: &[Vote], again: &[Vote]) {
         let differing = kept.iter().zip(again).filter(|(before, after)| before != after).count();
         let differing = differing + kept.len().abs_diff(again.len());
@@ -42,7 +44,8 @@ impl Replay {
     }
 }
 
-/// Votes that must have changed, at least, for one count to become the other; votes for nobody are of no class.
+/// The smallest number of votes that must change to turn the counts `before` into `after`. Votes for nobody are counted
+/// by reason.
 pub(super) fn moved(before: &Votes, after: &Votes) -> u64 {
     let classes = before.by_class().len().max(after.by_class().len());
     let at = |votes: &Votes, class: usize| votes.by_class().get(class).copied().unwrap_or(0);

@@ -4,8 +4,8 @@ use super::{Verification, in_one_line};
 use crate::evidence::KeptVotes;
 
 impl Verification {
-    /// Checks the votes kept beside the file: that they have the hashes, and the counts, of the evidence. Returns them,
-    /// open, if they can be read at all.
+    /// Checks the file of kept votes at `path` against the hashes and counts in the evidence. Returns the opened file,
+    /// if it can be read.
     pub fn check_votes(&mut self, path: &Path) -> Option<KeptVotes> {
         let mut kept = match KeptVotes::open(path) {
             Ok(kept) => kept,

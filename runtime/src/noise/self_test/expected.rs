@@ -2,27 +2,28 @@ use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::noise::{Distribution, GRID, Noise};
 
-/// Most edges at which distribution functions are compared.
+/// Number of edges at which distribution functions are compared (on the grid of 1/255, an upper limit).
 const EDGES: usize = 512;
-/// Bits that make an accidental repetition impossible: 2⁻¹¹⁰ against at most 2⁴⁰ pairs.
+/// Bits of randomness with which an accidental repetition is practically impossible: 2⁻¹¹⁰ for each of at most 2⁴⁰
+/// pairs.
 const REPETITION_BITS: f64 = 110.0;
 
-/// What single values of noise are like, in units of σ.
+/// The expected distribution of single noise values, in units of σ.
 pub(super) struct Expected {
     /// Moments of order 2, 4 and 8; those of odd order are 0.
     pub moments: [f64; 3],
-    /// First edge and distance of the edges, and the distribution function there.
+    /// First edge; `step` is the distance between edges and `cumulative` the distribution function at each edge.
     pub first_edge: f64,
     pub step: f64,
     pub cumulative: Vec<f64>,
-    /// Distances from 0 with the probability of a value beyond them.
+    /// Pairs of a distance from 0 and the probability of a value farther away than that.
     pub tails: Vec<(f64, f64)>,
-    /// Consecutive values that have enough bits never to occur twice.
+    /// Number of consecutive values that contain [`REPETITION_BITS`] bits of randomness.
     pub unrepeated: usize,
 }
 
 impl Expected {
-    /// `rounding` is how much of a value may be due to rounding, in units of σ.
+    /// `rounding` is the largest change of a value by rounding, in units of σ.
     pub fn new(noise: &Noise, rounding: f64) -> Self {
         match noise.distribution() {
             Distribution::Gaussian => Self::gaussian(),
@@ -48,7 +49,7 @@ impl Expected {
     fn uniform(sigma: f64, rounding: f64) -> Self {
         let most = 3.0_f64.sqrt();
         let step = 2.0 * most / EDGES as f64;
-        // Nothing lies outside but by the rounding of λ and of the sum with a pixel.
+        // A value can exceed λ only by the rounding of λ and of the sum with a pixel.
         let outside = most * (1.0 + 1e-6) + 2e-6 / sigma + rounding;
         Self {
             moments: [1.0, 9.0 / 5.0, 81.0 / 9.0],

@@ -1,9 +1,9 @@
-//! The self-test before a run: is the noise of this run what its certificates take it for?
+//! The self-test before a run: does the noise of this run have the distribution that its certificates assume?
 //!
-//! A crooked generator misstates radii without a sign. So a run draws some noise by its own keys before it certifies
-//! anything, adds it to an image as it will for the model, takes the image off again, and tests what is left: known
-//! answers, moments, tails, the distribution function (Kolmogorov–Smirnov by the inequality of Dvoretzky, Kiefer,
-//! Wolfowitz and Massart), correlation at short distances, between samples and between blocks, and repetition.
+//! A faulty generator would make radii wrong without any sign of it. So a run first draws some noise with its own keys,
+//! adds it to an image as it does for the model, subtracts the image again, and tests the remainder: known answers,
+//! moments, tails, the distribution function (Kolmogorov–Smirnov by the inequality of Dvoretzky, Kiefer, Wolfowitz and
+//! Massart), correlation at short distances, between samples and between blocks, and repetition.
 
 mod expected;
 #[cfg(test)]
@@ -18,36 +18,37 @@ use self::expected::Expected;
 use super::{BLOCK, Distribution, GRID, Noise, NoiseKey, Role, keyed_stream};
 use crate::{input::InputPrecision, statistics::binomial::ln_upper_tail, units::Sigma};
 
-/// Probability with which the self-test stops a run whose noise is good, at most.
+/// Largest probability with which the self-test rejects correct noise.
 pub const FALSE_ALARM_RATE: f64 = 1e-9;
 
-/// Values drawn, if eight inputs don't have more.
+/// Number of noise values drawn at least.
 const VALUES: usize = 1 << 19;
-/// Fewest inputs drawn.
+/// Number of samples drawn at least.
 const SAMPLES: usize = 8;
-/// Largest score of the about twenty tests with normal statistics: two-sided 2.6e-12 each.
+/// Largest accepted score, in standard deviations, of the about twenty tests with a normal statistic: two-sided 2.6e-12
+/// each.
 const LARGEST_SCORE: f64 = 7.0;
-/// Least p-value of the other tests, of which there are at most twelve.
+/// Smallest accepted p-value of the other tests, of which there are at most twelve.
 const LEAST_P: f64 = 1e-11;
 
-/// Noise that is not what it should be.
+/// The noise failed the self-test.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the {distribution} noise of this run is not what certificates rest on: {problem}; nothing was certified"
 )]
 pub struct SelfTestError {
     distribution: Distribution,
-    /// Test that failed.
+    /// The test that failed.
     pub test: Test,
     problem: String,
 }
 
-/// A test of the self-test.
+/// One of the tests of the self-test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Test {
-    /// The first values of a key are those they always were.
+    /// The first values for a fixed key equal recorded ones.
     KnownAnswers,
-    /// Every value is a number.
+    /// Every value is finite.
     Finite,
     /// Mean.
     Mean,
@@ -55,19 +56,20 @@ pub enum Test {
     Variance,
     /// Fourth moment.
     FourthMoment,
-    /// Share of values far from 0.
+    /// Share of values far away from 0.
     Tails,
     /// Distribution function.
     Distribution,
-    /// Correlation at some distance, or of all samples with each other.
+    /// Correlation between values at fixed distances, or between all samples.
     Correlation,
-    /// The same noise twice.
+    /// The same noise occurred twice.
     Repetition,
 }
 
-/// Tests the noise of a run with this seed at some of its inputs, for inputs of `values` values.
+/// Tests the noise of the run with seed `seed` for up to four of the inputs with indices `inputs`, each of `values`
+/// values.
 ///
-/// Good noise fails with a probability of at most [`FALSE_ALARM_RATE`]. Takes some hundredths of a second, more for
+/// Correct noise fails with probability at most [`FALSE_ALARM_RATE`]. Takes a few hundredths of a second, longer for
 /// inputs of a million values.
 ///
 /// # Errors
@@ -86,24 +88,24 @@ pub enum Test {
 /// ```
 pub fn check_noise(noise: &Noise, seed: u64, inputs: &[u64], values: usize) -> Result<(), SelfTestError> {
     known_answers(noise)?;
-    // Every level of an 8-bit image, the same in all modes.
+    // An image with every level of 8 bits, the same for all noise modes.
     let image: Vec<f32> = (0..values).map(|place| (place % 256) as f32 / GRID).collect();
     let draws = Draws::new(seed, inputs, &image, |key, image, batch| noise.add(key, image, batch));
     draws.check(noise)
 }
 
-/// Tests the noise of a run at an input of it, as the model gets it: added, brought to the model's range and rounded to
-/// numbers of its type. Take the input with the largest values, where numbers lie farthest apart.
+/// Tests the noise of the run with seed `seed` for one input as the model receives it: added to `image`, scaled to the
+/// model's range and rounded to its number type. Use the input with the largest values: there rounding is coarsest.
 ///
-/// What rounding takes off is made up for by chance: a random number of at most half a step. So noise that is rounded no
-/// more than [`MAX_ROUNDING`](crate::backend::MAX_ROUNDING) allows passes, and noise that is rounded away does not. Good noise
-/// fails with a probability of at most [`FALSE_ALARM_RATE`].
+/// Rounding is compensated by a random number of at most half a rounding step. So noise that is rounded no more than
+/// [`MAX_ROUNDING`](crate::backend::MAX_ROUNDING) allows passes, and noise that is lost to rounding fails. Correct noise
+/// fails with probability at most [`FALSE_ALARM_RATE`].
 ///
 /// # Errors
 /// [`SelfTestError`] names the first test that failed.
 ///
 /// # Panics
-/// If the input has no values.
+/// If `image` is empty.
 ///
 /// # Example
 /// ```
@@ -131,7 +133,7 @@ pub fn check_noise_at(
     draws.check(noise)
 }
 
-/// The first values of a key, by which evidence of earlier versions can be replayed.
+/// Compares the first values of a fixed key with recorded ones: if they differ, older evidence could not be replayed.
 fn known_answers(noise: &Noise) -> Result<(), SelfTestError> {
     const KEY: NoiseKey = NoiseKey { seed: 1, role: Role::Selection, input: 2, block: 3 };
     let distribution = noise.distribution();
@@ -151,22 +153,22 @@ fn known_answers(noise: &Noise) -> Result<(), SelfTestError> {
     Err(error(format!("the generator gives {drawn:?} where it has always given {known:?}")))
 }
 
-/// Noise as the model gets it.
+/// Noise as the model receives it.
 struct Draws {
-    /// Values of one input.
+    /// Number of values of one input.
     values: usize,
-    /// Values of one block.
+    /// Number of values drawn from one block.
     block: usize,
-    /// Noisy inputs, as bits.
+    /// Noisy inputs, as the bits of their values.
     noisy: Vec<u32>,
-    /// What the image was changed by, in units of the data set.
+    /// Noisy input minus image, in units of the data set.
     noise: Vec<f64>,
-    /// How much of a value may be rounding, in units of the data set.
+    /// Largest half step of rounding, in units of the data set.
     half_step: f64,
 }
 
 impl Draws {
-    /// Draws blocks of two roles and up to four inputs in turn, and takes the image off again.
+    /// Draws blocks of two roles and up to four inputs in turn, and subtracts the image again.
     fn new(
         seed: u64,
         inputs: &[u64],
@@ -200,7 +202,7 @@ impl Draws {
         Self { values, block, noisy, noise, half_step: 0.0 }
     }
 
-    /// Puts what a model would get in the place of what was drawn, and makes up for the rounding.
+    /// Replaces the drawn values by those that the model receives, and compensates rounding by random numbers.
     fn receive(&mut self, image: &[f32], precision: &InputPrecision, seed: u64) {
         let mut chance = keyed_stream("gate", &[seed]);
         for (at, (noise, bits)) in self.noise.iter_mut().zip(&self.noisy).enumerate() {
@@ -332,8 +334,8 @@ impl Draws {
         self.common_part(second)
     }
 
-    /// Whether all samples have a part in common: the sum over samples of each value has the variance of a sum of
-    /// independent ones.
+    /// Tests whether all samples contain a common part: the sum of a value over all samples must have the variance of a
+    /// sum of independent values.
     fn common_part(&self, second: f64) -> Result<(), (Test, String)> {
         let mut sums = vec![0.0; self.values];
         for sample in self.noise.chunks_exact(self.values) {
@@ -362,14 +364,14 @@ impl Draws {
     }
 }
 
-/// p-value of a count of successes, both tails.
+/// Two-sided p-value of `hits` successes in `trials` trials of probability `p`.
 fn two_sided(hits: u64, trials: u64, p: f64) -> f64 {
     let above = if hits == 0 { 0.0 } else { ln_upper_tail(hits, trials, p, 1.0 - p) };
     let below = if hits == trials { 0.0 } else { ln_upper_tail(trials - hits, trials, 1.0 - p, p) };
     (2.0 * above.min(below).exp()).min(1.0)
 }
 
-/// p-value of a sum of squares of normal values, both tails.
+/// Two-sided p-value of `statistic`, a sum of the squares of `values` standard normal values.
 fn chi_squared_p(statistic: f64, values: usize) -> f64 {
     if values <= 300
         && let Ok(law) = ChiSquared::new(values as f64)

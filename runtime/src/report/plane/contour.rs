@@ -5,11 +5,12 @@ use ndarray::Array2;
 /// An edge of the grid: between a node (column, row) and its neighbour to the right, or above if `up`.
 type Edge = (usize, usize, bool);
 
-/// Where a field crosses a level, by marching squares.
+/// The contour lines of a field at `level`, by marching squares.
 ///
-/// `field` is rows × columns, values at the nodes of a regular grid. Returns lines of points (column, row) in units of
-/// the grid, linear between nodes; a line that comes back ends with its first point. Where a cell has two opposite
-/// corners above the level, the mean of its corners decides which are joined. A value that is no number is below.
+/// `field` (rows × columns) has the values at the nodes of a regular grid. Returns lines of points (column, row) in
+/// units of the grid, interpolated linearly between nodes. A closed line ends with its first point. If two opposite
+/// corners of a cell are above the level, the mean of its corners decides which crossings are joined. NaN counts as
+/// below the level.
 ///
 /// ```
 /// use mithridate_runtime::report::contour;
@@ -30,7 +31,7 @@ pub fn contour(field: &Array2<f64>, level: f64) -> Vec<Vec<(f64, f64)>> {
         }
     }
     let mut lines = Vec::new();
-    // Open lines first, each from one of its ends; what is left are rings.
+    // Open lines first, each from one of its ends; the rest are closed lines.
     while let Some(start) = joined
         .iter()
         .find(|(_, next)| next.len() == 1)
@@ -54,7 +55,7 @@ pub fn contour(field: &Array2<f64>, level: f64) -> Vec<Vec<(f64, f64)>> {
     lines
 }
 
-/// The pieces of the contour in the cell above and right of a node, as pairs of edges.
+/// The segments of the contour in the cell above and to the right of a node, as pairs of edges.
 fn cell(field: &Array2<f64>, level: f64, column: usize, row: usize) -> Vec<(Edge, Edge)> {
     let value = |right: usize, up: usize| field[(row + up, column + right)];
     let corners = [value(0, 0), value(1, 0), value(1, 1), value(0, 1)];
@@ -68,7 +69,7 @@ fn cell(field: &Array2<f64>, level: f64, column: usize, row: usize) -> Vec<(Edge
         [a, b] => vec![(a, b)],
         [bottom, right, top, left] => {
             let middle = corners.iter().sum::<f64>() / 4.0 >= level;
-            // The first corner is cut off from the middle, or joined with it.
+            // The first corner is joined with the middle or separated from it.
             if middle == above[0] {
                 vec![(bottom, right), (top, left)]
             } else {
@@ -79,7 +80,7 @@ fn cell(field: &Array2<f64>, level: f64, column: usize, row: usize) -> Vec<(Edge
     }
 }
 
-/// The point of an edge at which the level is crossed.
+/// The point at which an edge crosses the level.
 fn crossing(field: &Array2<f64>, level: f64, (column, row, up): Edge) -> (f64, f64) {
     let from = field[(row, column)];
     let to = if up { field[(row + 1, column)] } else { field[(row, column + 1)] };

@@ -13,16 +13,16 @@ use crate::{
     },
 };
 
-/// Size of titles and captions.
+/// Font size of titles and captions.
 const TEXT: f64 = 13.0;
-/// Size of numbers on axes.
+/// Font size of numbers on axes.
 const NUMBERS: f64 = 10.5;
-/// Room for numbers left of a plane and below it.
+/// Width and height reserved for numbers to the left of a plane and below it.
 const AXES: (f64, f64) = (28.0, 18.0);
-/// Share of the class's colour where the classifier is sure.
+/// Opacity of the class colour where the probability of a class is 1.
 const DEPTH: f64 = 0.27;
 
-/// Where a panel goes and what its parts take. Panels in a row have the same.
+/// Position of a panel and sizes of its parts, in pixels. Panels in a row have the same sizes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     left: f64,
@@ -34,12 +34,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The same room somewhere else.
+    /// The same sizes at another position.
     pub fn at(self, left: f64, top: f64) -> Self {
         Self { left, top, ..self }
     }
 
-    /// What a plane takes of a given width.
+    /// The sizes that a plane needs at the given width.
     pub fn space(plane: &Plane, width: f64) -> Self {
         let lines =
             |text: &str, stretch: f64| wrap(text, (width - AXES.0) / stretch, TEXT).len() as f64 * TEXT * 1.3;
@@ -73,7 +73,7 @@ fn extent(plane: &Plane) -> (f64, f64) {
     (plane.x_range.1 - plane.x_range.0, plane.y_range.1 - plane.y_range.0)
 }
 
-/// A panel, drawn.
+/// A drawn panel: SVG code and labels.
 pub(super) struct Drawing {
     pub marks: String,
     pub labels: Vec<Label>,
@@ -99,7 +99,7 @@ impl Drawing {
         }
         inside.push_str(&boundary(&plane.field, x, y, &format!("stroke-width=\"{stroke:.1}\"")));
         inside.push_str(&points(plane, x, y, (width / 85.0).clamp(2.2, 4.5)));
-        // Figures of one page share their names.
+        // All figures of a page share one name space, so the name is a hash of the content.
         let name = &sha256(inside.as_bytes())[..12];
         let [left, top, width, height] = [left, top, width, height].map(tenth);
         let frame = format!("x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\"");
@@ -131,7 +131,7 @@ impl Drawing {
     }
 }
 
-/// The field as a picture, blended from the colour of class 0 over white to that of class 1.
+/// The field as an image, blended from the colour of class 0 over white to the colour of class 1.
 fn field_image(
     field: &Array2<f64>,
     [left, top, width, height]: [f64; 4],
@@ -149,7 +149,7 @@ fn field_image(
         }
     }
     let uri = png_data_uri(Pixels { shape: [3, rows, columns], bytes: &bytes })?;
-    // Nodes lie at the middles of pixels.
+    // Nodes are at the centres of pixels.
     let half = [(columns, width), (rows, height)]
         .map(|(count, size)| if count > 1 { 0.5 * size / (count - 1) as f64 } else { 0.0 });
     Ok(format!(
@@ -196,7 +196,7 @@ fn circles(plane: &Plane, x: Scale, y: Scale, unit: f64) -> String {
     marks
 }
 
-/// Moves first, so that no line covers a point.
+/// Draws the lines of moved points first, so that no line covers a point.
 fn points(plane: &Plane, x: Scale, y: Scale, size: f64) -> String {
     let mut marks = String::new();
     for PlanePoint { x: to_x, y: to_y, poisoned_from, .. } in &plane.points {
@@ -223,7 +223,7 @@ fn points(plane: &Plane, x: Scale, y: Scale, size: f64) -> String {
     marks
 }
 
-/// A disc for class 0, a square for class 1; outlined dark if it was moved.
+/// A disc for class 0, a square for class 1; with a dark outline if the point was moved.
 pub(super) fn marker(x: f64, y: f64, size: f64, class: usize, moved: bool) -> String {
     let (stroke, width) = if moved { (INK, (0.3 * size).min(1.1)) } else { ("#fff", 0.7) };
     let style = format!("fill=\"{}\" stroke=\"{stroke}\" stroke-width=\"{width}\"", colour(class));
@@ -254,7 +254,7 @@ fn colour(class: usize) -> &'static str {
     CLASS_COLOURS[class.min(1)]
 }
 
-/// Red, green and blue of a colour written `#rrggbb`.
+/// Red, green and blue, from 0 to 255, of a colour in the notation `#rrggbb`.
 fn rgb(colour: &str) -> [f64; 3] {
     let number = u32::from_str_radix(&colour[1..], 16).unwrap_or(0);
     [16, 8, 0].map(|shift| f64::from(number >> shift & 0xff))

@@ -6,22 +6,22 @@ use super::{
 };
 use crate::report::label::{INK, Label, tenth, text_width};
 
-/// Size of text.
+/// Font size.
 const SIZE: f64 = 13.0;
-/// Room for a symbol.
+/// Width of a symbol.
 const SYMBOL: f64 = 22.0;
-/// Room after a name.
+/// Gap after a name.
 const GAP: f64 = 16.0;
 /// Height of a line.
 const HEIGHT: f64 = 24.0;
 
-/// What the marks that occur in any of the panels mean: marks, labels, and the height they take.
+/// The legend of all marks that occur in the panels: SVG code, labels, and its height.
 pub(super) fn legend(panels: &[Plane], left: f64, top: f64, width: f64) -> (String, Vec<Label>, f64) {
     let first = |shows: fn(&PlanePoint) -> bool| {
         let mut points = panels.iter().flat_map(|plane| &plane.points);
         points.find(|point| shows(point)).map(|point| point.class)
     };
-    // The class whose colour a symbol has, if there is such a mark at all.
+    // Each entry starts with the class whose colour its symbol has, or `None` if the mark does not occur.
     let entries: [(Option<usize>, &str, Symbol); 7] = [
         (Some(0), "class 0", |x, y, class| marker(x, y, 4.5, class, false)),
         (Some(1), "class 1", |x, y, class| marker(x, y, 4.5, class, false)),
@@ -55,7 +55,7 @@ pub(super) fn legend(panels: &[Plane], left: f64, top: f64, width: f64) -> (Stri
         entries.into_iter().filter_map(|(class, name, symbol)| Some((class?, name, symbol))).collect();
     let room = |name: &str| SYMBOL + text_width(name, SIZE) + GAP;
     let total: f64 = entries.iter().map(|(_, name, _)| room(name)).sum();
-    // Lines of about one length, not a full one and a rest.
+    // Balance the lengths of the lines.
     let fair = total / (total / (width + GAP)).ceil();
     let (mut marks, mut labels) = (String::new(), Vec::new());
     let (mut x, mut y) = (left, top + 10.0);
@@ -71,5 +71,5 @@ pub(super) fn legend(panels: &[Plane], left: f64, top: f64, width: f64) -> (Stri
     (marks, labels, y + HEIGHT - top)
 }
 
-/// Draws a symbol about a point, in the colour of a class.
+/// Draws a symbol centred at (x, y) in the colour of a class.
 type Symbol = fn(f64, f64, usize) -> String;

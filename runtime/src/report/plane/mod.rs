@@ -14,7 +14,7 @@ use super::{
 
 /// Colours of the two classes.
 const CLASS_COLOURS: [&str; 2] = [super::COLOURS[0], super::COLOURS[2]];
-/// Space around figures.
+/// Margin around figures, in pixels.
 const MARGIN: f64 = 14.0;
 
 /// A point of a [`Plane`].
@@ -24,39 +24,39 @@ pub struct PlanePoint {
     pub x: f64,
     /// Second coordinate.
     pub y: f64,
-    /// Its class, 0 or 1, by its label.
+    /// Its label, 0 or 1.
     pub class: usize,
-    /// Where it was before the attacker moved it.
+    /// Its position before the attacker moved it, if it was moved.
     pub poisoned_from: Option<(f64, f64)>,
-    /// Certified ℓ2 radius, in the units of the plane: a test point that is certified right.
+    /// Certified ℓ2 radius in units of the plane, for a test point whose certified class is correct.
     pub circle: Option<f64>,
-    /// Whether the classifier gets it wrong or doesn't answer.
+    /// Whether the smoothed classifier returns the wrong class or abstains.
     pub wrong: bool,
 }
 
-/// A classifier of two classes on the plane, with its decision boundary, points, and certified radii.
+/// A figure of a classifier with two classes on the plane: its decision boundary, points, and certified radii.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plane {
-    /// What the figure shows.
+    /// Title.
     pub title: String,
-    /// What is to be known of it, below it.
+    /// Caption below the figure.
     pub caption: String,
     /// Left and right end.
     pub x_range: (f64, f64),
     /// Lower and upper end.
     pub y_range: (f64, f64),
-    /// Probability of class 1 under the smoothed classifier, rows × columns, at the nodes of a regular grid: the first
-    /// row at the lower end of `y_range`, the last at the upper end, columns likewise. The decision boundary is drawn
-    /// where it is ½; what is no number is black.
+    /// Probability of class 1 under noise at the nodes of a regular grid, rows × columns. The first row is at the lower
+    /// end of `y_range`, the last at the upper end; columns span `x_range` likewise. The decision boundary is drawn at
+    /// ½. NaN is drawn black.
     pub field: Array2<f64>,
-    /// The same of the classifier trained without poison, if that is another one; its boundary is drawn dashed.
+    /// The same for a classifier trained without poison, to be compared; its boundary is dashed.
     pub clean_field: Option<Array2<f64>>,
     /// Points, drawn in this order.
     pub points: Vec<PlanePoint>,
 }
 
 impl Plane {
-    /// The nodes of a grid, row by row from the lower left, where a `field` of this shape is to be evaluated.
+    /// The nodes of a `field` with `rows` rows and `columns` columns, row by row from the lower left.
     ///
     /// ```
     /// use mithridate_runtime::report::Plane;
@@ -78,23 +78,23 @@ impl Plane {
     /// The figure as an SVG element.
     ///
     /// # Errors
-    /// If the field has no value.
+    /// If `field` is empty.
     pub fn to_svg(&self) -> Result<String, png::EncodingError> {
         let panel = Self { title: String::new(), ..self.clone() };
         draw(&self.title, 600.0, 1, &[panel], "")
     }
 }
 
-/// Planes side by side, in rows.
+/// A figure of several planes, arranged in rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PanelGrid {
-    /// What the figure shows.
+    /// Title.
     pub title: String,
-    /// Planes in a row.
+    /// Number of planes in a row, from 1 to 6.
     pub columns: usize,
     /// The planes, row by row.
     pub panels: Vec<Plane>,
-    /// What is to be known of it, below it.
+    /// Caption below the figure.
     pub caption: String,
 }
 
@@ -102,7 +102,7 @@ impl PanelGrid {
     /// The figure as an SVG element, 900 pixels wide.
     ///
     /// # Errors
-    /// If the field of a plane has no value.
+    /// If the field of a plane is empty.
     pub fn to_svg(&self) -> Result<String, png::EncodingError> {
         draw(&self.title, 900.0, self.columns.clamp(1, 6), &self.panels, &self.caption)
     }

@@ -26,10 +26,13 @@ fn half_stirling_error(n: u64) -> f64 {
     -(1.0 / 24.0 - s * (7.0 / 2880.0 - s * (31.0 / 40_320.0 - s * 127.0 / 215_040.0))) / n
 }
 
-/// ln of the wealth against p (with q = 1 − p) of a gambler who started with 1 and bet on each sample to be a hit with
-/// probability (hits + ½) / (samples + 1) as of then: ln B(H + ½, F + ½) − ln π − H ln p − F ln q.
+/// Logarithm of the wealth of a gambler who bets against the hypothesis that a hit has probability `p` (`q` = 1 − p).
+/// The gambler starts with 1 and bets before each sample as if a hit had probability (hits + ½) / (samples + 1),
+/// counted up to then (Krichevsky and Trofimov).
 ///
-/// Written as deviances, which are not negative and so do not cancel.
+/// # Formula
+/// ln B(H + ½, F + ½) − ln π − H ln p − F ln q for H `hits` and F misses, written as deviances: these are not negative,
+/// so nothing cancels.
 pub(super) fn ln_wealth(hits: u64, samples: u64, p: f64, q: f64) -> f64 {
     let misses = samples - hits;
     let total = samples as f64;
@@ -40,7 +43,8 @@ pub(super) fn ln_wealth(hits: u64, samples: u64, p: f64, q: f64) -> f64 {
     part(hits, total * p) + part(misses, total * q) + regret
 }
 
-/// The least p below the share of hits that is not rejected, rounded down: the wealth falls with p up to that share.
+/// The smallest p below the share of hits that the wealth does not reject at level α, rounded down. Up to that share the
+/// wealth falls as p grows.
 pub(super) fn lower(hits: u64, samples: u64, alpha: Alpha) -> f64 {
     if hits == 0 {
         return 0.0;

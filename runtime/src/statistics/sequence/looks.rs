@@ -3,28 +3,31 @@ use crate::{
     units::Alpha,
 };
 
-/// How much later each look is than the one before, for a known number of samples.
+/// Ratio of the sample numbers of consecutive looks, for a known last sample.
 const GROWTH: f64 = 1.2;
-/// The share of α of a look grows with this power of its time.
+/// The share of α of a look is proportional to its number of samples to this power.
 const POWER: f64 = 0.2;
-/// The same for a number of samples that is not known.
+/// Ratio of the sample numbers of consecutive looks, without a last sample.
 const GEOMETRIC_GROWTH: f64 = 1.1;
-/// What rounding may add to the sum of the shares.
+/// Factor on α that covers rounding in the sum of the levels.
 const SAFETY: f64 = 1.0 - 1e-9;
 
-/// Moments at which a Clopper–Pearson bound is taken, each at a level of its own; the levels sum to at most α.
+/// The looks of a run: numbers of samples after which a Clopper–Pearson bound is computed. Each look has its own level,
+/// and the levels sum to at most α.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Looks {
     /// Numbers of samples, increasing.
     times: Vec<u64>,
+    /// Failure probability of each look, in the order of `times`.
     levels: Vec<f64>,
-    /// Level of the bound for samples that are all hits, at any time: that the first T are has probability p^T, and
-    /// where p^T is at most the level for some T, it is so for all later ones, so this is a single event.
+    /// Level of an extra bound that may be used after any number of samples as long as all are hits. It is one event and
+    /// so costs one level: the first T samples are all hits with probability p^T, which falls with T.
     run: Option<f64>,
 }
 
 impl Looks {
-    /// Looks up to a known last sample, each after a whole number of blocks of `block` samples.
+    /// Looks up to the last sample `horizon`, each after a whole number of blocks of `block` samples. `run_share` is the
+    /// share of `alpha` kept for samples that are all hits.
     pub fn finite(alpha: Alpha, horizon: u64, block: u64, run_share: f64) -> Self {
         let times = times(horizon, block, GROWTH);
         let weights: Vec<f64> = times.iter().map(|&time| (time as f64).powf(POWER)).collect();
@@ -34,7 +37,7 @@ impl Looks {
         Self { times, levels, run: (run_share > 0.0).then_some(alpha.get() * SAFETY * run_share) }
     }
 
-    /// Looks without end, of which those up to `horizon` are kept.
+    /// Looks of an unlimited sequence; those up to `horizon` are kept.
     pub fn geometric(alpha: Alpha, horizon: u64, block: u64) -> Self {
         let times = times(horizon, block, GEOMETRIC_GROWTH);
         let level = |j: usize| 5.0 * alpha.get() * SAFETY / ((j + 4) as f64 * (j + 5) as f64);
@@ -45,7 +48,7 @@ impl Looks {
     pub fn lower(&self, hits: u64, samples: u64) -> Result<f64, StatisticsError> {
         let mut best = 0.0_f64;
         let mut bound = |level: f64| {
-            // A level of 0 or less than any number can hold proves nothing.
+            // A level that underflowed to 0 gives no bound.
             if let Ok(level) = Alpha::new(level) {
                 best = best.max(clopper_pearson_lower(hits, samples, level)?);
             }
@@ -60,7 +63,7 @@ impl Looks {
         Ok(best)
     }
 
-    /// Whether there is a bound at any moment for samples that are all hits.
+    /// Whether there is a bound after any number of samples that are all hits.
     pub fn holds_for_runs(&self) -> bool {
         self.run.is_some()
     }
@@ -73,7 +76,7 @@ impl Looks {
     }
 }
 
-/// Whole blocks of `block` samples, each moment later than the one before by the factor `growth`, and the last sample.
+/// Sample numbers of the looks: multiples of `block` that grow by the factor `growth`, then `horizon`.
 fn times(horizon: u64, block: u64, growth: f64) -> Vec<u64> {
     let mut times = Vec::new();
     let mut time = block as f64;

@@ -1,5 +1,5 @@
-//! Confidence sequences for the probability of a class: bounds that hold at every moment of sampling at once, so that
-//! sampling may stop whenever what is known is enough.
+//! Confidence sequences: lower bounds on the probability of a class that are valid after every number of samples at
+//! once. So sampling may stop at any time, and the decision to stop may depend on the votes so far.
 
 mod betting;
 mod looks;
@@ -12,7 +12,7 @@ use super::{MAX_TRIALS, StatisticsError};
 use crate::units::Alpha;
 use looks::Looks;
 
-/// How a confidence sequence is made.
+/// The construction of a confidence sequence.
 ///
 /// ```
 /// use mithridate_runtime::statistics::SequenceForm;
@@ -23,18 +23,19 @@ use looks::Looks;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SequenceForm {
-    /// Clopper–Pearson bounds at moments that grow by a fifth up to the last sample that there can be, α shared among
-    /// them, and a part of α kept for as long as every sample is a hit.
+    /// Clopper–Pearson bounds at looks whose sample numbers grow by a fifth, up to a known last sample. α is divided
+    /// among the looks; a part of it can be kept for the case that every sample so far is a hit.
     #[default]
     Looks,
-    /// Clopper–Pearson bounds at moments that grow by a tenth without end, the j-th at level 5α / ((j + 4)(j + 5)).
+    /// Clopper–Pearson bounds at looks whose sample numbers grow by a tenth, without a last one; look j = 1, 2, … at
+    /// level 5α / ((j + 4)(j + 5)).
     Geometric,
-    /// The wealth of a gambler who bets on hits with the share of hits so far (Krichevsky and Trofimov), one-sided by
-    /// Ville's inequality at 1/α.
+    /// The wealth of a gambler who bets on hits in proportion to the share of hits so far (Krichevsky and Trofimov): p
+    /// is rejected when the wealth reaches 1/α (Ville's inequality). One-sided.
     Betting,
 }
 
-/// A name of no form.
+/// A name that is not one of `looks`, `geometric` and `betting`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no form of confidence sequence; there are looks, geometric and betting")]
 pub struct UnknownForm(String);
@@ -65,8 +66,8 @@ impl fmt::Display for SequenceForm {
     }
 }
 
-/// Lower bounds on a probability, all of which hold at once with probability 1 − α whatever number of samples they are
-/// asked for.
+/// Lower bounds on a probability, one for each number of samples. With probability at least 1 − α all of them are valid
+/// at once.
 ///
 /// # Example
 /// ```
@@ -92,9 +93,9 @@ enum Kind {
 }
 
 impl ConfidenceSequence {
-    /// A sequence for at most `horizon` samples, which come in blocks of `block`: Clopper–Pearson bounds are taken after
-    /// whole blocks only. `run_share` is the share of α that [`SequenceForm::Looks`] keeps for samples that are all hits,
-    /// from 0 to below 1; other forms do not use it.
+    /// A sequence for at most `horizon` samples, which come in blocks of `block` samples. Looks are after whole blocks
+    /// only. `run_share`, at least 0 and below 1, is the share of `alpha` that [`SequenceForm::Looks`] keeps for samples
+    /// that are all hits; other forms ignore it.
     pub fn new(form: SequenceForm, alpha: Alpha, horizon: u64, block: u64, run_share: f64) -> Self {
         Self(match form {
             SequenceForm::Looks => Kind::Looks(Looks::finite(alpha, horizon, block, run_share)),
@@ -103,10 +104,11 @@ impl ConfidenceSequence {
         })
     }
 
-    /// The lower bound after so many samples, rounded down; 0 at a moment that the sequence has no bound for.
+    /// The lower bound after `samples` samples with `hits` hits, rounded down; 0 if the sequence has no bound after this
+    /// number of samples.
     ///
     /// # Errors
-    /// [`StatisticsError`] if there are no samples, too many, or more hits than samples.
+    /// [`StatisticsError`] if `samples` is 0 or above [`MAX_TRIALS`], or if `hits` is above `samples`.
     pub fn lower(&self, hits: u64, samples: u64) -> Result<f64, StatisticsError> {
         if samples == 0 {
             return Err(StatisticsError::NoTrials);
@@ -123,7 +125,8 @@ impl ConfidenceSequence {
         }
     }
 
-    /// How many of the first samples a bound can be taken after: all, or those up to the last look.
+    /// The largest number of samples up to `samples`, of which `hits` are hits, for which the sequence has a bound:
+    /// `samples` itself or the last look.
     pub fn usable(&self, hits: u64, samples: u64) -> u64 {
         match &self.0 {
             Kind::Looks(looks) if hits < samples || !looks.holds_for_runs() => looks.last_look(samples),
@@ -131,7 +134,7 @@ impl ConfidenceSequence {
         }
     }
 
-    /// The latest moment up to `samples` that there is a bound for, 0 if there was none, when not all samples were hits.
+    /// The last look at or before `samples`, 0 if there is none, for samples that are not all hits.
     pub fn last_look(&self, samples: u64) -> u64 {
         match &self.0 {
             Kind::Looks(looks) => looks.last_look(samples),
