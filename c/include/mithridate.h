@@ -9,71 +9,72 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// How a call ended.
+// Result of a call.
 typedef enum {
-  // Well.
+  // Success.
   MITHRIDATE_STATUS_OK = 0,
-  // An argument can't be used: a null pointer, a number out of range, a frame of another length.
+  // An argument is invalid: a null pointer, a number out of range, a frame of the wrong length.
   MITHRIDATE_STATUS_INVALID_ARGUMENT = 1,
   // The model or ONNX Runtime can't be loaded.
   MITHRIDATE_STATUS_LOAD_FAILED = 2,
-  // The model failed while it ran, or answered a sample otherwise when it was asked again.
+  // The model failed while it ran, or gave another answer when a sample was run again.
   MITHRIDATE_STATUS_RUN_FAILED = 3,
-  // A fault of this library. The certifier can't be used any more, only freed.
+  // A fault of this library. The certifier can only be freed.
   MITHRIDATE_STATUS_INTERNAL_ERROR = 4,
 } mithridate_status;
 
-// A loaded model. One thread at a time may use it; different ones are independent.
+// A loaded model. Only one thread at a time may use it; different certifiers are independent.
 typedef struct mithridate_certifier mithridate_certifier;
 
-// What to load, and how to certify. Start from `mithridate_default_options()`.
+// The model to load and the settings of its certificates. Start from `mithridate_default_options()`.
 typedef struct {
   // Path of the classifier, an ONNX file. UTF-8.
   const char *model;
-  // Path of `libonnxruntime.so`, version 1.24 or newer; null for the one in the variable `ORT_DYLIB_PATH`, beside the
-  // program, or of the system. A process has one only. It reports its use to its maker unless the variable
-  // `ORT_DISABLE_TELEMETRY` is set when it is loaded; in a process with other threads set it yourself, before they start.
+  // Path of `libonnxruntime.so`, version 1.24 or newer. If null, the library is searched in the environment variable
+  // `ORT_DYLIB_PATH`, beside the program, and in the system. A process can load only one. ONNX Runtime reports its
+  // use to its maker unless the environment variable `ORT_DISABLE_TELEMETRY` is set when it is loaded. In a process
+  // with several threads, set the variable yourself before they start.
   const char *onnxruntime;
-  // What ONNX Runtime runs the model on: `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`; null for the processor. A
-  // provider that is not there is an error, and never replaced by another.
+  // Execution provider of ONNX Runtime: `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`; null for `cpu`. If the
+  // provider is not available, loading fails; no other provider is used instead.
   const char *provider;
-  // Standard deviation of the noise, in the units of the frames; 0 for the training sigma in the model's metadata.
+  // Standard deviation of the noise in the units of the frames; 0 for the training sigma in the model's metadata.
   double sigma;
-  // Probability that a certificate may be wrong.
+  // Largest probability with which a certificate may be wrong.
   double alpha;
-  // Samples that choose the class of a frame. A multiple of the batch wastes none.
+  // Number of selection samples of a frame. Multiples of `batch` waste no time.
   uint64_t n0;
-  // Most fresh samples that bound its probability.
+  // Largest number of estimation samples of a frame.
   uint64_t max_samples;
-  // A radius to stop at, in the units of the frames, before the time is up: as soon as it is
-  // certified, or all samples would hardly certify it. 0 to use all the time there is.
+  // Radius in the units of the frames at which sampling stops before the time limit: as soon as it is certified, or
+  // when `max_samples` samples would hardly certify it. 0 to use the whole time.
   double enough_radius;
-  // Seed of all noise; 0 for one from the operating system.
+  // Seed of the noise; 0 for a seed from the operating system.
   uint64_t seed;
-  // Threads of the engine; 1 runs everything on the thread that calls.
+  // Number of threads of the engine. With 1, everything runs on the calling thread.
   uint32_t threads;
-  // Samples that the model gets at once. A deadline is kept to about the time of one such batch. With 1, an answer can't
-  // depend on other samples.
+  // Number of samples in a batch. A time limit is exceeded by at most about the time of one batch. With 1, the
+  // model's answer to a sample can't depend on other samples.
   uint32_t batch;
 } mithridate_options;
 
-// What is known of a frame when its time is up.
+// The certificate of one frame.
 typedef struct {
-  // The class, from 0; -1 if the time did not suffice to choose one.
+  // Index of the class, from 0; -1 if no sample voted for a class, such as when the time limit was too short.
   int64_t class_index;
   // Certified l2 radius in the units of the frame, rounded down; 0 for an abstention.
   double radius;
-  // Lower bound on the probability of the class under noise, rounded down.
+  // Lower bound on the probability of the class under noise, at confidence 1 - alpha, rounded down.
   double p_lower;
-  // Samples that chose the class.
+  // Number of selection samples, which selected the class.
   uint64_t selection_samples;
-  // Fresh samples that the bound rests on.
+  // Number of estimation samples, from which the bound was computed.
   uint64_t samples;
-  // Number of the frame, from 0: part of the key of its noise.
+  // Number of the frame, from 0. It is part of the key of the frame's noise.
   uint64_t frame;
-  // Time from the call to the answer, in microseconds.
+  // Time from the call to its return, in microseconds.
   uint64_t microseconds;
-  // Whether nothing is certified.
+  // Whether there is no certificate.
   bool abstained;
 } mithridate_certificate;
 
@@ -81,35 +82,37 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
-// Version of this library, such as "0.1.0"; valid as long as the program runs.
+// Version of this library, such as "0.1.0". The string is valid as long as the program runs.
 const char *mithridate_version(void);
 
-// What the last call that failed on this thread failed with, as a sentence; empty if none did.
+// Message of the last failed call on this thread; empty if no call has failed.
 //
-// Valid until the next call that fails on this thread.
+// The string is valid until the next failed call on this thread.
 const char *mithridate_last_error(void);
 
-// Loads a model, tests the noise and takes all memory, so that no later call allocates any but to report an error.
+// Loads a model, tests the noise and allocates all memory. Later calls allocate memory only to report an error.
 //
-// That an answer depends on its own sample alone is looked at when a model is loaded, and later on one sample of one
-// frame in 16; only with options.batch 1 can nothing else come in, whatever the model. The model is loaded in this process:
-// `rscert inspect` tries one of a stranger in a process of its own.
+// A certificate is valid only if the model's answer to a sample does not depend on the other samples of its batch.
+// This is tested when the model is loaded, and later with one sample of one frame in 16. With `options.batch` 1 it is
+// certain for every model. The model is loaded in this process; use `rscert inspect` to try an untrusted model in a
+// separate process.
 //
-// On success `*certifier` is to be freed with `mithridate_free()`, else it is null.
+// On success free `*certifier` with `mithridate_free()`. On failure it is null.
 //
 // # Safety
-// `options` points to options whose texts are null or end with a zero byte; `certifier` points to a pointer.
+// `options` points to options whose strings are null or end with a zero byte; `certifier` points to a pointer.
 mithridate_status mithridate_load(const mithridate_options *options,
                                   mithridate_certifier **certifier);
 
-// Certifies the next frame: `length` values, channels by rows by columns, in the units of the data that the model
-// was trained on ([0, 1] for images), within `deadline_ms` milliseconds from now.
+// Certifies the next frame within `deadline_ms` milliseconds from now. `image` has `length` values, channels by rows by
+// columns, in the units of the data set on which the model was trained (from 0 to 1 for images).
 //
-// Stops early once `options.max_samples` are run. The claim holds whenever it stops: with probability 1 - alpha, no
-// change of the frame by less than the radius changes the class that the smoothed model answers.
+// Stops early after `options.max_samples` estimation samples or at `options.enough_radius`. The certificate is valid
+// whenever sampling stops: with probability at least 1 - alpha, the smoothed classifier returns the same class for
+// every frame within the certified radius.
 //
 // # Safety
-// `certifier` comes from `mithridate_load()`, is not freed and not in use by another thread; `image` points to
+// `certifier` comes from `mithridate_load()`, has not been freed and is not in use by another thread; `image` points to
 // `length` floats; `certificate` points to a certificate, which is written on success only.
 mithridate_status mithridate_certify(mithridate_certifier *certifier,
                                      const float *image,
@@ -120,29 +123,30 @@ mithridate_status mithridate_certify(mithridate_certifier *certifier,
 // Number of values in a frame, channels times rows times columns; 0 for a null pointer.
 //
 // # Safety
-// `certifier` is null, or comes from `mithridate_load()` and is not freed.
+// `certifier` is null, or comes from `mithridate_load()` and has not been freed.
 size_t mithridate_input_length(const mithridate_certifier *certifier);
 
 // Number of classes; 0 for a null pointer.
 //
 // # Safety
-// `certifier` is null, or comes from `mithridate_load()` and is not freed.
+// `certifier` is null, or comes from `mithridate_load()` and has not been freed.
 size_t mithridate_classes(const mithridate_certifier *certifier);
 
-// Seed of all noise, to draw that of a frame again; 0 for a null pointer. Whoever makes the frames must not know it.
+// Seed of the noise, with which the noise of a frame can be repeated; 0 for a null pointer. Whoever provides the
+// frames must not know it.
 //
 // # Safety
-// `certifier` is null, or comes from `mithridate_load()` and is not freed.
+// `certifier` is null, or comes from `mithridate_load()` and has not been freed.
 uint64_t mithridate_seed(const mithridate_certifier *certifier);
 
 // Frees a certifier; does nothing for a null pointer.
 //
 // # Safety
-// `certifier` is null, or comes from `mithridate_load()`, is not freed and not in use.
+// `certifier` is null, or comes from `mithridate_load()`, has not been freed and is not in use.
 void mithridate_free(mithridate_certifier *certifier);
 
-// The usual options, for a model: alpha 0.001, n0 64, at most 100000 samples, a seed from the operating system, one
-// thread of the processor, batches of 64, sigma from the model's metadata.
+// Default options for the model file `model`: alpha 0.001, n0 64, max_samples 100000, a seed from the operating
+// system, one thread of the processor, batches of 64, sigma from the model's metadata.
 mithridate_options mithridate_default_options(const char *model);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-//! What crosses the border: statuses, the last error, and no panic.
+//! The border between C and Rust: status codes, the last error, and panics, which are caught.
 
 use std::{
     cell::RefCell,
@@ -12,17 +12,17 @@ thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
 }
 
-/// What the last call that failed on this thread failed with, as a sentence; empty if none did.
+/// Message of the last failed call on this thread; empty if no call has failed.
 ///
-/// Valid until the next call that fails on this thread.
+/// The string is valid until the next failed call on this thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn mithridate_last_error() -> *const c_char {
     LAST_ERROR.try_with(|error| error.borrow().as_ptr()).unwrap_or(c"".as_ptr())
 }
 
-/// Runs what a function of the interface does; keeps the sentence of a failure, and stops a panic.
+/// Runs the body of an interface function: stores the message of a failure, and catches panics.
 pub(crate) fn guarded(body: impl FnOnce() -> Result<(), Failure>) -> Status {
-    // Whoever hands something in that a panic may leave half changed must not use it again.
+    // Callers must not use a value again that a panic may have left inconsistent.
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -30,17 +30,17 @@ pub(crate) fn guarded(body: impl FnOnce() -> Result<(), Failure>) -> Status {
         Err(Failure::new(Status::InternalError, text))
     });
     let Err(failure) = result else { return Status::Ok };
-    // A sentence may name a file, and a name can't hold a zero byte; without that byte it is still a sentence.
+    // A C string can't contain a zero byte, so replace it.
     let text = CString::new(failure.to_string().replace('\0', " ")).unwrap_or_default();
-    // While a thread ends there is nowhere to keep it.
+    // While a thread ends, its storage may be gone; then the message is lost.
     let _ = LAST_ERROR.try_with(|error| *error.borrow_mut() = text);
     failure.status
 }
 
-/// A text from C, which `name` names; `None` for a null pointer.
+/// A string from C; `None` for a null pointer. `name` names it in errors.
 ///
 /// # Safety
-/// `pointer` is null or ends with a zero byte, and stays as it is as long as the text is used.
+/// `pointer` is null or points to a string that ends with a zero byte and does not change as long as the result is used.
 pub(crate) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<Option<&'a str>, Failure> {
     if pointer.is_null() {
         return Ok(None);

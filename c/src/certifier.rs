@@ -11,48 +11,49 @@ use crate::{
     options::Options,
 };
 
-/// More threads than any machine has use for.
+/// Largest accepted number of threads.
 const MAX_THREADS: u32 = 1024;
 
-/// A loaded model. One thread at a time may use it; different ones are independent.
+/// A loaded model. Only one thread at a time may use it; different certifiers are independent.
 pub struct Certifier {
     frames: FrameCertifier,
-    /// Whether a call panicked, which may have left it half changed.
+    /// Whether a call panicked and may have left it inconsistent.
     broken: bool,
 }
 
-/// What is known of a frame when its time is up.
+/// The certificate of one frame.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Certificate {
-    /// The class, from 0; -1 if the time did not suffice to choose one.
+    /// Index of the class, from 0; -1 if no sample voted for a class, such as when the time limit was too short.
     pub class_index: i64,
     /// Certified l2 radius in the units of the frame, rounded down; 0 for an abstention.
     pub radius: f64,
-    /// Lower bound on the probability of the class under noise, rounded down.
+    /// Lower bound on the probability of the class under noise, at confidence 1 - alpha, rounded down.
     pub p_lower: f64,
-    /// Samples that chose the class.
+    /// Number of selection samples, which selected the class.
     pub selection_samples: u64,
-    /// Fresh samples that the bound rests on.
+    /// Number of estimation samples, from which the bound was computed.
     pub samples: u64,
-    /// Number of the frame, from 0: part of the key of its noise.
+    /// Number of the frame, from 0. It is part of the key of the frame's noise.
     pub frame: u64,
-    /// Time from the call to the answer, in microseconds.
+    /// Time from the call to its return, in microseconds.
     pub microseconds: u64,
-    /// Whether nothing is certified.
+    /// Whether there is no certificate.
     pub abstained: bool,
 }
 
-/// Loads a model, tests the noise and takes all memory, so that no later call allocates any but to report an error.
+/// Loads a model, tests the noise and allocates all memory. Later calls allocate memory only to report an error.
 ///
-/// That an answer depends on its own sample alone is looked at when a model is loaded, and later on one sample of one
-/// frame in 16; only with options.batch 1 can nothing else come in, whatever the model. The model is loaded in this process:
-/// `rscert inspect` tries one of a stranger in a process of its own.
+/// A certificate is valid only if the model's answer to a sample does not depend on the other samples of its batch.
+/// This is tested when the model is loaded, and later with one sample of one frame in 16. With `options.batch` 1 it is
+/// certain for every model. The model is loaded in this process; use `rscert inspect` to try an untrusted model in a
+/// separate process.
 ///
-/// On success `*certifier` is to be freed with `mithridate_free()`, else it is null.
+/// On success free `*certifier` with `mithridate_free()`. On failure it is null.
 ///
 /// # Safety
-/// `options` points to options whose texts are null or end with a zero byte; `certifier` points to a pointer.
+/// `options` points to options whose strings are null or end with a zero byte; `certifier` points to a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_load(options: *const Options, certifier: *mut *mut Certifier) -> Status {
     guarded(|| {
@@ -73,7 +74,7 @@ pub unsafe extern "C" fn mithridate_load(options: *const Options, certifier: *mu
 }
 
 /// # Safety
-/// The texts are null or end with a zero byte.
+/// The strings in `options` are null or end with a zero byte.
 unsafe fn load(options: &Options) -> Result<FrameCertifier, Failure> {
     // SAFETY: promised by the caller.
     let (path, library, provider) = unsafe { options.names() }?;
@@ -98,19 +99,20 @@ unsafe fn load(options: &Options) -> Result<FrameCertifier, Failure> {
         return Err(Failure::argument(format!("options.batch is {batch}; use 1 to {most} for this model")));
     }
     let classifier = model.classifier(&runtime, provider, options.threads as usize)?;
-    // A model that takes one number of inputs only gets that.
+    // A model with a fixed batch size gets batches of that size.
     let batch = classifier.fixed_batch().unwrap_or(batch);
     Ok(FrameCertifier::new(Box::new(classifier.bind(batch)?), settings)?)
 }
 
-/// Certifies the next frame: `length` values, channels by rows by columns, in the units of the data that the model
-/// was trained on ([0, 1] for images), within `deadline_ms` milliseconds from now.
+/// Certifies the next frame within `deadline_ms` milliseconds from now. `image` has `length` values, channels by rows by
+/// columns, in the units of the data set on which the model was trained (from 0 to 1 for images).
 ///
-/// Stops early once `options.max_samples` are run. The claim holds whenever it stops: with probability 1 - alpha, no
-/// change of the frame by less than the radius changes the class that the smoothed model answers.
+/// Stops early after `options.max_samples` estimation samples or at `options.enough_radius`. The certificate is valid
+/// whenever sampling stops: with probability at least 1 - alpha, the smoothed classifier returns the same class for
+/// every frame within the certified radius.
 ///
 /// # Safety
-/// `certifier` comes from `mithridate_load()`, is not freed and not in use by another thread; `image` points to
+/// `certifier` comes from `mithridate_load()`, has not been freed and is not in use by another thread; `image` points to
 /// `length` floats; `certificate` points to a certificate, which is written on success only.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_certify(
@@ -129,7 +131,7 @@ pub unsafe extern "C" fn mithridate_certify(
             Err(Failure::new(Status::InternalError, "an earlier call failed by a fault; free the certifier"))
         });
     }
-    // Until this call has come to its end.
+    // Cleared again when the call ends without a panic.
     certifier.broken = true;
     let frames = &mut certifier.frames;
     let mut ended = false;
@@ -160,7 +162,7 @@ unsafe fn certify(
     if image.is_null() {
         return Err(Failure::argument("image is null"));
     }
-    // Before a slice is made of it: what is longer than any memory is no slice.
+    // Checked before a slice is made, because an impossible length would be undefined behaviour.
     if length != frames.input_len() {
         let expected = frames.input_len();
         return Err(Failure::argument(format!(
@@ -174,7 +176,7 @@ unsafe fn certify(
     }
     // SAFETY: it is not null, and the caller promises the length.
     let image = unsafe { slice::from_raw_parts(image, length) };
-    // More than can be counted is no limit.
+    // A time too large for a duration means no limit.
     let within = Duration::try_from_secs_f64(deadline_ms / 1000.0).unwrap_or(Duration::MAX);
     let frame = frames.certify(image, within)?;
     Ok(Certificate {
@@ -192,7 +194,7 @@ unsafe fn certify(
 /// Number of values in a frame, channels times rows times columns; 0 for a null pointer.
 ///
 /// # Safety
-/// `certifier` is null, or comes from `mithridate_load()` and is not freed.
+/// `certifier` is null, or comes from `mithridate_load()` and has not been freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_input_length(certifier: *const Certifier) -> usize {
     // SAFETY: null is checked, and the caller promises the rest.
@@ -202,17 +204,18 @@ pub unsafe extern "C" fn mithridate_input_length(certifier: *const Certifier) ->
 /// Number of classes; 0 for a null pointer.
 ///
 /// # Safety
-/// `certifier` is null, or comes from `mithridate_load()` and is not freed.
+/// `certifier` is null, or comes from `mithridate_load()` and has not been freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_classes(certifier: *const Certifier) -> usize {
     // SAFETY: null is checked, and the caller promises the rest.
     unsafe { certifier.as_ref() }.map_or(0, |certifier| certifier.frames.classes())
 }
 
-/// Seed of all noise, to draw that of a frame again; 0 for a null pointer. Whoever makes the frames must not know it.
+/// Seed of the noise, with which the noise of a frame can be repeated; 0 for a null pointer. Whoever provides the
+/// frames must not know it.
 ///
 /// # Safety
-/// `certifier` is null, or comes from `mithridate_load()` and is not freed.
+/// `certifier` is null, or comes from `mithridate_load()` and has not been freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_seed(certifier: *const Certifier) -> u64 {
     // SAFETY: null is checked, and the caller promises the rest.
@@ -222,7 +225,7 @@ pub unsafe extern "C" fn mithridate_seed(certifier: *const Certifier) -> u64 {
 /// Frees a certifier; does nothing for a null pointer.
 ///
 /// # Safety
-/// `certifier` is null, or comes from `mithridate_load()`, is not freed and not in use.
+/// `certifier` is null, or comes from `mithridate_load()`, has not been freed and is not in use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mithridate_free(certifier: *mut Certifier) {
     if certifier.is_null() {

@@ -5,23 +5,23 @@ use mithridate_runtime::{
     units::UnitError,
 };
 
-/// How a call ended.
+/// Result of a call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Well.
+    /// Success.
     Ok = 0,
-    /// An argument can't be used: a null pointer, a number out of range, a frame of another length.
+    /// An argument is invalid: a null pointer, a number out of range, a frame of the wrong length.
     InvalidArgument = 1,
     /// The model or ONNX Runtime can't be loaded.
     LoadFailed = 2,
-    /// The model failed while it ran, or answered a sample otherwise when it was asked again.
+    /// The model failed while it ran, or gave another answer when a sample was run again.
     RunFailed = 3,
-    /// A fault of this library. The certifier can't be used any more, only freed.
+    /// A fault of this library. The certifier can only be freed.
     InternalError = 4,
 }
 
-/// What a call failed with: its status, and a sentence.
+/// A failed call: its status and a message.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct Failure {
@@ -39,13 +39,13 @@ impl Failure {
     }
 }
 
-/// An error with everything that caused it, as one sentence.
+/// An error with all its causes as one message.
 fn sentence(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
-        // A transparent error says what its source says.
+        // A transparent error has the same text as its source.
         if !text.ends_with(&more) {
             text = format!("{text}: {more}");
         }

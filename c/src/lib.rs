@@ -1,7 +1,7 @@
-//! The C interface: load a model once, certify frame after frame under a deadline.
+//! The C interface: load a model once, then certify frames, each within a time limit.
 //!
-//! Functions return a [`Status`] and leave a sentence for [`mithridate_last_error`]; no panic crosses the border. The
-//! header is `include/mithridate.h`, a program that uses it is in `examples/embed-c`.
+//! Functions return a [`Status`]; after a failure [`mithridate_last_error`] returns a message. No panic leaves the
+//! library. The header is `include/mithridate.h`, an example program is `examples/embed-c`.
 
 #![allow(unsafe_code)]
 
@@ -20,7 +20,7 @@ pub use options::{Options, mithridate_default_options};
 
 use std::ffi::c_char;
 
-/// Version of this library, such as "0.1.0"; valid as long as the program runs.
+/// Version of this library, such as "0.1.0". The string is valid as long as the program runs.
 #[unsafe(no_mangle)]
 pub extern "C" fn mithridate_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()

@@ -12,41 +12,42 @@ use crate::{
     error::{Failure, Status},
 };
 
-/// What to load, and how to certify. Start from `mithridate_default_options()`.
+/// The model to load and the settings of its certificates. Start from `mithridate_default_options()`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Path of the classifier, an ONNX file. UTF-8.
     pub model: *const c_char,
-    /// Path of `libonnxruntime.so`, version 1.24 or newer; null for the one in the variable `ORT_DYLIB_PATH`, beside the
-    /// program, or of the system. A process has one only. It reports its use to its maker unless the variable
-    /// `ORT_DISABLE_TELEMETRY` is set when it is loaded; in a process with other threads set it yourself, before they start.
+    /// Path of `libonnxruntime.so`, version 1.24 or newer. If null, the library is searched in the environment variable
+    /// `ORT_DYLIB_PATH`, beside the program, and in the system. A process can load only one. ONNX Runtime reports its
+    /// use to its maker unless the environment variable `ORT_DISABLE_TELEMETRY` is set when it is loaded. In a process
+    /// with several threads, set the variable yourself before they start.
     pub onnxruntime: *const c_char,
-    /// What ONNX Runtime runs the model on: `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`; null for the processor. A
-    /// provider that is not there is an error, and never replaced by another.
+    /// Execution provider of ONNX Runtime: `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`; null for `cpu`. If the
+    /// provider is not available, loading fails; no other provider is used instead.
     pub provider: *const c_char,
-    /// Standard deviation of the noise, in the units of the frames; 0 for the training sigma in the model's metadata.
+    /// Standard deviation of the noise in the units of the frames; 0 for the training sigma in the model's metadata.
     pub sigma: f64,
-    /// Probability that a certificate may be wrong.
+    /// Largest probability with which a certificate may be wrong.
     pub alpha: f64,
-    /// Samples that choose the class of a frame. A multiple of the batch wastes none.
+    /// Number of selection samples of a frame. Multiples of `batch` waste no time.
     pub n0: u64,
-    /// Most fresh samples that bound its probability.
+    /// Largest number of estimation samples of a frame.
     pub max_samples: u64,
-    /// A radius to stop at, in the units of the frames, before the time is up: as soon as it is
-    /// certified, or all samples would hardly certify it. 0 to use all the time there is.
+    /// Radius in the units of the frames at which sampling stops before the time limit: as soon as it is certified, or
+    /// when `max_samples` samples would hardly certify it. 0 to use the whole time.
     pub enough_radius: f64,
-    /// Seed of all noise; 0 for one from the operating system.
+    /// Seed of the noise; 0 for a seed from the operating system.
     pub seed: u64,
-    /// Threads of the engine; 1 runs everything on the thread that calls.
+    /// Number of threads of the engine. With 1, everything runs on the calling thread.
     pub threads: u32,
-    /// Samples that the model gets at once. A deadline is kept to about the time of one such batch. With 1, an answer can't
-    /// depend on other samples.
+    /// Number of samples in a batch. A time limit is exceeded by at most about the time of one batch. With 1, the
+    /// model's answer to a sample can't depend on other samples.
     pub batch: u32,
 }
 
-/// The usual options, for a model: alpha 0.001, n0 64, at most 100000 samples, a seed from the operating system, one
-/// thread of the processor, batches of 64, sigma from the model's metadata.
+/// Default options for the model file `model`: alpha 0.001, n0 64, max_samples 100000, a seed from the operating
+/// system, one thread of the processor, batches of 64, sigma from the model's metadata.
 #[unsafe(no_mangle)]
 pub extern "C" fn mithridate_default_options(model: *const c_char) -> Options {
     Options {
@@ -65,10 +66,10 @@ pub extern "C" fn mithridate_default_options(model: *const c_char) -> Options {
 }
 
 impl Options {
-    /// What is named: the model, ONNX Runtime if it is named, and the provider.
+    /// Path of the model, path of ONNX Runtime if given, and provider.
     ///
     /// # Safety
-    /// Each text is null or ends with a zero byte.
+    /// Each string is null or ends with a zero byte.
     pub(crate) unsafe fn names(&self) -> Result<(PathBuf, Option<PathBuf>, Provider), Failure> {
         // SAFETY: promised by the caller.
         let (model, library, provider) = unsafe {

@@ -8,15 +8,15 @@ use crate::{
     },
 };
 
-/// The model with a symbolic batch dimension in place of one of fixed size.
+/// Rewrites a model with a fixed batch size so that it takes any batch size.
 ///
-/// The first dimension of the input and of every output of that size gets a name, recorded shapes in between are
-/// dropped, and where a `Reshape` is told the batch size by a constant it is told to keep it (−1, or 0 where another
-/// dimension is −1 already). Whether the result computes the same is for the caller to try: other operators may hold
-/// the batch size as well.
+/// The first dimension of the input named `input`, and of every output with the same size there, becomes symbolic.
+/// Recorded shapes of intermediate values are removed. A `Reshape` to a constant shape that starts with the batch size
+/// is changed to keep its first dimension (−1, or 0 if another dimension is −1 already). Other operators may contain
+/// the batch size too, so the caller must test whether the result computes the same.
 ///
 /// # Errors
-/// [`OnnxError::Batch`] if the model has no such input, or its batch dimension is not fixed.
+/// [`OnnxError::Batch`] if the model has no such input or its batch dimension is not fixed.
 ///
 /// # Example
 /// ```
@@ -63,7 +63,8 @@ fn first_dimension(value: &mut ValueInfoProto) -> Option<&mut Dimension> {
     }
 }
 
-/// Gives every `Reshape` to a constant shape that starts with the batch size a shape of its own without it.
+/// Changes every `Reshape` to a constant shape that starts with the batch size: gives it a new constant without that
+/// size.
 fn keep_batch_in_reshapes(graph: &mut GraphProto, batch: i64) {
     let mut constants: HashMap<String, Vec<i64>> = HashMap::new();
     for tensor in &graph.initializer {
@@ -103,7 +104,7 @@ fn keep_batch_in_reshapes(graph: &mut GraphProto, batch: i64) {
     }
 }
 
-/// Whether a 0 in the shape means a dimension of size 0.
+/// Whether a 0 in the shape of a `Reshape` means a dimension of size 0 instead of a dimension to keep.
 fn keeps_zeros(node: &NodeProto) -> bool {
     node.attribute
         .iter()
@@ -124,7 +125,7 @@ fn constant_values(node: &NodeProto) -> Option<Vec<i64>> {
     })
 }
 
-/// The elements of a vector of 64-bit integers.
+/// The elements of a one-dimensional tensor of 64-bit integers.
 fn int64_values(tensor: &TensorProto) -> Option<Vec<i64>> {
     if tensor.data_type != Some(ElementType::Int64 as i32) || tensor.dims.len() != 1 {
         return None;

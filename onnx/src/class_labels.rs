@@ -1,4 +1,4 @@
-//! What the labels are called that a model gives beside its scores.
+//! Outputs with class labels: some models output a label beside the scores, and list the labels of their classes.
 
 use crate::{
     Dependencies, Dependency, ElementType, Follow, OnnxError,
@@ -6,24 +6,23 @@ use crate::{
     scores::follow_values,
 };
 
-/// An output with the label of a class for each input.
+/// An output with one class label for each input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelOutput {
-    /// The labels, in the order of the scores, as far as the model lists them.
+    /// The labels of the classes in the order of the scores, if the model lists them.
     pub labels: Option<Vec<String>>,
 }
 
-/// Classifiers of the set `ai.onnx.ml`, whose first output is a label, with the attribute that holds labels that are
-/// numbers; names are in `classlabels_strings`.
+/// Classifiers of the operator set `ai.onnx.ml`, whose first output is a label, with the attribute that contains integer
+/// labels. Labels that are strings are in `classlabels_strings`.
 const CLASSIFIERS: [(&str, &str); 3] = [
     ("LinearClassifier", "classlabels_ints"),
     ("SVMClassifier", "classlabels_ints"),
     ("TreeEnsembleClassifier", "classlabels_int64s"),
 ];
 
-/// Tells whether an output holds labels of classes: whether it comes from `ArgMax`, `ArgMin` (where scores are
-/// distances or costs) or a classifier of `ai.onnx.ml`, also by
-/// way of a table of labels. `None` if it does not.
+/// Detects whether an output contains class labels: whether it comes, directly or through a table of labels, from
+/// `ArgMax`, `ArgMin` (for scores that are distances or costs) or a classifier of `ai.onnx.ml`. `None` if it does not.
 ///
 /// # Errors
 /// Those of [`Dependencies::of`].
@@ -52,7 +51,7 @@ pub fn find_labels(model: &ModelProto, output: &str) -> Result<Option<LabelOutpu
 
 fn follow_labels(node: &Dependency<'_, '_>) -> Follow<'static> {
     match node.operator() {
-        // What they take a label from is a table; which one is told by the second input.
+        // The first input is a table of labels, the second the index of the label.
         "ArrayFeatureExtractor" | "Gather" if node.constant(0).is_some() => Follow::Inputs(&[1]),
         "LabelEncoder" => Follow::Inputs(&[0]),
         _ => follow_values(node, false),
@@ -63,7 +62,7 @@ fn classifier(operator: &str) -> Option<&'static str> {
     CLASSIFIERS.iter().find(|(name, _)| *name == operator).map(|(_, attribute)| *attribute)
 }
 
-/// The labels that a node lists.
+/// The labels that a node lists in its attributes or in a constant table.
 fn listed(node: &Dependency<'_, '_>) -> Option<Vec<String>> {
     let numbers =
         |name: &str| Some(node.attribute(name)?.ints.iter().map(i64::to_string).collect::<Vec<_>>());
@@ -77,7 +76,7 @@ fn listed(node: &Dependency<'_, '_>) -> Option<Vec<String>> {
     match node.operator() {
         "ArrayFeatureExtractor" | "Gather" => elements(node.constant(0)?),
         "LabelEncoder" => {
-            // Only where it numbers classes by their places.
+            // Only if its keys are 0, 1, 2, …, so that its values are in the order of the classes.
             let keys = &node.attribute("keys_int64s")?.ints;
             let in_order = keys.iter().enumerate().all(|(at, &key)| i64::try_from(at) == Ok(key));
             if in_order { one_of(numbers("values_int64s"), texts("values_strings")) } else { None }
@@ -86,7 +85,7 @@ fn listed(node: &Dependency<'_, '_>) -> Option<Vec<String>> {
     }
 }
 
-/// Elements of a tensor of whole numbers or texts, as texts.
+/// The elements of a tensor of integers or strings, as text.
 fn elements(tensor: &TensorProto) -> Option<Vec<String>> {
     if tensor.data_location == Some(DataLocation::External as i32) {
         return None;

@@ -4,25 +4,26 @@ use crate::{
     wire::{Fields, MAX_DEPTH, Value},
 };
 
-/// Memory that any model may take.
+/// Memory, in bytes, that every model may take when decoded.
 const FREE: u64 = 64 << 20;
-/// Memory that a model may take beyond that, for each byte of its file: twice what a list of small whole numbers does,
-/// the greatest share that large models have.
+/// Further memory that a model may take for each byte of its file. This is twice the factor of a list of small
+/// integers, which is the largest factor of a substantial part of real models.
 const BYTES_PER_BYTE: u64 = 16;
-/// What an allocation takes beside its content.
+/// Overhead of an allocation, in bytes.
 const ALLOCATION: u64 = 16;
-/// What a text takes in a list, beside its content.
+/// Overhead of a string in a list, in bytes.
 const TEXT: u64 = size_of::<String>() as u64;
 
-/// Bytes of memory that a model takes once decoded. Refuses one whose messages would take memory out of proportion to its
-/// bytes, before any of it is decoded: an empty node is two bytes in a file and 240 in memory.
+/// Computes the memory in bytes that a model takes when decoded, without decoding it. An empty node takes two bytes in
+/// a file and 240 in memory, so a small file could fill the memory.
 ///
 /// # Errors
-/// [`OnnxError::Malformed`], also for messages nested deeper than decoders follow.
+/// [`OnnxError::Malformed`] if the memory is out of proportion to the size of the file, or if messages are nested too
+/// deeply.
 pub(crate) fn decoded_size(bytes: &[u8]) -> Result<u64, OnnxError> {
     let most = FREE + BYTES_PER_BYTE * bytes.len() as u64;
     let mut size = 0;
-    // What is malformed is said by the decoder, which comes no further.
+    // Malformed messages are reported by the decoder, which reads no further than this.
     match add(bytes, &MODEL, 0, most, &mut size) {
         Err(Stop::TooLarge) => Err(OnnxError::Malformed(format!(
             "its {} bytes would fill more than {} MiB of memory once decoded, which no model does that is not made to",
@@ -36,21 +37,21 @@ pub(crate) fn decoded_size(bytes: &[u8]) -> Result<u64, OnnxError> {
     }
 }
 
-/// Why the rest of a model was not looked at.
+/// Why the computation stopped before the end of the model.
 enum Stop {
     TooLarge,
     TooDeep,
     Malformed,
 }
 
-/// Adds the memory of everything in a message, but not of the message itself, to `size`.
+/// Adds the memory of the content of a message, without the message itself, to `size`. Stops when `size` exceeds `most`.
 fn add(message: &[u8], schema: &Schema, depth: usize, most: u64, size: &mut u64) -> Result<(), Stop> {
     if depth > MAX_DEPTH {
         return Err(Stop::TooDeep);
     }
     for field in Fields::of(message) {
         let (number, value) = field.ok_or(Stop::Malformed)?;
-        // A decoder passes unknown fields and groups over; what is in a group is counted as if it were not.
+        // Decoders skip unknown fields and groups. The content of a group is counted nevertheless.
         let Some(kind) = schema.field(number) else { continue };
         let content: &[u8] = if let Value::Bytes(bytes) = value { bytes } else { &[] };
         let length = content.len() as u64;
@@ -75,7 +76,7 @@ fn add(message: &[u8], schema: &Schema, depth: usize, most: u64, size: &mut u64)
     Ok(())
 }
 
-/// How many numbers of variable length stand one after the other: each ends in a byte below 128.
+/// Number of consecutive varints in `bytes`: each ends with a byte below 128.
 fn numbers(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte < 0x80).count() as u64
 }

@@ -2,19 +2,19 @@ use std::fmt;
 
 macro_rules! element_types {
     ($($variant:ident = $number:literal, $name:literal;)*) => {
-        /// Element type of a tensor, by the number the file format gives it.
+        /// Element type of a tensor; the discriminant is its number in the file format.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(i32)]
         #[allow(missing_docs)]
         pub enum ElementType { $($variant = $number,)* }
 
         impl ElementType {
-            /// The type with this number, if there is one.
+            /// The type with the number `number` in the file format, if there is one.
             pub fn from_number(number: i32) -> Option<Self> {
                 match number { $($number => Some(Self::$variant),)* _ => None }
             }
 
-            /// The name the field uses, such as `float16`.
+            /// Its usual name, such as `float16`.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }

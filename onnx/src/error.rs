@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// What can go wrong with a model file or a graph.
+/// Errors of model files and graphs.
 #[derive(Debug, thiserror::Error)]
 pub enum OnnxError {
     /// The file could not be read.
@@ -19,18 +19,18 @@ pub enum OnnxError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is cut short or not an ONNX model at all.
+    /// The file is truncated or not an ONNX model.
     #[error("{} is not an ONNX model or is truncated: {reason}", path.display())]
     NotOnnx {
         /// The file.
         path: PathBuf,
-        /// What was found in place of a model.
+        /// Why it is not a model.
         reason: String,
     },
     /// Bytes in memory are not an ONNX model.
     #[error("not an ONNX model: {0}")]
     Malformed(String),
-    /// The file is larger than any ONNX file can be.
+    /// The file is larger than an ONNX file can be.
     #[error(
         "{} has {bytes} bytes and an ONNX file at most 2 GiB; keep the weights of a larger model in files beside it",
         path.display()
@@ -38,21 +38,21 @@ pub enum OnnxError {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size.
+        /// Its size in bytes.
         bytes: u64,
     },
-    /// A field that no known version of the format has, which writing the model again would lose.
+    /// The model has a field that this crate does not know and that would be lost when the model is written again.
     #[error(
         "the model can't be changed without loss: field {field} of {message} is not in the ONNX format known here; \
          save the model with an ONNX release up to 1.23"
     )]
     UnknownField {
-        /// Message that holds the field.
+        /// The message with the field.
         message: &'static str,
         /// Number of the field.
         field: u32,
     },
-    /// Weights that are to come from another file which can't be had, or may not be.
+    /// A file of weights (external data) can't be read or may not be read.
     #[error("the weights '{location}' of {}: {problem}", model.display())]
     External {
         /// The model.
@@ -68,30 +68,30 @@ pub enum OnnxError {
     /// The model can't be extended to a smoothing graph.
     #[error("the model can't be extended to count its own votes: {0}")]
     Smoothing(String),
-    /// The model has no form in the precision asked for.
+    /// The model can't be converted to the requested precision.
     #[error("the model can't be written in {precision}: {problem}")]
     Precision {
         /// The precision.
         precision: &'static str,
-        /// What has no such form.
+        /// Why not.
         problem: String,
     },
-    /// Shapes of a node's inputs don't fit each other.
+    /// The shapes of a node's inputs do not fit together.
     #[error("operator {operator} in the graph: {problem}")]
     Shape {
         /// The operator.
         operator: &'static str,
-        /// What doesn't fit, with the shapes.
+        /// The mismatch, with the shapes.
         problem: String,
     },
-    /// A metadata entry of Mithridate's has a value that can't be read.
+    /// A metadata entry of Mithridate has an invalid value.
     #[error("the model's metadata entry {key} is '{value}', which is not {expected}")]
     Metadata {
-        /// The entry.
+        /// Key of the entry.
         key: String,
-        /// Its text.
+        /// Its value.
         value: String,
-        /// What would be right.
+        /// The kind of value expected.
         expected: &'static str,
     },
 }

@@ -13,23 +13,24 @@ use crate::{
     tensors::{for_each_inner_tensor, for_each_tensor},
 };
 
-/// A model with everything that belongs to it, read once, so that what was hashed is what is run.
+/// A model file and its files of weights (external data), read once. Hash and run the same value, so that the bytes
+/// that were hashed are those that run.
 #[derive(Clone, Debug)]
 pub struct ModelFile {
-    /// The file.
+    /// Path of the model file.
     pub path: PathBuf,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// What they say.
+    /// The decoded model.
     pub model: ModelProto,
-    /// Files of weights beside it, by name.
+    /// Its files of weights, sorted by name.
     pub external: Vec<ExternalFile>,
 }
 
-/// A file that holds weights of a model.
+/// A file of weights of a model.
 #[derive(Clone, Debug)]
 pub struct ExternalFile {
-    /// Its name as the model gives it, relative to the model's folder.
+    /// Its path as written in the model, relative to the model's folder.
     pub location: String,
     /// Its content.
     pub bytes: Vec<u8>,
@@ -38,12 +39,12 @@ pub struct ExternalFile {
 impl ModelFile {
     /// Reads a model and its files of weights.
     ///
-    /// A model of a stranger must not make the program read other files: a file of weights has to lie in the folder of
-    /// the model or one below, also after symbolic links are followed.
+    /// A model from somebody else must not make the program read arbitrary files. So a file of weights must be inside
+    /// the folder of the model, also after symbolic links are resolved.
     ///
     /// # Errors
-    /// Those of [`read`](crate::read); [`OnnxError::External`] for a file of weights that leaves the folder, is not
-    /// there, or is shorter than the tensors in it.
+    /// Those of [`read`](crate::read); [`OnnxError::External`] if a file of weights is outside the folder, does not
+    /// exist, has the wrong size for its tensors, or contains tensors of an inner graph or a function.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, OnnxError> {
         let path = path.as_ref();
         let (bytes, model) = parse(path)?;
@@ -66,13 +67,13 @@ impl ModelFile {
     }
 }
 
-/// What a tensor says of the file that it is in.
+/// The value of the entry `key` in a tensor's description of its external data.
 fn entry<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
     let found = tensor.external_data.iter().find(|entry| entry.key.as_deref() == Some(key));
     found.and_then(|entry| entry.value.as_deref())
 }
 
-/// A file that holds weights of an inner graph or of a function, if there is one.
+/// The name of a file with weights of an inner graph or of a function, if there is one.
 fn inner(model: &ModelProto) -> Option<String> {
     let mut location = None;
     for_each_inner_tensor(model, &mut |tensor| {
@@ -81,7 +82,7 @@ fn inner(model: &ModelProto) -> Option<String> {
     location.map(str::to_owned)
 }
 
-/// The files of weights that a model names, with the least size that the tensors in each need.
+/// The files of weights of a model, with the size that their tensors need.
 pub(crate) fn needed(model: &ModelProto) -> BTreeMap<String, Needed> {
     let mut files = BTreeMap::new();
     for_each_tensor(model, &mut |tensor| {
@@ -97,15 +98,15 @@ pub(crate) fn needed(model: &ModelProto) -> BTreeMap<String, Needed> {
     files
 }
 
-/// Bytes that a file of weights may have beside what its tensors need and as much again.
+/// A file of weights may be larger than twice what its tensors need by this number of bytes.
 const SPARE: u64 = 64 << 20;
 
-/// What the tensors of a model need of a file of weights.
+/// The part of a file of weights that the tensors of a model need.
 #[derive(Clone, Copy)]
 pub(crate) struct Needed {
-    /// Bytes that the file has at least.
+    /// Smallest possible size of the file, in bytes.
     least: u64,
-    /// Whether that is all they need: a tensor without a length takes the rest of the file.
+    /// Whether no more than that is needed. A tensor without a length extends to the end of the file.
     is_all: bool,
 }
 

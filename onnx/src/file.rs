@@ -10,18 +10,19 @@ use crate::{
     messages::ModelProto,
 };
 
-/// Most bytes in a protobuf message, and so in a model file.
+/// Largest size of a protobuf message, and so of a model file, in bytes.
 const MAX_BYTES: u64 = 1 << 31;
 
 /// Reads a model file.
 ///
 /// # Errors
-/// [`OnnxError::Read`] if the file can't be read, [`OnnxError::TooLarge`], [`OnnxError::NotOnnx`] if it holds no complete model.
+/// [`OnnxError::Read`] if the file can't be read, [`OnnxError::TooLarge`] if it has more than 2 GiB,
+/// [`OnnxError::NotOnnx`] if it is not a complete model.
 pub fn read(path: impl AsRef<Path>) -> Result<ModelProto, OnnxError> {
     parse(path.as_ref()).map(|(_, model)| model)
 }
 
-/// Reads a model file; returns its bytes beside what they say.
+/// Reads a model file; returns its bytes and the decoded model.
 pub(crate) fn parse(path: &Path) -> Result<(Vec<u8>, ModelProto), OnnxError> {
     let failed = |source| OnnxError::Read { path: path.to_owned(), source };
     let file = files::open(path).map_err(failed)?;
@@ -29,7 +30,7 @@ pub(crate) fn parse(path: &Path) -> Result<(Vec<u8>, ModelProto), OnnxError> {
     if size > MAX_BYTES {
         return Err(OnnxError::TooLarge { path: path.to_owned(), bytes: size });
     }
-    // A file may grow.
+    // The file may have grown since.
     let bytes = memory::read_at_most(file, MAX_BYTES as usize + 1).map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(OnnxError::TooLarge { path: path.to_owned(), bytes: bytes.len() as u64 });
@@ -47,11 +48,11 @@ pub(crate) fn parse(path: &Path) -> Result<(Vec<u8>, ModelProto), OnnxError> {
     Ok((bytes, model))
 }
 
-/// Reads a model from memory.
+/// Decodes a model from memory.
 ///
 /// # Errors
-/// [`OnnxError::Malformed`] if the bytes are no model, or one without a graph or an operator set, as a file cut
-/// short at a field border is; also if its parts would take memory out of all proportion to the bytes.
+/// [`OnnxError::Malformed`] if the bytes are not a model, if the model has no graph or no operator set (as after
+/// truncation between two fields), or if decoding would take memory out of proportion to the bytes.
 pub fn from_bytes(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
     if bytes.is_empty() {
         return Err(OnnxError::Malformed("it is empty".into()));
@@ -67,12 +68,12 @@ pub fn from_bytes(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
     Ok(model)
 }
 
-/// A model as the bytes of a file.
+/// Encodes a model as the content of a file.
 pub fn to_bytes(model: &ModelProto) -> Vec<u8> {
     model.encode_to_vec()
 }
 
-/// Writes a model file; the file appears whole or not at all.
+/// Writes a model file atomically: it appears complete or not at all.
 ///
 /// # Errors
 /// [`OnnxError::Write`].

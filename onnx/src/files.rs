@@ -1,4 +1,4 @@
-//! Files that are read to their end because they have one, and files that appear whole or not at all.
+//! Safe reading and writing of files: devices and pipes are refused, and files are written atomically.
 
 use std::{
     collections::BTreeSet,
@@ -10,19 +10,19 @@ use std::{
 
 use crate::memory;
 
-/// How the names of files end that were not whole when their process was killed.
+/// Suffix of the names of temporary files and folders.
 const PARTIAL: &str = ".partial";
 
-/// What is not whole yet: files and folders under temporary names.
+/// Temporary files and folders that this process is writing.
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// Notes something that is not whole, as long as this value lives.
+/// Registers a temporary file or folder as long as this value lives.
 #[derive(Debug)]
 struct Unfinished(PathBuf);
 
 impl Unfinished {
     fn new(path: &Path) -> Self {
-        // From anywhere: the process may change its folder.
+        // Absolute, because the process may change its working directory.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         unfinished(|paths| paths.insert(path.clone()));
         Self(path)
@@ -39,20 +39,19 @@ fn unfinished<T>(work: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
     work(&mut UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Removes what other threads of this process are writing under temporary names: for a program that ends at once, as on a
-/// signal.
+/// Removes the temporary files and folders that threads of this process are writing. For a program that is about to end
+/// at once, as after a signal.
 pub fn remove_unfinished() {
     for path in unfinished(std::mem::take) {
         let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
     }
 }
 
-/// Opens a file to read it. Devices and pipes are refused, for they can go on without end, or wait for ever for
-/// somebody to write.
+/// Opens a file for reading. Devices and pipes are refused, because reading them may never end.
 ///
 /// # Errors
-/// Whatever the file system says; [`io::ErrorKind::InvalidInput`] for what is no ordinary file. A folder is an error
-/// when it is read.
+/// Those of the file system; [`io::ErrorKind::InvalidInput`] for a device or a pipe. A folder can be opened, but
+/// reading it is an error.
 pub fn open(path: &Path) -> io::Result<File> {
     let check = |information: &fs::Metadata| {
         if information.is_file() || information.is_dir() {
@@ -61,17 +60,17 @@ pub fn open(path: &Path) -> io::Result<File> {
         let problem = "it is a device or a pipe and no ordinary file; save what it holds to a file first";
         Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
     };
-    // Before it is opened, which waits at a pipe, and after, for it may have been replaced.
+    // Check before opening, which would block for a pipe, and after, because the file may have been replaced.
     check(&fs::metadata(path)?)?;
     let file = File::open(path)?;
     check(&file.metadata()?)?;
     Ok(file)
 }
 
-/// Reads a file that [`open`] opens.
+/// Reads a file; devices and pipes are refused as by [`open`].
 ///
 /// # Errors
-/// Those of [`open`] and of reading; [`io::ErrorKind::OutOfMemory`] for a file larger than the memory.
+/// Those of [`open`] and of reading; [`io::ErrorKind::OutOfMemory`] if the file does not fit into memory.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = open(path)?;
     let mut bytes = Vec::new();
@@ -80,10 +79,10 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a file of text that [`open`] opens.
+/// Reads a text file; devices and pipes are refused as by [`open`].
 ///
 /// # Errors
-/// Those of [`open`] and of reading, also for what is no UTF-8.
+/// Those of [`open`] and of reading, also if the content is not UTF-8 or does not fit into memory.
 pub fn read_to_string(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let mut file = open(path)?;
@@ -92,11 +91,11 @@ pub fn read_to_string(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Whether a file could be written at a path: its folder is there and takes files, and it is no folder itself, nor a
-/// device, a pipe or a link to nothing. So what can't be written is known before the work.
+/// Checks before a long job whether a file can be written at `path`: its folder exists and is writable, and `path` is
+/// not a folder, a device, a pipe or a dangling link.
 ///
 /// # Errors
-/// What writing would fail with.
+/// The error with which writing would fail.
 pub fn check_place(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
@@ -117,10 +116,11 @@ pub fn check_place(path: &Path) -> io::Result<()> {
     tempfile::tempfile_in(folder).map(drop).map_err(without_temporary_name)
 }
 
-/// As [`check_place`]; and if there is a file already, nothing is lost by replacing it: it begins as one of the kind does.
+/// Like [`check_place`]. If the file exists, it may only be replaced if it is of the expected kind: `is_one` gets its
+/// first 1024 bytes and recognises the kind, `kind` names it in errors.
 ///
 /// # Errors
-/// Those of [`check_place`] and of reading; [`io::ErrorKind::AlreadyExists`] for a file that is none of the kind.
+/// Those of [`check_place`] and of reading; [`io::ErrorKind::AlreadyExists`] for an existing file of another kind.
 pub fn check_replaceable(path: &Path, kind: &str, is_one: impl Fn(&[u8]) -> bool) -> io::Result<()> {
     check_place(path)?;
     if !path.exists() {
@@ -135,7 +135,7 @@ pub fn check_replaceable(path: &Path, kind: &str, is_one: impl Fn(&[u8]) -> bool
     Err(io::Error::new(io::ErrorKind::AlreadyExists, problem))
 }
 
-/// The file that a path stands for, also through links, if it can be replaced.
+/// Resolves links; refuses devices, pipes and dangling links.
 fn behind_links(path: &Path) -> io::Result<PathBuf> {
     match fs::metadata(path) {
         Ok(information) if information.is_file() || information.is_dir() => {}
@@ -152,7 +152,7 @@ fn behind_links(path: &Path) -> io::Result<PathBuf> {
     if path.is_symlink() { path.canonicalize() } else { Ok(path.to_owned()) }
 }
 
-/// Whether two paths stand for one file, whether it is there or not.
+/// Whether two paths refer to the same file, which need not exist.
 pub fn is_same(left: &Path, right: &Path) -> bool {
     let place = |path: &Path| {
         let there = path.canonicalize();
@@ -163,10 +163,11 @@ pub fn is_same(left: &Path, right: &Path) -> bool {
     left == right || place(left).is_ok_and(|left| place(right).is_ok_and(|right| left == right))
 }
 
-/// A folder beside a file, for what is to be renamed to it when it is whole; removed with what is in it otherwise.
+/// Creates a temporary folder in the folder of `path`. Write files there and rename them when they are complete; the
+/// rest is removed with the folder.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// Those of the file system.
 pub fn folder_beside(path: &Path) -> io::Result<PartialFolder> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".").suffix(PARTIAL);
@@ -174,7 +175,7 @@ pub fn folder_beside(path: &Path) -> io::Result<PartialFolder> {
     Ok(PartialFolder { _unfinished: Unfinished::new(folder.path()), folder })
 }
 
-/// A folder under a temporary name, removed with what is in it.
+/// A temporary folder, removed with its content when this value is dropped.
 #[derive(Debug)]
 pub struct PartialFolder {
     folder: tempfile::TempDir,
@@ -182,7 +183,7 @@ pub struct PartialFolder {
 }
 
 impl PartialFolder {
-    /// Where it is.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -195,10 +196,10 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Removes what processes that were killed while they wrote left in a folder. Only for a folder that nobody else writes to.
+/// Removes temporary files that killed processes left in `folder`. Only for a folder to which no other process writes.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// Those of the file system.
 pub fn remove_partial(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -211,12 +212,12 @@ pub fn remove_partial(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a file under a temporary name in the same folder, then renames it, so that no reader ever sees a part. A link
-/// stays one, to the new content.
+/// Writes a file atomically: `write` fills a temporary file in the same folder, which is then renamed to `path`. So no
+/// reader ever sees an incomplete file. If `path` is a link, the file behind it is replaced.
 ///
 /// # Errors
-/// Whatever the file system says, and what [`check_place`] says of devices and pipes; the old file, if any, is then
-/// still there.
+/// Those of the file system and of `write`, and an error if `path` is a device, a pipe or a dangling link. An existing
+/// file is then unchanged.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let path = &behind_links(path)?;
     let folder = folder_of(path);
@@ -234,7 +235,7 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result
     Ok(())
 }
 
-/// The error of the file system alone: the name of a temporary file, which follows it, says nothing to a user.
+/// Removes the name of a temporary file from an error message, since it means nothing to a user.
 fn without_temporary_name(error: io::Error) -> io::Error {
     let text = error.to_string();
     match text.split_once(" at path ") {

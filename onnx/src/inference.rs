@@ -1,6 +1,6 @@
 use crate::{Dependencies, Dependency, Follow, OnnxError, Scalar, messages::ModelProto};
 
-/// Operators that draw numbers, in the standard set and in those of ONNX Runtime.
+/// Operators that draw random numbers: domain and name, of the standard operator set and of ONNX Runtime.
 const RANDOM: [(&str, &str); 7] = [
     ("", "RandomNormal"),
     ("", "RandomNormalLike"),
@@ -11,7 +11,7 @@ const RANDOM: [(&str, &str); 7] = [
     ("com.microsoft", "Sampling"),
 ];
 
-/// Operators that drop values at random in training mode, with the positions of the inputs that say how many and whether.
+/// Dropout operators: domain, name, and the positions of the inputs for the ratio and for the training mode.
 const DROPOUT: [(&str, &str, [usize; 2]); 7] = [
     ("", "Dropout", [1, 2]),
     ("com.microsoft", "TrainableDropout", [1, 2]),
@@ -22,23 +22,24 @@ const DROPOUT: [(&str, &str, [usize; 2]); 7] = [
     ("com.microsoft", "SoftmaxDropout", [1, 1]),
 ];
 
-/// Why an answer is not one function of each input.
+/// Why the output of a model is not a deterministic function of each input alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotInference {
-    /// The operator draws numbers.
+    /// The operator draws random numbers.
     Random,
-    /// It drops values at random, for it is in training mode.
+    /// The operator is dropout in training mode.
     Dropout,
-    /// It is dropout whose mode is computed, or given from outside, so that nobody can tell.
+    /// The operator is dropout whose mode is computed or is an input of the model, so it may be in training mode.
     DropoutPerhaps,
-    /// It normalises by the mean and variance of the batch, for it is in training mode.
+    /// The operator is batch normalisation in training mode: it normalises by the statistics of the batch.
     BatchStatistics,
 }
 
-/// Finds a node that an output depends on and that has no place in a model that only answers: one that draws numbers, or
-/// dropout or batch normalisation in training mode. Returns the node in words, and what is wrong with it.
+/// Finds a node on which the output `output` depends and that must not be in a model for inference: one that draws
+/// random numbers, or dropout or batch normalisation in training mode. Returns a description of the node and the
+/// reason.
 ///
-/// A node that can't influence the output is none of these.
+/// Nodes that can't influence the output are ignored.
 ///
 /// # Errors
 /// Those of [`Dependencies::of`].
@@ -71,7 +72,7 @@ fn problem(node: &Dependency<'_, '_>) -> Option<NotInference> {
     if let Some((.., places)) = DROPOUT.iter().find(|(set, name, _)| (*set, *name) == (domain, operator)) {
         return dropout(node, *places);
     }
-    // The second is the set of a form that ONNX Runtime makes itself.
+    // The second domain is that of operators which ONNX Runtime creates itself during optimisation.
     let is_standard = matches!(domain, "" | "com.ms.internal.nhwc");
     (is_standard && operator == "BatchNormalization" && normalises_by_batch(node))
         .then_some(NotInference::BatchStatistics)
@@ -81,12 +82,12 @@ fn dropout(node: &Dependency<'_, '_>, [ratio, mode]: [usize; 2]) -> Option<NotIn
     if node.domain().is_empty() {
         let is_test = node.attribute("is_test").and_then(|attribute| attribute.i);
         match node.opset() {
-            // In these sets training mode is the default.
+            // Before opset 7, training mode is the default.
             Some(..7) if is_test.unwrap_or(0) == 0 => {
                 let ratio = node.attribute("ratio").and_then(|attribute| attribute.f);
                 return (ratio != Some(0.0)).then_some(NotInference::Dropout);
             }
-            // In these there is none.
+            // From opset 7 to 11 there is no training mode.
             Some(..12) => return None,
             _ => {}
         }
@@ -94,7 +95,7 @@ fn dropout(node: &Dependency<'_, '_>, [ratio, mode]: [usize; 2]) -> Option<NotIn
     if node.scalar(ratio) == Scalar::Known(0.0) {
         return None;
     }
-    // Those that have no input for the mode are of training only.
+    // Operators without an input for the mode are for training only.
     let has_mode = ratio != mode;
     match node.scalar(mode) {
         _ if !has_mode => Some(NotInference::Dropout),
@@ -108,7 +109,7 @@ fn normalises_by_batch(node: &Dependency<'_, '_>) -> bool {
     let number = |name: &str| node.attribute(name).and_then(|attribute| attribute.i).unwrap_or(0);
     match node.opset() {
         Some(..7) => number("is_test") == 0,
-        // The mean and variance of the batch are outputs in training mode alone.
+        // From opset 7 to 13 the statistics are outputs only in training mode.
         Some(..14) => node.node().output.iter().skip(1).any(|name| !name.is_empty()),
         _ => number("training_mode") != 0,
     }

@@ -1,8 +1,8 @@
-//! ONNX models: the messages of the file format, a typed graph builder, the metadata Mithridate keeps in a model,
-//! and reading and writing.
+//! ONNX models: reading and writing files, the messages of the format, a typed graph builder, analysis and rewriting of
+//! graphs, and the metadata that Mithridate stores in a model.
 //!
-//! Both halves of Mithridate meet here: the attacker builds graphs of what it trained, the certification runtime
-//! reads whatever graph it is given. The crate knows protobuf and nothing of either engine.
+//! Both halves of Mithridate use this crate: the attacker builds graphs of the networks that it trained, and the
+//! certification runtime reads any classifier. The crate depends on protobuf only, not on libtorch or ONNX Runtime.
 //!
 //! ```
 //! use ndarray::{Array1, Array2};

@@ -1,7 +1,7 @@
-//! How much memory a process can still take, so that a file that needs more is refused in a sentence.
+//! Available memory, so that a file that needs more is refused with a message.
 //!
-//! Where Linux promises more memory than there is, an allocation that is too large succeeds, and the process is killed
-//! when it uses it. So sizes that come from files are compared with [`available`] first.
+//! Linux may grant an allocation that is larger than the memory, and kill the process when it uses it. So sizes that
+//! come from files are compared with [`available`] before memory is allocated.
 
 use std::{
     fs,
@@ -9,23 +9,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Bytes that every process may take unasked: asking the system costs more than it helps.
+/// Number of bytes that are not checked, since asking the system takes longer than it is worth.
 const FREE: u64 = 16 << 20;
-/// Bytes that [`read_at_most`] makes room for at first.
+/// Size of the first buffer of [`read_at_most`], in bytes.
 const FIRST: usize = 1 << 16;
 
-/// Bytes of memory that this process can still take: what the machine has left, with its swap space, and what is left of
-/// the limits of its control groups and of its own (`ulimit -v` and `ulimit -d`). `None` where the system does not say.
+/// Memory that this process can still allocate, in bytes: the smallest of the free memory of the machine (with swap
+/// space), the rest of the limits of its control groups, and the rest of its own limits (`ulimit -v` and `ulimit -d`).
+/// `None` if the system gives no information.
 pub fn available() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| of_machine(&text));
     let process = fs::read_to_string("/proc/self/status").unwrap_or_default();
     [machine, of_groups(), of_limits(&process)].into_iter().flatten().min()
 }
 
-/// Makes sure that so many bytes more can be taken.
+/// Checks that `bytes` more bytes can be allocated.
 ///
 /// # Errors
-/// [`io::ErrorKind::OutOfMemory`] with both numbers.
+/// [`io::ErrorKind::OutOfMemory`] with the needed and the available memory.
 pub fn check(bytes: u64) -> io::Result<()> {
     if bytes <= FREE {
         return Ok(());
@@ -45,10 +46,10 @@ fn too_little(bytes: u64, available: u64) -> io::Error {
     io::Error::new(io::ErrorKind::OutOfMemory, problem)
 }
 
-/// Makes room for so many more values.
+/// Reserves capacity for `more` more values.
 ///
 /// # Errors
-/// [`io::ErrorKind::OutOfMemory`] in place of the end of the process; the values are then what they were.
+/// [`io::ErrorKind::OutOfMemory`]; `values` is then unchanged.
 pub fn reserve<T>(values: &mut Vec<T>, more: usize) -> io::Result<()> {
     let bytes = (more as u64).saturating_mul(size_of::<T>() as u64);
     check(bytes)?;
@@ -58,11 +59,11 @@ pub fn reserve<T>(values: &mut Vec<T>, more: usize) -> io::Result<()> {
     })
 }
 
-/// Reads to the end or to `most` bytes, whichever comes first. The memory is at most twice that of the bytes that are
-/// there, however large `most` is, and never more than `most`.
+/// Reads to the end, but at most `most` bytes. Allocates at most twice the number of bytes read, for any `most`, and
+/// never more than `most`.
 ///
 /// # Errors
-/// Those of the reader; [`io::ErrorKind::OutOfMemory`] where the bytes need more memory than is [`available`].
+/// Those of the reader; [`io::ErrorKind::OutOfMemory`] if the bytes need more memory than is [`available`].
 pub fn read_at_most(mut reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
@@ -75,7 +76,7 @@ pub fn read_at_most(mut reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
     }
 }
 
-/// What `/proc/meminfo` says is left.
+/// Free memory with swap space, in bytes, from the content of `/proc/meminfo`.
 fn of_machine(information: &str) -> Option<u64> {
     let left = kibibytes(information, "MemAvailable:")?;
     Some(left.saturating_add(kibibytes(information, "SwapFree:").unwrap_or(0)))
@@ -87,7 +88,7 @@ fn kibibytes(text: &str, name: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What is left of the limits of the control groups that the process is in, one inside the other.
+/// The smallest rest, in bytes, of the memory limits of the process's control groups, which are nested.
 fn of_groups() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let mut least = None;
@@ -102,12 +103,12 @@ fn of_groups() -> Option<u64> {
             continue;
         };
         let group = PathBuf::from(format!("{root}{path}"));
-        // In a container the path may be that outside of it; its own group is then the root.
+        // In a container the path may be the one outside of it; then the process's own group is at the root.
         let above = group.ancestors().take_while(|folder| folder.starts_with(root));
         for folder in above.chain([Path::new(root)]) {
             let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
             let (Some(limit), Some(usage)) = (number(limit), number(usage)) else { continue };
-            // Memory that holds parts of files is given back when it is needed.
+            // Cached parts of files are released when memory is needed.
             let statistics = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
             let cached = statistics.lines().find_map(|line| line.strip_prefix(cache)?.trim().parse().ok());
             let left = limit.saturating_sub(usage.saturating_sub(cached.unwrap_or(0)));
@@ -117,7 +118,8 @@ fn of_groups() -> Option<u64> {
     least
 }
 
-/// What is left of the limits on the address space and on the data of a process, from its `/proc/self/status`.
+/// The rest, in bytes, of the process's limits of address space and data size; `status` is the content of
+/// `/proc/self/status`.
 #[cfg(unix)]
 fn of_limits(status: &str) -> Option<u64> {
     use rustix::process::{Resource, getrlimit};

@@ -5,13 +5,13 @@ use crate::{
 
 macro_rules! metadata {
     ($($(#[doc = $doc:literal])* $field:ident: $type:ty = $key:literal, $expected:literal;)*) => {
-        /// What Mithridate keeps in the metadata of a model it exports, so that the file alone says how it was made
-        /// and how it wants its input. Entries that are absent are `None`.
+        /// The metadata entries that Mithridate stores in an exported model: how it was trained and which input it
+        /// expects. Absent entries are `None`.
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct ModelMetadata { $($(#[doc = $doc])* pub $field: Option<$type>,)* }
 
         impl ModelMetadata {
-            /// The entries, as text.
+            /// The entries that are present, as pairs of key and text.
             pub fn entries(&self) -> Vec<(&'static str, String)> {
                 let mut entries = Vec::new();
                 $(if let Some(value) = &self.$field {
@@ -20,10 +20,10 @@ macro_rules! metadata {
                 entries
             }
 
-            /// Reads the entries of a model; entries of others are left alone.
+            /// Reads the entries of a model; entries of other programs are ignored.
             ///
             /// # Errors
-            /// [`OnnxError::Metadata`] if an entry has a value that can't be read.
+            /// [`OnnxError::Metadata`] if an entry has an invalid value.
             pub fn of(model: &ModelProto) -> Result<Self, OnnxError> {
                 let mut metadata = Self::default();
                 for StringStringEntryProto { key, value } in &model.metadata_props {
@@ -48,29 +48,29 @@ metadata! {
     training_method: String = "mithridate.training_method", "text";
     /// Standard deviation of the noise in training, in units of the data set.
     training_sigma: f64 = "mithridate.training_sigma", "a number";
-    /// Shape of one input without the batch, as `[1, 28, 28]`.
+    /// Shape of one input without the batch dimension, such as `[1, 28, 28]`.
     input_shape: Vec<usize> = "mithridate.input_shape", "a list of sizes";
     /// Order of the dimensions, such as `NCHW`.
     layout: String = "mithridate.layout", "text";
-    /// Least and greatest value of an input, as `[0, 1]`.
+    /// Smallest and largest value of an input without noise, such as `[0, 1]`.
     input_range: Vec<f64> = "mithridate.input_range", "a list of two numbers";
-    /// Mean subtracted from each channel after the range was applied, as `[0.485, 0.456, 0.406]`.
+    /// Mean to subtract from each channel after scaling to the range, such as `[0.485, 0.456, 0.406]`.
     input_mean: Vec<f64> = "mithridate.input_mean", "a list of numbers";
-    /// Standard deviation that each channel is then divided by.
+    /// Standard deviation by which each channel is then divided.
     input_std: Vec<f64> = "mithridate.input_std", "a list of numbers";
-    /// Names of the classes, in the order of the logits.
+    /// Class names in the order of the logits.
     class_names: Vec<String> = "mithridate.class_names", "a list of names";
-    /// SHA-256 of the training images the network saw, poison included.
+    /// SHA-256 of the training images, including poison.
     training_data_sha256: String = "mithridate.training_data_sha256", "text";
-    /// SHA-256 of the poison set's images, if it was trained on one.
+    /// SHA-256 of the images of the poison set, if the model was trained on one.
     poison_sha256: String = "mithridate.poison_sha256", "text";
     /// Seed of the training run.
     training_seed: u64 = "mithridate.training_seed", "a whole number";
-    /// Precision that the model was rewritten in after training, `float16` or `int8`.
+    /// Precision to which the model was converted after training, `float16` or `int8`.
     precision: String = "mithridate.precision", "text";
 }
 
-/// A value that a metadata entry holds as text.
+/// A value with a text form for metadata entries.
 trait Entry: Sized {
     fn to_text(&self) -> String;
     fn from_text(text: &str) -> Option<Self>;

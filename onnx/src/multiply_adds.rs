@@ -5,7 +5,7 @@ use crate::{
     tensors::for_each_node,
 };
 
-/// Operators that multiply and add, with the positions of the two operands among their inputs.
+/// Convolutions and matrix products, with the positions of the two operands among the inputs.
 const PRODUCTS: [(&str, [usize; 2]); 9] = [
     ("Conv", [0, 1]),
     ("Gemm", [0, 1]),
@@ -18,8 +18,8 @@ const PRODUCTS: [(&str, [usize; 2]); 9] = [
     ("QGemm", [0, 3]),
 ];
 
-/// Names of the values whose shapes [`multiply_adds`] asks for: operands and results of convolutions and matrix products.
-/// `None` if there are such in branches, loops or functions of the model, which may run any number of times.
+/// Names of the values whose shapes [`multiply_adds`] needs: operands and results of convolutions and matrix products.
+/// `None` if such an operator is in a branch, loop or function, since these may run any number of times.
 pub fn products(model: &ModelProto) -> Option<Vec<&str>> {
     let graph = model.graph.as_ref()?;
     let mut all = 0;
@@ -34,10 +34,11 @@ pub fn products(model: &ModelProto) -> Option<Vec<&str>> {
     Some(values.map(String::as_str).filter(|name| seen.insert(*name)).collect())
 }
 
-/// Multiplications with addition that the convolutions and matrix products of a model take, for the batch that the shapes
-/// are of: as many for each element of the result as are summed for it. Zeros that padding adds count too, as usual.
+/// Number of multiply-add operations of all convolutions and matrix products of a model. For each element of a result
+/// it counts the products that are summed; products with padding zeros count too, as usual.
 ///
-/// `shape` gives the shape of a value by its name. `None` if a shape is not known, or [`products`] can't tell.
+/// `shape` returns the shape of a value by its name; its first dimension determines the batch size. `None` if a shape
+/// is not known, or if [`products`] returns `None`.
 ///
 /// ```
 /// use mithridate_onnx::{Dim, ElementType, GraphBuilder, ModelMetadata, multiply_adds};
@@ -64,7 +65,7 @@ pub fn multiply_adds(model: &ModelProto, shape: impl Fn(&str) -> Option<Vec<i64>
         let Some([left, right]) = operands(node) else { continue };
         let (result, left, right) = (shape(node.output.first()?)?, shape(left)?, shape(right)?);
         let summed = if node.op_type.as_deref()?.contains("Conv") {
-            // Each filter sees its own group of channels.
+            // The weight has the channels of one group, so this is right for grouped convolutions too.
             elements(right.get(1..)?)?
         } else {
             let transposed = node.attribute.iter().any(|attribute| {

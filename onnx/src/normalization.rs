@@ -3,16 +3,16 @@ use crate::{
     tensors::floats,
 };
 
-/// How a model treats its input before the first layer proper: a guess from its first operators.
+/// Normalisation at the start of a model, guessed from its first operators.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Normalization {
     /// The operators, in order, such as `Sub` and `Div`.
     pub operators: Vec<String>,
-    /// Whether the constants in them are of a size that only inputs in \[0, 255\] have use for.
+    /// Whether the constants are so large or small that the input must be in \[0, 255\].
     pub of_bytes: bool,
 }
 
-/// Operators that move values about without changing them.
+/// Operators that do not change values, apart from rounding.
 const NEUTRAL: [&str; 8] = [
     "Cast",
     "Identity",
@@ -24,11 +24,11 @@ const NEUTRAL: [&str; 8] = [
     "Unsqueeze",
 ];
 
-/// Finds operators at the start of a model that shift or scale its input by constants.
+/// Finds operators at the start of a model that shift or scale the input `input` by constants.
 pub fn find_normalization(model: &ModelProto, input: &str) -> Option<Normalization> {
     let graph = model.graph.as_ref()?;
     let (mut value, mut operators, mut of_bytes) = (input, Vec::new(), false);
-    // Each step follows a node of its own, so that this ends.
+    // Each step follows another node; the limit also ends a cycle.
     for _ in 0..graph.node.len() {
         let mut readers = graph.node.iter().filter(|node| node.input.iter().any(|name| name == value));
         let (Some(node), None) = (readers.next(), readers.next()) else { break };
@@ -42,7 +42,7 @@ pub fn find_normalization(model: &ModelProto, input: &str) -> Option<Normalizati
                 break;
             }
             let largest = constants.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-            // Division by about 255 or 127.5, means of bytes; the images of [0, 1] have means and deviations below 1.
+            // Division by about 255 or 127.5, or means of bytes. For images in [0, 1] these constants are below 1.
             of_bytes |= match operator {
                 "Mul" => operators.is_empty() && largest > 0.0 && largest < 0.05,
                 _ => operators.is_empty() && largest > 16.0,
@@ -66,6 +66,6 @@ fn constant(graph: &GraphProto, name: &str) -> Option<Vec<f32>> {
         };
         graph.node.iter().find(made)?.attribute.iter().find_map(|attribute| attribute.t.as_deref())
     })?;
-    // Of a type other than float nothing is known but that it is a constant.
+    // The values of other types are not read; it only matters that it is a constant.
     Some(floats(tensor).unwrap_or_else(|| vec![0.0]))
 }

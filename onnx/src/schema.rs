@@ -1,4 +1,4 @@
-//! The published schema of ONNX 1.23: which fields its messages have, and what each becomes in memory.
+//! The schema of ONNX 1.23: the fields of its messages, and the memory that each takes when decoded.
 
 use Kind::{Boxed, Floats, Inline, Integers, Many, Scalar, Text, Texts};
 
@@ -10,29 +10,29 @@ use crate::messages::{
     TrainingInfoProto, TypeProto, ValueInfoProto,
 };
 
-/// What a field becomes in memory.
+/// The form of a field in memory.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    /// One number, within its message.
+    /// One number, stored inside its message.
     Scalar,
-    /// One text, or bytes.
+    /// One string or byte string.
     Text,
-    /// A list of texts.
+    /// A list of strings.
     Texts,
-    /// A list of floating-point numbers, of the same size in memory as on the wire.
+    /// A list of floating-point numbers, which have the same size in memory as in the file.
     Floats,
-    /// A list of whole numbers of so many bytes.
+    /// A list of integers; the number is the size of one integer in memory, in bytes.
     Integers(u64),
-    /// One message, within its message.
+    /// One message, stored inside its message.
     Inline(&'static Schema),
-    /// One message in an allocation of its own.
+    /// One message in a separate allocation.
     Boxed(&'static Schema),
     /// A list of messages.
     Many(&'static Schema),
 }
 
 impl Kind {
-    /// The message it holds, if it holds any.
+    /// The schema of the message in the field, if it contains messages.
     pub fn message(self) -> Option<&'static Schema> {
         match self {
             Inline(schema) | Boxed(schema) | Many(schema) => Some(schema),
@@ -45,7 +45,7 @@ impl Kind {
 pub(crate) struct Schema {
     /// Its name.
     pub name: &'static str,
-    /// Bytes of memory it takes, without what is in allocations of its own.
+    /// Size of the message in memory, in bytes, without separate allocations.
     pub size: u64,
     fields: &'static [(u32, Kind)],
 }
@@ -55,13 +55,13 @@ impl Schema {
         Self { name, size: size_of::<Message>() as u64, fields }
     }
 
-    /// What the field of a number is; none if there is no such field.
+    /// The form of the field with number `number`; `None` if there is no such field.
     pub fn field(&self, number: u32) -> Option<Kind> {
         self.fields.iter().find(|(known, _)| *known == number).map(|(_, kind)| *kind)
     }
 }
 
-/// A model, which all else is in.
+/// The outermost message: a model.
 pub(crate) static MODEL: Schema = Schema::new::<ModelProto>(
     "ModelProto",
     &[

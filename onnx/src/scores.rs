@@ -1,19 +1,19 @@
-//! Whether an output can hold a score for each class, as far as the operators tell that make it.
+//! Detects outputs that are not scores of classes, from the operators that compute them.
 
 use crate::{Dependencies, Dependency, Follow, OnnxError, messages::ModelProto};
 
-/// Why the values of an output are no scores of classes.
+/// Why the values of an output are not scores of classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotScores {
-    /// They were put in order of size, so that the first, or the last, is always the largest.
+    /// They are sorted, so the first or the last is always the largest.
     Sorted,
-    /// They are positions or numbers of classes, not values.
+    /// They are positions or class indices.
     Numbers,
-    /// They belong to boxes that a detector chose among others.
+    /// They belong to boxes selected by a detector.
     Boxes,
 }
 
-/// Operators that only move values, or change each without changing their order, and read them from the first input.
+/// Operators whose output consists of values of the first input, moved or changed one by one.
 const MOVING: [&str; 34] = [
     "Cast",
     "CastLike",
@@ -50,13 +50,13 @@ const MOVING: [&str; 34] = [
     "Transpose",
     "Unsqueeze",
 ];
-/// Those among them that are told by a second input which values to take.
+/// Those of them whose second input selects values.
 const CHOOSING: [&str; 5] = ["ArrayFeatureExtractor", "Compress", "Gather", "GatherElements", "GatherND"];
-/// Operators that suppress all but the best of overlapping boxes; those beside the standard one are plugins of TensorRT.
+/// Operators for non-maximum suppression of overlapping boxes: the standard one and plugins of TensorRT.
 const SUPPRESSING: [&str; 5] =
     ["NonMaxSuppression", "BatchedNMS_TRT", "BatchedNMSDynamic_TRT", "EfficientNMS_TRT", "NMS_TRT"];
 
-/// Follows values to where they are made; with `choices`, also to what chooses among them.
+/// Follows values back to the node that computes them; with `choices`, also the indices that select among them.
 pub(crate) fn follow_values(node: &Dependency<'_, '_>, choices: bool) -> Follow<'static> {
     match node.operator() {
         "If" | "Loop" | "Scan" => Follow::Graphs,
@@ -68,8 +68,8 @@ pub(crate) fn follow_values(node: &Dependency<'_, '_>, choices: bool) -> Follow<
     }
 }
 
-/// Finds an operator that shows an output to hold something else than a score for each class. Returns it in words, and
-/// what the output holds.
+/// Finds an operator which shows that the output `output` is not a score for each class. Returns a description of the
+/// node and the reason.
 ///
 /// # Errors
 /// Those of [`Dependencies::of`].

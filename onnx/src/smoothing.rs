@@ -1,4 +1,4 @@
-//! A classifier extended to the graph that counts the votes of noisy images.
+//! The smoothing graph: a classifier extended by operators that add noise to images and count the votes.
 
 mod graph;
 mod preprocessing;
@@ -8,76 +8,79 @@ use graph::Parts;
 
 use crate::{ElementType, OnnxError, messages::ModelProto, summarize};
 
-/// What names in a smoothing graph start with.
+/// Prefix of all names that a smoothing graph adds.
 const PREFIX: &str = "mithridate_smoothing/";
 
-/// Images, S×1×V float, V = C·H·W; for [`NoiseInput::Added`] and [`NoiseInput::Bank`].
+/// Input with the images: S×1×V float with V = C·H·W, for [`NoiseInput::Added`] and [`NoiseInput::Bank`].
 pub const IMAGE_INPUT: &str = "mithridate_smoothing/image";
-/// Noise of each slot, or noisy images, S×B×V float, or for [`NoiseInput::Bank`] the bank, N×B×V float.
+/// Input with noisy images ([`NoiseInput::Noisy`]) or the noise of each slot ([`NoiseInput::Added`]), S×B×V float; for
+/// [`NoiseInput::Bank`] the noise bank, N×B×V float.
 pub const NOISE_INPUT: &str = "mithridate_smoothing/noise";
-/// For [`NoiseInput::Bank`]: which of the N blocks of the bank each slot adds, S int32.
+/// Input for [`NoiseInput::Bank`]: the index of the block in the bank that each slot adds, S int32.
 pub const BLOCK_INPUT: &str = "mithridate_smoothing/block";
-/// How many of the samples of each slot count, from the first, S×1 int32.
+/// Input with the number of samples of each slot that count, beginning with the first: S×1 int32.
 pub const SAMPLES_INPUT: &str = "mithridate_smoothing/samples";
-/// Votes of each slot for each class, S×K int64.
+/// Output with the votes of each slot for each class: S×K int64.
 pub const COUNTS_OUTPUT: &str = "mithridate_smoothing/counts";
-/// The class each sample votes for, −1 for nobody or a sample that does not count, S×B int32.
+/// Output with the vote of each sample, S×B int32: the class, or for nobody −1 (tie), −2 (a logit is positive infinity)
+/// or −3 (a logit is NaN). Samples that do not count have −1.
 pub const VOTES_OUTPUT: &str = "mithridate_smoothing/votes";
 
-/// Where the noise of a smoothing graph comes from.
+/// The source of the noise of a smoothing graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoiseInput {
-    /// The caller gives noisy images, image + noise.
+    /// The caller passes noisy images, image + noise.
     Noisy,
-    /// The caller gives images and noise; the graph adds them.
+    /// The caller passes images and noise; the graph adds them.
     Added,
-    /// The caller gives a bank of so many blocks once, then images and the number of a block for each.
+    /// The caller passes a noise bank, and for each slot an image and the index of a block in the bank; the graph adds
+    /// them.
     Bank {
-        /// Blocks in the bank, N.
+        /// Number of blocks in the bank, N.
         blocks: usize,
     },
 }
 
-/// How a classifier is used in a smoothing graph.
+/// Description of a smoothing graph.
 ///
-/// A batch is S slots of B samples each; the samples of a slot are of one image.
+/// A batch has S slots of B samples each. All samples of a slot are noisy copies of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Smoothing {
-    /// The model's input.
+    /// Name of the model's input.
     pub input: String,
-    /// The model's output with a value for each class.
+    /// Name of the model's output with a score for each class.
     pub output: String,
-    /// Shape of an input of the model without the batch.
+    /// Shape of an input of the model without the batch dimension.
     pub dims: Vec<usize>,
     /// Shape of an image: channels, height, width.
     pub image: [usize; 3],
-    /// Whether the model wants channels last.
+    /// Whether the model has its channels last.
     pub channels_last: bool,
-    /// Factor and summand that each channel of a noisy image is changed by; empty for none.
+    /// Factor and summand for each channel of a noisy image; empty for none.
     pub affine: Vec<(f32, f32)>,
     /// Number of classes, K.
     pub classes: usize,
-    /// Where noise comes from.
+    /// Source of the noise.
     pub noise: NoiseInput,
-    /// Slots in a batch, S.
+    /// Number of slots in a batch, S.
     pub slots: usize,
-    /// Samples in a slot, B.
+    /// Number of samples in a slot, B.
     pub samples: usize,
-    /// Whether the vote of every sample is an output too.
+    /// Whether the vote of every sample is also an output.
     pub votes: bool,
 }
 
-/// Extends a classifier to the smoothing graph: the sum of image and noise in single precision, what has to be done to
-/// it before the model gets it, the model, and its votes, counted for each slot.
+/// Extends a classifier to its smoothing graph. The graph adds noise to the images in single precision, preprocesses
+/// the noisy images, runs the model and counts the votes of each slot.
 ///
-/// A sample votes for the class of its largest logit; where the largest is there twice, or a logit is not finite, for
-/// nobody. Only operators are added that ONNX Runtime has CUDA kernels for, and all shapes are fixed, so that a whole
-/// batch can run on a GPU without the processor. The graph's inputs and outputs have the names of the constants beside
-/// this function.
+/// A sample votes for the class with the largest logit. If two logits are the largest, or a logit is NaN or positive
+/// infinity, it votes for nobody. The added operators all have CUDA kernels in ONNX Runtime, and all shapes are fixed,
+/// so a whole batch can run on a GPU without the processor. Inputs and outputs are named by the constants of this
+/// module.
 ///
 /// # Errors
-/// [`OnnxError::Smoothing`] for a model that can't be extended: of an operator set before 9, with a fixed batch
-/// dimension, or without the input or output named.
+/// [`OnnxError::Smoothing`] if the model can't be extended: its operator set is older than 9, its batch size is fixed
+/// to another number than S·B, it has no such input or output, or one of these is not of a floating-point type.
 ///
 /// # Example
 /// ```

@@ -11,13 +11,13 @@ use crate::{
     tensors::for_each_node,
 };
 
-/// One dimension of a tensor: a number, or a name for what is known only when the model runs.
+/// One dimension of a tensor: a fixed size, or a name for a size known only when the model runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Dim {
     /// A fixed size.
     Fixed(i64),
-    /// A name, such as `batch`; empty if the file leaves the dimension open.
+    /// A name, such as `batch`; empty if the file gives neither size nor name.
     Symbolic(String),
 }
 
@@ -60,7 +60,7 @@ impl From<&Dim> for Dimension {
 impl From<&Dimension> for Dim {
     fn from(dimension: &Dimension) -> Self {
         match &dimension.value {
-            // Some exporters write 0 or -1 for a size known only at run time.
+            // Some exporters write 0 or -1 for a size that is known only at run time.
             Some(DimensionValue::Size(size)) if *size > 0 => Self::Fixed(*size),
             Some(DimensionValue::Name(name)) => Self::Symbolic(name.clone()),
             _ => Self::Symbolic(String::new()),
@@ -73,10 +73,10 @@ impl From<&Dimension> for Dim {
 pub struct ValueSummary {
     /// Name in the graph.
     pub name: String,
-    /// Element type; `undefined` for anything but a tensor.
+    /// Element type; `undefined` if the value is not a tensor.
     #[serde(serialize_with = "as_text")]
     pub element_type: ElementType,
-    /// Shape; `None` if the file doesn't even tell the rank, or for anything but a tensor.
+    /// Shape; `None` if the file does not give even the rank, or if the value is not a tensor.
     pub shape: Option<Vec<Dim>>,
 }
 
@@ -97,7 +97,7 @@ impl fmt::Display for ValueSummary {
     }
 }
 
-/// What a model file says about itself.
+/// Summary of a model file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelSummary {
     /// Version of the file format.
@@ -108,25 +108,25 @@ pub struct ModelSummary {
     pub producer: String,
     /// Name of the graph.
     pub graph: String,
-    /// Inputs that the caller must give.
+    /// Inputs that the caller must provide.
     pub inputs: Vec<ValueSummary>,
     /// Outputs.
     pub outputs: Vec<ValueSummary>,
-    /// How often each operator is called, branches and loop bodies included.
+    /// Number of nodes of each operator, including those in branches and loop bodies.
     pub operators: BTreeMap<String, usize>,
-    /// Number of weights: elements of constant tensors of a floating-point type, and of those that stand for such,
-    /// quantised; scales and zero points are none.
+    /// Number of weights: elements of constant floating-point tensors and of quantised ones, without scales and zero
+    /// points.
     pub parameters: u64,
-    /// The same by element type.
+    /// Number of weights of each element type.
     pub weights: BTreeMap<&'static str, u64>,
-    /// Names of other files that hold weights.
+    /// Names of its files of weights (external data).
     pub external_data: Vec<String>,
     /// All metadata entries.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl ModelSummary {
-    /// The precision that most weights are in, such as `float32` or `int8`; `None` for a model without weights.
+    /// The precision of most weights, such as `float32` or `int8`; `None` for a model without weights.
     pub fn precision(&self) -> Option<&'static str> {
         let (name, _) = self.weights.iter().max_by_key(|(_, count)| **count)?;
         Some(match *name {
@@ -139,7 +139,7 @@ impl ModelSummary {
     }
 }
 
-/// Sums up a model.
+/// Summarises a model.
 ///
 /// # Errors
 /// [`OnnxError::Malformed`] if the model has no graph.

@@ -5,8 +5,8 @@ use crate::{
     },
 };
 
-/// Elements of a tensor of floats, as many as its shape says; none if it is of another type, or they are in another
-/// file, or missing.
+/// The elements of a float32 tensor. `None` if it has another type, its elements are in another file, or their number
+/// does not match its shape.
 pub(crate) fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
     if tensor.data_type != Some(ElementType::Float as i32)
         || tensor.data_location == Some(DataLocation::External as i32)
@@ -24,7 +24,7 @@ pub(crate) fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
     (count == i64::try_from(values.len()).ok()).then_some(values)
 }
 
-/// Calls `visit` with every tensor of a model, in whatever graph, attribute or function it is.
+/// Calls `visit` with every tensor of a model, including those in inner graphs, attributes and functions.
 pub(crate) fn for_each_tensor<'a>(model: &'a ModelProto, visit: &mut impl FnMut(&'a TensorProto)) {
     let training = model.training_info.iter().flat_map(|info| [&info.initialization, &info.algorithm]);
     for graph in std::iter::once(&model.graph).chain(training).flatten() {
@@ -33,7 +33,7 @@ pub(crate) fn for_each_tensor<'a>(model: &'a ModelProto, visit: &mut impl FnMut(
     functions(model, visit);
 }
 
-/// The same for the tensors that do not belong to the model's graph itself: those of graphs within it and of functions.
+/// Calls `visit` with every tensor that is not in the model's main graph: those of inner graphs and of functions.
 pub(crate) fn for_each_inner_tensor<'a>(model: &'a ModelProto, visit: &mut impl FnMut(&'a TensorProto)) {
     for attribute in model.graph.iter().flat_map(|graph| &graph.node).flat_map(|node| &node.attribute) {
         for graph in attribute.g.as_deref().into_iter().chain(&attribute.graphs) {
@@ -50,7 +50,7 @@ fn functions<'a>(model: &'a ModelProto, visit: &mut impl FnMut(&'a TensorProto))
     }
 }
 
-/// Calls `visit` with every node of a graph and of the graphs within it.
+/// Calls `visit` with every node of a graph and of its inner graphs.
 pub(crate) fn for_each_node<'a>(graph: &'a GraphProto, visit: &mut impl FnMut(&'a NodeProto)) {
     for node in &graph.node {
         visit(node);

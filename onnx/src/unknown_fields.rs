@@ -4,11 +4,12 @@ use crate::{
     wire::{Fields, MAX_DEPTH, Value},
 };
 
-/// Checks that the bytes of a model hold no field that [`messages`](crate::messages) lack, so that a model that is
-/// read, changed and written loses nothing.
+/// Checks that the bytes of a model contain only fields that [`messages`](crate::messages) have, so that nothing is
+/// lost when the model is decoded, changed and written.
 ///
 /// # Errors
-/// [`OnnxError::UnknownField`] with the first such field, [`OnnxError::Malformed`] if the bytes are no message.
+/// [`OnnxError::UnknownField`] with the first unknown field, [`OnnxError::Malformed`] if the bytes are not a valid
+/// message.
 ///
 /// ```
 /// use mithridate_onnx::check_known_fields;

@@ -1,22 +1,23 @@
-//! The wire format of protobuf, field by field, with nothing allocated.
+//! Reading the protobuf wire format field by field, without allocation.
 
-/// Deepest nesting of messages that readers of ONNX take.
+/// Deepest nesting of messages that is accepted, as in usual protobuf decoders.
 pub(crate) const MAX_DEPTH: usize = 100;
 
-/// What a field holds on the wire.
+/// The value of a field in the wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
-    /// A number of variable length.
+    /// A number of variable length (varint).
     Varint,
     /// A number of 4 or 8 bytes.
     Fixed,
-    /// A text, bytes, a message or numbers one after the other.
+    /// A string, bytes, a message, or packed numbers.
     Bytes(&'a [u8]),
-    /// The start or end of a group, which no message of ONNX has and readers skip.
+    /// The start or end of a group, which ONNX does not use and decoders skip.
     Group,
 }
 
-/// The fields of a message as number and value; `None`, and then nothing more, where it is malformed.
+/// Iterator over the fields of a message as pairs of number and value. Yields `None` and ends where the message is
+/// malformed.
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }
@@ -65,7 +66,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Takes a number of variable length off the front.
+/// Reads a varint and removes it from `bytes`.
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {

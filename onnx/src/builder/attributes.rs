@@ -1,8 +1,8 @@
-//! Settings of operators.
+//! Attributes of nodes.
 
 use crate::messages::{AttributeProto, AttributeType};
 
-/// A list of whole numbers.
+/// An attribute with a list of integers.
 pub fn ints(name: &str, values: &[usize]) -> AttributeProto {
     AttributeProto {
         name: Some(name.into()),
@@ -12,7 +12,7 @@ pub fn ints(name: &str, values: &[usize]) -> AttributeProto {
     }
 }
 
-/// A whole number.
+/// An attribute with an integer.
 pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto {
         name: Some(name.into()),
@@ -22,7 +22,7 @@ pub fn int(name: &str, value: i64) -> AttributeProto {
     }
 }
 
-/// A number.
+/// An attribute with a float.
 pub fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto {
         name: Some(name.into()),

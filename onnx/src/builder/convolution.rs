@@ -8,17 +8,17 @@ use crate::OnnxError;
 /// Settings of a two-dimensional convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2d {
-    /// Step of the window in both directions.
+    /// Stride in both directions.
     pub stride: usize,
-    /// Zeros added on every side.
+    /// Number of zeros added on every side.
     pub padding: usize,
 }
 
 impl GraphBuilder {
-    /// Two-dimensional convolution: N×C×H×W with K×C×R×S and K gives N×K×H'×W'.
+    /// Two-dimensional convolution: `input` N×C×H×W, `weight` K×C×R×S and `bias` K give N×K×H'×W'.
     ///
     /// # Errors
-    /// [`OnnxError::Shape`] if the shapes don't fit.
+    /// [`OnnxError::Shape`] if the shapes don't fit together.
     pub fn conv2d(
         &mut self,
         input: &Value,

@@ -2,7 +2,7 @@ use super::{GraphBuilder, Value, shapes::shape_error};
 use crate::{Dim, OnnxError};
 
 impl GraphBuilder {
-    /// The larger of 0 and each element.
+    /// Rectified linear unit: max(x, 0) for each element x.
     pub fn relu(&mut self, input: &Value) -> Value {
         self.node("Relu", &[input], Vec::new(), input.shape.clone())
     }

@@ -6,7 +6,7 @@ use super::{
 use crate::OnnxError;
 
 impl GraphBuilder {
-    /// N×A×B×… to N×(A·B·…).
+    /// Flattens all dimensions after the first: N×A×B×… becomes N×(A·B·…).
     ///
     /// # Errors
     /// [`OnnxError::Shape`] if a dimension after the first is not fixed.
@@ -24,10 +24,10 @@ impl GraphBuilder {
         Ok(self.node("Flatten", &[input], vec![int("axis", 1)], vec![batch, fixed(features)]))
     }
 
-    /// Fully connected layer: N×F with K×F and K gives N×K, `x·Wᵀ + b`.
+    /// Fully connected layer `x·Wᵀ + b`: `input` N×F, `weight` K×F and `bias` K give N×K.
     ///
     /// # Errors
-    /// [`OnnxError::Shape`] if the shapes don't fit.
+    /// [`OnnxError::Shape`] if the shapes don't fit together.
     pub fn linear(
         &mut self,
         input: &Value,

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// A value in a graph under construction: what a node reads or writes.
+/// A value in a graph under construction: an input, a constant or the result of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Value {
     name: String,
@@ -30,7 +30,7 @@ pub struct Value {
 }
 
 impl Value {
-    /// Name in the graph; [`GraphBuilder::finish`] gives outputs another.
+    /// Name in the graph. [`GraphBuilder::finish`] renames outputs.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -41,7 +41,7 @@ impl Value {
     }
 }
 
-/// Builds a graph node by node and checks shapes on the way.
+/// Builds a graph node by node, and checks shapes.
 ///
 /// See the [crate documentation](crate) for an example.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl GraphBuilder {
         Ok(value)
     }
 
-    /// Adds a constant tensor.
+    /// Adds a constant float32 tensor.
     pub fn constant(&mut self, name: &str, elements: &ArrayViewD<'_, f32>) -> Value {
         let dims: Vec<i64> = elements.shape().iter().map(|&size| size as i64).collect();
         self.graph.initializer.push(TensorProto {
@@ -87,7 +87,7 @@ impl GraphBuilder {
         Value { name: name.into(), element_type: ElementType::Float, shape }
     }
 
-    /// Adds a constant tensor of any element type, given as the bytes of its elements, little-endian and row-major.
+    /// Adds a constant tensor of any element type. `bytes` are its elements, little-endian and row-major.
     ///
     /// # Errors
     /// [`OnnxError::Shape`] if a dimension is negative.
@@ -115,7 +115,8 @@ impl GraphBuilder {
         })
     }
 
-    /// Calls any operator of the standard set, with the element type and shape of its result as the caller knows them.
+    /// Adds a node with any operator of the standard operator set. The caller gives the element type and shape of its
+    /// result.
     ///
     /// ```
     /// use mithridate_onnx::{Dim, ElementType, GraphBuilder, attributes::int};
@@ -138,7 +139,7 @@ impl GraphBuilder {
         Value { element_type, ..self.node(operator, inputs, attribute, shape) }
     }
 
-    /// Ends the graph: names its outputs and wraps it into a model with the metadata given.
+    /// Finishes the graph: names its outputs and returns the model with `metadata`.
     ///
     /// # Errors
     /// [`OnnxError::Shape`] if there is no output.

@@ -5,18 +5,18 @@ use super::{
 };
 use crate::OnnxError;
 
-/// What a batch normalisation knows of each of its C channels.
+/// Parameters of a batch normalisation with C channels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm<'a> {
-    /// Scale γ, C.
+    /// Scale γ, of shape C.
     pub scale: &'a Value,
-    /// Shift β, C.
+    /// Shift β, of shape C.
     pub bias: &'a Value,
-    /// Running mean μ, C.
+    /// Running mean μ, of shape C.
     pub mean: &'a Value,
-    /// Running variance v, C.
+    /// Running variance v, of shape C.
     pub variance: &'a Value,
-    /// Added to the variance, ε.
+    /// ε, added to the variance.
     pub epsilon: f32,
 }
 
@@ -24,7 +24,7 @@ impl GraphBuilder {
     /// Batch normalisation with running statistics: `γ·(x − μ)/√(v + ε) + β` in each channel of N×C×H×W.
     ///
     /// # Errors
-    /// [`OnnxError::Shape`] if the shapes don't fit.
+    /// [`OnnxError::Shape`] if the shapes don't fit together.
     pub fn batch_normalization(&mut self, input: &Value, norm: BatchNorm<'_>) -> Result<Value, OnnxError> {
         let operator = "BatchNormalization";
         let (_, [c, _, _]) = batch_and_sizes::<3>(operator, input)?;

@@ -10,12 +10,12 @@ use crate::OnnxError;
 pub struct Pool2d {
     /// Side of the square window.
     pub kernel: usize,
-    /// Step of the window in both directions.
+    /// Stride in both directions.
     pub stride: usize,
 }
 
 impl GraphBuilder {
-    /// Largest value in each window.
+    /// Max pooling: the largest value in each window.
     ///
     /// # Errors
     /// [`OnnxError::Shape`] if the window is larger than the image.
@@ -28,10 +28,10 @@ impl GraphBuilder {
         Ok(self.node("MaxPool", &[input], attributes, shape))
     }
 
-    /// Mean over all pixels of each channel: N×C×H×W to N×C×1×1.
+    /// Global average pooling: the mean of each channel, N×C×H×W to N×C×1×1.
     ///
     /// # Errors
-    /// [`OnnxError::Shape`] if the input is no batch of images.
+    /// [`OnnxError::Shape`] if the shape of the input is not N×C×H×W.
     pub fn global_average_pool(&mut self, input: &Value) -> Result<Value, OnnxError> {
         let (n, [c, _, _]) = batch_and_sizes::<3>("GlobalAveragePool", input)?;
         Ok(self.node("GlobalAveragePool", &[input], Vec::new(), vec![n, fixed(c), fixed(1), fixed(1)]))

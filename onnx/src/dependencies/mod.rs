@@ -1,5 +1,5 @@
-//! Which nodes a value of a model depends on: in its graph, in the bodies of `If`, `Loop` and `Scan`, and in the functions
-//! that the model defines.
+//! Dependency analysis: the nodes on which a value of a model depends, including those in the bodies of `If`, `Loop`
+//! and `Scan` and in the functions that the model defines.
 
 mod scope;
 mod walk;
@@ -17,20 +17,21 @@ use crate::{
     messages::{AttributeProto, ModelProto, NodeProto},
 };
 
-/// What a walk follows from a node on, back to where its outputs come from.
+/// The values that a walk follows from a node, against the direction of computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Follow<'a> {
-    /// Everything that may influence the outputs: all inputs, and the graphs within the node.
+    /// Everything that may influence the outputs: all inputs and the graphs inside the node.
     All,
-    /// These inputs.
+    /// The inputs at these positions.
     Inputs(&'a [usize]),
-    /// The outputs of the graphs within the node, but not its inputs: what `If` passes on, but not what it decides by.
+    /// The outputs of the graphs inside the node, but not its inputs: for `If` the results of its branches, not its
+    /// condition.
     Graphs,
-    /// Nothing: the outputs are made here.
+    /// Nothing: the walk ends here.
     Nothing,
 }
 
-/// The nodes that some outputs of a model depend on.
+/// The nodes on which some outputs of a model depend.
 ///
 /// ```
 /// use mithridate_onnx::{Dependencies, Dim, ElementType, Follow, GraphBuilder, ModelMetadata};
@@ -50,18 +51,18 @@ pub enum Follow<'a> {
 #[derive(Debug)]
 pub struct Dependencies<'a> {
     scopes: Scopes<'a>,
-    /// Scope and position of each node, in the order in which they were found.
+    /// Scope and position of each node, in the order of discovery.
     found: Vec<(usize, usize)>,
     inputs: BTreeSet<&'a str>,
 }
 
 impl<'a> Dependencies<'a> {
-    /// Walks from outputs of a model back to its inputs and constants. `follow` says, for each node that is found, where
-    /// the walk goes on; calls of the model's own functions are followed into the function whatever it says.
+    /// Walks from the outputs named `outputs` back to inputs and constants. For each node found, `follow` returns the
+    /// values to follow; calls of the model's own functions are always followed into the function.
     ///
     /// # Errors
-    /// [`OnnxError::Malformed`] for a model without a graph, and for one whose functions call each other without end or
-    /// so often that the nodes would be more than 262,144.
+    /// [`OnnxError::Malformed`] if the model has no graph, if bodies and function calls are nested more than 64 deep,
+    /// or if they have more than 262,144 nodes in total.
     pub fn of(
         model: &'a ModelProto,
         outputs: &[&'a str],
@@ -75,13 +76,13 @@ impl<'a> Dependencies<'a> {
         self.found.iter().map(|&(scope, at)| Dependency { scopes: &self.scopes, scope, at })
     }
 
-    /// Names of the model's inputs that the outputs depend on.
+    /// Names of the model's inputs on which the outputs depend.
     pub fn inputs(&self) -> &BTreeSet<&'a str> {
         &self.inputs
     }
 }
 
-/// A node in the graph, body or function that it stands in.
+/// A node, together with the graph, body or function call that contains it.
 #[derive(Clone, Copy, Debug)]
 pub struct Dependency<'s, 'a> {
     scopes: &'s Scopes<'a>,
@@ -104,34 +105,35 @@ impl<'a> Dependency<'_, 'a> {
         self.node().op_type.as_deref().unwrap_or_default()
     }
 
-    /// The operator set that the operator is from; `""` for the standard one, also where it is called `ai.onnx`.
+    /// Domain of its operator set; empty for the standard one, also if the file calls it `ai.onnx`.
     pub fn domain(&self) -> &'a str {
         scope::domain(self.node().domain.as_deref())
     }
 
-    /// Version of the node's operator set, as its model or function imports it.
+    /// Version of its operator set, as imported by the function or the model.
     pub fn opset(&self) -> Option<i64> {
         self.scopes.opset(self.scope, self.domain())
     }
 
-    /// An attribute. Within a function it may stand for one of the call, or have a default there.
+    /// The attribute `name`. Inside a function, a reference is resolved to the attribute of the call or its default.
     pub fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {
         let found = self.node().attribute.iter().find(|found| found.name.as_deref() == Some(name))?;
         self.scopes.attribute(self.scope, found)
     }
 
-    /// The number that one of the node's inputs is, as far as constants tell.
+    /// The value of the input at position `input`, if it is a constant number.
     pub fn scalar(&self, input: usize) -> Scalar {
         let name = self.node().input.get(input).map_or("", String::as_str);
         self.scopes.scalar(self.scope, name)
     }
 
-    /// The tensor that one of the node's inputs is, if it is a constant.
+    /// The tensor of the input at position `input`, if it is a constant.
     pub fn constant(&self, input: usize) -> Option<&'a crate::messages::TensorProto> {
         self.scopes.constant(self.scope, self.node().input.get(input)?)
     }
 
-    /// The node in words: its name or that of its output, its operator, and the bodies and functions that it is in.
+    /// Describes the node for messages: operator, name (or name of its output), and the bodies and functions that
+    /// contain it.
     pub fn describe(&self) -> String {
         let mut text = scope::name_of(self.node());
         let mut scope = self.own();

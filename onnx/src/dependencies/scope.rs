@@ -10,31 +10,31 @@ use crate::{
     },
 };
 
-/// What is known of a single number that a node reads.
+/// The value of an input that is a single number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar {
-    /// The input is left out.
+    /// The optional input is absent.
     Absent,
-    /// It is this number; 0 and 1 for truth values.
+    /// A constant; 0 and 1 for truth values.
     Known(f64),
-    /// It is computed, or given from outside.
+    /// Not constant: computed, or an input of the model.
     Unknown,
 }
 
-/// Nodes that share names: a graph, the body of a node, or one call of a function.
+/// Nodes with a common name space: a graph, the body of a node, or one call of a function.
 #[derive(Debug)]
 pub(super) struct Scope<'a> {
     pub nodes: &'a [NodeProto],
     pub function: Option<&'a FunctionProto>,
     pub outer: Option<Outer>,
     pub depth: usize,
-    /// Position of the node that makes a value.
+    /// For each value, the position of the node that computes it.
     pub makers: HashMap<&'a str, usize>,
-    /// Inputs of a graph and constants in it.
+    /// Inputs and initialisers of the graph.
     pub given: HashMap<&'a str, Given<'a>>,
 }
 
-/// The node that a body or a call belongs to.
+/// The node to which a body or a function call belongs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outer {
     pub scope: usize,
@@ -61,7 +61,7 @@ impl<'a> Scope<'a> {
                 Some((tensor.values.as_ref()?.name.as_deref()?, Given::Sparse))
             };
             given.extend(graph.sparse_initializer.iter().filter_map(name));
-            // In old files constants are inputs too, with this default.
+            // In old files initialisers are also inputs; the initialiser is the default value.
             let name = |tensor: &'a TensorProto| Some((tensor.name.as_deref()?, Given::Tensor(tensor)));
             given.extend(graph.initializer.iter().filter_map(name));
         }
@@ -69,7 +69,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// What no node makes.
+/// A value that is not computed by a node.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Given<'a> {
     Input,
@@ -77,7 +77,7 @@ pub(super) enum Given<'a> {
     Sparse,
 }
 
-/// All scopes of a walk; the first is the graph of the model.
+/// All scopes entered by a walk; the first is the graph of the model.
 #[derive(Debug)]
 pub(super) struct Scopes<'a> {
     pub model: &'a ModelProto,
@@ -89,7 +89,7 @@ impl<'a> Scopes<'a> {
         &self.all[scope]
     }
 
-    /// The call of the function that a scope is in, and the function.
+    /// The innermost function that contains a scope, and the node that calls it.
     fn call(&self, mut scope: usize) -> Option<(&'a FunctionProto, Outer)> {
         loop {
             let own = self.get(scope);
@@ -139,8 +139,8 @@ impl<'a> Scopes<'a> {
         }
     }
 
-    /// Finds where a value comes from, through nodes that do not change it. Each step goes to a node before, or out of
-    /// a body or function; a model that goes in circles ends at the limit.
+    /// Finds the origin of a value, through nodes that do not change it and out of bodies and functions. The number of
+    /// steps is limited, because a malformed model may have cycles.
     fn resolve(&self, mut scope: usize, name: &str) -> Resolved<'a> {
         const STEPS: usize = 1000;
         let mut name = name.to_owned();
@@ -176,7 +176,7 @@ impl<'a> Scopes<'a> {
         Resolved::Unknown
     }
 
-    /// What a node `Constant` holds.
+    /// The value of a `Constant` node.
     fn value_of(&self, scope: usize, node: &'a NodeProto) -> Resolved<'a> {
         let Some(attribute) = node.attribute.first().and_then(|found| self.attribute(scope, found)) else {
             return Resolved::Unknown;
@@ -190,7 +190,7 @@ impl<'a> Scopes<'a> {
     }
 }
 
-/// Where a value comes from.
+/// The origin of a value.
 enum Resolved<'a> {
     Absent,
     Tensor(&'a TensorProto),
@@ -198,7 +198,7 @@ enum Resolved<'a> {
     Unknown,
 }
 
-/// The name of an operator set; the standard one has two.
+/// The domain of an operator set; the standard one has two names.
 pub(super) fn domain(domain: Option<&str>) -> &str {
     match domain {
         None | Some("ai.onnx") => "",
@@ -206,7 +206,7 @@ pub(super) fn domain(domain: Option<&str>) -> &str {
     }
 }
 
-/// A node as a sentence names it.
+/// A node as text for messages: operator and name.
 pub(super) fn name_of(node: &NodeProto) -> String {
     let operator = node.op_type.as_deref().unwrap_or_default();
     match node

@@ -9,12 +9,12 @@ use crate::{
     messages::{FunctionProto, GraphProto, ModelProto},
 };
 
-/// Most nodes in the bodies and functions that a walk enters, those of a function counted for each of its calls.
+/// Largest number of nodes in the bodies and functions that a walk enters. A function counts once for each call.
 const MOST_NODES: usize = 1 << 18;
-/// Deepest nesting of bodies and calls.
+/// Deepest nesting of bodies and function calls.
 const MOST_DEPTH: usize = 64;
 
-/// What a body or call is of: a node in a scope, and its graph or function.
+/// Identifies a body or a call: scope and position of the node, and which of its graphs or functions.
 type Inner = (usize, usize, Kind);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,11 +27,11 @@ struct Walk<'a, F> {
     scopes: Scopes<'a>,
     functions: HashMap<(&'a str, &'a str), Vec<&'a FunctionProto>>,
     inner: HashMap<Inner, usize>,
-    /// Values that are still to be followed.
+    /// Values still to be followed.
     wanted: Vec<(usize, &'a str)>,
     seen: HashSet<(usize, &'a str)>,
     nodes: HashSet<(usize, usize)>,
-    /// Nodes in all bodies and calls that were entered.
+    /// Number of nodes in all bodies and calls entered so far.
     entered: usize,
     found: Vec<(usize, usize)>,
     inputs: BTreeSet<&'a str>,
@@ -75,7 +75,7 @@ where
 }
 
 impl<'a, F: FnMut(&Dependency<'_, 'a>) -> Follow<'static>> Walk<'a, F> {
-    /// Goes on from a value to the node that makes it, or out of the body or function that it is given to.
+    /// Follows a value to the node that computes it, or out of the body or function that it enters from outside.
     fn value(&mut self, scope: usize, name: &'a str) -> Result<(), OnnxError> {
         let own = self.scopes.get(scope);
         if let Some(&at) = own.makers.get(name) {
@@ -98,7 +98,7 @@ impl<'a, F: FnMut(&Dependency<'_, 'a>) -> Follow<'static>> Walk<'a, F> {
         Ok(())
     }
 
-    /// Goes on from a node that makes the value `name`.
+    /// Follows the node at position `at`, which computes the value `name`.
     fn node(&mut self, scope: usize, at: usize, name: &'a str) -> Result<(), OnnxError> {
         let is_new = self.nodes.insert((scope, at));
         if is_new {
@@ -110,7 +110,7 @@ impl<'a, F: FnMut(&Dependency<'_, 'a>) -> Follow<'static>> Walk<'a, F> {
         let own_domain = domain(node.domain.as_deref());
         let key = (own_domain, node.op_type.as_deref().unwrap_or_default());
         let functions = self.functions.get(&key).cloned().unwrap_or_default();
-        // A function of the model may have the name of an operator that an engine has too: then both count.
+        // If a function of the model has the name of an operator that the engine also has, follow both.
         let is_function = !functions.is_empty() && !matches!(own_domain, "" | "ai.onnx.ml" | "com.microsoft");
         for (which, function) in functions.into_iter().enumerate() {
             let inner = self.enter((scope, at, Kind::Function(which)), |outer, depth| {
@@ -144,7 +144,8 @@ impl<'a, F: FnMut(&Dependency<'_, 'a>) -> Follow<'static>> Walk<'a, F> {
                     let inner = self.enter((scope, at, Kind::Graph(which)), |outer, depth| {
                         Scope::new(&graph.node, Some(graph), None, Some(outer), depth)
                     })?;
-                    // The outputs of a branch are those of the node; in a loop each may influence all.
+                    // An output of `If` comes from the same output of its branches; in a loop every output may
+                    // influence all.
                     let made =
                         graph.output.iter().enumerate().filter(|(place, _)| !is_if || *place == number);
                     let names = made.filter_map(|(_, output)| output.name.as_deref());
@@ -155,7 +156,7 @@ impl<'a, F: FnMut(&Dependency<'_, 'a>) -> Follow<'static>> Walk<'a, F> {
         Ok(())
     }
 
-    /// The scope of a body or call, made when it is first entered.
+    /// The scope of a body or call, created when it is first entered.
     fn enter(
         &mut self,
         key: Inner,

@@ -1,4 +1,4 @@
-//! How a model is spread over several devices.
+//! Messages for the distribution of a model over several devices.
 
 use prost::Message;
 
@@ -10,10 +10,10 @@ pub struct DeviceConfigurationProto {
     /// Name of the set.
     #[prost(optional, string, tag = "1")]
     pub name: Option<String>,
-    /// How many devices.
+    /// Number of devices.
     #[prost(optional, int32, tag = "2")]
     pub num_devices: Option<i32>,
-    /// Their names.
+    /// Names of the devices.
     #[prost(repeated, string, tag = "3")]
     pub device: Vec<String>,
 }
@@ -24,7 +24,7 @@ pub struct NodeDeviceConfigurationProto {
     /// The set of devices.
     #[prost(optional, string, tag = "1")]
     pub configuration_id: Option<String>,
-    /// How its tensors are split.
+    /// Splitting of its tensors.
     #[prost(repeated, message, tag = "2")]
     pub sharding_spec: Vec<ShardingSpecProto>,
     /// Stage of the pipeline.

@@ -1,7 +1,7 @@
 //! The messages of an ONNX file, complete up to ONNX 1.23, so that reading and writing a file loses nothing.
 //!
-//! Field names and numbers are those of the published schema (`onnx.proto`). Each message is a plain
-//! struct; `Option` marks what a file may leave out.
+//! Field names and numbers are those of the published schema (`onnx.proto`). Each message is a plain struct; optional
+//! fields are `Option`s.
 
 mod distributed;
 mod model;

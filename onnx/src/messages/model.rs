@@ -1,4 +1,4 @@
-//! Models, graphs, nodes and what belongs to them.
+//! Messages of models, graphs, nodes, attributes and functions.
 
 use prost::{Enumeration, Message};
 
@@ -7,7 +7,7 @@ use super::{
     TypeProto, ValueInfoProto,
 };
 
-/// A whole model file: a graph, the operator sets it is written in, and what is known about it.
+/// A model: a graph, the operator sets that it uses, and metadata.
 #[derive(Clone, PartialEq, Message)]
 pub struct ModelProto {
     /// Version of the file format.
@@ -51,7 +51,7 @@ pub struct ModelProto {
 /// A computation graph: nodes in topological order, with inputs, outputs and constants.
 #[derive(Clone, PartialEq, Message)]
 pub struct GraphProto {
-    /// Operator calls, each after what it reads.
+    /// Nodes, each after the nodes whose results it reads.
     #[prost(repeated, message, tag = "1")]
     pub node: Vec<NodeProto>,
     /// Name of the graph.
@@ -69,7 +69,7 @@ pub struct GraphProto {
     /// Outputs.
     #[prost(repeated, message, tag = "12")]
     pub output: Vec<ValueInfoProto>,
-    /// Types of values in between.
+    /// Types of intermediate values.
     #[prost(repeated, message, tag = "13")]
     pub value_info: Vec<ValueInfoProto>,
     /// Scales and zero points of quantised tensors.
@@ -86,10 +86,10 @@ pub struct GraphProto {
 /// One call of an operator.
 #[derive(Clone, PartialEq, Message)]
 pub struct NodeProto {
-    /// Values read; empty for an optional input left out.
+    /// Names of the values read; empty for an absent optional input.
     #[prost(repeated, string, tag = "1")]
     pub input: Vec<String>,
-    /// Values written; empty for an output not wanted.
+    /// Names of the values computed; empty for an unused output.
     #[prost(repeated, string, tag = "2")]
     pub output: Vec<String>,
     /// Name of the call.
@@ -98,7 +98,7 @@ pub struct NodeProto {
     /// Operator, such as `Conv`.
     #[prost(optional, string, tag = "4")]
     pub op_type: Option<String>,
-    /// Settings of the call.
+    /// Attributes of the call.
     #[prost(repeated, message, tag = "5")]
     pub attribute: Vec<AttributeProto>,
     /// Free text about the call.
@@ -118,10 +118,10 @@ pub struct NodeProto {
     pub device_configurations: Vec<NodeDeviceConfigurationProto>,
 }
 
-/// A named setting of a node; `type` says which field holds it.
+/// A named attribute of a node; `type` says which field has its value.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeProto {
-    /// Name of the setting.
+    /// Name of the attribute.
     #[prost(optional, string, tag = "1")]
     pub name: Option<String>,
     /// A float.
@@ -154,7 +154,7 @@ pub struct AttributeProto {
     /// Graphs.
     #[prost(repeated, message, tag = "11")]
     pub graphs: Vec<GraphProto>,
-    /// Free text about the setting.
+    /// Free text about the attribute.
     #[prost(optional, string, tag = "13")]
     pub doc_string: Option<String>,
     /// A type.
@@ -163,7 +163,7 @@ pub struct AttributeProto {
     /// Types.
     #[prost(repeated, message, tag = "15")]
     pub type_protos: Vec<TypeProto>,
-    /// Which field holds the value.
+    /// The kind of value, which determines the field.
     #[prost(optional, enumeration = "AttributeType", tag = "20")]
     pub r#type: Option<i32>,
     /// In a function: the attribute of the function this one takes its value from.
@@ -257,7 +257,7 @@ pub struct FunctionProto {
     pub metadata_props: Vec<StringStringEntryProto>,
 }
 
-/// Which field of an [`AttributeProto`] holds its value.
+/// The kind of an attribute's value: the field of [`AttributeProto`] that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
 #[allow(missing_docs)]

@@ -1,4 +1,4 @@
-//! Tensors: shape, element type, elements.
+//! Messages of tensors: shape, element type, elements.
 
 use prost::{Enumeration, Message};
 
@@ -13,7 +13,7 @@ pub struct TensorProto {
     /// Element type, an [`ElementType`](crate::ElementType) by number.
     #[prost(optional, int32, tag = "2")]
     pub data_type: Option<i32>,
-    /// Part of a larger tensor that this one holds.
+    /// The part of a larger tensor that this one contains.
     #[prost(optional, message, tag = "3")]
     pub segment: Option<TensorSegment>,
     /// Elements of float and complex64 tensors.
@@ -43,7 +43,7 @@ pub struct TensorProto {
     /// Free text about the tensor.
     #[prost(optional, string, tag = "12")]
     pub doc_string: Option<String>,
-    /// Where the elements are, if in another file: `location`, `offset`, `length`.
+    /// Position of the elements in another file: entries `location`, `offset`, `length`.
     #[prost(repeated, message, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,
     /// Whether the elements are in another file.
@@ -54,7 +54,7 @@ pub struct TensorProto {
     pub metadata_props: Vec<StringStringEntryProto>,
 }
 
-/// The part of a larger tensor that a chunk holds.
+/// The part of a larger tensor that a tensor contains.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorSegment {
     /// First element.
@@ -71,7 +71,7 @@ pub struct SparseTensorProto {
     /// The non-zero elements.
     #[prost(optional, message, tag = "1")]
     pub values: Option<TensorProto>,
-    /// Where they stand.
+    /// Their indices.
     #[prost(optional, message, tag = "2")]
     pub indices: Option<TensorProto>,
     /// Shape of the whole tensor.
@@ -85,12 +85,12 @@ pub struct TensorAnnotation {
     /// The tensor.
     #[prost(optional, string, tag = "1")]
     pub tensor_name: Option<String>,
-    /// Names of the tensors that hold its scale and zero point.
+    /// Names of the tensors with its scale and zero point.
     #[prost(repeated, message, tag = "2")]
     pub quant_parameter_tensor_names: Vec<StringStringEntryProto>,
 }
 
-/// Where the elements of a [`TensorProto`] are.
+/// Location of the elements of a [`TensorProto`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
 pub enum DataLocation {

@@ -1,4 +1,4 @@
-//! Types of values.
+//! Messages of the types of values.
 
 use prost::{Message, Oneof};
 
@@ -24,7 +24,7 @@ pub struct ValueInfoProto {
 /// Type of a value: a tensor or one of the containers.
 #[derive(Clone, PartialEq, Message)]
 pub struct TypeProto {
-    /// What the value means, such as `IMAGE`.
+    /// Meaning of the value, such as `IMAGE`.
     #[prost(optional, string, tag = "6")]
     pub denotation: Option<String>,
     /// The type itself.
@@ -92,7 +92,7 @@ pub struct TensorShapeProto {
 /// One dimension: a number, a name, or unknown.
 #[derive(Clone, PartialEq, Message)]
 pub struct Dimension {
-    /// What the dimension means, such as `DATA_BATCH`.
+    /// Meaning of the dimension, such as `DATA_BATCH`.
     #[prost(optional, string, tag = "3")]
     pub denotation: Option<String>,
     /// Size or name.

@@ -1,4 +1,4 @@
-//! Which values of a graph are to be 8-bit integers.
+//! Selection of the values of a graph that become 8-bit integers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,21 +8,21 @@ use crate::{
     tensors::floats,
 };
 
-/// Operators that pass values on unchanged, so that their integers need no other scale.
+/// Operators that do not change values, so the scale of their input is also that of their output.
 const PASSING: [&str; 7] = ["MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity"];
 
-/// A product with constant weights that is to be computed with integers.
+/// A convolution or matrix product with constant weights, to be computed with integers.
 #[derive(Debug, PartialEq)]
 pub(super) struct Product {
-    /// Number of the node.
+    /// Index of the node.
     pub node: usize,
     /// The weights.
     pub weights: Vec<f32>,
     /// Their shape.
     pub dims: Vec<i64>,
-    /// Dimension of the weights that counts output channels.
+    /// The dimension of the weights that belongs to the output channels.
     pub axis: usize,
-    /// The bias of each channel, if it has one that is constant.
+    /// The bias of each channel, if there is a constant one.
     pub bias: Option<Vec<f32>>,
 }
 
@@ -32,7 +32,7 @@ impl Product {
         self.dims[self.axis] as usize
     }
 
-    /// The output channel that an element of the weights belongs to.
+    /// The output channel of the weight with index `element`.
     pub fn channel(&self, element: usize) -> usize {
         let inner: i64 = self.dims[self.axis + 1..].iter().product();
         element / inner as usize % self.channels()
@@ -63,15 +63,16 @@ impl Product {
     }
 }
 
-/// The products of a graph that can be computed with integers, in order.
+/// The products of a graph that can be computed with integers, in the order of nodes.
 pub(super) fn products(graph: &GraphProto, constants: &HashMap<&str, &TensorProto>) -> Vec<Product> {
     let nodes = graph.node.iter().enumerate();
     nodes.filter_map(|(number, node)| Product::of(number, node, constants)).collect()
 }
 
-/// Every value to be quantised, with the value that its range is that of: the inputs of products, and what these are
-/// computed from by operators that work on integers. A sum or a mean takes integers in where it gives integers out.
-/// Between a product and the `Relu` that is its only reader nothing is quantised: engines do both in one.
+/// The values to be quantised, each with the value that determines its range. These are the inputs of products, and the
+/// values from which they are computed by operators that work on integers. The inputs of a sum or mean are quantised if
+/// its output is. The value between a product and a `Relu` that is its only reader is not quantised, because engines
+/// fuse the two.
 pub(super) fn quantized(
     graph: &GraphProto,
     products: &[Product],
@@ -114,14 +115,15 @@ pub(super) fn quantized(
     found
 }
 
-/// The value that another has its elements from, and all on the way there, both ends included.
+/// Follows a value through operators that do not change it. Returns the first value, and all values on the way, both
+/// ends included.
 fn source<'a>(name: &'a str, producers: &HashMap<&str, &'a NodeProto>) -> (&'a str, Vec<&'a str>) {
     let (mut source, mut chain) = (name, vec![name]);
     while let Some(node) = producers.get(source)
         && PASSING.contains(&operator(node))
         && node.output.len() == 1
         && let Some(input) = node.input.first()
-        // A graph with a cycle is none, but a file may hold one.
+        // A valid graph has no cycles, but a file may have one.
         && !chain.contains(&input.as_str())
     {
         source = input;

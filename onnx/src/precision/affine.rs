@@ -1,6 +1,6 @@
 use crate::OnnxError;
 
-/// How 8-bit integers stand for real numbers: `x ≈ scale · (q − zero_point)`, q from 0 to 255.
+/// Affine quantisation to unsigned 8-bit integers: x ≈ `scale` · (q − `zero_point`) with q from 0 to 255.
 ///
 /// ```
 /// use mithridate_onnx::Affine;
@@ -12,15 +12,15 @@ use crate::OnnxError;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
-    /// Distance between two neighbouring numbers, positive.
+    /// Step between neighbouring values, positive.
     pub scale: f32,
-    /// The integer that stands for 0.
+    /// The integer that represents 0.
     pub zero_point: u8,
 }
 
 impl Affine {
-    /// The finest that holds 0 exactly and every number from `low` to `high`, to half a step: equation 3 of Jacob et
-    /// al. (2018).
+    /// The finest quantisation that represents 0 exactly and every number from `low` to `high` to within half a step:
+    /// equation 3 of Jacob et al. (2018).
     ///
     /// # Errors
     /// [`OnnxError::Precision`] if the range is not two finite numbers in order.
@@ -34,34 +34,34 @@ impl Affine {
             });
         }
         if scale < f32::MIN_POSITIVE {
-            // Nothing but 0.
+            // The only value is 0.
             return Ok(Self { scale: 1.0, zero_point: 0 });
         }
         Ok(Self { scale, zero_point: (-wide_low / f64::from(scale)).round_ties_even() as u8 })
     }
 
-    /// The integer nearest to a number, as `QuantizeLinear` finds it: ties to even, and no further than 0 and 255.
+    /// Quantises a number as `QuantizeLinear` does: to the nearest integer, ties to even, clamped to 0 and 255.
     pub fn quantize(self, value: f32) -> u8 {
         ((value / self.scale).round_ties_even() + f32::from(self.zero_point)).clamp(0.0, 255.0) as u8
     }
 
-    /// The number that an integer stands for.
+    /// The number that an integer represents.
     pub fn dequantize(self, value: u8) -> f32 {
         self.scale * (f32::from(value) - f32::from(self.zero_point))
     }
 }
 
-/// Weights as signed 8-bit integers, symmetric about 0, with a scale for each output channel.
+/// Weights as signed 8-bit integers, symmetric around 0, with a scale for each output channel.
 #[derive(Debug, PartialEq)]
 pub(super) struct Weights {
-    /// As many as there were weights, in their order.
+    /// The quantised weights, in the order of the original ones.
     pub values: Vec<i8>,
-    /// One a channel.
+    /// One scale for each channel.
     pub scales: Vec<f32>,
 }
 
-/// Quantises weights whose channel is that of element `i` by `channel(i)`. No scale is below `least`, one a channel,
-/// which is what keeps a bias within 32 bits.
+/// Quantises weights. `channel(i)` is the channel of element `i`. `least` has the smallest allowed scale of each
+/// channel, which keeps the bias within 32 bits.
 pub(super) fn quantize_weights(weights: &[f32], channel: impl Fn(usize) -> usize, least: &[f32]) -> Weights {
     let mut scales = least.to_vec();
     for (index, weight) in weights.iter().enumerate() {

@@ -13,7 +13,7 @@ use crate::{
 const FLOAT: i32 = ElementType::Float as i32;
 const FLOAT16: i32 = ElementType::Float16 as i32;
 
-/// Operators that have inputs or outputs of type float only, or of a type that no attribute here names.
+/// Operators without a float16 form, or whose result type is not given by an attribute that is converted here.
 const FLOAT_ONLY: [&str; 14] = [
     "QuantizeLinear",
     "DequantizeLinear",
@@ -31,14 +31,14 @@ const FLOAT_ONLY: [&str; 14] = [
     "BlackmanWindow",
 ];
 
-/// The model with weights and arithmetic in float16 in place of float32.
+/// Converts the weights and the arithmetic of a model from float32 to float16.
 ///
-/// Inputs and outputs keep their types, with a `Cast` after and before them. An engine without float16 arithmetic, such as
-/// ONNX Runtime on most processors, computes in float32 from weights that were rounded.
+/// Inputs and outputs keep their types; a `Cast` is added after each input and before each output. An engine without
+/// float16 arithmetic, such as ONNX Runtime on most processors, computes in float32 with the rounded weights.
 ///
 /// # Errors
-/// [`OnnxError::Precision`] if a weight is too large for float16 or lies in another file, or an operator has no float16
-/// form.
+/// [`OnnxError::Precision`] if a weight is too large for float16 or in another file, if an operator has no float16
+/// form, or if the model has branches, loops or functions.
 ///
 /// # Example
 /// ```
@@ -81,7 +81,7 @@ fn refused<T>(problem: String) -> Result<T, OnnxError> {
     Err(OnnxError::Precision { precision: "float16", problem })
 }
 
-/// A tensor of floats in float16; one of any other type stays as it is.
+/// Converts a float32 tensor to float16; others stay unchanged.
 fn convert(tensor: &mut TensorProto) -> Result<(), OnnxError> {
     if tensor.data_type != Some(FLOAT) {
         return Ok(());
@@ -102,7 +102,7 @@ fn convert(tensor: &mut TensorProto) -> Result<(), OnnxError> {
     Ok(())
 }
 
-/// A value of type float in float16.
+/// Changes the declared type of a value from float32 to float16.
 fn retype(value: &mut ValueInfoProto) {
     if let Some(number) = element_type(value)
         && *number == FLOAT
@@ -111,7 +111,7 @@ fn retype(value: &mut ValueInfoProto) {
     }
 }
 
-/// Makes what a node's attributes say of float say it of float16.
+/// Changes float32 to float16 in the attributes of a node.
 fn convert_attributes(node: &mut NodeProto) -> Result<(), OnnxError> {
     let name = operator(node).to_owned();
     let made_from_nothing = name == "ConstantOfShape" && node.attribute.is_empty();
@@ -160,7 +160,7 @@ fn value(tensor: TensorProto) -> AttributeProto {
     }
 }
 
-/// Puts a `Cast` after every input and before every output of type float.
+/// Adds a `Cast` after every float32 input and before every float32 output.
 fn cast_ends(graph: &mut GraphProto) {
     let mut names = Names::of(graph);
     let constants: Vec<Option<String>> = graph.initializer.iter().map(|tensor| tensor.name.clone()).collect();
@@ -186,7 +186,7 @@ fn cast_ends(graph: &mut GraphProto) {
         let value = &mut graph.output[position];
         let is_float = element_type(value).is_some_and(|number| *number == FLOAT);
         let wanted = value.name.clone().unwrap_or_default();
-        // One that no node writes is an input or a constant, or is cast already.
+        // An output that no node computes is an input, a constant, or already cast.
         if !is_float || !graph.node.iter().any(|node| node.output.contains(&wanted)) {
             continue;
         }

@@ -12,26 +12,26 @@ use crate::{
     messages::{GraphProto, ModelProto, NodeProto, TensorProto},
 };
 
-/// First version of the standard operator set with a scale for each channel.
+/// First version of the standard operator set in which each channel can have a scale.
 const LEAST_OPSET: i64 = 13;
-/// Largest bias, in steps of its scale: leaves room for the sum that it is added to.
+/// Largest bias in units of its scale. It leaves room for the sum to which the bias is added.
 const LARGEST_BIAS: f32 = (1_u32 << 30) as f32;
 
-/// The model with the products of `Conv`, `Gemm` and `MatMul` in 8-bit integers: static quantisation, written as
-/// `QuantizeLinear` and `DequantizeLinear` around them (QDQ), which engines fuse into integer kernels.
+/// Quantises the products of `Conv`, `Gemm` and `MatMul` to 8-bit integers (static quantisation). The result has
+/// `QuantizeLinear` and `DequantizeLinear` nodes around them (QDQ format), which engines fuse into integer kernels.
 ///
-/// Weights are signed and symmetric with a scale for each output channel, activations unsigned with one scale and zero
-/// point, biases 32 bits wide. What a product is computed from, back to the last operator that has no form on integers, is
-/// quantised too; outputs are not. Batch normalisation should be folded before.
+/// Weights are signed and symmetric, with a scale for each output channel. Activations are unsigned, with one scale and
+/// zero point. Biases have 32 bits. The values from which a product is computed are quantised too, back to the last
+/// operator without an integer form; outputs are not. Fold batch normalisation before.
 ///
-/// Products of unsigned activations with signed weights can saturate on x86 processors without VNNI; ONNX Runtime has a
-/// session option against it, `session.x64quantprecision`.
+/// Products of unsigned activations with signed weights can saturate on x86 processors without VNNI. ONNX Runtime has a
+/// session option against this, `session.x64quantprecision`.
 ///
-/// `range` gives the least and greatest element of a value, by its name, over inputs such as the model will see.
+/// `range` returns the smallest and largest element of the value with a given name, over representative inputs.
 ///
 /// # Errors
 /// [`OnnxError::Precision`] if there is no product with constant float32 weights, a weight or range is not finite, a
-/// range is missing, or the model's operator set is older than 13.
+/// range is missing, the operator set is older than 13, or the model has branches, loops or functions.
 ///
 /// # Example
 /// ```
@@ -88,7 +88,7 @@ fn refused<T>(problem: String) -> Result<T, OnnxError> {
     Err(OnnxError::Precision { precision: "int8", problem })
 }
 
-/// What is to be quantised: the products with the names of their inputs, and the integers of each value.
+/// The plan of a quantisation: the products, the names of their inputs, and the quantisation of each value.
 type Plan = (Vec<Product>, Vec<String>, HashMap<String, Affine>);
 
 fn plan(graph: &GraphProto, range: impl Fn(&str) -> Option<[f32; 2]>) -> Result<Plan, OnnxError> {
@@ -110,7 +110,7 @@ fn plan(graph: &GraphProto, range: impl Fn(&str) -> Option<[f32; 2]>) -> Result<
     Ok((products, inputs, affine))
 }
 
-/// Constants and names that a rewriting makes.
+/// New names and constants of a rewriting.
 struct Rewriting {
     names: Names,
     constants: Vec<TensorProto>,
@@ -129,7 +129,7 @@ impl Rewriting {
         self.constant(name, ElementType::Float, dims, bytes)
     }
 
-    /// Makes a product read quantised weights and bias; returns the nodes that go before it.
+    /// Changes a product to read quantised weights and bias. Returns the nodes to insert before it.
     fn quantize_product(
         &mut self,
         reader: &mut NodeProto,
@@ -164,7 +164,7 @@ impl Rewriting {
             let name = reader.input[2].clone();
             let steps: Vec<f32> = weights.scales.iter().map(|scale| scale * input.scale).collect();
             let quantize = |(bias, step): (&f32, &f32)| {
-                // An underflow of the step would divide 0 by 0.
+                // If the step underflowed to 0, this avoids dividing 0 by 0.
                 let steps = f64::from(*bias) / f64::from(*step).max(f64::MIN_POSITIVE);
                 (steps.round_ties_even() as i32).to_le_bytes()
             };
@@ -178,8 +178,8 @@ impl Rewriting {
         Ok(nodes)
     }
 
-    /// Makes every reader of a value that is to be quantised read what its integers stand for. Returns the nodes that go
-    /// to the front, and those that go after the node that writes a value, by its name.
+    /// Changes every reader of a quantised value to read its dequantised form. Returns the nodes to insert at the
+    /// front, and, for each value that a node computes, the nodes to insert after that node.
     fn quantize_values(
         &mut self,
         graph: &mut GraphProto,

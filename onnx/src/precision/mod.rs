@@ -1,6 +1,6 @@
-//! A model in arithmetic of lower precision than it was trained in: float16, or 8-bit integers by static quantisation.
+//! Conversion of a model to lower precision: float16, or 8-bit integers by static quantisation.
 //!
-//! Both take float32 inputs and give float32 outputs, so that the result stands in for the model it was made from.
+//! Inputs and outputs stay float32, so the result can replace the original model.
 
 mod activations;
 mod affine;

@@ -1,4 +1,4 @@
-//! What rewriting a graph needs, whatever for.
+//! Helpers for rewriting graphs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// The name of a node's operator, empty if it is not one of the standard set.
+/// The name of a node's operator; empty if it is not in the standard operator set.
 pub(super) fn operator(node: &NodeProto) -> &str {
     match node.domain.as_deref() {
         None | Some("" | "ai.onnx") => node.op_type.as_deref().unwrap_or_default(),
@@ -18,7 +18,7 @@ pub(super) fn operator(node: &NodeProto) -> &str {
     }
 }
 
-/// A node of the standard set with one output, named after it.
+/// A node of the standard operator set with one output, which also gives its name.
 pub(super) fn node(
     operator: &str,
     inputs: &[&str],
@@ -35,7 +35,7 @@ pub(super) fn node(
     }
 }
 
-/// A whole number among a node's settings.
+/// The integer attribute `name` of a node.
 pub(super) fn int_attribute(node: &NodeProto, name: &str) -> Option<i64> {
     node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some(name))?.i
 }
@@ -51,7 +51,7 @@ pub(super) fn tensor(name: &str, element_type: ElementType, dims: &[i64], bytes:
     }
 }
 
-/// Constant tensors by name: initialisers, and what `Constant` nodes hold.
+/// Constant tensors by name: initialisers and the values of `Constant` nodes.
 pub(super) fn constants(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
     let named = graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor)));
     let made = graph.node.iter().filter(|node| operator(node) == "Constant").filter_map(|node| {
@@ -61,7 +61,7 @@ pub(super) fn constants(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
     named.chain(made).collect()
 }
 
-/// The element type of a value that is a tensor.
+/// The element type of a value, if it is a tensor.
 pub(super) fn element_type(value: &mut ValueInfoProto) -> Option<&mut i32> {
     match value.r#type.as_mut()? {
         TypeProto { value: Some(TypeValue::Tensor(tensor)), .. } => tensor.elem_type.as_mut(),
@@ -69,11 +69,11 @@ pub(super) fn element_type(value: &mut ValueInfoProto) -> Option<&mut i32> {
     }
 }
 
-/// Names of values that a graph does not use yet.
+/// Generator of names that a graph does not use yet.
 pub(super) struct Names(HashSet<String>);
 
 impl Names {
-    /// All names in a graph are taken.
+    /// Collects all names in a graph.
     pub fn of(graph: &GraphProto) -> Self {
         let nodes = graph.node.iter().flat_map(|node| node.input.iter().chain(&node.output));
         let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
@@ -82,7 +82,7 @@ impl Names {
         Self(nodes.chain(values).chain(tensors).cloned().collect())
     }
 
-    /// A name that begins so, with a number behind it where it is taken.
+    /// Returns `name` if it is unused, otherwise `name` followed by a number.
     pub fn fresh(&mut self, name: String) -> String {
         let numbered = (1_u64..).map(|number| format!("{name}_{number}"));
         let free = std::iter::once(name.clone()).chain(numbered).find(|name| !self.0.contains(name));
@@ -92,7 +92,7 @@ impl Names {
     }
 }
 
-/// The graph of a model that can be rewritten: one that keeps no nodes in branches, loops or functions of its own.
+/// The graph of a model for rewriting. Models with branches, loops or functions are refused.
 ///
 /// # Errors
 /// [`OnnxError::Precision`], or [`OnnxError::Malformed`] if there is no graph.
@@ -119,7 +119,7 @@ pub(super) fn flat_graph<'a>(
     Ok(graph)
 }
 
-/// Removes constants that nothing reads, and types of values that nothing writes.
+/// Removes constants that no node reads, and the declared types of values that no longer exist.
 pub(super) fn remove_unread(graph: &mut GraphProto) {
     let mut read: HashSet<String> = graph.output.iter().filter_map(|value| value.name.clone()).collect();
     read.extend(graph.node.iter().flat_map(|node| node.input.iter().cloned()));
@@ -135,12 +135,12 @@ pub(super) fn remove_unread(graph: &mut GraphProto) {
         .collect();
     let kept = |name: &Option<String>| name.as_ref().is_none_or(|name| !dropped.contains(name));
     graph.initializer.retain(|tensor| kept(&tensor.name));
-    // Old files list initialisers as inputs too.
+    // In old files initialisers are also inputs.
     graph.input.retain(|value| kept(&value.name));
     graph.value_info.retain(|value| kept(&value.name));
 }
 
-/// Writes the precision into the metadata.
+/// Records the precision in the model's metadata.
 pub(super) fn record(model: &mut ModelProto, precision: &str) {
     let metadata = ModelMetadata { precision: Some(precision.into()), ..ModelMetadata::default() };
     for (key, value) in metadata.entries() {

@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// Nodes, inputs and outputs to put before or after those of a model.
+/// Nodes, inputs and outputs to be added before or after a model.
 pub(super) struct Parts {
     opset: i64,
     pub nodes: Vec<NodeProto>,
@@ -28,12 +28,12 @@ impl Parts {
         name.to_owned()
     }
 
-    /// Makes the value computed last an output.
+    /// Adds the value `name` as an output.
     pub fn output(&mut self, name: &str, element_type: ElementType, shape: &[usize]) {
         self.outputs.push(value(name, element_type, shape));
     }
 
-    /// Calls an operator; its result gets the name given.
+    /// Adds a node; its result is called `output`.
     pub fn node(
         &mut self,
         operator: &str,
@@ -52,29 +52,29 @@ impl Parts {
         output.to_owned()
     }
 
-    /// Calls an operator without settings; the result is named after `name`.
+    /// Adds a node without attributes; its result is called `name` with the prefix of smoothing graphs.
     pub fn call(&mut self, operator: &str, inputs: &[&str], name: &str) -> String {
         self.node(operator, inputs, Vec::new(), &named(name))
     }
 
-    /// Numbers, as a `Constant` node: constants among the initialisers would have to be inputs in old files.
+    /// Adds a constant float tensor as a `Constant` node. Initialisers would have to be inputs too in old files.
     pub fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.constant(name, ElementType::Float, dims, bytes)
     }
 
-    /// One number.
+    /// Adds a constant float scalar.
     pub fn scalar(&mut self, name: &str, value: f32) -> String {
         self.floats(name, &[], &[value])
     }
 
-    /// A vector of 64-bit integers.
+    /// Adds a constant vector of 64-bit integers.
     pub fn sizes(&mut self, name: &str, values: &[usize]) -> String {
         let bytes = values.iter().flat_map(|&value| (value as i64).to_le_bytes()).collect();
         self.constant(name, ElementType::Int64, &[values.len()], bytes)
     }
 
-    /// 32-bit integers.
+    /// Adds a constant tensor of 32-bit integers.
     pub fn int32s(&mut self, name: &str, dims: &[usize], values: impl Iterator<Item = i32>) -> String {
         self.constant(name, ElementType::Int32, dims, values.flat_map(i32::to_le_bytes).collect())
     }
@@ -95,28 +95,28 @@ impl Parts {
         self.node("Constant", &[], vec![value], &named(name))
     }
 
-    /// The same elements in another shape.
+    /// Adds a `Reshape`.
     pub fn reshape(&mut self, input: &str, shape: &[usize], name: &str) -> String {
         let shape = self.sizes(&format!("{name}_shape"), shape);
         self.node("Reshape", &[input, &shape], Vec::new(), &named(name))
     }
 
-    /// The same numbers in another type.
+    /// Adds a `Cast` to another element type.
     pub fn cast(&mut self, input: &str, to: ElementType, output: &str) -> String {
         self.node("Cast", &[input], vec![int("to", i64::from(to as i32))], output)
     }
 
-    /// The largest over an axis, which stays with size 1.
+    /// Adds the maximum over an axis, which stays with size 1.
     pub fn largest(&mut self, input: &str, axis: usize, name: &str) -> String {
         self.reduce("ReduceMax", 18, input, (axis, true), name)
     }
 
-    /// The sum over an axis.
+    /// Adds the sum over an axis; with `keep`, the axis stays with size 1.
     pub fn sum(&mut self, input: &str, axis: usize, keep: bool, name: &str) -> String {
         self.reduce("ReduceSum", 13, input, (axis, keep), name)
     }
 
-    /// From operator set `since` on, the axes of a reduction are an input.
+    /// Adds a reduction. Its axes are an input from operator set version `since` on, and an attribute before.
     fn reduce(
         &mut self,
         operator: &str,
@@ -135,7 +135,7 @@ impl Parts {
     }
 }
 
-/// The name of a value of a smoothing graph.
+/// `name` with the prefix of smoothing graphs.
 fn named(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
@@ -151,7 +151,7 @@ fn value(name: &str, element_type: ElementType, shape: &[usize]) -> ValueInfoPro
     }
 }
 
-/// Whether a name in the graph is one of ours.
+/// Whether a name in the graph has the prefix of smoothing graphs.
 pub(super) fn has_prefix(graph: &GraphProto) -> bool {
     let values = graph.node.iter().flat_map(|node| node.input.iter().chain(&node.output));
     values

@@ -1,7 +1,7 @@
 use super::{BLOCK_INPUT, IMAGE_INPUT, NOISE_INPUT, NoiseInput, Smoothing, graph::Parts};
 use crate::{ElementType, attributes::ints};
 
-/// From image and noise to the model's input.
+/// Adds the nodes that compute the model's input from images and noise.
 pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: ElementType) {
     let Smoothing { slots, samples, image: [channels, height, width], .. } = *smoothing;
     let noisy = noisy(parts, smoothing);
@@ -12,7 +12,7 @@ pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: Elemen
         current = parts.reshape(&current, &[batch, channels, height, width], "noisy_image");
     }
     if !smoothing.affine.is_empty() {
-        // Two operators: the product is rounded before the sum, as on the host.
+        // Two operators, so that the product is rounded before the sum, as on the processor.
         let (factors, summands): (Vec<f32>, Vec<f32>) = smoothing.affine.iter().copied().unzip();
         let factor = parts.floats("factor", &[channels, 1, 1], &factors);
         let summand = parts.floats("summand", &[channels, 1, 1], &summands);
@@ -31,7 +31,7 @@ pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: Elemen
     parts.node("Reshape", &[&current, &shape], Vec::new(), &smoothing.input);
 }
 
-/// Noisy images, S×B×V.
+/// Adds the nodes that compute noisy images, S×B×V. Returns the name of the result.
 fn noisy(parts: &mut Parts, smoothing: &Smoothing) -> String {
     let Smoothing { slots, samples, .. } = *smoothing;
     let values: usize = smoothing.image.iter().product();

@@ -1,17 +1,17 @@
 use super::{COUNTS_OUTPUT, SAMPLES_INPUT, Smoothing, VOTES_OUTPUT, graph::Parts};
 use crate::ElementType;
 
-/// From the model's output to the votes of each slot.
+/// Adds the nodes that compute the votes of each slot from the model's output.
 ///
-/// Each class of a sample gets a 1 if its logit is the largest, a 2 if its logit is not a number or is positive infinity,
-/// else a 0. The sample has a vote if these sum to 1, and it is then for the class with the 1; negative infinity is a
-/// logit like others. All sums are of small whole numbers, so they are exact in whatever order a device adds.
+/// Each class of a sample gets a 1 if its logit is the largest, a 2 if its logit is NaN or positive infinity, and a 0
+/// otherwise. If these sum to 1, the sample votes for the class with the 1; otherwise it votes for nobody. Negative
+/// infinity is a logit like others. All sums are of small integers, so they are exact in any order of addition.
 ///
-/// As a number, a vote is its class, or for nobody −1 (a tie), −2 (a logit is positive infinity) or −3 (a logit is not a
-/// number). A sample that does not count has −1.
+/// The output of votes has the class of each sample, or for nobody −1 (tie), −2 (a logit is positive infinity) or −3 (a
+/// logit is NaN). A sample that does not count has −1.
 pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: ElementType) {
     let Smoothing { slots, samples, classes, .. } = *smoothing;
-    // Host and graph compare logits in single precision.
+    // Logits are compared in single precision, as on the processor.
     let logits = match element_type {
         ElementType::Float => smoothing.output.clone(),
         _ => parts.cast(&smoothing.output, ElementType::Float, "mithridate_smoothing/single"),
@@ -23,7 +23,7 @@ pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: Elemen
     let infinity = parts.scalar("infinity", f32::INFINITY);
     let between = parts.scalar("between", 1.5);
 
-    // A comparison with what is not a number is false.
+    // A comparison with NaN is false.
     let proper = parts.call("Less", &[&logits, &infinity], "proper");
     let numbers = parts.call("Where", &[&proper, &logits, &zero], "numbers");
     let largest = parts.largest(&numbers, 1, "largest");
@@ -51,7 +51,7 @@ pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: Elemen
         let numbered = parts.call("Mul", &[&voted, &number], "numbered");
         let number = parts.sum(&numbered, 2, false, "voted_number");
         let class = parts.call("Sub", &[&number, &one], "class");
-        // Why a sample votes for nobody, as the largest number of any of its logits.
+        // The reason of a vote for nobody: 1 for an infinite logit, 2 for NaN, the larger of both for a sample.
         let most = parts.scalar("most", f32::MAX);
         let infinite = parts.call("Less", &[&most, &logits], "infinite");
         let improper = parts.call("Where", &[&infinite, &one, &two], "improper");

@@ -8,7 +8,7 @@ use crate::{
 
 /// Number of weights by element type.
 pub(super) fn by_type(model: &ModelProto) -> BTreeMap<&'static str, u64> {
-    // Whether a constant that a quantised operator reads is one of its weights.
+    // For each input of a quantised operator, whether it is a weight.
     let mut roles: HashMap<&str, bool> = HashMap::new();
     if let Some(graph) = &model.graph {
         for_each_node(graph, &mut |node| {
@@ -33,7 +33,7 @@ pub(super) fn by_type(model: &ModelProto) -> BTreeMap<&'static str, u64> {
     counts
 }
 
-/// Which inputs of an operator on integers are weights; the others are activations, scales and zero points.
+/// Positions of the inputs of an integer operator that are weights; the others are activations, scales and zero points.
 fn integer_weights(operator: &str) -> Option<&'static [usize]> {
     Some(match operator {
         "DequantizeLinear" => &[0],
