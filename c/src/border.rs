@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(guarded(|| Err(Failure::argument("with a \0 inside"))), Status::InvalidArgument);
         assert_eq!(last_error(), "with a   inside");
         assert_eq!(guarded(|| Ok(())), Status::Ok);
-        // As C's errno, it stays.
+        // Like C's errno, the message stays after a successful call.
         assert_eq!(last_error(), "with a   inside");
     }
 

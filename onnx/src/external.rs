@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_file_far_longer_than_its_weights_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
-        // A file with a hole takes no room.
+        // A sparse file takes no space on the disk.
         let weights = fs::File::create(folder.path().join("weights.bin")).unwrap();
         weights.set_len(1 << 42).unwrap();
         let entries = [("location", "weights.bin"), ("offset", "0"), ("length", "8")];

@@ -72,7 +72,7 @@ mod tests {
         bytes[at] = 15 << 3 | 2;
         let error = check_known_fields(&bytes).unwrap_err();
         assert!(matches!(error, OnnxError::UnknownField { message: "TensorProto", field: 15 }), "{error}");
-        // That is what a reader loses without a word.
+        // A decoder drops this field silently.
         assert_ne!(ModelProto::decode(&bytes[..]).unwrap().encode_to_vec(), bytes);
     }
 

@@ -107,7 +107,7 @@ mod tests {
         for range in [[1.0, -1.0], [f32::NAN, 1.0], [0.0, f32::INFINITY], [-f32::MAX, f32::MAX]] {
             let affine = Affine::of_range(range);
             match range {
-                // So wide that its width is no float, but its 255th part is.
+                // The width of the range overflows a float, but its 255th part does not.
                 [low, _] if low == -f32::MAX => assert!(affine.unwrap().scale.is_finite()),
                 _ => assert!(affine.unwrap_err().to_string().contains("no range"), "{range:?}"),
             }
@@ -118,7 +118,7 @@ mod tests {
     fn weights_are_scaled_channel_by_channel() {
         let weights = [1.27, -0.63, 0.0, 0.0, 2.54, 0.011];
         let found = quantize_weights(&weights, |index| index / 2, &[0.0, 0.0, 0.04]);
-        // The third channel would have a scale of 0.02, were it not for the least.
+        // The third channel would have a scale of 0.02, but its smallest allowed scale is larger.
         assert_eq!(found.values, [127, -63, 0, 0, 64, 0]);
         for (scale, expected) in found.scales.iter().zip([0.01, 1.0, 0.04]) {
             assert!((scale - expected).abs() < 1e-9);

@@ -100,15 +100,15 @@ mod tests {
         }
         // The union bound: none is wrong.
         assert_eq!(markov(90, 1e-5), 0.8);
-        // At α = ρ all certificates can be wrong at once with probability ρ, and one is right without that.
+        // At α = ρ, Markov's inequality allows 499 of 500 certificates to be wrong: at most one counts as correct.
         assert_eq!(markov(500, 0.001), 0.0);
         assert!((HighProbabilityBound::Markov.lower(1.0, 500, 0.001) - 0.002).abs() < 1e-12);
         assert_eq!(HighProbabilityBound::Markov.lower(1.0, 500, 0.5), 0.0);
-        // Independent certificates gain from it where α is small.
+        // For small α, Markov's inequality is the better one for independent certificates too.
         assert_eq!(HighProbabilityBound::Bernstein.lower(0.8, 90, 1e-5), 0.8);
     }
 
-    /// Certificates of inputs that are alike and share their noise are right or wrong together. Groups of a size wrong
+    /// Certificates of similar inputs that share their noise are right or wrong together. Groups of equal size, wrong
     /// at once, each with probability α, are simulated a million times.
     #[test]
     fn groups_that_are_wrong_together_break_bernsteins_bound_and_not_markovs() {
@@ -117,16 +117,16 @@ mod tests {
         const RUNS: u32 = 1_000_000;
         let mut random = Xoshiro256PlusPlus::seed_from_u64(11);
         let mut too_high = |bound: HighProbabilityBound, size: usize| {
-            // The number of groups that are wrong, by inversion of the binomial distribution.
+            // Number of wrong groups, drawn by inversion of the binomial distribution.
             let groups = INPUTS / size;
             let none = (groups as f64 * (-ALPHA).ln_1p()).exp();
             let one = none * groups as f64 * ALPHA / (1.0 - ALPHA);
             let mut broken = 0_u32;
             for _ in 0..RUNS {
                 let u = (random.next_u64() >> 11) as f64 / 2.0_f64.powi(53);
-                // Three groups at once are left out: once in ten million runs.
+                // Three or more wrong groups are ignored: they occur once in ten million runs.
                 let wrong = size * (usize::from(u >= none) + usize::from(u >= none + one));
-                // All inputs counted as right; those that are wrong are not.
+                // All inputs are counted as correct, although some certificates are wrong.
                 let truth = 1.0 - wrong as f64 / INPUTS as f64;
                 broken += u32::from(bound.lower(1.0, INPUTS, ALPHA) > truth);
             }
@@ -138,9 +138,9 @@ mod tests {
             let share = too_high(HighProbabilityBound::Markov, size);
             assert!(share <= most, "groups of {size}: {share}");
         }
-        // No smaller bound would do: groups of 5 reach ρ.
+        // The bound can't be improved: groups of 5 fail with probability ρ.
         assert!(too_high(HighProbabilityBound::Markov, 5) > 0.8 * RHO);
-        // Bernstein's bound holds for inputs that are alone, and would not for groups.
+        // Bernstein's bound is valid for independent inputs, but not for groups.
         assert!(too_high(HighProbabilityBound::Bernstein, 1) <= most);
         assert!(too_high(HighProbabilityBound::Bernstein, 3) > 1.3 * RHO);
     }

@@ -250,7 +250,7 @@ mod tests {
         assert!(bound == HighProbabilityBound::Bernstein && lower > 0.98 && lower < 0.99, "{lower}");
         run.noise_mode = Some(NoiseMode::Shared);
         assert!(at(&run).0 == HighProbabilityBound::Markov && at(&run).1 <= 1.0 / 500.0);
-        // A simultaneous claim at an α that is small enough is what is wanted, however certificates depend.
+        // A simultaneous claim at α ≤ ρ needs no further bound, however certificates depend on each other.
         run.family_alpha = Some("0.001".parse().unwrap());
         assert_eq!(at(&run), (HighProbabilityBound::Simultaneous, 1.0));
         run.family_alpha = Some("0.01".parse().unwrap());

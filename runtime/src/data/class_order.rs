@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(pets.labels(), [2, 3, 3, 0]);
         assert_eq!(pets.labels_sha256, labels_sha256(&[2, 3, 3, 0]));
         assert_eq!(pets.class_names().unwrap(), ["dog", "eel", "ant", "cat"]);
-        // What was renumbered once is the same from then on.
+        // Renumbering a second time changes nothing.
         assert_eq!(ordered(&mut pets, &["dog", "eel", "ant", "cat"]), Ok(ClassOrder::Same));
         assert_eq!(pets.labels(), [2, 3, 3, 0]);
     }
@@ -179,7 +179,7 @@ mod tests {
             ),
             "{text}"
         );
-        // Names decide, and names alone say nothing about numbers.
+        // A data set with class names is not renumbered by class labels.
         assert!(!data(&["3", "5"], &[0, 1]).number_by(&labels).unwrap());
         let names: Vec<String> = ["cat", "dog"].map(Into::into).to_vec();
         assert!(!Dataset { class_names: None, ..data(&[], &[0, 1]) }.number_by(&names).unwrap());

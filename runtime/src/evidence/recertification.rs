@@ -162,7 +162,8 @@ mod tests {
     /// The smoothed probability of a class falls by at most the lost share, whatever the models.
     #[test]
     fn a_radius_by_the_old_bound_is_not_above_the_true_one() {
-        // Old probability 0.9, of which the new model loses 0.01; at confidence 1 − 0.002 nearly never wrong.
+        // The earlier probability is 0.9, and the changed model loses 0.01 of it. At confidence 1 − 0.002 the bound is
+        // rarely wrong.
         let change = Change { p_lower: 0.8985, lost: 100, changed: 200 };
         let bound = change.bound(10_000, Alpha::USUAL).unwrap();
         let sigma = Sigma::new(0.5).unwrap();

@@ -346,7 +346,7 @@ mod tests {
         drop(writer);
         let whole = std::fs::read(&path).unwrap();
         for end in MAGIC.len()..whole.len() {
-            // Cut off, and as after a loss of power: the length is there, and the rest of the bytes zero.
+            // Truncated; and, as after a loss of power, of full length with zeros at the end.
             for zeros in [0, whole.len() - end] {
                 std::fs::write(&path, [&whole[..end], &vec![0; zeros]].concat()).unwrap();
                 let (mut writer, there) = VotesWriter::resume(&path, &records).unwrap();

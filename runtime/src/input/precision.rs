@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn limits_are_where_half_a_step_passes_the_share() {
-        // Steps of single precision by the standard library.
+        // Rounding steps of single precision, computed by the standard library.
         for sigma in [1e-4, 0.12, 0.25, 1.0, 3.0, 1e4] {
             let limit = SINGLE.limit(MAX_ROUNDING * sigma) as f32;
             let half_step = |value: f32| f64::from(value.next_up() - value) / 2.0;
@@ -199,7 +199,7 @@ mod tests {
             }
         }
         assert_eq!(SINGLE.limit(MAX_ROUNDING * 0.25), 131_072.0);
-        // Not even numbers near 0 are fine enough in float16.
+        // Even numbers near 0 are too coarse in float16.
         assert_eq!(HALF.limit(2.0_f64.powi(-26)), 0.0);
     }
 

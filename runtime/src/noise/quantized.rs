@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::noise::{NoiseKey, Role};
 
-    /// Rows of the fixture: what, σ, level or place, value.
+    /// Rows of the fixture: kind, σ, level or index, value.
     fn rows(kind: &'static str) -> impl Iterator<Item = (f64, i32, &'static str)> {
         let lines = include_str!("../../tests/fixtures/quantized_gaussian.csv").lines();
         lines.filter_map(move |line| {

@@ -129,7 +129,7 @@ mod tests {
         let places: Vec<(f64, f64)> =
             svg.split("<image ").skip(1).map(|part| (place(part, "x"), place(part, "y"))).collect();
         assert_eq!(places.len(), 24);
-        // Ten before, ten after, then the last two of each below.
+        // Ten pictures of each row in the first band, the last two of each row in the second.
         assert_eq!(places[0].1, places[9].1);
         assert!(places[0].0 == places[10].0 && places[0].1 < places[10].1);
         assert!(places[20].0 == places[0].0 && places[20].1 > places[10].1);

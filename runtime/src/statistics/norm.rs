@@ -130,7 +130,7 @@ mod tests {
         }
     }
 
-    /// The corner of the ℓ∞ ball and the diagonal are where the inequalities are equalities: nothing is given away.
+    /// On the diagonal the inequalities are equalities, so the derived radii can't be larger.
     #[test]
     fn derived_radii_are_the_largest_possible() {
         let radii = Radii::new(0.9, Norm::L2, 9);

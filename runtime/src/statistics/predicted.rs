@@ -35,7 +35,7 @@ fn upper_tail(k: u64, hits: u64, misses: u64, more: u64) -> f64 {
 mod tests {
     use super::*;
 
-    /// The same by Laplace's rule of succession, one sample after the other.
+    /// The same probability by Laplace's rule of succession, one sample after the other.
     fn distribution(hits: u64, samples: u64, more: u64) -> Vec<f64> {
         let mut chances = vec![1.0];
         for drawn in 0..more {
@@ -60,7 +60,8 @@ mod tests {
                 let likely = likely_hits(hits, samples, more, chance) as usize;
                 let beyond = |h: usize| chances[h + 1..].iter().sum::<f64>();
                 assert!(beyond(likely) <= chance, "{hits} {samples} {more} {chance}: {likely}");
-                // The bound on the tail costs little: four samples fewer, or a fiftieth, are no longer enough.
+                // The bound on the tail costs little: with four samples, or a fiftieth, fewer the chance is above the
+                // limit.
                 let fewer = likely.saturating_sub(4 + likely / 50);
                 assert!(likely == 0 || beyond(fewer) > chance, "{hits} {samples} {more} {chance}: {likely}");
             }
@@ -77,7 +78,8 @@ mod tests {
 
     #[test]
     fn large_numbers_are_no_trouble() {
-        // A share known to ±1.6e-5; the 99 % point of what is to come is 2.33 standard deviations up.
+        // The share is known to ±1.6e-5; the 99 % quantile of the coming hits is 2.33 standard deviations above their
+        // mean.
         let likely = likely_hits(900_000_000, 1_000_000_000, 9_000_000_000, 0.01);
         let deviations = (likely as f64 - 8.1e9) / (9e9_f64 * 0.09 * 10.0).sqrt();
         assert!((deviations - 2.33).abs() < 0.1, "{deviations}");

@@ -69,7 +69,7 @@ mod tests {
             prop_assert!(value - shown <= 10_f64.powi(-(decimals as i32)) * (1.0 + 1e-9));
         }
 
-        /// A share of inputs is printed as the digits of the long division, whatever the nearest float is.
+        /// A share of inputs is printed with the digits of the long division, even if the nearest float is larger.
         #[test]
         fn shares_are_printed_as_long_division_gives_them(inputs in 1_u64..100_000, right in 0_u64..100_000) {
             let right = right % (inputs + 1);

@@ -120,7 +120,7 @@ fn ln_binomial(k: u64, n: u64, p: f64, q: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Sums of binomial coefficients as whole numbers, by Python.
+    /// Sums of binomial coefficients in exact integer arithmetic, computed with Python.
     #[test]
     fn tails_are_those_of_whole_numbers() {
         for (hits, trials, other_hits, other_trials, expected) in KNOWN {

@@ -73,7 +73,7 @@ fn every_product_reads_integers_and_the_ends_keep_their_type() {
     );
     let conv = graph.node.iter().find(|node| operator(node) == "Conv").unwrap();
     assert_eq!(conv.input, ["image_dequantized", "filters_dequantized", "bias_dequantized"]);
-    // What the integers are passed on through has one scale.
+    // Values before and after operators that do not change them have the same scale.
     assert_eq!(floats(&graph, "relu_1_scale"), floats(&graph, "flatten_3_scale"));
     assert_eq!(bytes(&graph, "relu_1_zero_point").raw_data.as_deref(), Some(&[0][..]));
     assert_eq!(bytes(&graph, "image_zero_point").raw_data.as_deref(), Some(&[100][..]));

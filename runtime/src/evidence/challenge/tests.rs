@@ -9,7 +9,7 @@ use crate::{
     units::{Alpha, Sigma},
 };
 
-/// A header with every part that may be left out.
+/// A header with all optional members.
 fn full() -> Header {
     let mut header = example_header();
     header.model.external = vec![ExternalSource { file: "m.bin".into(), sha256: "dd".into() }];
@@ -91,7 +91,7 @@ fn whatever_a_certificate_depends_on_changes_the_seed() {
 #[test]
 fn nothing_else_has_a_part_in_the_seed() {
     let changes: [Change; 15] = [
-        // What limits nothing, and what the rule `fixed` does not use.
+        // A limit without effect, and a setting that the rule `fixed` does not use.
         |header| header.subset.max = Some(3),
         |header| header.settings.sequence = SequenceForm::Betting,
         |header| header.settings.seed = 77,
@@ -164,7 +164,7 @@ fn a_chosen_seed_is_found() {
     assert!(found(&header).is_empty());
     header.settings.seed += 1;
     assert!(found(&header)[0].contains("for its challenge"), "{:?}", found(&header));
-    // Also what looks like another text: a space of no width, and a letter of another alphabet.
+    // Texts that look like valid ones are refused too: a zero-width space, a letter of another alphabet.
     for bad in ["", " a", "a\n", "a  b", "beacon\u{200b}", "b\u{435}acon", &"a".repeat(1025)] {
         header.challenge = Some(bad.into());
         header.settings.seed = challenge_seed(&header, bad).unwrap();

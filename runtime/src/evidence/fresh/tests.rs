@@ -8,10 +8,10 @@ use crate::{
     units::{Alpha, Sigma},
 };
 
-/// Runs of a party that chooses.
+/// Number of repetitions of the test that chooses among seeds.
 const REPEATS: u64 = 12;
 
-/// Distances to the boundary in units of σ: from a coin to hardly a miss.
+/// Distances to the decision boundary in units of σ: from a probability of ½ to almost 1.
 const DISTANCES: [f32; 8] = [0.0, 0.02, 0.1, 0.3, 0.7, 1.2, 2.0, 3.5];
 
 fn header(stop: &str, mode: NoiseMode, n: u64) -> Header {
@@ -32,7 +32,7 @@ fn certified(
     mode: NoiseMode,
     inputs: impl Iterator<Item = (u64, f32)>,
 ) -> Vec<Certificate> {
-    // The logits differ by twice the pixel, whose noise decides.
+    // The logits differ by twice the noisy pixel, so its sign decides the vote.
     let model = LinearClassifier::new(array![[1.0], [-1.0]], array![0.0, 0.0]);
     let mut certifier = Certifier::new(vec![Box::new(model)], settings.clone(), 64).unwrap();
     certifier.set_noise_mode(mode);
@@ -83,14 +83,14 @@ fn an_honest_run_is_compatible_whatever_the_rule() {
                 all += found.inputs.len();
                 small += found.inputs.iter().filter(|input| input.p_value <= 0.1).count();
             }
-            // At most a tenth, and four standard deviations of 200; inputs that share noise hang together.
+            // At most a tenth of 200 plus four standard deviations; inputs that share noise depend on each other.
             let most = if mode == NoiseMode::Shared { 60 } else { 37 };
             assert!(all == 200 && small <= most, "{stop}, {mode:?}: {small} of {all}");
         }
     }
 }
 
-/// The votes of a record made better, with what follows from them.
+/// A record with forged votes, and class, bound and radius that follow from them.
 fn forged(record: &Record, hits: u64, header: &Header) -> Record {
     let procedure = Procedure::new(header.settings.clone()).unwrap();
     let estimation: Votes = vec![hits, record.samples - hits].into();
@@ -118,7 +118,7 @@ fn votes_that_are_not_the_models_are_found() {
     assert_eq!(found.differing().map(|input| input.index).collect::<Vec<_>>(), [3]);
     assert!(found.inputs[3].bound_p_value.unwrap() < 1e-12, "{:?}", found.inputs[3]);
     assert!(found.inputs[4].bound_p_value.unwrap() > 1e-4, "{:?}", found.inputs[4]);
-    // Worse than the model is forged too: an input that should not be certified.
+    // Votes that are worse than the model's are also found.
     one[3] = forged(&records[3], 400, &header);
     assert!(!compare(&header, &one, &DISTANCES, 78).is_compatible());
     // Selection votes for another class.
@@ -126,7 +126,7 @@ fn votes_that_are_not_the_models_are_found() {
     other[6].selection = vec![20, 80].into();
     other[6].class = Some(1);
     assert!(!compare(&header, &other, &DISTANCES, 79).is_compatible());
-    // A tenth of a standard deviation's worth is chance; two on every input are not.
+    // A difference of a fraction of a standard deviation is compatible with chance; several on every input are not.
     let coins = [0.0_f32; 40];
     let records = run(&header, &coins);
     let better = |by: u64| -> Vec<Record> {
@@ -157,8 +157,8 @@ fn votes_too_good_for_a_run_that_stopped_early_are_found() {
     assert_eq!(found.differing().map(|input| input.index).collect::<Vec<_>>(), [1], "{found:?}");
 }
 
-/// The best of 34 seeds by the number of certificates, of inputs that are coins: what it shows is reported, and it is no
-/// proof.
+/// The best of 34 seeds for inputs whose class has probability ½: the p-value of all inputs together is on average below
+/// a half of that for the first seed.
 #[test]
 fn a_seed_chosen_among_a_few_shows_in_the_probability_of_all_inputs_together() {
     let coins = [0.0_f32; 30];
@@ -178,7 +178,7 @@ fn a_seed_chosen_among_a_few_shows_in_the_probability_of_all_inputs_together() {
         chosen += best.surplus_p_value.unwrap() / REPEATS as f64;
         honest += first.surplus_p_value.unwrap() / REPEATS as f64;
     }
-    // Of an honest run about a half, within four standard deviations of 12 uniform numbers.
+    // The mean p-value of honest runs is about ½, within four standard deviations of the mean of 12 uniform numbers.
     assert!(honest > 0.17 && chosen < 0.25 && chosen < honest / 2.0, "chosen {chosen}, honest {honest}");
 }
 
@@ -211,7 +211,7 @@ fn what_has_no_samples_is_compatible() {
 
 #[test]
 fn levels_are_those_of_clopper_and_pearson() {
-    // 0.9^10: ten of ten misses the bound of a class with 0.1; and no miss of ten of one with 0.9 is no surprise.
+    // Without a hit in ten samples, P[X ≤ 0] at probability 0.9 is 0.1^10.
     let level = bound_p_value(0.9, 0, 10).unwrap();
     assert!((level / 0.1_f64.powi(10) - 1.0).abs() < 1e-4, "{level}");
     let level = bound_p_value(0.5, 2, 16).unwrap();

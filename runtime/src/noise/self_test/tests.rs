@@ -12,7 +12,7 @@ fn noise(distribution: Distribution, sigma: f64) -> Noise {
     Noise::new(distribution, Sigma::new(sigma).unwrap()).unwrap()
 }
 
-/// The result of the self-test, without known answers, for a generator that changes good noise.
+/// The result of the self-test, without known answers, for correct noise changed by `crook`.
 fn self_test(
     noise: &Noise,
     seed: u64,
@@ -93,7 +93,7 @@ fn a_shifted_mean_is_caught() {
 
 #[test]
 fn tails_cut_off_are_caught() {
-    // Values beyond 3.5 σ are set to the end, or drawn again.
+    // Values beyond 3.5 σ are clamped, or replaced.
     let end = 3.5 * SIGMA as f32;
     let clamped = caught(each(|eta| eta.clamp(-end, end)));
     assert!(matches!(clamped, Some(Test::FourthMoment | Test::Tails)), "{clamped:?}");
@@ -109,7 +109,7 @@ fn a_distribution_with_the_right_moments_is_caught() {
         if eta.abs() < bound { 0.0 } else { eta.signum() * (3.0_f64.sqrt() * SIGMA) as f32 }
     };
     assert!(matches!(caught(each(three)), Some(Test::Tails | Test::Distribution)));
-    // A step of 2 % of the probability moved within the middle.
+    // 2 % of the probability is moved within the middle of the distribution.
     let dent = |eta: f32| if (0.0..0.0125).contains(&eta) { -eta } else { eta };
     assert_eq!(caught(each(dent)), Some(Test::Distribution));
 }
@@ -208,14 +208,14 @@ fn a_value_that_is_no_number_is_caught() {
     assert_eq!(caught(crook), Some(Test::Finite));
 }
 
-/// The mistakes that tables and integers invite.
+/// Typical faults of tables and integer arithmetic.
 #[test]
 fn crooked_noise_of_the_other_kinds_is_caught() {
     let uniform = noise(Distribution::Uniform, SIGMA);
     let wide = self_test(&uniform, 1, SIZE, each(|eta| eta * 1.02));
     assert!(wide.is_err());
     let quantized = noise(Distribution::QuantizedGaussian, SIGMA);
-    // Rounding down in place of to the nearest level shifts the mean by half a level.
+    // Rounding down instead of to the nearest level shifts the mean by half a level.
     let floored = self_test(&quantized, 1, SIZE, each(|eta| eta - 0.5 / 255.0));
     assert!(matches!(floored, Err(Test::Mean | Test::Distribution)), "{floored:?}");
     // Gaussian noise that was never rounded passes neither as uniform nor with another σ.

@@ -104,7 +104,7 @@ mod tests {
     fn a_circle_is_one_ring_of_its_radius_length_and_area() {
         let (centre, radius) = ((20.3, 17.8), 11.6);
         let distance = |x: f64, y: f64| (x - centre.0).hypot(y - centre.1);
-        // A field that is not linear across the contour, as a probability is not.
+        // A field that is not linear across the contour, like a probability.
         let field = sample(41, 37, |x, y| 1.0 / (1.0 + ((distance(x, y) - radius) / 3.0).exp()));
         let lines = contour(&field, 0.5);
         assert_eq!(lines.len(), 1);
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_line_is_exact_and_goes_from_border_to_border() {
-        // 0.3 x + 0.7 y = 4.1: a linear field is met exactly.
+        // 0.3 x + 0.7 y = 4.1: the contour of a linear field is exact.
         let lines = contour(&sample(12, 9, |x, y| 0.3 * x + 0.7 * y - 4.1), 0.0);
         assert_eq!(lines.len(), 1);
         for &(x, y) in &lines[0] {
@@ -148,9 +148,9 @@ mod tests {
             pieces.sort_by(|a, b| a.partial_cmp(b).unwrap());
             pieces
         };
-        // Joined corners: the low ones at (1, 0) and (0, 1) are cut off.
+        // The high corners are joined: the contour separates the low ones at (1, 0) and (0, 1).
         assert_eq!(ends(0.25), [[(0.0, 0.75), (0.25, 1.0)], [(0.75, 0.0), (1.0, 0.25)]]);
-        // Parted corners: each of the high ones, at (0, 0) and (1, 1), is.
+        // The high corners are not joined: the contour separates each of them, at (0, 0) and (1, 1).
         assert_eq!(ends(0.75), [[(0.0, 0.25), (0.25, 0.0)], [(0.75, 1.0), (1.0, 0.75)]]);
     }
 
@@ -159,7 +159,7 @@ mod tests {
         assert!(contour(&sample(5, 5, |_, _| 0.7), 0.5).is_empty());
         assert!(contour(&sample(5, 1, |x, _| x), 0.5).is_empty());
         assert!(contour(&Array2::zeros((0, 0)), 0.5).is_empty());
-        // Numbers that are none neither stop it nor appear in it.
+        // NaN neither stops the computation nor appears in its result.
         let hole = sample(5, 5, |x, y| if (x, y) == (2.0, 2.0) { f64::NAN } else { 1.0 });
         assert!(contour(&hole, 0.5).iter().flatten().all(|(x, y)| x.is_finite() && y.is_finite()));
     }

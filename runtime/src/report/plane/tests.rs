@@ -18,7 +18,7 @@ fn plane(points: Vec<PlanePoint>) -> Plane {
 const POINT: PlanePoint =
     PlanePoint { x: 1.0, y: 0.5, class: 0, poisoned_from: None, circle: None, wrong: false };
 
-/// The number that follows `name="` at its first place after `mark`.
+/// The number of the first attribute `name` after `mark`.
 fn number(svg: &str, mark: &str, name: &str) -> f64 {
     let rest = svg.split_once(mark).unwrap().1;
     let rest = rest.split_once(&format!(" {name}=\"")).unwrap().1;

@@ -34,7 +34,7 @@ fn refused(document: &str, what: &str) {
 #[test]
 fn keys_and_signatures_are_those_of_another_implementation() {
     assert_eq!(private().public_key(), public());
-    // Also in the form that repeats the public key and has an attribute.
+    // Also a key in PKCS#8 version 2, with the public key and an attribute.
     assert_eq!(PrivateKey::from_pem(PRIVATE_2).unwrap().public_key(), public());
     assert_eq!(
         (private().to_pem().unwrap().as_str(), public().to_pem().unwrap().as_str()),
@@ -67,7 +67,7 @@ fn whatever_is_changed_the_payload_is_the_signed_one_or_none() {
             "cut off at {place}"
         );
     }
-    // Names of keys and spaces are not signed, and 64 digits have seven neighbours each.
+    // Key ids and white space are not signed, so changes there need not be found.
     assert!(accepted > 200 && accepted < 64 * 7 + 200, "{accepted}");
 }
 
@@ -82,7 +82,7 @@ fn a_key_that_did_not_sign_is_told_from_a_false_signature() {
     let changed = with("payload", STANDARD.encode("{}")).to_string();
     let error = Envelope::parse(changed.as_bytes()).unwrap().signed_by(&public()).unwrap_err();
     assert!(matches!(&error, SignatureError::Broken { key_id } if key_id == KEY_ID), "{error}");
-    // The name of a key decides nothing.
+    // Verification does not depend on the key id.
     let sig = with("a", 1)["signatures"][0]["sig"].clone();
     for list in
         [json!([{ "sig": sig }]), json!([{ "sig": sig, "keyid": "another" }, { "sig": "", "keyid": KEY_ID }])]
@@ -130,7 +130,7 @@ fn what_is_no_key_is_told_why() {
     assert!(private(PUBLIC).contains("it is a public key"));
     assert!(public(PRIVATE).contains("it is a private key"));
     assert!(private(&PRIVATE.replace(" PRIVATE", " ENCRYPTED PRIVATE")).contains("it is encrypted"));
-    // An elliptic curve that is another one, and a public half that is not that of the private one.
+    // A key of another elliptic curve, and a key whose public half does not belong to its private half.
     for text in
         ["", "text", &PRIVATE.replace("K2VwB", "K2VxB"), &PRIVATE_2.replace("Z9w7", "Z9w8"), &PRIVATE[..90]]
     {
@@ -149,7 +149,8 @@ fn one_type_can_not_pass_for_another() {
         Envelope::parse(with("signatures", list).to_string().as_bytes()).unwrap().signed_by(&public()).is_ok()
     };
     assert!(signed(&pae(PAYLOAD_TYPE, PAYLOAD)));
-    // Without the encoding, of another type, or with the border between type and payload moved.
+    // Signatures of the payload without the encoding, of another type, or with the boundary between type and payload
+    // moved.
     let moved = [b"DSSEv1 28 application/vnd.in-toto+json".as_slice(), PAYLOAD].concat();
     for message in [PAYLOAD.to_vec(), pae("application/json", PAYLOAD), pae("", PAYLOAD), moved] {
         assert!(!signed(&message));
@@ -177,7 +178,7 @@ fn base64_has_one_form() {
     for changed in [sig.replace("dBA==", "dBB=="), sig.replace("==", "="), format!(" {sig}")] {
         refused(&sig_of(&changed), "its 'sig' is not base64 in canonical form");
     }
-    // DSSE allows the alphabet for addresses.
+    // DSSE allows the URL-safe alphabet.
     let bytes = STANDARD.decode(sig).unwrap();
     let envelope = Envelope::parse(sig_of(&URL_SAFE.encode(bytes)).as_bytes()).unwrap();
     assert_eq!(envelope.signed_by(&public()).unwrap(), PAYLOAD);

@@ -25,7 +25,7 @@ fn wealth_is_that_of_betting_sample_by_sample() {
 
 #[test]
 fn wealth_is_precise_for_many_samples() {
-    // ln Γ of large numbers leaves fewer digits the larger they are: 1e-7 of these.
+    // ln Γ of large numbers loses digits by cancellation: about 1e-7 remains for these.
     for (hits, samples) in
         [(9_999_000_u64, 10_000_000_u64), (5_100_000, 10_000_000), (10_000_000, 10_000_000)]
     {
@@ -79,7 +79,7 @@ proptest! {
         let lower = sequence.lower(hits, samples).unwrap();
         prop_assert!(lower <= hits as f64 / samples as f64);
         prop_assert!(lower <= sequence.lower(hits + 1, samples).unwrap());
-        // Never better than the bound for a number of samples chosen beforehand.
+        // Never better than the bound for a number of samples fixed beforehand.
         prop_assert!(lower <= crate::statistics::clopper_pearson_lower(hits, samples, Alpha::new(a).unwrap()).unwrap());
     }
 }
