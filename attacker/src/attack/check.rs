@@ -3,7 +3,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use super::{
     AttackData, AttackSettings, Curvature,
-    pool::{Drawn, Pool},
+    pool::{Drawn, NetworkPool},
     upper_level::outer_level,
 };
 use crate::{
@@ -268,7 +268,7 @@ fn prepare<'a>(
     random: Random,
 ) -> Result<Step<'a>, Error> {
     let poison = data.target.pixels.copy();
-    let mut pool = Pool::new(settings, data, &poison, random)?;
+    let mut pool = NetworkPool::new(settings, data, &poison, random)?;
     pool.train(0, settings.inner_steps, &poison, None);
     let batch = pool.batch(&poison);
     let single = pool.drawn(0, &batch, &poison);

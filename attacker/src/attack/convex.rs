@@ -1,9 +1,14 @@
 use tch::{Kind, Reduction, Tensor};
 
-use super::{AttackData, AttackSettings};
+use super::{
+    AttackData, AttackSettings,
+    lower_level::{Hypergradients, LevelState, LowerLevel, mixed_of},
+    pool::PoolPosition,
+    upper_level::outer_level,
+};
 use crate::{
     Error,
-    bilevel::{NewtonReport, NewtonSettings, minimise},
+    bilevel::{GaussNewton, NewtonReport, NewtonSettings, minimise, mixed_product, solve},
     networks::Network,
     parameters::Parameters,
     random::{Purpose, Random},
@@ -16,16 +21,51 @@ use crate::{
 /// The damped Hessian of the linear system is then the Hessian of the very loss that was solved, and the implicit
 /// gradient is exact up to the tolerance (Mei and Zhu, 2015; Pedregosa, 2016).
 #[derive(Debug)]
-pub(super) struct Convex<'a> {
+pub(super) struct ConvexLevel<'a> {
     settings: &'a AttackSettings,
     data: AttackData<'a>,
+    random: Random,
     network: Network,
     /// What the network gets for the clean images, and their labels.
     clean: (Tensor, Tensor),
     poison: (Perturbation, Tensor),
 }
 
-impl<'a> Convex<'a> {
+impl LowerLevel for ConvexLevel<'_> {
+    fn hypergradients(&mut self, step: usize, poison: &Tensor) -> Result<Hypergradients, Error> {
+        self.solve(poison, step);
+        let settings = self.settings;
+        let parameters = self.network.parameters();
+        let outer = outer_level(&self.network, parameters, self.data.validation, settings, self.random, step);
+        let matrix = GaussNewton::new(self.logits(poison), parameters, settings.damping);
+        let solution = solve(&matrix, &outer.gradient, &settings.solver_settings(step), None);
+        let leaf = poison.copy().set_requires_grad(true);
+        let loss = self.loss(parameters, &leaf);
+        let gradient = mixed_of(|u| mixed_product(&loss, parameters, &solution.p, u), leaf);
+        Ok(Hypergradients {
+            gradient,
+            numbers: self.all(),
+            inner_loss: loss.detach(),
+            outer,
+            finite: solution.p.is_finite_scalar(),
+            nonzero: solution.p.norm_scalar().gt(0.0),
+            p: solution.p,
+            relative_residual: solution.relative_residual,
+            iterations: solution.iterations,
+            negative_curvature: solution.negative_curvature,
+        })
+    }
+
+    fn state(&self) -> LevelState<'_> {
+        LevelState { pool: None, tensors: self.network.state().collect() }
+    }
+
+    fn restore(&mut self, _: Option<&PoolPosition>, tensors: Vec<Tensor>) {
+        self.network.restore(&tensors);
+    }
+}
+
+impl<'a> ConvexLevel<'a> {
     pub fn new(settings: &'a AttackSettings, data: AttackData<'a>, random: Random) -> Result<Self, Error> {
         let device = data.clean.pixels.device();
         let shape = image_shape(&data.clean.pixels);
@@ -43,15 +83,12 @@ impl<'a> Convex<'a> {
         let clean = (perturbation.apply(&clean), labels);
         let (_, perturbation, labels) =
             perturb(&data.target.pixels, &data.target.labels, Purpose::PoisonNoise);
-        Ok(Self { settings, data, network, clean, poison: (perturbation, labels) })
+        Ok(Self { settings, data, random, network, clean, poison: (perturbation, labels) })
     }
 
+    #[cfg(test)]
     pub fn network(&self) -> &Network {
         &self.network
-    }
-
-    pub fn network_mut(&mut self) -> &mut Network {
-        &mut self.network
     }
 
     /// The loss without its weight decay: the mean over all images. `poison` are all poison images; differentiable in
@@ -83,14 +120,14 @@ impl<'a> Convex<'a> {
     }
 
     /// All logits with their graph, for the Gauss–Newton matrix, which is the Hessian here.
-    pub fn logits(&self, poison: &Tensor) -> Tensor {
+    fn logits(&self, poison: &Tensor) -> Tensor {
         let many = poison.repeat_interleave_self_int(self.settings.convex_noises as i64, 0, None);
         let inputs = Tensor::cat(&[&self.clean.0, &self.poison.0.apply(&many)], 0);
         self.network.forward(&inputs)
     }
 
     /// Numbers of all poison images, in order.
-    pub fn all(&self) -> Tensor {
+    fn all(&self) -> Tensor {
         let target = &self.data.target.pixels;
         Tensor::arange(target.size()[0], (Kind::Int64, target.device()))
     }

@@ -6,6 +6,7 @@ mod check;
 mod clock;
 mod convex;
 mod data;
+mod lower_level;
 mod optimise;
 mod pool;
 mod preset;

@@ -1,302 +1,269 @@
-use serde::{Deserialize, Serialize};
-use tch::{Device, Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor, no_grad};
 
-use super::{AttackData, AttackSettings};
+use super::{
+    AttackData, AttackSettings, Curvature, Differentiation,
+    clock::{Clock, Part},
+    lower_level::{Hypergradients, LevelState, LowerLevel, mixed_of},
+    upper_level::{Outer, outer_level},
+};
 use crate::{
     Error,
-    bilevel::WarmStart,
-    networks::Network,
+    bilevel::{GaussNewton, Hessian, Solution, WarmStart, mixed_product, mixed_product_of, unrolled},
+    parameters::Parameters,
     random::{Purpose, Random},
-    training::{Crops, Optimiser, OptimiserSettings, Perturbation, image_shape},
 };
 
-/// A lower level too large and too curved to be solved: networks in training on clean and poisoned images, attacked in
-/// turn.
+mod batch;
+mod networks;
+
+pub(super) use batch::{Batch, Drawn};
+pub(super) use networks::{NetworkPool, PoolPosition};
+
+/// Poison images in one double-backward pass; bounds memory.
+pub(super) const IMAGES_A_PASS: i64 = 250;
+
+/// A lower level too large and too curved to be solved: a pool of networks in training, one of which is trained for a
+/// few steps and attacked in each step of the attack.
 #[derive(Debug)]
-pub(super) struct Pool<'a> {
+pub(super) struct PoolLevel<'a> {
     settings: &'a AttackSettings,
     data: AttackData<'a>,
     random: Random,
-    members: Vec<Member>,
-    /// Networks made so far; part of the key of their weights.
-    made: u64,
-    /// Batches drawn so far; part of the key of their images and noise.
-    drawn: u64,
+    pub networks: NetworkPool<'a>,
+    /// Stands still unless speed is measured.
+    pub clock: Clock,
 }
 
-/// A network in training.
-#[derive(Debug)]
-struct Member {
-    network: Network,
-    optimiser: Optimiser,
-    /// Images it was trained on, counted each time.
-    seen: u64,
-    /// The last solution of the linear system for it.
-    solution: Option<WarmStart>,
+/// One step of the attack: its number, the poison before it, and the network it attacks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment<'p> {
+    /// Number of the step, from 0.
+    pub step: usize,
+    /// All poison images, N×C×H×W.
+    pub poison: &'p Tensor,
+    /// Position of the network in the pool.
+    pub network: usize,
 }
 
-/// Where a pool stands, but for its tensors.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PoolPosition {
-    made: u64,
-    drawn: u64,
-    members: Vec<MemberPosition>,
-}
+impl LowerLevel for PoolLevel<'_> {
+    fn hypergradients(&mut self, step: usize, poison: &Tensor) -> Result<Hypergradients, Error> {
+        let settings = self.settings;
+        self.networks.renew(step, settings.renewal(self.data.target.len()), poison)?;
+        let at = Moment { step, poison, network: self.networks.position(step) };
+        let batch = settings.same_batch.then(|| self.networks.batch_in_order(step));
+        self.networks.train(at.network, settings.inner_steps, poison, batch.as_ref());
+        let batch = batch.unwrap_or_else(|| self.networks.batch(poison));
+        Ok(self.of_batch(at, &batch))
+    }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MemberPosition {
-    optimiser_steps: u64,
-    seen: u64,
-    /// Whether there is a last solution.
-    solved: bool,
-    /// Steps of its Adam, if Adam found it.
-    solution_steps: Option<u64>,
-}
+    fn state(&self) -> LevelState<'_> {
+        let (position, tensors) = self.networks.state();
+        LevelState { pool: Some(position), tensors }
+    }
 
-/// Which images a batch of the lower level is made of.
-#[derive(Debug)]
-pub(super) struct Batch {
-    clean: Tensor,
-    /// Numbers of poison images, `int64`.
-    pub poison: Tensor,
-    /// Part of the key of its noise.
-    key: u64,
-}
-
-/// A batch as a network trains on it: images, labels, and what is held fixed while its loss is differentiated.
-#[derive(Debug)]
-pub(super) struct Drawn {
-    pub images: Tensor,
-    pub labels: Tensor,
-    pub crops: Option<Crops>,
-    pub perturbation: Perturbation,
-}
-
-impl Drawn {
-    /// What the network gets for images in place of these; differentiable.
-    pub fn inputs(&self, images: &Tensor) -> Tensor {
-        let cropped = self.crops.as_ref().map(|crops| crops.apply(images));
-        self.perturbation.apply(cropped.as_ref().unwrap_or(images))
+    fn restore(&mut self, pool: Option<&PoolPosition>, tensors: Vec<Tensor>) {
+        if let Some(position) = pool {
+            self.networks.restore(position, &mut tensors.into_iter());
+        }
     }
 }
 
-impl<'a> Pool<'a> {
+impl<'a> PoolLevel<'a> {
     /// Makes the networks and trains the k-th for k times the warm-up, so that their ages differ.
+    ///
+    /// # Errors
+    /// [`Error::Network`].
     pub fn new(
         settings: &'a AttackSettings,
         data: AttackData<'a>,
         poison: &Tensor,
         random: Random,
     ) -> Result<Self, Error> {
-        let mut pool = Self::empty(settings, data, random)?;
-        for position in 0..settings.networks {
-            pool.train(position, settings.warm_up * (position + 1), poison, None);
-        }
-        Ok(pool)
+        Ok(Self::of(settings, data, random, NetworkPool::new(settings, data, poison, random)?))
     }
 
-    /// The networks before any training.
-    pub fn empty(settings: &'a AttackSettings, data: AttackData<'a>, random: Random) -> Result<Self, Error> {
-        let mut pool = Self { settings, data, random, members: Vec::new(), made: 0, drawn: 0 };
-        for _ in 0..settings.networks {
-            let fresh = pool.fresh()?;
-            pool.members.push(fresh);
-        }
-        Ok(pool)
+    /// The networks before any training, to restore a state into.
+    ///
+    /// # Errors
+    /// [`Error::Network`].
+    pub fn untrained(
+        settings: &'a AttackSettings,
+        data: AttackData<'a>,
+        random: Random,
+    ) -> Result<Self, Error> {
+        Ok(Self::of(settings, data, random, NetworkPool::untrained(settings, data, random)?))
     }
 
-    fn fresh(&mut self) -> Result<Member, Error> {
-        let random = self.random.child(Purpose::Weights, self.made);
-        self.made += 1;
-        let shape = image_shape(&self.data.clean.pixels);
-        let network = Network::new(self.settings.network, shape, self.data.classes, random, self.device())?;
-        let optimiser =
-            Optimiser::new(network.parameters(), OptimiserSettings::adam(self.settings.inner_rate));
-        Ok(Member { network, optimiser, seen: 0, solution: None })
+    fn of(
+        settings: &'a AttackSettings,
+        data: AttackData<'a>,
+        random: Random,
+        networks: NetworkPool<'a>,
+    ) -> Self {
+        let clock = Clock::off(data.target.pixels.device());
+        Self { settings, data, random, networks, clock }
     }
 
-    /// Replaces a network by a fresh one if it is time.
-    pub fn renew(&mut self, step: usize, every: Option<usize>, poison: &Tensor) -> Result<(), Error> {
-        if let Some(every) = every
-            && step > 0
-            && step.is_multiple_of(every)
-        {
-            let position = (step / every - 1) % self.members.len();
-            self.members[position] = self.fresh()?;
-            self.train(position, self.settings.warm_up, poison, None);
-        }
-        Ok(())
-    }
-
-    /// The network attacked in a step.
-    pub fn position(&self, step: usize) -> usize {
-        step % self.members.len()
-    }
-
-    pub fn network(&self, position: usize) -> &Network {
-        &self.members[position].network
-    }
-
-    /// The last solution of the linear system for a network, if solves start from there.
-    pub fn warm_start(&mut self, position: usize) -> Option<WarmStart> {
-        self.members[position].solution.take()
-    }
-
-    /// Keeps a solution for the next solve.
-    pub fn keep(&mut self, position: usize, solution: WarmStart) {
-        self.members[position].solution = Some(solution);
-    }
-
-    /// Trains a network for some steps, on fresh batches or on one and the same.
-    pub fn train(&mut self, position: usize, steps: usize, poison: &Tensor, batch: Option<&Batch>) {
-        for _ in 0..steps {
-            let fresh;
-            let batch = if let Some(batch) = batch {
-                batch
-            } else {
-                fresh = self.batch(poison);
-                &fresh
-            };
-            let key = self.drawn;
-            self.drawn += 1;
-            let drawn = self.draw(position, batch, poison, key);
-            let member = &mut self.members[position];
-            let inputs = drawn.inputs(&drawn.images);
-            let logits = if self.settings.frozen_bn {
-                member.network.forward(&inputs)
-            } else {
-                member.network.forward_training(&inputs)
-            };
-            let logits = drawn.perturbation.by_image(&logits);
-            let loss = self.settings.defence().loss(&logits, &drawn.labels, Reduction::Mean);
-            let gradient = member.network.parameters().gradient_of(&loss, false, false);
-            member.optimiser.step(member.network.parameters_mut(), &gradient, 1.0);
-            member.seen += self.settings.batch as u64;
+    /// Hypergradients with the curvature of one batch, for the network as it is.
+    pub fn of_batch(&mut self, at: Moment<'_>, batch: &Batch) -> Hypergradients {
+        let drawn = self.networks.drawn(at.network, batch, at.poison);
+        let numbers =
+            if self.settings.same_batch { batch.poison.shallow_clone() } else { self.choose(at.step) };
+        match self.settings.differentiation {
+            Differentiation::Unrolled => self.through_steps(at, &drawn, numbers),
+            Differentiation::Implicit => self.by_linear_solve(at, batch, &drawn, numbers),
         }
     }
 
-    /// Share of the adversary's radius in force for a network, by its age in passes over the training images.
-    pub fn strength(&self, position: usize) -> f64 {
-        let images = (self.data.clean.len() + self.data.target.len()).max(1) as u64;
-        self.settings.smoothadv.strength((self.members[position].seen / images) as usize)
-    }
+    fn by_linear_solve(
+        &mut self,
+        at: Moment<'_>,
+        batch: &Batch,
+        drawn: &Drawn,
+        numbers: Tensor,
+    ) -> Hypergradients {
+        let settings = self.settings;
+        let start = if settings.warm_start { self.networks.warm_start(at.network) } else { None };
+        let network = self.networks.network(at.network);
+        let parameters = network.parameters();
+        let outer = self.clock.time(Part::OuterGradient, || self.outer(at, parameters));
 
-    /// Images at random, clean and poisoned in the share that the settings ask for.
-    pub fn batch(&mut self, poison: &Tensor) -> Batch {
-        let key = self.drawn;
-        self.drawn += 1;
-        let chosen = self.settings.poison_in_batch();
-        let poison = self.random.indices(Purpose::PoisonBatch, key, poison.size()[0] as usize, chosen);
-        self.batch_with(&poison, key)
-    }
-
-    /// The batch of a step whose poison images follow one another through a random order of all, pass by pass.
-    pub fn batch_in_order(&mut self, step: usize) -> Batch {
-        let key = self.drawn;
-        self.drawn += 1;
-        let poisoned = self.data.target.len();
-        let (pass, part) =
-            (step / self.settings.steps_in_epoch(poisoned), step % self.settings.steps_in_epoch(poisoned));
-        let order = self.random.permutation(Purpose::PoisonChoice, pass as u64, poisoned);
-        let size = self.settings.moved_in_step(poisoned);
-        self.batch_with(&order[part * size..(part * size + size).min(poisoned)], key)
-    }
-
-    fn batch_with(&self, poison: &[i64], key: u64) -> Batch {
-        let clean = self.settings.batch - self.settings.poison_in_batch();
-        let clean = self.random.indices(Purpose::CleanBatch, key, self.data.clean.len(), clean);
-        let on_device = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(self.device());
-        Batch { clean: on_device(&clean), poison: on_device(poison), key }
-    }
-
-    /// The images of a batch with everything that is drawn for it, poison last.
-    pub fn drawn(&self, position: usize, batch: &Batch, poison: &Tensor) -> Drawn {
-        self.draw(position, batch, poison, batch.key)
-    }
-
-    fn draw(&self, position: usize, batch: &Batch, poison: &Tensor, key: u64) -> Drawn {
-        let AttackData { clean, target, .. } = self.data;
-        let images = Tensor::cat(
-            &[clean.pixels.index_select(0, &batch.clean), poison.index_select(0, &batch.poison)],
-            0,
-        );
-        let labels = Tensor::cat(
-            &[clean.labels.index_select(0, &batch.clean), target.labels.index_select(0, &batch.poison)],
-            0,
-        );
-        self.prepare(position, images, labels, key, (Purpose::TrainingNoise, Purpose::Augmentation))
-    }
-
-    /// Images with what the training method draws for them.
-    pub fn prepare(
-        &self,
-        position: usize,
-        images: Tensor,
-        labels: Tensor,
-        key: u64,
-        (noise, augmentation): (Purpose, Purpose),
-    ) -> Drawn {
-        let crops = self.settings.augmentation().draw(self.random, augmentation, key, &images);
-        let cropped = crops.as_ref().map(|crops| crops.apply(&images));
-        let perturbation = self.settings.defence().perturb(
-            self.network(position),
-            cropped.as_ref().unwrap_or(&images),
-            &labels,
-            self.strength(position),
-            |shape| self.random.normal(noise, key, shape, self.device()),
-        );
-        Drawn { images, labels, crops, perturbation }
-    }
-
-    fn device(&self) -> Device {
-        self.data.clean.pixels.device()
-    }
-
-    /// Where it stands, and the tensors that belong to that.
-    pub fn state(&self) -> (PoolPosition, Vec<&Tensor>) {
-        let mut tensors = Vec::new();
-        let mut members = Vec::new();
-        for Member { network, optimiser, seen, solution } in &self.members {
-            tensors.extend(network.state());
-            tensors.extend(optimiser.state());
-            if let Some(WarmStart { p, adam }) = solution {
-                tensors.extend(p.tensors());
-                tensors.extend(adam.iter().flat_map(Optimiser::state));
+        let started = self.clock.start();
+        // The poison of the batch is a leaf of the graph, in case it is what is moved.
+        let leaf = at.poison.index_select(0, &batch.poison).set_requires_grad(true);
+        let clean = drawn.images.narrow(0, 0, drawn.images.size()[0] - leaf.size()[0]);
+        let inputs = drawn.inputs(&Tensor::cat(&[&clean, &leaf], 0));
+        let logits = network.forward(&inputs);
+        let loss =
+            settings.defence().loss(&drawn.perturbation.by_image(&logits), &drawn.labels, Reduction::Mean);
+        let inner_loss = loss.detach();
+        let solver = settings.solver_settings(at.step);
+        let (solution, hessian) = match settings.curvature {
+            Curvature::GaussNewton => {
+                let matrix = GaussNewton::new(logits, parameters, settings.damping);
+                self.clock.stop(Part::InnerGraph, started);
+                (self.clock.solve(&matrix, &outer.gradient, &solver, start), None)
             }
-            members.push(MemberPosition {
-                optimiser_steps: optimiser.steps(),
-                seen: *seen,
-                solved: solution.is_some(),
-                solution_steps: solution
-                    .as_ref()
-                    .and_then(|solution| solution.adam.as_ref().map(Optimiser::steps)),
+            Curvature::Hessian => {
+                let hessian = Hessian::new(&loss, parameters, settings.damping);
+                self.clock.stop(Part::InnerGraph, started);
+                (self.clock.solve(&hessian, &outer.gradient, &solver, start), Some(hessian))
+            }
+        };
+        let p = &solution.p;
+        let gradient = self.clock.time(Part::MixedProduct, || match hessian {
+            _ if !settings.same_batch => self.mixed_passes(at, parameters, p, &numbers),
+            Some(hessian) => mixed_of(|u| mixed_product_of(hessian.gradient(), p, u, false), leaf),
+            None => mixed_of(|u| mixed_product(&loss, parameters, p, u), leaf),
+        });
+        let Solution { p, relative_residual, iterations, negative_curvature, adam } = solution;
+        let finite = p.is_finite_scalar();
+        if settings.warm_start {
+            // What is not finite must not poison the solves to come.
+            let kept = p.zeros_like().or(&finite, &p);
+            let adam = adam.map(|mut adam| {
+                adam.reset_unless(&finite);
+                adam
             });
+            self.networks.keep(at.network, WarmStart { p: kept, adam });
         }
-        (PoolPosition { made: self.made, drawn: self.drawn, members }, tensors)
+        Hypergradients {
+            gradient,
+            numbers,
+            inner_loss,
+            outer,
+            relative_residual,
+            iterations,
+            negative_curvature,
+            finite,
+            nonzero: p.norm_scalar().gt(0.0),
+            p,
+        }
     }
 
-    /// Takes up a state that was saved.
-    pub fn restore(&mut self, position: &PoolPosition, tensors: &mut impl Iterator<Item = Tensor>) {
-        (self.made, self.drawn) = (position.made, position.drawn);
-        for (member, saved) in self.members.iter_mut().zip(&position.members) {
-            let mut take = |count: usize| -> Vec<Tensor> { tensors.by_ref().take(count).collect() };
-            let own = take(member.network.state().count());
-            member.network.restore(&own);
-            let optimiser = take(member.optimiser.state().count());
-            member.optimiser.restore(saved.optimiser_steps, &optimiser);
-            member.seen = saved.seen;
-            member.solution = saved.solved.then(|| {
-                let p = crate::parameters::Parameters::new(take(member.network.parameters().tensors().len()));
-                let adam = saved.solution_steps.map(|steps| {
-                    let mut adam = Optimiser::new(&p, OptimiserSettings::adam(self.settings.solver_rate));
-                    let state = take(adam.state().count());
-                    adam.restore(steps, &state);
-                    adam
-                });
-                WarmStart { p, adam }
-            });
+    /// Hypergradients by differentiating through gradient steps from where the network stands.
+    fn through_steps(&self, at: Moment<'_>, drawn: &Drawn, numbers: Tensor) -> Hypergradients {
+        let settings = self.settings;
+        let network = self.networks.network(at.network);
+        let inputs = drawn.inputs(&drawn.images);
+        let inner = |theta: &Parameters| {
+            let logits = network.forward_with(theta, &inputs);
+            settings.defence().loss(&drawn.perturbation.by_image(&logits), &drawn.labels, Reduction::Mean)
+        };
+        let mut outer = None;
+        let mut gradient: Option<Tensor> = None;
+        let (_, left) = unrolled(
+            network.parameters(),
+            settings.unrolling(),
+            inner,
+            |theta| {
+                let found = self.outer(at, theta);
+                // ⟨∂R/∂θ, θ⟩ has the gradient wanted, without the graph of R a second time.
+                let linear = found.gradient.dot(theta);
+                outer = Some(found);
+                linear
+            },
+            |theta, lambda| {
+                let part = self.mixed_passes(at, theta, lambda, &numbers);
+                gradient = Some(gradient.take().map_or_else(|| part.shallow_clone(), |sum| sum + &part));
+            },
+        );
+        let outer = outer.unwrap_or_else(|| self.outer(at, network.parameters()));
+        let gradient = gradient.unwrap_or_else(|| at.poison.index_select(0, &numbers).zeros_like());
+        let device = at.poison.device();
+        Hypergradients {
+            gradient,
+            numbers,
+            inner_loss: no_grad(|| inner(network.parameters())),
+            relative_residual: left.norm_scalar() / outer.gradient.norm_scalar(),
+            iterations: Tensor::full([], settings.solver_steps as i64, (Kind::Int64, device)),
+            negative_curvature: Tensor::zeros([], (Kind::Bool, device)),
+            finite: left.is_finite_scalar(),
+            nonzero: Tensor::ones([], (Kind::Bool, device)),
+            p: left,
+            outer,
         }
+    }
+
+    /// The upper level at parameters of the network, on the validation batch of the step.
+    fn outer(&self, at: Moment<'_>, parameters: &Parameters) -> Outer {
+        let network = self.networks.network(at.network);
+        outer_level(network, parameters, self.data.validation, self.settings, self.random, at.step)
+    }
+
+    /// −(∂²L/∂u∂θ)ᵀ p of the images with these numbers, some at a time.
+    ///
+    /// Of the sum over images, not the mean: each image's hypergradient is its own, up to the constant weight of one image
+    /// in the training loss, which neither Adam's step nor a sign depends on.
+    fn mixed_passes(&self, at: Moment<'_>, theta: &Parameters, p: &Parameters, numbers: &Tensor) -> Tensor {
+        let network = self.networks.network(at.network);
+        let product = |drawn: Drawn| {
+            let leaf = drawn.images.set_requires_grad(true);
+            let logits = drawn.perturbation.by_image(&network.forward_with(theta, &drawn.inputs(&leaf)));
+            let loss = self.settings.defence().loss(&logits, &drawn.labels, Reduction::Sum);
+            mixed_of(|u| mixed_product(&loss, theta, p, u), leaf)
+        };
+        Tensor::cat(&self.passes(at, numbers).map(product).collect::<Vec<_>>(), 0)
+    }
+
+    /// The poison images with these numbers, some at a time, with what is drawn for them.
+    pub fn passes(&self, at: Moment<'_>, numbers: &Tensor) -> impl Iterator<Item = Drawn> {
+        let total = numbers.size()[0];
+        (0..total).step_by(IMAGES_A_PASS as usize).map(move |start| {
+            let chosen = numbers.narrow(0, start, IMAGES_A_PASS.min(total - start));
+            let images = at.poison.index_select(0, &chosen);
+            let labels = self.data.target.labels.index_select(0, &chosen);
+            let key = ((at.step as u64) << 32) | (start / IMAGES_A_PASS) as u64;
+            let purposes = (Purpose::PoisonNoise, Purpose::PoisonAugmentation);
+            self.networks.prepare(at.network, images, labels, key, purposes)
+        })
+    }
+
+    /// Numbers of the poison images to move in a step.
+    pub fn choose(&self, step: usize) -> Tensor {
+        let total = self.data.target.len();
+        let order = self.random.permutation(Purpose::PoisonChoice, step as u64, total);
+        let chosen = &order[..self.settings.moved_in_step(total)];
+        Tensor::from_slice(chosen).to_device(self.data.target.pixels.device())
     }
 }

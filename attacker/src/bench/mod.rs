@@ -12,7 +12,7 @@ use tch::Device;
 
 use crate::{
     Error,
-    attack::{Attack, AttackData, AttackSettings, Bench, Found, Part, now, solved_network},
+    attack::{AttackData, AttackSettings, Bench, Found, Part, now, solved_network},
 };
 use made_up::{CLASSES, MadeUp};
 
@@ -143,7 +143,7 @@ pub fn measure(
     let target = made_up.of_class(class, images, 1, device);
     let validation = made_up.of_class(class, attack.validation_batch, 2, device);
     let data = AttackData { clean: &clean, target: &target, validation: &validation, classes: CLASSES };
-    let mut bench = Bench::new(Attack::new(data, &attack, SEED, 0)?)?;
+    let mut bench = Bench::new(data, &attack, SEED)?;
 
     let (found, _) = bench.hypergradient(false);
     let size = found.outer_gradient.norm();
@@ -154,10 +154,10 @@ pub fn measure(
             found.right, attack.validation_batch
         )));
     }
-    if let (Some(path), Some(network)) = (reference, bench.network()) {
-        reference::write(path, &bench, network, &found, &attack)?;
+    if let Some(path) = reference {
+        reference::write(path, &bench, &found, &attack)?;
     }
-    let parameters = bench.network().map_or(0, |network| network.parameters().len());
+    let parameters = bench.network().parameters().len();
     let parts = Parts::measure(&mut bench, repeats, device);
     bench.train();
     let training_step = median((0..repeats).map(|_| milliseconds(device, || bench.train()).1));

@@ -10,7 +10,6 @@ use crate::{
     attack::{AttackSettings, Bench, Differentiation, Found, Objective},
     bilevel::Solver,
     checkpoint::to_bytes,
-    networks::Network,
     training::Method,
 };
 
@@ -44,7 +43,6 @@ pub(super) fn check(settings: &AttackSettings, path: &Path) -> Result<(), Error>
 pub(super) fn write(
     path: &Path,
     bench: &Bench<'_>,
-    network: &Network,
     found: &Found,
     settings: &AttackSettings,
 ) -> Result<(), Error> {
@@ -52,7 +50,7 @@ pub(super) fn write(
         let named = tensors.iter().enumerate();
         named.map(|(number, tensor)| (format!("{name}.{number}"), tensor.shallow_clone())).collect()
     };
-    let mut tensors = numbered("parameter", network.parameters().tensors());
+    let mut tensors = numbered("parameter", bench.network().parameters().tensors());
     tensors.extend(numbered("outer_gradient", found.outer_gradient.tensors()));
     tensors.extend(numbered("p", found.p.tensors()));
     tensors.extend(bench.inputs().into_iter().map(|(name, tensor)| (name.to_owned(), tensor)));

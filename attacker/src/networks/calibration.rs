@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use mithridate_onnx::{ModelMetadata, OnnxError, Value, messages::ModelProto, to_int8};
 use tch::{Tensor, no_grad};
 
-use super::{ExportOptions, Layer, Network, Statistics};
+use super::{ExportOptions, Network, Statistics, bound_layer::BoundLayer};
 
 impl Network {
     /// The network as an ONNX model in 8-bit integers ([`to_int8`]), with batch normalisation folded.
@@ -54,8 +54,8 @@ impl Clone for Traced {
 
 impl Traced {
     /// What a layer makes of the images.
-    pub fn through(&self, layer: &Layer, parameters: &[Tensor], buffers: &[Tensor]) -> Option<Tensor> {
-        self.images.as_ref().map(|images| run(layer, parameters, buffers, images))
+    pub fn through(&self, layer: &BoundLayer<'_>) -> Option<Tensor> {
+        self.images.as_ref().map(|images| evaluate(layer, images))
     }
 
     /// The sum of both.
@@ -65,8 +65,8 @@ impl Traced {
 }
 
 /// A layer's output in evaluation.
-pub(super) fn run(layer: &Layer, parameters: &[Tensor], buffers: &[Tensor], images: &Tensor) -> Tensor {
-    no_grad(|| layer.forward(parameters, buffers, images, Statistics::Running))
+pub(super) fn evaluate(layer: &BoundLayer<'_>, images: &Tensor) -> Tensor {
+    no_grad(|| layer.forward(images, Statistics::Running))
 }
 
 #[cfg(test)]

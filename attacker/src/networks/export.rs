@@ -6,10 +6,10 @@ use ndarray::ArrayD;
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    Layer, Network,
+    Network,
     batch_norm::{EPSILON, fold},
-    calibration::{Ranges, Traced, run},
-    layer::take,
+    bound_layer::BoundLayer,
+    calibration::{Ranges, Traced, evaluate},
 };
 
 /// How a network is written as an ONNX model.
@@ -51,109 +51,97 @@ impl Network {
         let image = graph.input("image", ElementType::Float, &shape)?;
         let mut export = Export {
             graph,
-            parameters: self.parameters.tensors(),
-            buffers: self.buffers.tensors(),
             position: 0,
             fold_batch_norm: options.fold_batch_norm,
             ranges: Ranges::default(),
         };
         let image = export.ranges.trace(image, images.map(Tensor::shallow_clone));
-        let logits = export.layers(&self.layers, image)?;
+        let logits = export.layers(&self.bound(&self.parameters), image)?;
         Ok((export.graph.finish(&[("logits", &logits.value)], &metadata)?, export.ranges))
     }
 }
 
-/// A graph under construction, with the tensors of the layers still to come.
-struct Export<'a> {
+/// A graph under construction.
+struct Export {
     graph: GraphBuilder,
-    parameters: &'a [Tensor],
-    buffers: &'a [Tensor],
     /// Number of the layer among all, depth first; part of the names of its constants.
     position: usize,
     fold_batch_norm: bool,
     ranges: Ranges,
 }
 
-impl Export<'_> {
-    fn layers(&mut self, layers: &[Layer], mut value: Traced) -> Result<Traced, OnnxError> {
+impl Export {
+    fn layers(&mut self, layers: &[BoundLayer<'_>], mut value: Traced) -> Result<Traced, OnnxError> {
         let mut rest = layers;
         while let [layer, after @ ..] = rest {
             (value, rest) = match (layer, after) {
-                (convolution @ Layer::Conv2d { .. }, [norm @ Layer::BatchNorm2d { .. }, after @ ..])
-                    if self.fold_batch_norm =>
-                {
-                    (self.folded(convolution, norm, &value)?, after)
+                (
+                    &BoundLayer::Conv2d { weight, bias, stride, padding },
+                    [
+                        norm @ BoundLayer::BatchNorm2d { weight: gamma, bias: beta, mean, variance },
+                        after @ ..,
+                    ],
+                ) if self.fold_batch_norm => {
+                    // A convolution that also does what the batch normalisation after it does.
+                    let images = value.through(layer).map(|images| evaluate(norm, &images));
+                    let [weight, bias] = fold([weight, bias], [gamma, beta], [mean, variance]);
+                    let output = self.conv2d([&weight, &bias], Conv2d { stride, padding }, &value.value)?;
+                    self.position += 2;
+                    (self.ranges.trace(output, images), after)
                 }
-                (Layer::Residual { body, shortcut }, after) => {
-                    let main = self.layers(body, value.clone())?;
-                    let beside = self.layers(shortcut, value)?;
-                    let sum = self.graph.add(&main.value, &beside.value)?;
-                    (self.ranges.trace(sum, main.plus(&beside)), after)
-                }
-                (layer, after) => {
-                    let own = take(&mut self.parameters, layer.parameter_shapes().len());
-                    let buffers = take(&mut self.buffers, layer.buffer_shapes().len());
-                    let parts = ["weight", "bias", "running_mean", "running_variance"];
-                    let constants: Vec<Value> = own
-                        .iter()
-                        .chain(buffers)
-                        .zip(parts)
-                        .map(|(tensor, part)| self.constant(part, tensor))
-                        .collect();
-                    let output = self.node(layer, &constants, &value.value)?;
-                    (self.ranges.trace(output, value.through(layer, own, buffers)), after)
-                }
+                (layer, after) => (self.layer(layer, value)?, after),
             };
-            if !matches!(layer, Layer::Residual { .. }) {
-                self.position += 1;
-            }
         }
         Ok(value)
     }
 
-    /// A convolution that also does what the batch normalisation after it does.
-    fn folded(&mut self, convolution: &Layer, norm: &Layer, value: &Traced) -> Result<Traced, OnnxError> {
-        let own = take(&mut self.parameters, convolution.parameter_shapes().len());
-        let after = take(&mut self.parameters, norm.parameter_shapes().len());
-        let buffers = take(&mut self.buffers, norm.buffer_shapes().len());
-        let images = value.through(convolution, own, &[]).map(|images| run(norm, after, buffers, &images));
-        let ([weight, bias], [gamma, beta], [mean, variance]) = (own, after, buffers) else {
-            unreachable!("two tensors of each kind")
+    fn layer(&mut self, layer: &BoundLayer<'_>, value: Traced) -> Result<Traced, OnnxError> {
+        let input = &value.value;
+        let output = match layer {
+            BoundLayer::Residual { body, shortcut } => {
+                let main = self.layers(body, value.clone())?;
+                let beside = self.layers(shortcut, value)?;
+                let sum = self.graph.add(&main.value, &beside.value)?;
+                return Ok(self.ranges.trace(sum, main.plus(&beside)));
+            }
+            &BoundLayer::Conv2d { weight, bias, stride, padding } => {
+                self.conv2d([weight, bias], Conv2d { stride, padding }, input)?
+            }
+            BoundLayer::BatchNorm2d { weight, bias, mean, variance } => {
+                let scale = &self.constant("weight", weight);
+                let bias = &self.constant("bias", bias);
+                let mean = &self.constant("running_mean", mean);
+                let variance = &self.constant("running_variance", variance);
+                let epsilon = EPSILON as f32;
+                self.graph.batch_normalization(input, BatchNorm { scale, bias, mean, variance, epsilon })?
+            }
+            BoundLayer::Linear { weight, bias } => {
+                let [weight, bias] = [self.constant("weight", weight), self.constant("bias", bias)];
+                self.graph.linear(input, &weight, Some(&bias))?
+            }
+            &BoundLayer::MaxPool2d { kernel, stride } => {
+                self.graph.max_pool2d(input, Pool2d { kernel, stride })?
+            }
+            BoundLayer::GlobalAveragePool2d => self.graph.global_average_pool(input)?,
+            BoundLayer::Flatten => self.graph.flatten(input)?,
+            BoundLayer::Relu => self.graph.relu(input),
         };
-        let [weight, bias] = fold([weight, bias], [gamma, beta], [mean, variance]);
-        let constants = [self.constant("weight", &weight), self.constant("bias", &bias)];
         self.position += 1;
-        let output = self.node(convolution, &constants, &value.value)?;
-        Ok(self.ranges.trace(output, images))
+        Ok(self.ranges.trace(output, value.through(layer)))
+    }
+
+    fn conv2d(
+        &mut self,
+        [weight, bias]: [&Tensor; 2],
+        settings: Conv2d,
+        input: &Value,
+    ) -> Result<Value, OnnxError> {
+        let [weight, bias] = [self.constant("weight", weight), self.constant("bias", bias)];
+        self.graph.conv2d(input, &weight, Some(&bias), settings)
     }
 
     fn constant(&mut self, part: &str, tensor: &Tensor) -> Value {
         self.graph.constant(&format!("layer_{}.{part}", self.position), &to_array(tensor).view())
-    }
-
-    fn node(&mut self, layer: &Layer, constants: &[Value], value: &Value) -> Result<Value, OnnxError> {
-        let graph = &mut self.graph;
-        match (layer, constants) {
-            (&Layer::Conv2d { stride, padding, .. }, [weight, bias]) => {
-                graph.conv2d(value, weight, Some(bias), Conv2d { stride, padding })
-            }
-            (Layer::BatchNorm2d { .. }, [scale, bias, mean, variance]) => {
-                let epsilon = EPSILON as f32;
-                graph.batch_normalization(value, BatchNorm { scale, bias, mean, variance, epsilon })
-            }
-            (Layer::Linear { .. }, [weight, bias]) => graph.linear(value, weight, Some(bias)),
-            (&Layer::MaxPool2d { kernel, stride }, _) => graph.max_pool2d(value, Pool2d { kernel, stride }),
-            (Layer::GlobalAveragePool2d, _) => graph.global_average_pool(value),
-            (Layer::Flatten, _) => graph.flatten(value),
-            (Layer::Relu, _) => Ok(graph.relu(value)),
-            (
-                Layer::Conv2d { .. }
-                | Layer::Linear { .. }
-                | Layer::BatchNorm2d { .. }
-                | Layer::Residual { .. },
-                _,
-            ) => unreachable!("the constants of the layer, which has no layers in it"),
-        }
     }
 }
 

@@ -1,6 +1,9 @@
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use super::{Statistics, batch_norm::batch_norm};
+use super::{
+    Statistics,
+    bound_layer::{BoundLayer, Tensors, bind},
+};
 
 /// One layer of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,8 +95,11 @@ impl Layer {
         }
     }
 
-    /// Output for an input, with the parameters and buffers given. Batch normalisation takes the statistics asked
-    /// for; with those of the batch it moves the running ones in `buffers` on.
+    /// Output for an input, with the layer's own parameters and buffers, in the order of their shapes. Batch
+    /// normalisation takes the statistics asked for; with those of the batch it moves the running ones in `buffers` on.
+    ///
+    /// # Panics
+    /// If there are fewer tensors than the layer has, or they have other shapes.
     pub fn forward(
         &self,
         parameters: &[Tensor],
@@ -101,49 +107,32 @@ impl Layer {
         input: &Tensor,
         statistics: Statistics,
     ) -> Tensor {
-        match (self, parameters, buffers) {
-            (&Self::Conv2d { stride, padding, .. }, [weight, bias], _) => {
-                let (stride, padding) = ([stride as i64; 2], [padding as i64; 2]);
-                input.conv2d(weight, Some(bias), stride, padding, [1, 1], 1)
+        self.bind(&mut Tensors::new(parameters, buffers)).forward(input, statistics)
+    }
+
+    /// The layer with its tensors, which are taken from the front of `tensors`.
+    pub(super) fn bind<'a>(&self, tensors: &mut Tensors<'a>) -> BoundLayer<'a> {
+        match self {
+            &Self::Conv2d { stride, padding, .. } => {
+                let [weight, bias] = tensors.parameters();
+                BoundLayer::Conv2d { weight, bias, stride, padding }
             }
-            (Self::Linear { .. }, [weight, bias], _) => input.linear(weight, Some(bias)),
-            (Self::BatchNorm2d { .. }, [weight, bias], [mean, variance]) => {
-                batch_norm(input, [weight, bias], [mean, variance], statistics)
+            Self::BatchNorm2d { .. } => {
+                let ([weight, bias], [mean, variance]) = (tensors.parameters(), tensors.buffers());
+                BoundLayer::BatchNorm2d { weight, bias, mean, variance }
             }
-            (Self::Residual { body, shortcut }, mut parameters, mut buffers) => {
-                let mut branch = |layers| run(layers, &mut parameters, &mut buffers, input, statistics);
-                branch(body) + branch(shortcut)
+            Self::Linear { .. } => {
+                let [weight, bias] = tensors.parameters();
+                BoundLayer::Linear { weight, bias }
             }
-            (&Self::MaxPool2d { kernel, stride }, ..) => {
-                input.max_pool2d([kernel as i64; 2], [stride as i64; 2], [0, 0], [1, 1], false)
-            }
-            (Self::GlobalAveragePool2d, ..) => input.mean_dim([2_i64, 3].as_slice(), true, None::<Kind>),
-            (Self::Flatten, ..) => input.flatten(1, -1),
-            (Self::Relu, ..) => input.relu(),
-            (Self::Conv2d { .. } | Self::Linear { .. } | Self::BatchNorm2d { .. }, ..) => {
-                unreachable!("a weight, a bias and their buffers")
+            Self::Relu => BoundLayer::Relu,
+            &Self::MaxPool2d { kernel, stride } => BoundLayer::MaxPool2d { kernel, stride },
+            Self::GlobalAveragePool2d => BoundLayer::GlobalAveragePool2d,
+            Self::Flatten => BoundLayer::Flatten,
+            Self::Residual { body, shortcut } => {
+                let (body, shortcut) = (bind(body, tensors), bind(shortcut, tensors));
+                BoundLayer::Residual { body, shortcut }
             }
         }
     }
-}
-
-/// Runs layers one after the other; takes their tensors from the front of `parameters` and `buffers`.
-pub(super) fn run(
-    layers: &[Layer],
-    parameters: &mut &[Tensor],
-    buffers: &mut &[Tensor],
-    input: &Tensor,
-    statistics: Statistics,
-) -> Tensor {
-    layers.iter().fold(input.shallow_clone(), |value, layer| {
-        let own = take(parameters, layer.parameter_shapes().len());
-        layer.forward(own, take(buffers, layer.buffer_shapes().len()), &value, statistics)
-    })
-}
-
-/// The first tensors of a slice, which then starts after them.
-pub(super) fn take<'a>(rest: &mut &'a [Tensor], count: usize) -> &'a [Tensor] {
-    let (first, after) = rest.split_at(count);
-    *rest = after;
-    first
 }

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod batch_norm;
+mod bound_layer;
 mod calibration;
 mod export;
 mod initialization;
@@ -19,6 +20,7 @@ pub use weights::{read_weights, write_weights};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::{Error, parameters::Parameters, random::Random};
+use bound_layer::{BoundLayer, Tensors, bind};
 
 /// A network: its layers with their parameters, and the running statistics of its batch normalisation.
 #[derive(Debug)]
@@ -133,8 +135,12 @@ impl Network {
     }
 
     fn run(&self, parameters: &Parameters, images: &Tensor, statistics: Statistics) -> Tensor {
-        let (mut parameters, mut buffers) = (parameters.tensors(), self.buffers.tensors());
-        layer::run(&self.layers, &mut parameters, &mut buffers, images, statistics)
+        bound_layer::run(&self.bound(parameters), images, statistics)
+    }
+
+    /// The layers with their tensors.
+    fn bound<'a>(&'a self, parameters: &'a Parameters) -> Vec<BoundLayer<'a>> {
+        bind(&self.layers, &mut Tensors::new(parameters.tensors(), self.buffers.tensors()))
     }
 
     /// A copy that shares nothing with the network; its parameters are leaves of a graph of its own.

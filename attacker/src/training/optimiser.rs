@@ -57,25 +57,54 @@ impl OptimiserSettings {
 #[derive(Debug)]
 pub struct Optimiser {
     settings: OptimiserSettings,
-    /// Running mean and mean square of the gradient (Adam), or the velocity (SGD).
-    state: Vec<Parameters>,
+    state: State,
     steps: u64,
+}
+
+/// What an optimiser remembers from step to step.
+#[derive(Debug)]
+enum State {
+    /// Running mean of the gradient and of its square.
+    Adam { mean: Parameters, square: Parameters },
+    /// The velocity v.
+    Sgd { velocity: Parameters },
+}
+
+impl State {
+    fn vectors(&self) -> impl Iterator<Item = &Parameters> {
+        match self {
+            Self::Adam { mean, square } => [Some(mean), Some(square)],
+            Self::Sgd { velocity } => [Some(velocity), None],
+        }
+        .into_iter()
+        .flatten()
+    }
+
+    fn vectors_mut(&mut self) -> impl Iterator<Item = &mut Parameters> {
+        match self {
+            Self::Adam { mean, square } => [Some(mean), Some(square)],
+            Self::Sgd { velocity } => [Some(velocity), None],
+        }
+        .into_iter()
+        .flatten()
+    }
 }
 
 impl Optimiser {
     /// For parameters of these shapes.
     pub fn new(parameters: &Parameters, settings: OptimiserSettings) -> Self {
-        let vectors = match settings.kind {
-            OptimiserKind::Adam => 2,
-            OptimiserKind::Sgd => 1,
+        let zeros = || parameters.zeros_like();
+        let state = match settings.kind {
+            OptimiserKind::Adam => State::Adam { mean: zeros(), square: zeros() },
+            OptimiserKind::Sgd => State::Sgd { velocity: zeros() },
         };
-        Self { settings, state: (0..vectors).map(|_| parameters.zeros_like()).collect(), steps: 0 }
+        Self { settings, state, steps: 0 }
     }
 
     /// Takes one step against the gradient, at `factor` times the learning rate.
     pub fn step(&mut self, parameters: &mut Parameters, gradient: &Parameters, factor: f64) {
         self.steps += 1;
-        let OptimiserSettings { kind, rate, momentum, weight_decay } = self.settings;
+        let OptimiserSettings { rate, momentum, weight_decay, .. } = self.settings;
         let (rate, steps) = (rate * factor, self.steps as f64);
         no_grad(|| {
             for (layer, (parameter, gradient)) in
@@ -83,8 +112,8 @@ impl Optimiser {
             {
                 let decayed = (weight_decay > 0.0).then(|| gradient + &*parameter * weight_decay);
                 let gradient = decayed.as_ref().unwrap_or(gradient);
-                match (kind, &mut self.state[..]) {
-                    (OptimiserKind::Adam, [mean, square]) => {
+                match &mut self.state {
+                    State::Adam { mean, square } => {
                         let (mean, square) =
                             (&mut mean.tensors_mut()[layer], &mut square.tensors_mut()[layer]);
                         update_moments(mean, square, gradient);
@@ -94,13 +123,12 @@ impl Optimiser {
                         let _ = scale.g_mul_scalar_(-(1.0 - BETA_1.powf(steps)) / (rate * correction));
                         let _ = parameter.addcdiv_(mean, &scale);
                     }
-                    (_, [velocity, ..]) => {
+                    State::Sgd { velocity } => {
                         let velocity = &mut velocity.tensors_mut()[layer];
                         let _ = velocity.g_mul_scalar_(momentum);
                         let _ = velocity.g_add_(gradient);
                         let _ = parameter.g_sub_(&(&*velocity * rate));
                     }
-                    (_, []) => unreachable!("every rule keeps a state"),
                 }
             }
         });
@@ -113,13 +141,13 @@ impl Optimiser {
 
     /// The tensors of the state, to be saved and restored with [`Optimiser::steps`].
     pub fn state(&self) -> impl Iterator<Item = &Tensor> {
-        self.state.iter().flat_map(Parameters::tensors)
+        self.state.vectors().flat_map(Parameters::tensors)
     }
 
     /// Sets the state to 0 unless `condition`, a boolean scalar on the same device, holds.
     pub fn reset_unless(&mut self, condition: &Tensor) {
         no_grad(|| {
-            for tensor in self.state.iter_mut().flat_map(Parameters::tensors_mut) {
+            for tensor in self.state.vectors_mut().flat_map(Parameters::tensors_mut) {
                 let kept = tensor.where_self(condition, &tensor.zeros_like());
                 tensor.copy_(&kept);
             }
@@ -129,7 +157,7 @@ impl Optimiser {
     /// Takes up a state that was saved.
     pub fn restore(&mut self, steps: u64, state: &[Tensor]) {
         self.steps = steps;
-        let own = self.state.iter_mut().flat_map(Parameters::tensors_mut);
+        let own = self.state.vectors_mut().flat_map(Parameters::tensors_mut);
         no_grad(|| own.zip(state).for_each(|(own, saved)| own.copy_(saved)));
     }
 }

@@ -1,12 +1,12 @@
 use tch::{Device, Tensor};
 
-use super::{Attack, IMAGES_A_PASS, Lower};
+use super::{PoisonOptimiser, random};
 use crate::{
     Error,
     attack::{
-        AttackSettings, Objective,
+        AttackData, AttackSettings, Objective,
         clock::{Clock, Part},
-        pool::Batch,
+        pool::{Batch, IMAGES_A_PASS, Moment, PoolLevel},
         upper_level::Validation,
     },
     networks::Network,
@@ -36,41 +36,44 @@ pub(crate) struct Found {
 /// An attack whose hypergradient can be computed again and again from the same network, batch and noise.
 #[derive(Debug)]
 pub(crate) struct Bench<'a> {
-    attack: Attack<'a>,
+    poison: PoisonOptimiser<'a>,
+    lower: PoolLevel<'a>,
+    random: Random,
     batch: Batch,
 }
 
 impl<'a> Bench<'a> {
-    /// Of an attack that has just been made: the network stands where its warm-up left it.
+    /// An attack before its first step: the network stands where its warm-up left it.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the lower level is not one that is trained in steps.
-    pub fn new(mut attack: Attack<'a>) -> Result<Self, Error> {
-        let step = attack.step;
-        let same_batch = attack.settings.same_batch;
-        let poison = &attack.poison;
-        let Lower::Pool(pool) = &mut attack.lower else {
-            return Err(solved_network(attack.settings));
-        };
-        let batch = if same_batch { pool.batch_in_order(step) } else { pool.batch(poison) };
-        Ok(Self { attack, batch })
+    /// [`Error::Setting`] also if the lower level is not one that is trained in steps; [`Error::Network`].
+    pub fn new(data: AttackData<'a>, settings: &'a AttackSettings, seed: u64) -> Result<Self, Error> {
+        if settings.is_convex() {
+            return Err(solved_network(settings));
+        }
+        let poison = PoisonOptimiser::new(data, settings, 0)?;
+        let random = random(seed, 0);
+        let mut lower = PoolLevel::new(settings, data, &poison.images, random)?;
+        let networks = &mut lower.networks;
+        let batch =
+            if settings.same_batch { networks.batch_in_order(0) } else { networks.batch(&poison.images) };
+        Ok(Self { poison, lower, random, batch })
     }
 
     /// One training step on a fresh batch, without the batch that is kept.
     pub fn train(&mut self) {
-        if let Lower::Pool(pool) = &mut self.attack.lower {
-            pool.train(0, 1, &self.attack.poison, None);
-        }
+        self.lower.networks.train(0, 1, &self.poison.images, None);
     }
 
     /// The hypergradient of the batch that is kept, with the times of its parts if asked for.
     pub fn hypergradient(&mut self, parts: bool) -> (Found, Vec<(Part, f64)>) {
         let device = self.device();
-        self.attack.clock = if parts { Clock::on(device) } else { Clock::off(device) };
-        let (gradient, _, computed) = self.attack.hypergradient(0, &self.batch);
-        let times = std::mem::replace(&mut self.attack.clock, Clock::off(device)).into_times();
+        self.lower.clock = if parts { Clock::on(device) } else { Clock::off(device) };
+        let at = Moment { step: self.poison.step, poison: &self.poison.images, network: 0 };
+        let computed = self.lower.of_batch(at, &self.batch);
+        let times = std::mem::replace(&mut self.lower.clock, Clock::off(device)).into_times();
         let found = Found {
-            gradient,
+            gradient: computed.gradient,
             p: computed.p,
             outer_gradient: computed.outer.gradient,
             relative_residual: computed.relative_residual.double_value(&[]),
@@ -85,19 +88,19 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// [`Error::Network`].
     pub fn step(&mut self) -> Result<(), Error> {
-        self.attack.step().map(|_| ())
+        self.poison.step(&mut self.lower).map(|_| ())
     }
 
     /// As much noise as one hypergradient takes, drawn the way it is drawn there. Plain training takes none.
     pub fn noise(&self, key: u64) -> Vec<Tensor> {
-        let settings = self.attack.settings;
+        let PoisonOptimiser { settings, data, .. } = &self.poison;
         let random = Random::new(Domain::Data, 0);
-        let mut shape = self.attack.data.validation.pixels.size();
+        let mut shape = data.validation.pixels.size();
         let copies = match settings.method {
             Method::Erm => 0,
             _ => settings.defence().copies() as i64,
         };
-        let moved = settings.moved_in_step(self.attack.data.target.len()) as i64;
+        let moved = settings.moved_in_step(data.target.len()) as i64;
         let passes = if settings.same_batch { 0 } else { moved };
         let validation = match settings.objective {
             Objective::Radius => settings.validation_batch * settings.validation_noises,
@@ -118,29 +121,25 @@ impl<'a> Bench<'a> {
             .collect()
     }
 
-    pub fn network(&self) -> Option<&Network> {
-        match &self.attack.lower {
-            Lower::Pool(pool) => Some(pool.network(0)),
-            Lower::Convex(_) => None,
-        }
+    /// The network attacked.
+    pub fn network(&self) -> &Network {
+        self.lower.networks.network(0)
     }
 
     fn device(&self) -> Device {
-        self.attack.poison.device()
+        self.poison.images.device()
     }
 
     /// The images, labels and noise that the hypergradient of the batch that is kept is computed from, by name. Inputs
     /// are images with their noise, as the network gets them.
     pub fn inputs(&self) -> Vec<(&'static str, Tensor)> {
-        let Lower::Pool(pool) = &self.attack.lower else { return Vec::new() };
-        let Attack { data, settings, random, step, poison, .. } = &self.attack;
-        let drawn = pool.drawn(0, &self.batch, poison);
-        let validation = Validation::draw(data.validation, settings, *random, *step);
-        let (inputs, labels): (Vec<_>, Vec<_>) = self
-            .attack
-            .passes(0, &self.attack.choose())
-            .map(|pass| (pass.inputs(&pass.images), pass.labels))
-            .unzip();
+        let PoisonOptimiser { data, settings, step, images, .. } = &self.poison;
+        let at = Moment { step: *step, poison: images, network: 0 };
+        let drawn = self.lower.networks.drawn(0, &self.batch, images);
+        let validation = Validation::draw(data.validation, settings, self.random, *step);
+        let numbers = self.lower.choose(*step);
+        let (inputs, labels): (Vec<_>, Vec<_>) =
+            self.lower.passes(at, &numbers).map(|pass| (pass.inputs(&pass.images), pass.labels)).unzip();
         let named = [
             ("batch.inputs", drawn.inputs(&drawn.images)),
             ("batch.labels", drawn.labels.shallow_clone()),

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{Attack, Computed};
-use crate::attack::Objective;
+use super::PoisonOptimiser;
+use crate::attack::{Objective, lower_level::Hypergradients};
 
 /// What happened in one step of the attack: a line of the run log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,12 +32,19 @@ pub struct StepReport {
     pub seconds: f64,
 }
 
-impl Attack<'_> {
+impl PoisonOptimiser<'_> {
     /// The report of a step: the one copy to the host that it makes, after all its work was handed to the device.
-    pub(super) fn read(&self, computed: &Computed, holds: &Tensor) -> StepReport {
-        let Computed { inner_loss, outer, relative_residual, iterations, negative_curvature, finite, .. } =
-            computed;
-        let change = (&self.poison - &self.data.target.pixels).abs().mean(Kind::Double);
+    pub(super) fn report(&self, found: &Hypergradients, usable: &Tensor) -> StepReport {
+        let Hypergradients {
+            inner_loss,
+            outer,
+            relative_residual,
+            iterations,
+            negative_curvature,
+            finite,
+            ..
+        } = found;
+        let change = (&self.images - &self.data.target.pixels).abs().mean(Kind::Double);
         let scalars = [
             inner_loss,
             &outer.value,
@@ -48,7 +55,7 @@ impl Attack<'_> {
             iterations,
             negative_curvature,
             finite,
-            holds,
+            usable,
             &change,
         ];
         let packed =

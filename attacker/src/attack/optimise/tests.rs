@@ -1,10 +1,11 @@
-use tch::Device;
+use tch::{Device, Kind};
 
 use super::*;
 use crate::{
-    attack::{Curvature, Differentiation, Objective},
+    attack::{Curvature, Differentiation, Objective, PoisonStep},
     data::Images,
     networks::Architecture,
+    parameters::Parameters,
     training::Method,
 };
 
@@ -151,9 +152,9 @@ fn the_lower_level_of_a_linear_network_is_solved_to_the_tolerance_of_the_step() 
         ..settings()
     };
     let random = Random::new(Domain::Attack, 3);
-    let mut convex = Convex::new(&settings, images(&data), random).unwrap();
+    let mut convex = ConvexLevel::new(&settings, images(&data), random).unwrap();
     let poison = &data[1].pixels;
-    let gradient_at = |convex: &Convex<'_>, theta: &Parameters| {
+    let gradient_at = |convex: &ConvexLevel<'_>, theta: &Parameters| {
         let loss = convex.loss(theta, poison) + theta.dot(theta) * (0.5 * settings.damping);
         theta.gradient_of(&loss, false, false).norm()
     };

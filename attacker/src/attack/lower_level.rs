@@ -1,0 +1,73 @@
+use std::fmt::Debug;
+
+use tch::Tensor;
+
+use super::{pool::PoolPosition, upper_level::Outer};
+use crate::{Error, parameters::Parameters};
+
+/// The lower level of the attack: networks trained on clean and poisoned images, whose response to a change of the
+/// poison gives the hypergradients.
+///
+/// [`PoolLevel`](super::pool::PoolLevel) holds networks that are trained a few steps at a time;
+/// [`ConvexLevel`](super::convex::ConvexLevel) solves a convex lower level to a tolerance before every step.
+pub(super) trait LowerLevel: Debug {
+    /// Trains or solves as step `step`, counted from 0, needs it, and computes the hypergradients of the poison images
+    /// that the step moves.
+    ///
+    /// `poison` holds all poison images as they are now, N×C×H×W.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if a fresh network can't be made.
+    fn hypergradients(&mut self, step: usize, poison: &Tensor) -> Result<Hypergradients, Error>;
+
+    /// All that has to be saved to go on later with the same numbers, to the bit.
+    fn state(&self) -> LevelState<'_>;
+
+    /// Goes on from a state that [`LowerLevel::state`] gave, with copies of its tensors in the same order.
+    fn restore(&mut self, pool: Option<&PoolPosition>, tensors: Vec<Tensor>);
+}
+
+/// The state of a lower level.
+pub(super) struct LevelState<'a> {
+    /// Counters and sizes of a pool; a convex lower level has none.
+    pub pool: Option<PoolPosition>,
+    /// Tensors, in the order in which they are restored.
+    pub tensors: Vec<&'a Tensor>,
+}
+
+/// Hypergradients of one step and how they were found; all tensors are still on the device.
+pub(super) struct Hypergradients {
+    /// −(∂²L/∂u∂θ)ᵀ p of each image to move, M×C×H×W.
+    pub gradient: Tensor,
+    /// Numbers of these images among all poison images, `int64`, M.
+    pub numbers: Tensor,
+    /// Loss of the lower level on the batch of the linear system, a scalar.
+    pub inner_loss: Tensor,
+    /// The upper level and its gradient.
+    pub outer: Outer,
+    /// Solution of the linear system. After an unrolled hypergradient: the part of the upper level's gradient that
+    /// reaches back beyond the unrolled steps.
+    pub p: Parameters,
+    /// ‖A p − b‖ / ‖b‖, a scalar.
+    pub relative_residual: Tensor,
+    /// Iterations of the solve, a scalar.
+    pub iterations: Tensor,
+    /// Whether negative curvature ended the solve, a boolean scalar.
+    pub negative_curvature: Tensor,
+    /// Whether `p` is finite, a boolean scalar.
+    pub finite: Tensor,
+    /// Whether `p` is not 0, so that there is a hypergradient; a boolean scalar.
+    pub nonzero: Tensor,
+}
+
+impl Hypergradients {
+    /// Whether the poison can be moved along them, a boolean scalar.
+    pub fn usable(&self) -> Tensor {
+        self.outer.holds().logical_and(&self.finite).logical_and(&self.nonzero)
+    }
+}
+
+/// A mixed product with respect to one tensor.
+pub(super) fn mixed_of(product: impl FnOnce(&Parameters) -> Parameters, leaf: Tensor) -> Tensor {
+    product(&Parameters::new(vec![leaf])).tensors()[0].shallow_clone()
+}

@@ -1,0 +1,91 @@
+use tch::{Kind, Tensor};
+
+use super::{Layer, Statistics, batch_norm::batch_norm};
+
+/// A layer with the tensors it works with, so that a layer without its weight can't be written down.
+#[derive(Debug)]
+pub(super) enum BoundLayer<'a> {
+    /// [`Layer::Conv2d`].
+    Conv2d { weight: &'a Tensor, bias: &'a Tensor, stride: usize, padding: usize },
+    /// [`Layer::BatchNorm2d`], with the running mean and variance.
+    BatchNorm2d { weight: &'a Tensor, bias: &'a Tensor, mean: &'a Tensor, variance: &'a Tensor },
+    /// [`Layer::Linear`].
+    Linear { weight: &'a Tensor, bias: &'a Tensor },
+    /// [`Layer::Relu`].
+    Relu,
+    /// [`Layer::MaxPool2d`].
+    MaxPool2d { kernel: usize, stride: usize },
+    /// [`Layer::GlobalAveragePool2d`].
+    GlobalAveragePool2d,
+    /// [`Layer::Flatten`].
+    Flatten,
+    /// [`Layer::Residual`].
+    Residual { body: Vec<Self>, shortcut: Vec<Self> },
+}
+
+/// The tensors of layers still to be bound, in the order of the layers, depth first.
+pub(super) struct Tensors<'a> {
+    parameters: &'a [Tensor],
+    buffers: &'a [Tensor],
+}
+
+impl<'a> Tensors<'a> {
+    pub fn new(parameters: &'a [Tensor], buffers: &'a [Tensor]) -> Self {
+        Self { parameters, buffers }
+    }
+
+    /// The next `N` parameters.
+    pub fn parameters<const N: usize>(&mut self) -> [&'a Tensor; N] {
+        take(&mut self.parameters)
+    }
+
+    /// The next `N` buffers.
+    pub fn buffers<const N: usize>(&mut self) -> [&'a Tensor; N] {
+        take(&mut self.buffers)
+    }
+}
+
+/// The first tensors of a slice, which then starts after them.
+fn take<'a, const N: usize>(rest: &mut &'a [Tensor]) -> [&'a Tensor; N] {
+    let (first, after) = rest.split_at(N);
+    *rest = after;
+    std::array::from_fn(|number| &first[number])
+}
+
+/// Layers with their tensors, which are taken from the front of `tensors`.
+///
+/// # Panics
+/// If there are fewer tensors than the layers have.
+pub(super) fn bind<'a>(layers: &[Layer], tensors: &mut Tensors<'a>) -> Vec<BoundLayer<'a>> {
+    layers.iter().map(|layer| layer.bind(tensors)).collect()
+}
+
+/// Runs layers one after the other.
+pub(super) fn run(layers: &[BoundLayer<'_>], input: &Tensor, statistics: Statistics) -> Tensor {
+    layers.iter().fold(input.shallow_clone(), |value, layer| layer.forward(&value, statistics))
+}
+
+impl BoundLayer<'_> {
+    /// Output for an input; batch normalisation takes the statistics asked for.
+    pub fn forward(&self, input: &Tensor, statistics: Statistics) -> Tensor {
+        match self {
+            &Self::Conv2d { weight, bias, stride, padding } => {
+                let (stride, padding) = ([stride as i64; 2], [padding as i64; 2]);
+                input.conv2d(weight, Some(bias), stride, padding, [1, 1], 1)
+            }
+            Self::BatchNorm2d { weight, bias, mean, variance } => {
+                batch_norm(input, [weight, bias], [mean, variance], statistics)
+            }
+            &Self::Linear { weight, bias } => input.linear(weight, Some(bias)),
+            Self::Relu => input.relu(),
+            &Self::MaxPool2d { kernel, stride } => {
+                input.max_pool2d([kernel as i64; 2], [stride as i64; 2], [0, 0], [1, 1], false)
+            }
+            Self::GlobalAveragePool2d => input.mean_dim([2_i64, 3].as_slice(), true, None::<Kind>),
+            Self::Flatten => input.flatten(1, -1),
+            Self::Residual { body, shortcut } => {
+                run(body, input, statistics) + run(shortcut, input, statistics)
+            }
+        }
+    }
+}
