@@ -7,7 +7,8 @@ use crate::{
     choice::choice,
     networks::Architecture,
     training::{
-        Augmentation, Defence, MacerSettings, Method, SmoothAdvSettings, at_least_one, not_negative, positive,
+        Augmentation, Defence, MacerSettings, Method, SmoothAdvSettings, TrainingSettings, at_least_one,
+        not_negative, positive,
     },
 };
 
@@ -351,14 +352,37 @@ impl AttackSettings {
             .or(self.renew_every)
     }
 
+    /// How the lower level trains: its network, training method, augmentation and use of batch norm. What the attack
+    /// has no setting for is as in [`TrainingSettings::default`].
+    pub fn lower_level(&self) -> TrainingSettings {
+        TrainingSettings {
+            network: self.network,
+            method: self.method,
+            sigma: self.sigma,
+            smoothadv: self.smoothadv,
+            macer: self.macer,
+            crop: self.crop,
+            flip: self.flip,
+            frozen_bn: self.frozen_bn,
+            ..TrainingSettings::default()
+        }
+    }
+
+    /// How networks are trained from scratch to choose between poison sets: as the lower level, for the epochs and with
+    /// the batch of the selection.
+    pub fn retraining(&self) -> TrainingSettings {
+        let SelectionSettings { epochs, batch, .. } = self.selection;
+        TrainingSettings { epochs, batch, ..self.lower_level() }
+    }
+
     /// The training method of the lower level.
     pub fn defence(&self) -> Defence {
-        Defence { method: self.method, sigma: self.sigma, smoothadv: self.smoothadv, macer: self.macer }
+        self.lower_level().defence()
     }
 
     /// How images of the lower level are varied.
     pub fn augmentation(&self) -> Augmentation {
-        Augmentation { crop: self.crop, flip: self.flip }
+        self.lower_level().augmentation()
     }
 
     /// How linear systems are solved in a step.
@@ -446,6 +470,32 @@ mod tests {
         );
         let linear = bad(|s| (s.network, s.flip) = (Architecture::Linear, true));
         assert!(linear.starts_with("flip must be false for a linear network"), "{linear}");
+    }
+
+    #[test]
+    fn the_lower_level_trains_as_the_attack_says() {
+        let settings = AttackSettings {
+            network: Architecture::Mlp,
+            method: Method::Macer,
+            sigma: 0.5,
+            smoothadv: SmoothAdvSettings { steps: 7, ..SmoothAdvSettings::default() },
+            macer: MacerSettings { noises: 3, ..MacerSettings::default() },
+            crop: 2,
+            flip: true,
+            frozen_bn: true,
+            selection: SelectionSettings { epochs: 5, batch: 40, ..SelectionSettings::default() },
+            ..AttackSettings::default()
+        };
+        let training = settings.lower_level();
+        assert_eq!(
+            (training.network, training.method, training.sigma),
+            (Architecture::Mlp, Method::Macer, 0.5)
+        );
+        assert_eq!((training.smoothadv, training.macer), (settings.smoothadv, settings.macer));
+        assert_eq!((training.crop, training.flip, training.frozen_bn), (2, true, true));
+        let TrainingSettings { epochs, batch, rate, .. } = TrainingSettings::default();
+        assert_eq!((training.epochs, training.batch, training.rate), (epochs, batch, rate));
+        assert_eq!(settings.retraining(), TrainingSettings { epochs: 5, batch: 40, ..training });
     }
 
     #[test]

@@ -78,16 +78,8 @@ impl<'a> Costs<'a> {
         let mut attack = Attack::new(images.data(), &short, 0, 0)?;
         attack.step()?;
         let step = attack.step()?.seconds;
-        let of_network = TrainingSettings {
-            network: settings.network,
-            method: settings.method,
-            sigma: settings.sigma,
-            smoothadv: settings.smoothadv,
-            macer: settings.macer,
-            batch: settings.batch,
-            epochs: settings.selection.epochs,
-            ..TrainingSettings::default()
-        };
+        // Steps of the lower level and of the retraining, by its batch.
+        let of_network = TrainingSettings { batch: settings.batch, ..settings.retraining() };
         let inner = self.training_step(&of_network)?;
         let renewals = attack.renewals();
         let warm_ups = settings.warm_up * (settings.networks * (settings.networks + 1) / 2 + renewals);

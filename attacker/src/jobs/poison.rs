@@ -23,7 +23,7 @@ use crate::{
     data::{Images, TrainingSet, to_unit_range},
     poison::{Generator, Manifest, Origin, PoisonSet, Selected, round_to_bytes},
     random::Domain,
-    training::{Training, TrainingSettings},
+    training::Training,
 };
 
 /// One poison set to make.
@@ -323,19 +323,7 @@ impl Bilevel<'_> {
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect();
         let selection = &self.settings.selection;
-        let settings = TrainingSettings {
-            network: self.settings.network,
-            method: self.settings.method,
-            sigma: self.settings.sigma,
-            smoothadv: self.settings.smoothadv,
-            macer: self.settings.macer,
-            crop: self.settings.crop,
-            flip: self.settings.flip,
-            frozen_bn: self.settings.frozen_bn,
-            epochs: selection.epochs,
-            batch: selection.batch,
-            ..TrainingSettings::default()
-        };
+        let settings = self.settings.retraining();
         let mut results = Vec::new();
         for (number, candidate) in candidates.iter().enumerate() {
             let known = before
