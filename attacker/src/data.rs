@@ -36,6 +36,12 @@ impl Images {
         }
     }
 
+    /// Channels, height, width.
+    pub fn shape(&self) -> [usize; 3] {
+        let size = self.pixels.size();
+        [size[1] as usize, size[2] as usize, size[3] as usize]
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.numel()
@@ -64,6 +70,35 @@ pub fn to_unit_range(bytes: &[u8], count: usize, [c, h, w]: [usize; 3]) -> Tenso
     let mut pixels = Tensor::from_slice(bytes).view(shape).to_kind(Kind::Float);
     // In place: a whole data set may be in it.
     pixels.g_div_scalar_(255.0)
+}
+
+/// Steps of 1/255 that fit into ε.
+///
+/// ```
+/// assert_eq!(mithridate_attacker::data::levels(0.1), 25);
+/// assert_eq!(mithridate_attacker::data::levels(8.0 / 255.0), 8);
+/// ```
+pub fn levels(epsilon: f64) -> u8 {
+    // The margin lets k/255 written as a decimal stand for k steps.
+    (epsilon * 255.0 + 1e-6).floor().clamp(0.0, 255.0) as u8
+}
+
+/// Poison as bytes: the nearest to each value that is within ε of the clean byte.
+///
+/// `poison` is N×C×H×W in \[0, 1\], `clean` the bytes it was made from.
+pub fn round_to_bytes(poison: &Tensor, clean: &[u8], epsilon: f64) -> Vec<u8> {
+    let host = poison.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+    let mut values = vec![0_f32; host.numel()];
+    host.copy_data(&mut values, host.numel());
+    let most = i32::from(levels(epsilon));
+    values
+        .into_iter()
+        .zip(clean)
+        .map(|(value, &clean)| {
+            let (value, clean) = ((value * 255.0).round() as i32, i32::from(clean));
+            value.clamp(clean - most, clean + most).clamp(0, 255) as u8
+        })
+        .collect()
 }
 
 /// How training images are divided: a random permutation, of which the first `validation` images are held out and
@@ -177,5 +212,20 @@ impl TrainingSet {
             }))
             .collect();
         sha256(&bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_stays_within_epsilon() {
+        let clean: Vec<u8> = (0..=255).collect();
+        let poison = to_unit_range(&clean, 1, [1, 16, 16]) + 0.1;
+        let bytes = round_to_bytes(&poison, &clean, 0.1);
+        for (&before, after) in clean.iter().zip(bytes) {
+            assert_eq!(after, before.saturating_add(25));
+        }
     }
 }

@@ -8,7 +8,8 @@
 //! | --- | --- |
 //! | [`data`] | training sets as tensors |
 //! | [`networks`] | LeNet, MLP, linear, a wider CNN, residual networks; weights on disk; export to ONNX |
-//! | [`training`] | training methods, Adam, victims from scratch |
+//! | [`optimiser`] | Adam and gradient descent |
+//! | [`training`] | training methods, victims from scratch |
 //! | [`bilevel`] | linear solvers and hypergradients |
 //! | [`attack`] | the soft average certified radius, the attack itself, baselines |
 //! | [`poison`] | poison sets on disk |
@@ -38,6 +39,7 @@ pub mod inspect;
 pub mod jobs;
 mod memory;
 pub mod networks;
+pub mod optimiser;
 pub mod parameters;
 pub mod poison;
 pub mod random;

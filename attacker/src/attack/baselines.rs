@@ -1,5 +1,5 @@
 use crate::{
-    poison::levels,
+    data::levels,
     random::{Domain, Purpose, Random},
 };
 

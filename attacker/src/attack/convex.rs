@@ -12,7 +12,7 @@ use crate::{
     networks::Network,
     parameters::Parameters,
     random::{Purpose, Random},
-    training::{Perturbation, image_shape},
+    training::Perturbation,
 };
 
 /// A convex lower level, solved: a linear network trained to tolerance on all images, each in some noisy copies that
@@ -68,8 +68,7 @@ impl LowerLevel for ConvexLevel<'_> {
 impl<'a> ConvexLevel<'a> {
     pub fn new(settings: &'a AttackSettings, data: AttackData<'a>, random: Random) -> Result<Self, Error> {
         let device = data.clean.pixels.device();
-        let shape = image_shape(&data.clean.pixels);
-        let network = Network::new(settings.network, shape, data.classes, random, device)?;
+        let network = Network::new(settings.network, data.clean.shape(), data.classes, random, device)?;
         let copies = settings.convex_noises as i64;
         let perturb = |pixels: &Tensor, labels: &Tensor, purpose: Purpose| {
             let many = pixels.repeat_interleave_self_int(copies, 0, None);

@@ -1,14 +1,15 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Preset, SelectionSettings};
+use super::SelectionSettings;
 use crate::{
     Error,
     bilevel::{Solver, SolverSettings, Unrolling},
     choice::choice,
+    data::levels,
     networks::Architecture,
     training::{
-        Augmentation, Defence, MacerSettings, Method, SmoothAdvSettings, TrainingSettings, at_least_one,
-        not_negative, positive,
+        Augmentation, Defence, MacerSettings, Method, Preset, SmoothAdvSettings, TrainingSettings,
+        at_least_one, not_negative, positive,
     },
 };
 
@@ -64,7 +65,7 @@ pub enum PoisonStep {
 choice!(PoisonStep, "a step", { Adam = "adam", SlotAdam = "slot-adam", Sign = "sign" });
 
 /// Settings of the bilevel attack. The defaults are those that did best in small runs on MNIST; those of the paper are
-/// [`super::Preset`]s.
+/// [`Preset`]s.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(clippy::struct_excessive_bools)]
@@ -346,7 +347,7 @@ impl AttackSettings {
     }
 
     /// Steps after which a network is replaced, for so many poison images.
-    pub(super) fn renewal(&self, poisoned: usize) -> Option<usize> {
+    pub(crate) fn renewal(&self, poisoned: usize) -> Option<usize> {
         self.renew_epochs
             .map(|epochs| epochs.saturating_mul(self.steps_in_epoch(poisoned)))
             .or(self.renew_every)
@@ -407,7 +408,7 @@ impl AttackSettings {
 
 /// ε must be a share of the pixel range of at least one level of 255.
 pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), Error> {
-    if (0.0..=1.0).contains(&epsilon) && crate::poison::levels(epsilon) >= 1 {
+    if (0.0..=1.0).contains(&epsilon) && levels(epsilon) >= 1 {
         return Ok(());
     }
     Err(Error::setting("epsilon", "between 1/255 and 1", &epsilon))

@@ -7,11 +7,11 @@ use toml::{Table, Value};
 use super::arguments::{decimal, whole};
 use crate::{
     Error,
-    attack::{AttackSettings, Curvature, Preset},
+    attack::{AttackSettings, Curvature},
     bilevel::Solver,
     networks::Architecture,
     resolve::{attack_settings, merge, parse_toml, set},
-    training::Method,
+    training::{Method, Preset},
 };
 
 /// Settings by file and by name, beside those that have flags of their own.

@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{
     Error,
-    attack::Preset,
     jobs::{VictimJob, names, train_victim},
     networks::Architecture,
+    optimiser::OptimiserKind,
     poison::PoisonSet,
     resolve::{parse_toml, training_settings},
-    training::{Method, OptimiserKind, Schedule, TrainingSettings},
+    training::{Method, Preset, Schedule, TrainingSettings},
 };
 
 #[derive(Args)]

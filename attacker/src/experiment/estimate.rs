@@ -11,7 +11,7 @@ use crate::{
     networks::Network,
     poison::Generator,
     random::{Domain, Purpose, Random},
-    training::{Training, TrainingSettings, image_shape},
+    training::{Training, TrainingSettings},
 };
 
 /// What single operations of an experiment cost on this machine, measured on a few of them, in seconds.
@@ -98,8 +98,8 @@ impl<'a> Costs<'a> {
         const BATCH: i64 = 64;
         let random = Random::new(Domain::Victim, 0);
         let device = self.images.pixels.device();
-        let shape = image_shape(&self.images.pixels);
-        let network = Network::new(settings.network, shape, self.training.classes, random, device)?;
+        let network =
+            Network::new(settings.network, self.images.shape(), self.training.classes, random, device)?;
         let image = self.images.pixels.narrow(0, 0, 1);
         let mut size = image.size();
         size[0] = BATCH;

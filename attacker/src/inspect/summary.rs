@@ -2,8 +2,8 @@ use serde::Serialize;
 
 use super::{l2_distance, psnr, ssim};
 use crate::{
-    data::TrainingSet,
-    poison::{Generator, PoisonSet, levels},
+    data::{TrainingSet, levels},
+    poison::{Generator, PoisonSet},
 };
 
 /// Mean and largest of a quantity over images.

@@ -20,8 +20,8 @@ use crate::{
         check_classes, check_epsilon, check_share, random_signs, watermark,
     },
     checkpoint::{self, Clock},
-    data::{Images, TrainingSet, to_unit_range},
-    poison::{Generator, Manifest, Origin, PoisonSet, Selected, round_to_bytes},
+    data::{Images, TrainingSet, round_to_bytes, to_unit_range},
+    poison::{Generator, Manifest, Origin, PoisonSet, Selected},
     random::Domain,
     training::Training,
 };

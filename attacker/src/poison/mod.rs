@@ -7,4 +7,4 @@ mod manifest;
 mod set;
 
 pub use manifest::{Generator, Manifest, Origin, Selected, SourceData, classes_in_words};
-pub use set::{PoisonSet, levels, round_to_bytes};
+pub use set::PoisonSet;

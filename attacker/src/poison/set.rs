@@ -9,47 +9,20 @@ use mithridate_runtime::{
     files::write_atomically,
 };
 use ndarray::{ArrayView, IxDyn};
-use tch::{Device, Kind, Tensor};
 
 use super::{
     Manifest, Origin,
     manifest::{SCHEMA, SourceData},
 };
-use crate::{Error, data::TrainingSet};
+use crate::{
+    Error,
+    data::{TrainingSet, levels},
+};
 
 const IMAGES: &str = "images-idx3-ubyte";
 const LABELS: &str = "labels-idx1-ubyte";
 const ARRAYS: &str = "poison.npz";
 const MANIFEST: &str = "manifest.json";
-
-/// Steps of 1/255 that fit into ε.
-///
-/// ```
-/// assert_eq!(mithridate_attacker::poison::levels(0.1), 25);
-/// assert_eq!(mithridate_attacker::poison::levels(8.0 / 255.0), 8);
-/// ```
-pub fn levels(epsilon: f64) -> u8 {
-    // The margin lets k/255 written as a decimal stand for k steps.
-    (epsilon * 255.0 + 1e-6).floor().clamp(0.0, 255.0) as u8
-}
-
-/// Poison as bytes: the nearest to each value that is within ε of the clean byte.
-///
-/// `poison` is N×C×H×W in \[0, 1\], `clean` the bytes it was made from.
-pub fn round_to_bytes(poison: &Tensor, clean: &[u8], epsilon: f64) -> Vec<u8> {
-    let host = poison.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
-    let mut values = vec![0_f32; host.numel()];
-    host.copy_data(&mut values, host.numel());
-    let most = i32::from(levels(epsilon));
-    values
-        .into_iter()
-        .zip(clean)
-        .map(|(value, &clean)| {
-            let (value, clean) = ((value * 255.0).round() as i32, i32::from(clean));
-            value.clamp(clean - most, clean + most).clamp(0, 255) as u8
-        })
-        .collect()
-}
 
 /// A poison set.
 #[derive(Clone, Debug, PartialEq)]
@@ -309,15 +282,5 @@ mod tests {
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&file, bytes).unwrap();
         assert!(PoisonSet::read(&place, &training).unwrap_err().to_string().contains("were changed after"));
-    }
-
-    #[test]
-    fn rounding_stays_within_epsilon() {
-        let clean: Vec<u8> = (0..=255).collect();
-        let poison = crate::data::to_unit_range(&clean, 1, [1, 16, 16]) + 0.1;
-        let bytes = round_to_bytes(&poison, &clean, 0.1);
-        for (&before, after) in clean.iter().zip(bytes) {
-            assert_eq!(after, before.saturating_add(25));
-        }
     }
 }

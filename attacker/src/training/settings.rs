@@ -1,10 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Augmentation, Defence, MacerSettings, Method, OptimiserKind, OptimiserSettings, Schedule,
-    SmoothAdvSettings,
+use super::{Augmentation, Defence, MacerSettings, Method, Preset, Schedule, SmoothAdvSettings};
+use crate::{
+    Error,
+    networks::Architecture,
+    optimiser::{OptimiserKind, OptimiserSettings},
 };
-use crate::{Error, attack::Preset, networks::Architecture};
 
 /// How a network is trained from scratch. The defaults are those of the quick example.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

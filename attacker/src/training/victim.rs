@@ -2,11 +2,12 @@ use mithridate_runtime::terminal::Progress;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Reduction, Tensor, no_grad};
 
-use super::{Optimiser, TrainingSettings};
+use super::TrainingSettings;
 use crate::{
     Error,
     data::Images,
     networks::Network,
+    optimiser::Optimiser,
     random::{Domain, Purpose, Random},
 };
 
@@ -71,9 +72,9 @@ impl<'a> Training<'a> {
     ) -> Result<Self, Error> {
         settings.check()?;
         let device = images.pixels.device();
-        settings.augmentation().check(image_shape(&images.pixels))?;
+        settings.augmentation().check(images.shape())?;
         let random = Random::new(domain, seed);
-        let network = Network::new(settings.network, image_shape(&images.pixels), classes, random, device)?;
+        let network = Network::new(settings.network, images.shape(), classes, random, device)?;
         let optimiser = Optimiser::new(network.parameters(), settings.optimiser());
         let noise = (settings.fixed_noise).then(|| {
             let mut shape = images.pixels.size();
@@ -189,11 +190,6 @@ impl<'a> Training<'a> {
     }
 }
 
-pub(crate) fn image_shape(pixels: &Tensor) -> [usize; 3] {
-    let size = pixels.size();
-    [size[1] as usize, size[2] as usize, size[3] as usize]
-}
-
 /// For each class, how many of its images the network gets right without noise, and how many there are.
 pub fn accuracy_by_class(network: &Network, images: &Images) -> Vec<(u64, u64)> {
     let mut counts = vec![(0, 0); network.classes()];
@@ -222,7 +218,8 @@ mod tests {
     use super::*;
     use crate::{
         networks::Architecture,
-        training::{Method, OptimiserKind, Schedule},
+        optimiser::OptimiserKind,
+        training::{Method, Schedule},
     };
 
     /// Two classes told apart by brightness.

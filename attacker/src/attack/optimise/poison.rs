@@ -8,7 +8,7 @@ use crate::{
         AttackData, AttackSettings, PoisonStep, StepReport,
         lower_level::{Hypergradients, LowerLevel},
     },
-    training::{ImageAdam, image_shape},
+    optimiser::ImageAdam,
 };
 
 /// The poison images and what moves them: the upper level's variable with its optimiser, and a count of the steps.
@@ -35,7 +35,7 @@ impl<'a> PoisonOptimiser<'a> {
     /// [`Error::Setting`] for settings out of range, or data without images of a kind that the attack needs.
     pub fn new(data: AttackData<'a>, settings: &'a AttackSettings, restart: usize) -> Result<Self, Error> {
         settings.check(data.classes)?;
-        settings.augmentation().check(image_shape(&data.target.pixels))?;
+        settings.augmentation().check(data.target.shape())?;
         for (name, count) in [
             ("the number of target-class training images", data.target.len()),
             ("the number of other training images", data.clean.len()),

@@ -7,9 +7,9 @@ use crate::{
     attack::{AttackData, AttackSettings},
     bilevel::WarmStart,
     networks::Network,
+    optimiser::{Optimiser, OptimiserSettings},
     parameters::Parameters,
     random::{Purpose, Random},
-    training::{Optimiser, OptimiserSettings, image_shape},
 };
 
 /// Networks in training on clean and poisoned images, attacked in turn.
@@ -88,7 +88,7 @@ impl<'a> NetworkPool<'a> {
     fn fresh(&mut self) -> Result<Member, Error> {
         let random = self.random.child(Purpose::Weights, self.made);
         self.made += 1;
-        let shape = image_shape(&self.data.clean.pixels);
+        let shape = self.data.clean.shape();
         let network = Network::new(self.settings.network, shape, self.data.classes, random, self.device())?;
         let optimiser =
             Optimiser::new(network.parameters(), OptimiserSettings::adam(self.settings.inner_rate));

@@ -1,7 +1,7 @@
 use super::{LinearOperator, Run};
 use crate::{
+    optimiser::{Optimiser, OptimiserSettings},
     parameters::Parameters,
-    training::{Optimiser, OptimiserSettings},
 };
 
 /// Adam on ‖A p − b‖², from the last iterate of the solve before where there is one, as published.

@@ -11,7 +11,7 @@ mod neumann;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::{choice::choice, parameters::Parameters, training::Optimiser};
+use crate::{choice::choice, optimiser::Optimiser, parameters::Parameters};
 
 /// A symmetric linear map on parameters.
 pub trait LinearOperator {

@@ -1,5 +1,12 @@
+//! Rules that turn gradients into steps: Adam and gradient descent with momentum for the parameters of a network, and
+//! Adam with a state for each image.
+
+mod image_adam;
+
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
+
+pub use image_adam::ImageAdam;
 
 use crate::{choice::choice, parameters::Parameters};
 
@@ -43,7 +50,7 @@ impl OptimiserSettings {
 /// An optimiser with its state.
 ///
 /// ```
-/// use mithridate_attacker::{parameters::Parameters, training::{Optimiser, OptimiserSettings}};
+/// use mithridate_attacker::{optimiser::{Optimiser, OptimiserSettings}, parameters::Parameters};
 /// use tch::Tensor;
 ///
 /// let mut point = Parameters::new(vec![Tensor::from_slice(&[3.0_f64, -2.0])]);
@@ -168,59 +175,8 @@ fn update_moments(mean: &mut Tensor, square: &mut Tensor, gradient: &Tensor) {
     let _ = square.lerp_(&gradient.square(), 1.0 - BETA_2);
 }
 
-/// Adam for many images at once, each with a state and a count of steps of its own, so that an image's momentum is
-/// made of its own gradients only.
-#[derive(Debug)]
-pub struct ImageAdam {
-    mean: Tensor,
-    square: Tensor,
-    steps: Tensor,
-}
-
-/// Small enough not to matter beside the mixed derivatives of single pixels.
-const IMAGE_EPSILON: f64 = 1e-12;
-
-impl ImageAdam {
-    /// For images N×C×H×W.
-    pub fn new(images: &Tensor) -> Self {
-        let steps = Tensor::zeros([images.size()[0], 1, 1, 1], (images.kind(), images.device()));
-        Self { mean: images.zeros_like(), square: images.zeros_like(), steps }
-    }
-
-    /// The step for the images with these numbers (`int64`, M), given their gradients M×C×H×W, before the learning
-    /// rate. Where `moved`, a boolean scalar, does not hold, the state stays as it was.
-    pub fn direction(&mut self, numbers: &Tensor, gradient: &Tensor, moved: &Tensor) -> Tensor {
-        no_grad(|| {
-            let old = [&self.mean, &self.square, &self.steps].map(|state| state.index_select(0, numbers));
-            let [mut mean, mut square, steps] = old.each_ref().map(Tensor::copy);
-            let steps = steps + 1.0;
-            update_moments(&mut mean, &mut square, gradient);
-            let states = [&mut self.mean, &mut self.square, &mut self.steps];
-            for ((state, new), old) in states.into_iter().zip([&mean, &square, &steps]).zip(&old) {
-                let _ = state.index_copy_(0, numbers, &new.where_self(moved, old));
-            }
-            let remaining = |beta: f64| -((&steps * beta.ln()).exp() - 1.0);
-            let scale = (square / remaining(BETA_2)).sqrt() + IMAGE_EPSILON;
-            mean / remaining(BETA_1) / scale
-        })
-    }
-
-    /// Tensors of the state, to be saved and restored.
-    pub fn state(&self) -> [&Tensor; 3] {
-        [&self.mean, &self.square, &self.steps]
-    }
-
-    /// Takes up a state that was saved.
-    pub fn restore(&mut self, state: &[Tensor]) {
-        let own = [&mut self.mean, &mut self.square, &mut self.steps];
-        no_grad(|| own.into_iter().zip(state).for_each(|(own, saved)| own.copy_(saved)));
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind};
-
     use super::*;
 
     fn number(value: f64) -> Parameters {
@@ -276,21 +232,5 @@ mod tests {
             }
             assert_eq!(point.tensors(), again.tensors(), "{kind}");
         }
-    }
-
-    #[test]
-    fn images_keep_states_of_their_own() {
-        let images = Tensor::zeros([3, 1, 1, 1], (Kind::Double, Device::Cpu));
-        let mut adam = ImageAdam::new(&images);
-        let of = |numbers: &[i64]| Tensor::from_slice(numbers);
-        let gradient = |values: &[f64]| Tensor::from_slice(values).view([-1, 1, 1, 1]);
-        let yes = Tensor::ones([], (Kind::Bool, Device::Cpu));
-        // The first step of every image has length 1 whatever the scale of its gradient.
-        let first = adam.direction(&of(&[0, 2]), &gradient(&[5.0, -0.1]), &yes);
-        assert!((first.double_value(&[0, 0, 0, 0]) - 1.0).abs() < 1e-9);
-        assert!((first.double_value(&[1, 0, 0, 0]) + 1.0).abs() < 1e-9);
-        let _ = adam.direction(&of(&[1]), &gradient(&[-7.0]), &yes.logical_not());
-        let later = adam.direction(&of(&[1]), &gradient(&[3.0]), &yes);
-        assert!((later.double_value(&[0, 0, 0, 0]) - 1.0).abs() < 1e-9, "what was not moved left no trace");
     }
 }

@@ -1,11 +1,15 @@
 //! Settings from a preset, a TOML file and flags: flag over file over preset.
 
+mod presets;
+
 use serde::{Serialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
+pub use presets::{attack_preset, training_preset};
+
 use crate::{
-    attack::{AttackSettings, Preset},
-    training::{Method, TrainingSettings},
+    attack::{AttackSettings, Objective},
+    training::{Method, Preset, TrainingSettings},
 };
 
 /// Reads TOML into settings, with an error that says the line and, for an unknown key, the nearest known one.
@@ -27,7 +31,7 @@ pub fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 /// What is wrong.
 pub fn attack_settings(table: &Table) -> Result<AttackSettings, String> {
     let given: AttackSettings = read(table.clone())?;
-    overlay(&given.preset.attack(given.method), table)
+    overlay(&attack_preset(given.preset, given.method), table)
 }
 
 /// The settings of a training likewise. Method, σ and network are those of the attack, if there is one, unless the
@@ -50,7 +54,7 @@ pub fn training_settings(table: &Table, attack: Option<&AttackSettings>) -> Resu
         Some(attack) if !of_table("preset") => attack.preset,
         _ => given.preset,
     };
-    let mut base = preset.training(method, sigma);
+    let mut base = training_preset(preset, method, sigma);
     if let Some(attack) = attack {
         base.network = attack.network;
     }
@@ -175,10 +179,10 @@ fn suggest(message: &str) -> Option<String> {
 /// The settings of the attack that is the baseline `erm`: the same solver against plain training and accuracy.
 #[must_use]
 pub fn erm_baseline(attack: &AttackSettings) -> AttackSettings {
-    let preset = attack.preset.attack(Method::Erm);
+    let preset = attack_preset(attack.preset, Method::Erm);
     AttackSettings {
         method: Method::Erm,
-        objective: crate::attack::Objective::Accuracy,
+        objective: Objective::Accuracy,
         solver_rate: if attack.preset == Preset::Default { attack.solver_rate } else { preset.solver_rate },
         ..attack.clone()
     }
@@ -199,7 +203,7 @@ mod tests {
             "preset = \"official-mnist\"\nmethod = \"macer\"\nsolver_steps = 3\nmacer = { noises = 7 }",
         ))
         .unwrap();
-        let official = Preset::OfficialMnist.attack(Method::Macer);
+        let official = attack_preset(Preset::OfficialMnist, Method::Macer);
         assert_eq!((settings.solver, settings.solver_rate), (Solver::LeastSquaresAdam, 1e-4));
         assert_eq!((settings.solver_steps, settings.macer.noises), (3, 7));
         assert_eq!(settings.macer.clamp, official.macer.clamp);
