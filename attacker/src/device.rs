@@ -26,12 +26,12 @@ impl DeviceChoice {
         cuda_library::load().map_err(|problem| {
             error(format!(
                 "libtorch_cuda.so can't be loaded ({problem}); put the lib folders of a CUDA libtorch 2.11 on \
-                 LD_LIBRARY_PATH, or use --device cpu"
+                 LD_LIBRARY_PATH, or use the CPU"
             ))
         })?;
         let count = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
         if !tch::Cuda::is_available() || count == 0 {
-            return Err(error("this machine has no GPU that CUDA can use; use --device cpu".into()));
+            return Err(error("this machine has no GPU that CUDA can use; use the CPU".into()));
         }
         if number >= count {
             return Err(error(format!("this machine has {count} GPU(s), numbered from 0")));

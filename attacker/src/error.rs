@@ -55,7 +55,7 @@ pub enum Error {
         problem: String,
     },
     /// Training came to numbers that are not finite.
-    #[error("training diverged in epoch {epoch}: the loss is {loss}; use a smaller --rate")]
+    #[error("training diverged in epoch {epoch}: the loss is {loss}; use a smaller rate")]
     Diverged {
         /// The epoch, from 1.
         epoch: usize,
@@ -102,9 +102,9 @@ pub enum Error {
         /// What is wrong, and where.
         problem: String,
     },
-    /// A flag says something that can't be meant.
+    /// The speed of an attack can't be measured.
     #[error("{0}")]
-    Usage(String),
+    Measurement(String),
     /// An evidence file can't be read.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
@@ -114,6 +114,15 @@ pub enum Error {
     /// A report can't be drawn.
     #[error("the report can't be drawn: {0}")]
     Report(String),
+    /// There is no program to certify with.
+    #[error(
+        "there is no certifier at {}; build it with `cargo build --release -p mithridate-runtime`, or name another \
+         program", path.display()
+    )]
+    NoCertifier {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// The certifier could not do its part.
     #[error("{0}")]
     Certifier(String),

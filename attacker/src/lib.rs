@@ -18,6 +18,7 @@
 //! | [`jobs`] | what the commands do, files in, files out |
 //! | [`experiment`] | poison, victims, certification and report from one file |
 //! | [`mod@bench`] | how fast training steps and hypergradients are |
+//! | [`events`] | what long work tells its caller |
 //! | [`figure`] | figures as SVG and PNG files |
 //! | [`boundary`] | the attack in two dimensions, as a picture |
 //! | [`inspect`] | how far poison is from clean images, in numbers and as a picture |
@@ -33,6 +34,7 @@ pub mod cli;
 pub mod data;
 pub mod device;
 mod error;
+pub mod events;
 pub mod experiment;
 pub mod figure;
 pub mod inspect;

@@ -1,4 +1,3 @@
-use mithridate_runtime::terminal::Progress;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -10,6 +9,7 @@ use super::{
 };
 use crate::{
     Error,
+    events::Task,
     random::{Domain, Purpose, Random},
 };
 
@@ -118,7 +118,7 @@ impl<'a> Attack<'a> {
         every.map_or(0, |every| (self.poison.steps - 1) / every)
     }
 
-    /// Makes the steps that are left. `after_step` gets a report of each, to log it and to save the state.
+    /// Makes the steps that are left, and tells `task` the progress. `after_step` gets a report of each, to log it and to save the state.
     ///
     /// A step whose validation batch has nothing right, or whose numbers are not finite, leaves the poison as it is and
     /// says so.
@@ -127,23 +127,21 @@ impl<'a> Attack<'a> {
     /// [`Error::Network`], [`Error::Ineffective`] if no step moved the poison, or whatever `after_step` fails with.
     pub fn run(
         &mut self,
-        title: &str,
+        task: Task<'_>,
         mut after_step: impl FnMut(&Self, &StepReport) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let steps = self.poison.steps;
-        let mut progress = Progress::new(title, steps as u64, "steps");
-        progress.resume_at(self.poison.step as u64);
+        let tell = |done: usize| task.progress(done as u64, steps as u64);
+        tell(self.poison.step);
         while self.poison.step < steps {
             let report = self.step()?;
-            progress.advance(1);
+            tell(self.poison.step);
             after_step(self, &report)?;
         }
         let kept = steps - self.poison.moved;
         if kept > 0 {
-            progress
-                .note(&format!("the poison was not moved in {kept} of {steps} steps; the run log says why"));
+            task.note(&format!("the poison was not moved in {kept} of {steps} steps; the run log says why"));
         }
-        progress.finish();
         if self.poison.moved == 0 { Err(Error::Ineffective) } else { Ok(()) }
     }
 

@@ -94,7 +94,7 @@ pub struct BenchReport {
 ///
 /// # Errors
 /// [`Error::Setting`] for settings out of range and for a lower level that is solved, not trained in steps;
-/// [`Error::Usage`] for a reference of what other implementations can't compute from it; [`Error::Write`].
+/// [`Error::Measurement`] for a reference of what other implementations can't compute from it; [`Error::Write`].
 ///
 /// # Example
 /// ```
@@ -148,7 +148,7 @@ pub fn measure(
     let (found, _) = bench.hypergradient(false);
     let size = found.outer_gradient.norm();
     if size == 0.0 || !size.is_finite() {
-        return Err(Error::Usage(format!(
+        return Err(Error::Measurement(format!(
             "there is no hypergradient to measure: the gradient of the upper level is {size}, with {} of {} made-up validation \
              images right; use another warm_up or sigma, or a larger validation batch",
             found.right, attack.validation_batch

@@ -28,8 +28,8 @@ pub(super) fn check(settings: &AttackSettings, path: &Path) -> Result<(), Error>
     if held {
         return Ok(());
     }
-    Err(Error::Usage(
-        "--reference needs the method erm or gaussian, the solver cg, the objective radius, implicit \
+    Err(Error::Measurement(
+        "a reference needs the method erm or gaussian, the solver cg, the objective radius, implicit \
          differentiation, and same_batch false"
             .into(),
     ))

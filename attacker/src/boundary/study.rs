@@ -8,6 +8,7 @@ use crate::{
     Error,
     attack::{Attack, AttackData, certified_radii},
     data::Images,
+    events::Events,
     networks::{Architecture, Network},
     random::Domain,
     training::Training,
@@ -81,17 +82,17 @@ impl Case {
     }
 }
 
-/// Both distributions with a linear network and an MLP each: poison for the points of class 1, and victims trained from
+/// Studies both distributions with a linear network and an MLP each: poison for the points of class 1, and victims trained from
 /// scratch, which never see the attack's networks.
 ///
 /// # Errors
 /// [`Error::Setting`]; [`Error::Ineffective`] if an attack moved nothing; [`Error::Diverged`].
-pub fn study(settings: &BoundarySettings) -> Result<Vec<Case>, Error> {
+pub fn study(settings: &BoundarySettings, events: Events<'_>) -> Result<Vec<Case>, Error> {
     settings.check()?;
     let both = |distribution| {
         // Operations as small as these take longer when they are divided.
         tch::set_num_threads(1);
-        [Architecture::Linear, Architecture::Mlp].map(|network| case(distribution, network, settings))
+        [Architecture::Linear, Architecture::Mlp].map(|network| case(distribution, network, settings, events))
     };
     thread::scope(|scope| {
         let running = Distribution::ALL.map(|distribution| scope.spawn(move || both(distribution)));
@@ -109,6 +110,7 @@ fn case(
     distribution: Distribution,
     network: Architecture,
     settings: &BoundarySettings,
+    events: Events<'_>,
 ) -> Result<Case, Error> {
     let draw = |class, part| distribution.draw(class, settings.points, part, settings.seed);
     let (others, target) = (draw(1 - TARGET, Part::Training), draw(TARGET, Part::Training));
@@ -118,7 +120,7 @@ fn case(
     let attack = settings.attack(network);
     let data = AttackData { clean: &others, target: &target, validation: &validation, classes: 2 };
     let mut attack = Attack::new(data, &attack, settings.seed, 0)?;
-    attack.run(&format!("{title}: poison"), |_, _| Ok(()))?;
+    attack.run(events.task(&format!("{title}: poison")), |_, _| Ok(()))?;
     let poison = attack.poison();
 
     let outcome = |points: &Tensor| -> Result<Outcome, Error> {
@@ -128,7 +130,7 @@ fn case(
         };
         let mut training =
             Training::new(&images, 2, settings.training(network), Domain::Victim, settings.seed)?;
-        training.run(&format!("{title}: victim"), |_| Ok(()))?;
+        training.run(events.task(&format!("{title}: victim")), |_| Ok(()))?;
         outcome(training.network(), &test, settings)
     };
     Ok(Case {

@@ -7,6 +7,7 @@ use crate::{
     Error,
     data::{SplitSettings, TrainingSet},
     device::DeviceChoice,
+    events::Events,
     jobs::Runner,
 };
 
@@ -47,12 +48,13 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 }
 
 impl CheckpointArguments {
-    /// Where and how jobs run.
-    pub fn runner(&self, device: &DeviceArguments) -> Result<Runner, Error> {
+    /// Where and how jobs run, and who is told of their progress.
+    pub fn runner<'a>(&self, device: &DeviceArguments, events: Events<'a>) -> Result<Runner<'a>, Error> {
         Ok(Runner {
             device: device.device,
             tensors: device.prepare()?,
             checkpoint_every: Duration::from_secs_f64(self.checkpoint_every),
+            events,
         })
     }
 }

@@ -10,7 +10,6 @@ use super::{
     settings::{SettingsArguments, number, value},
 };
 use crate::{
-    Error,
     attack::{AttackSettings, Curvature},
     bench::{BenchReport, BenchSettings, Milliseconds, measure},
     bilevel::Solver,
@@ -81,7 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(terminal::print(&text)?)
 }
 
-fn settings(arguments: &Arguments) -> Result<AttackSettings, Error> {
+fn settings(arguments: &Arguments) -> anyhow::Result<AttackSettings> {
     let flags = [
         ("network", value(arguments.network)),
         ("method", value(arguments.method)),
@@ -95,7 +94,7 @@ fn settings(arguments: &Arguments) -> Result<AttackSettings, Error> {
     let check = |text: &str| parse_toml::<AttackSettings>(text).map(|_| ());
     let mut table = arguments.settings.table(&flags, check)?;
     table.entry("solver_tolerance").or_insert(Value::Float(0.0));
-    attack_settings(&table).map_err(Error::Usage)
+    attack_settings(&table).map_err(anyhow::Error::msg)
 }
 
 fn document(arguments: &Arguments, settings: &BenchSettings, report: &BenchReport) -> serde_json::Value {

@@ -4,8 +4,10 @@ use clap::Args;
 use mithridate_runtime::terminal;
 use serde_json::json;
 
+use super::screen::Screen;
 use crate::{
     boundary::{BoundarySettings, Case, Outcome, picture, study},
+    events::{Event, Events},
     figure,
     training::Method,
 };
@@ -60,7 +62,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     // Two of the cases are worked on at a time.
     terminal::use_plain_lines();
-    let cases = study(&settings)?;
+    let screen = Screen::default();
+    let show = |event: Event<'_>| screen.show(event);
+    let cases = study(&settings, Events::to(&show))?;
     let svg = picture(&cases, &settings)?;
     for file in &files {
         figure::write(file, &svg)?;

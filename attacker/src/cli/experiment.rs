@@ -4,8 +4,14 @@ use clap::Args;
 use mithridate_runtime::{terminal, units::parse_count};
 use serde_json::json;
 
-use super::arguments::{CheckpointArguments, DeviceArguments};
-use crate::experiment::{Certifier, Experiment, PlannedStep, read_config, table};
+use super::{
+    arguments::{CheckpointArguments, DeviceArguments},
+    screen::Screen,
+};
+use crate::{
+    events::{Event, Events},
+    experiment::{Certifier, Experiment, Messages, PlannedStep, read_config, table},
+};
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -42,7 +48,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = read_config(&arguments.config)?;
     let folder = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
     let experiment = Experiment::new(&config, &folder)?;
-    let runner = arguments.checkpoint.runner(&arguments.device)?;
+    let screen = Screen::default();
+    let show = |event: Event<'_>| screen.show(event);
+    let runner = arguments.checkpoint.runner(&arguments.device, Events::to(&show))?;
     if arguments.dry_run {
         let steps = experiment.planned(&runner)?;
         let total: f64 = steps.iter().map(|step| step.seconds).sum();
@@ -62,7 +70,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         terminal::use_plain_lines();
     }
     let threads = if arguments.jobs > 1 { share } else { arguments.device.threads };
-    let certifier = Certifier::find(arguments.rscert.as_deref(), threads)?;
+    // Its messages are plain lines where ours are.
+    let messages = if terminal::lines_are_plain() { Messages::Noted } else { Messages::Inherited };
+    let certifier = Certifier::find(arguments.rscert.as_deref(), threads, messages)?;
     let outcome = experiment.run(&runner, &certifier, arguments.jobs)?;
     if arguments.json {
         return Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&outcome.results)?))?);

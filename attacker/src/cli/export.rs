@@ -1,6 +1,6 @@
 use std::{collections::HashMap, io::Write, path::PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use mithridate_onnx::{ModelMetadata, messages::ModelProto, to_float16};
 use mithridate_runtime::{
@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// The model in the precision asked for.
-fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> Result<ModelProto, Error> {
+fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> anyhow::Result<ModelProto> {
     let options = ExportOptions { batch: arguments.batch_size, fold_batch_norm: arguments.fold_batch_norm };
     let precision = arguments.precision;
     if precision != Precision::Int8 {
@@ -98,29 +98,25 @@ fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> R
             [("--calibration", arguments.calibration.is_some()), ("--sigma", arguments.sigma.is_some())]
         {
             if given {
-                return Err(Error::Usage(format!(
-                    "{flag} is for --precision int8; {precision} needs no ranges of activations"
-                )));
+                bail!("{flag} is for --precision int8; {precision} needs no ranges of activations");
             }
         }
         let model = network.to_onnx(options, metadata)?;
         return Ok(if precision == Precision::Float16 { to_float16(&model)? } else { model });
     }
     let path = arguments.calibration.as_ref().ok_or_else(|| {
-        Error::Usage(
+        anyhow!(
             "--precision int8 takes the ranges of activations from images; name a data set with --calibration"
-                .into(),
         )
     })?;
     let sigma = arguments.sigma.map(Sigma::get).or(metadata.training_sigma).ok_or_else(|| {
-        Error::Usage(
+        anyhow!(
             "the network was trained without noise; say with --sigma at which σ the model will be certified"
-                .into(),
         )
     })?;
     let data = Dataset::open(path, Split::Train)?;
     if data.shape() != network.input_shape() {
-        return Err(Error::Network {
+        bail!(Error::Network {
             network: network.architecture().name(),
             shape: data.shape(),
             problem: format!("it was trained on images of {:?}; calibrate on such", network.input_shape()),

@@ -8,6 +8,7 @@ mod experiment;
 mod export;
 mod inspect;
 mod poison;
+mod screen;
 mod settings;
 mod train;
 
@@ -63,9 +64,19 @@ pub fn main() -> ExitCode {
     match result {
         Ok(status) => status,
         Err(error) => {
-            say(&format!("pacd: {error:#}"));
+            let flag = error.downcast_ref::<Error>().and_then(flag).map(|flag| format!(" ({flag})"));
+            say(&format!("pacd: {error:#}{}", flag.unwrap_or_default()));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The flag that mends an error, where the error names what to do but not how.
+fn flag(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Device { .. } => Some("--device cpu"),
+        Error::NoCertifier { .. } => Some("--rscert PROGRAM"),
+        _ => None,
     }
 }
 

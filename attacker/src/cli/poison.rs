@@ -6,9 +6,11 @@ use serde_json::json;
 
 use super::{
     arguments::{CheckpointArguments, DataArguments, DeviceArguments, whole},
+    screen::Screen,
     settings::{AttackFlags, SettingsArguments},
 };
 use crate::{
+    events::{Event, Events},
     jobs::{Interrupted, PoisonJob, interrupted, make_poison},
     poison::{Generator, classes_in_words},
     resolve::erm_baseline,
@@ -62,7 +64,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.flags.settings(&arguments.settings)?;
     let training = arguments.data.open(None)?;
     settings.check(training.classes)?;
-    let runner = arguments.checkpoint.runner(&arguments.device)?;
+    let screen = Screen::default();
+    let show = |event: Event<'_>| screen.show(event);
+    let runner = arguments.checkpoint.runner(&arguments.device, Events::to(&show))?;
     // Without a flag the same command has to find the seed that an interrupted attack drew.
     let seed = match (arguments.seed, interrupted(&arguments.out)?) {
         (Some(seed), _) | (None, Some(Interrupted::Attack { seed, .. })) => seed,

@@ -32,7 +32,7 @@ impl SettingsArguments {
         &self,
         flags: &[(&str, Option<Value>)],
         check: impl Fn(&str) -> Result<(), String>,
-    ) -> Result<Table, Error> {
+    ) -> anyhow::Result<Table> {
         let mut table = Table::new();
         if let Some(path) = &self.config {
             let config = |problem: String| Error::Config { path: path.clone(), problem };
@@ -41,7 +41,7 @@ impl SettingsArguments {
             merge(&mut table, &parse_toml(&text).map_err(config)?);
         }
         for text in &self.set {
-            set(&mut table, text).map_err(Error::Usage)?;
+            set(&mut table, text).map_err(anyhow::Error::msg)?;
         }
         for (key, value) in flags {
             if let Some(value) = value {
@@ -108,7 +108,7 @@ pub(super) struct AttackFlags {
 
 impl AttackFlags {
     /// The settings of the attack: flags over names over file over preset.
-    pub fn settings(&self, settings: &SettingsArguments) -> Result<AttackSettings, Error> {
+    pub fn settings(&self, settings: &SettingsArguments) -> anyhow::Result<AttackSettings> {
         let classes = self.class.as_ref().map(|classes| {
             Value::Array(
                 classes
@@ -133,6 +133,6 @@ impl AttackFlags {
             ("restarts", number(self.restarts)),
         ];
         let table = settings.table(&flags, |text| parse_toml::<AttackSettings>(text).map(|_| ()))?;
-        attack_settings(&table).map_err(Error::Usage)
+        attack_settings(&table).map_err(anyhow::Error::msg)
     }
 }

@@ -7,10 +7,11 @@ use toml::Value;
 
 use super::{
     arguments::{CheckpointArguments, DataArguments, DeviceArguments, decimal, whole},
+    screen::Screen,
     settings::{SettingsArguments, number, value},
 };
 use crate::{
-    Error,
+    events::{Event, Events},
     jobs::{VictimJob, names, train_victim},
     networks::Architecture,
     optimiser::OptimiserKind,
@@ -103,7 +104,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(folder) => Some(PoisonSet::read(folder, &training)?),
         None => None,
     };
-    let runner = arguments.checkpoint.runner(&arguments.device)?;
+    let screen = Screen::default();
+    let show = |event: Event<'_>| screen.show(event);
+    let runner = arguments.checkpoint.runner(&arguments.device, Events::to(&show))?;
     let job = VictimJob { settings, seed: arguments.seed };
     let report = train_victim(&job, &training, poison.as_ref(), &runner, &arguments.out, "training")?;
     if arguments.json {
@@ -120,7 +123,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     ))?)
 }
 
-fn settings(arguments: &Arguments) -> Result<TrainingSettings, Error> {
+fn settings(arguments: &Arguments) -> anyhow::Result<TrainingSettings> {
     let flags = [
         ("preset", value(arguments.preset)),
         ("network", value(arguments.network)),
@@ -136,5 +139,5 @@ fn settings(arguments: &Arguments) -> Result<TrainingSettings, Error> {
         ("flip", arguments.flip.then_some(Value::Boolean(true))),
     ];
     let table = arguments.settings.table(&flags, |text| parse_toml::<TrainingSettings>(text).map(|_| ()))?;
-    training_settings(&table, None).map_err(Error::Usage)
+    training_settings(&table, None).map_err(anyhow::Error::msg)
 }

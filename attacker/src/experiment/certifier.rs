@@ -1,49 +1,57 @@
 use std::{
-    env, io,
+    env,
+    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use mithridate_runtime::terminal;
+use crate::{Error, events::Events};
 
-use crate::Error;
+/// What becomes of the progress and the errors of the certifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Messages {
+    /// They go to the standard error of this process, where a terminal shows them as a bar.
+    Inherited,
+    /// Each line is a note to [`Events`].
+    Noted,
+}
 
 /// The program `rscert`, run as a child: ONNX Runtime and libtorch are never in one process.
 #[derive(Clone, Debug)]
 pub struct Certifier {
     program: PathBuf,
     threads: Option<usize>,
+    messages: Messages,
 }
 
 impl Certifier {
-    /// The program named, or the one beside this program; `threads` is how many it may use.
+    /// The program `named`, or else `rscert` in the folder of this program. It may use `threads` threads; without a
+    /// number it decides itself.
     ///
     /// # Errors
-    /// [`Error::Certifier`] if there is none.
-    pub fn find(named: Option<&Path>, threads: Option<usize>) -> Result<Self, Error> {
+    /// [`Error::NoCertifier`] if there is no such file.
+    pub fn find(named: Option<&Path>, threads: Option<usize>, messages: Messages) -> Result<Self, Error> {
         let program = match named {
             Some(path) => path.to_owned(),
             None => env::current_exe().unwrap_or_default().with_file_name("rscert"),
         };
         if program.is_file() {
-            return Ok(Self { program, threads });
+            return Ok(Self { program, threads, messages });
         }
-        Err(Error::Certifier(format!(
-            "there is no certifier at {}; build it with `cargo build --release -p mithridate-runtime`, or name it with --rscert",
-            program.display()
-        )))
+        Err(Error::NoCertifier { path: program })
     }
 
     /// Certifies a model; evidence that is there already is continued, or left if it is finished.
     ///
     /// # Errors
-    /// [`Error::Certifier`] if it doesn't succeed; its own message is then on standard error.
+    /// [`Error::Certifier`] if it can't be run or doesn't succeed; its own message goes where [`Messages`] go.
     pub fn certify(
         &self,
         model: &Path,
         data: &Path,
         evidence: &Path,
         settings: &[(&str, String)],
+        events: Events<'_>,
     ) -> Result<(), Error> {
         let mut command = Command::new(&self.program);
         command.args(["certify", "--split", "test", "--resume"]);
@@ -54,18 +62,21 @@ impl Certifier {
         if let Some(threads) = self.threads {
             command.arg("--threads").arg(threads.to_string());
         }
-        // Its table is not ours; progress and errors go where ours go, as plain lines if ours are plain.
+        // Its table is not ours.
         command.stdout(Stdio::null());
         let cannot =
             |error: io::Error| Error::Certifier(format!("{} can't be run: {error}", self.program.display()));
-        let status = if terminal::lines_are_plain() {
-            let mut child = command.stderr(Stdio::piped()).spawn().map_err(cannot)?;
-            if let Some(mut errors) = child.stderr.take() {
-                io::copy(&mut errors, &mut io::stderr()).map_err(cannot)?;
+        let status = match self.messages {
+            Messages::Inherited => command.status().map_err(cannot)?,
+            Messages::Noted => {
+                let mut child = command.stderr(Stdio::piped()).spawn().map_err(cannot)?;
+                if let Some(errors) = child.stderr.take() {
+                    for line in BufReader::new(errors).split(b'\n') {
+                        events.note(&String::from_utf8_lossy(&line.map_err(cannot)?));
+                    }
+                }
+                child.wait().map_err(cannot)?
             }
-            child.wait().map_err(cannot)?
-        } else {
-            command.status().map_err(cannot)?
         };
         if status.success() {
             return Ok(());

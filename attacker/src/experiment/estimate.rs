@@ -20,7 +20,7 @@ pub(super) struct Costs<'a> {
     training: &'a TrainingSet,
     /// Images by class and use, as many as the measurements need.
     images: Images,
-    runner: &'a Runner,
+    runner: &'a Runner<'a>,
 }
 
 impl<'a> Costs<'a> {

@@ -10,7 +10,7 @@ mod results;
 mod run;
 mod schedule;
 
-pub use certifier::Certifier;
+pub use certifier::{Certifier, Messages};
 pub use config::{
     CertifySettings, Config, DataSettings, GroupSettings, VictimKind, VictimsSettings, read_config,
 };

@@ -13,7 +13,6 @@ use mithridate_runtime::{
     data::{Dataset, Split, sha256},
     evidence::read_evidence,
     files::write_atomically,
-    terminal::say,
 };
 use serde::Serialize;
 
@@ -29,6 +28,7 @@ use super::{
 use crate::{
     Error,
     data::TrainingSet,
+    events::Events,
     jobs::{PoisonJob, Runner, VictimJob, VictimReport, make_poison, names, train_victim},
     poison::PoisonSet,
 };
@@ -84,7 +84,7 @@ impl<'a> Experiment<'a> {
     ///
     /// # Errors
     /// [`Error`] if the measurements can't be made.
-    pub fn planned(&self, runner: &Runner) -> Result<Vec<PlannedStep>, Error> {
+    pub fn planned(&self, runner: &Runner<'_>) -> Result<Vec<PlannedStep>, Error> {
         let open: Vec<Step> =
             self.steps.iter().filter(|step| step.progress() != Progress::Done).cloned().collect();
         let seconds = Costs::new(self.config, &self.training, runner).of(&open)?;
@@ -105,7 +105,7 @@ impl<'a> Experiment<'a> {
     ///
     /// # Errors
     /// [`Error`]; what was finished is kept.
-    pub fn run(&self, runner: &Runner, certifier: &Certifier, jobs: usize) -> Result<Outcome, Error> {
+    pub fn run(&self, runner: &Runner<'_>, certifier: &Certifier, jobs: usize) -> Result<Outcome, Error> {
         fs::create_dir_all(self.folder.join("evidence")).map_err(Error::write(self.folder))?;
         let text = toml::to_string(self.config).map_err(Error::write(self.folder))?;
         self.write("config.toml", &text)?;
@@ -116,7 +116,7 @@ impl<'a> Experiment<'a> {
         run_in_order(&needs, jobs, |number| {
             let step = &self.steps[number];
             let count = counter.fetch_add(1, Ordering::SeqCst) + 1;
-            say(&format!("[{count}/{}] {}", self.steps.len(), step.name));
+            runner.events.note(&format!("[{count}/{}] {}", self.steps.len(), step.name));
             let set_of = |kind: VictimKind| -> Option<PoisonSet> {
                 sets.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned()
             };
@@ -131,7 +131,7 @@ impl<'a> Experiment<'a> {
                 }
                 Work::Certify(_, _, group, settings) => {
                     let model = self.steps[step.needs[0]].place.join(names::MODEL);
-                    self.certify(&model, &step.place, *group, *settings, certifier)
+                    self.certify(&model, &step.place, *group, *settings, certifier, runner.events)
                 }
             }
         })?;
@@ -156,7 +156,7 @@ impl<'a> Experiment<'a> {
         job: &PoisonJob,
         place: &Path,
         title: &str,
-        runner: &Runner,
+        runner: &Runner<'_>,
     ) -> Result<PoisonSet, Error> {
         if !PoisonSet::is_in(place) {
             return make_poison(job, &self.training, runner, place, title);
@@ -171,7 +171,7 @@ impl<'a> Experiment<'a> {
         poison: Option<&PoisonSet>,
         place: &Path,
         title: &str,
-        runner: &Runner,
+        runner: &Runner<'_>,
     ) -> Result<(), Error> {
         if !place.join(names::REPORT).is_file() {
             return train_victim(job, &self.training, poison, runner, place, title).map(|_| ());
@@ -190,6 +190,7 @@ impl<'a> Experiment<'a> {
         group: Group,
         settings: GroupSettings,
         certifier: &Certifier,
+        events: Events<'_>,
     ) -> Result<(), Error> {
         // Finished evidence is not even opened by the certifier; `read_evidence` has checked its hash.
         if let Ok(finished) = read_evidence(evidence) {
@@ -212,7 +213,7 @@ impl<'a> Experiment<'a> {
             ("--max", settings.inputs.to_string()),
             ("--seed", config.seed.to_string()),
         ];
-        certifier.certify(model, &config.data.path, evidence, &flags)
+        certifier.certify(model, &config.data.path, evidence, &flags, events)
     }
 
     /// The victims with what was certified of them.

@@ -16,7 +16,7 @@ pub use interrupted::{Interrupted, interrupted};
 pub use poison::{PoisonJob, make_poison};
 pub use victim::{ClassAccuracy, VictimJob, VictimReport, train_victim};
 
-use crate::{Error, checkpoint, device::DeviceChoice};
+use crate::{Error, checkpoint, device::DeviceChoice, events::Events};
 
 /// Names of the files that jobs leave in their folders.
 pub mod names {
@@ -38,13 +38,15 @@ pub mod names {
 
 /// Where and how jobs run; nothing here changes what they make, but for the last bit of a sum.
 #[derive(Clone, Copy, Debug)]
-pub struct Runner {
+pub struct Runner<'a> {
     /// The device, as asked for.
     pub device: DeviceChoice,
     /// The device, ready.
     pub tensors: tch::Device,
     /// Time between two checkpoints.
     pub checkpoint_every: Duration,
+    /// Who is told of progress.
+    pub events: Events<'a>,
 }
 
 /// SHA-256 of what defines a job, to tell whether two are the same.

@@ -7,7 +7,6 @@ use std::{
 use mithridate_runtime::{
     data::{read_idx, write_idx},
     files::write_atomically,
-    terminal::say,
 };
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -120,7 +119,7 @@ impl PoisonJob {
 pub fn make_poison(
     job: &PoisonJob,
     training: &TrainingSet,
-    runner: &Runner,
+    runner: &Runner<'_>,
     folder: &Path,
     title: &str,
 ) -> Result<PoisonSet, Error> {
@@ -185,7 +184,7 @@ struct Bilevel<'a> {
     own: String,
     settings: &'a AttackSettings,
     training: &'a TrainingSet,
-    runner: &'a Runner,
+    runner: &'a Runner<'a>,
     folder: &'a Path,
     title: &'a str,
     /// Images to poison, and their bytes.
@@ -228,7 +227,9 @@ impl Bilevel<'_> {
         for restart in saved.as_ref().map_or(0, |(position, _)| position.restart)..self.settings.restarts {
             let mut attack = match saved.take() {
                 Some((position, tensors)) => {
-                    say(&format!("{}: going on after step {}", self.title, position.step));
+                    self.runner
+                        .events
+                        .note(&format!("{}: going on after step {}", self.title, position.step));
                     Attack::resume(data, self.settings, self.job.seed, &position, tensors)?
                 }
                 None => Attack::new(data, self.settings, self.job.seed, restart)?,
@@ -239,7 +240,7 @@ impl Bilevel<'_> {
             } else {
                 format!("{}, restart {restart}", self.title)
             };
-            let outcome = attack.run(&title, |attack, report| {
+            let outcome = attack.run(self.runner.events.task(&title), |attack, report| {
                 let mut line = serde_json::to_string(report).map_err(Error::write(&path))?;
                 line.push('\n');
                 log.write_all(line.as_bytes()).map_err(Error::write(&path))?;
@@ -256,7 +257,8 @@ impl Bilevel<'_> {
             match outcome {
                 // The other restarts may do better.
                 Err(Error::Ineffective) if self.settings.restarts > 1 => {
-                    say(&format!("{title}: no step moved the poison; this restart is left out"));
+                    let note = format!("{title}: no step moved the poison; this restart is left out");
+                    self.runner.events.note(&note);
                     for step in snapshots {
                         remove(&self.candidate(restart, step))?;
                     }
@@ -344,7 +346,7 @@ impl Bilevel<'_> {
                 let seed = self.job.seed.wrapping_add(victim as u64);
                 let title = format!("trying candidate {} of {}", number + 1, candidates.len());
                 let mut training = Training::new(&images, data.classes, settings, Domain::Selection, seed)?;
-                training.run(&title, |_| Ok(()))?;
+                training.run(self.runner.events.task(&title), |_| Ok(()))?;
                 acr.push(certified_acr(
                     training.network(),
                     data.validation,

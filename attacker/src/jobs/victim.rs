@@ -119,7 +119,7 @@ pub fn train_victim(
     job: &VictimJob,
     training: &TrainingSet,
     poison: Option<&PoisonSet>,
-    runner: &Runner,
+    runner: &Runner<'_>,
     folder: &Path,
     title: &str,
 ) -> Result<VictimReport, Error> {
@@ -149,7 +149,7 @@ pub fn train_victim(
     }
     let elapsed = || before + started.elapsed().as_secs_f64();
     let mut clock = Clock::new(runner.checkpoint_every);
-    let ran = progress.run(title, |training| {
+    let ran = progress.run(runner.events.task(title), |training| {
         if clock.is_due() {
             let (position, tensors) = training.state();
             let (own, steps, seconds) = (own.clone(), training.steps(), elapsed());

@@ -1,4 +1,3 @@
-use mithridate_runtime::terminal::Progress;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Reduction, Tensor, no_grad};
 
@@ -6,6 +5,7 @@ use super::TrainingSettings;
 use crate::{
     Error,
     data::Images,
+    events::Task,
     networks::Network,
     optimiser::Optimiser,
     random::{Domain, Purpose, Random},
@@ -17,6 +17,7 @@ use crate::{
 /// ```
 /// use mithridate_attacker::{
 ///     data::Images,
+///     events::Task,
 ///     networks::Architecture,
 ///     random::{Domain, Purpose, Random},
 ///     training::{Training, TrainingSettings, accuracy_by_class},
@@ -31,7 +32,7 @@ use crate::{
 ///
 /// let settings = TrainingSettings { network: Architecture::Linear, batch: 10, rate: 0.01, ..Default::default() };
 /// let mut training = Training::new(&images, 2, settings, Domain::Victim, 1)?;
-/// training.run("training", |_| Ok(()))?;
+/// training.run(Task::ignored(), |_| Ok(()))?;
 /// let right: u64 = accuracy_by_class(training.network(), &images).iter().map(|class| class.0).sum();
 /// assert!(right > 190);
 /// # Ok::<(), mithridate_attacker::Error>(())
@@ -104,19 +105,19 @@ impl<'a> Training<'a> {
         (self.settings.epochs as u64).saturating_mul(self.batches())
     }
 
-    /// Trains to the end. `after_step` is called after every step, to save the state if it is time.
+    /// Trains to the end, and tells `task` its progress. `after_step` is called after every step, to save the state if it
+    /// is time.
     ///
     /// # Errors
     /// [`Error::Diverged`] if the loss of an epoch's last batch or the last weights are not finite, or whatever `after_step` fails with.
     pub fn run(
         &mut self,
-        title: &str,
+        task: Task<'_>,
         mut after_step: impl FnMut(&Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let batches = self.batches();
         let total = self.steps();
-        let mut progress = Progress::new(title, total, "steps");
-        progress.resume_at(self.done);
+        task.progress(self.done, total);
         let mut order = (u64::MAX, Vec::new());
         while self.done < total {
             let (epoch, batch) = (self.done / batches, self.done % batches);
@@ -127,7 +128,7 @@ impl<'a> Training<'a> {
             let numbers = &order.1[start..(start + self.settings.batch).min(order.1.len())];
             let loss = self.step(numbers, epoch as usize);
             self.done += 1;
-            progress.advance(1);
+            task.progress(self.done, total);
             if batch + 1 == batches {
                 let loss = loss.double_value(&[]);
                 if !loss.is_finite() {
@@ -140,7 +141,6 @@ impl<'a> Training<'a> {
         if !self.network.parameters().is_finite() {
             return Err(Error::Diverged { epoch: self.settings.epochs, loss: f64::NAN });
         }
-        progress.finish();
         Ok(())
     }
 
@@ -250,7 +250,7 @@ mod tests {
 
     fn trained(images: &Images, settings: TrainingSettings, seed: u64) -> Network {
         let mut training = Training::new(images, 2, settings, Domain::Victim, seed).unwrap();
-        training.run("test", |_| Ok(())).unwrap();
+        training.run(Task::ignored(), |_| Ok(())).unwrap();
         training.into_network()
     }
 
@@ -288,7 +288,7 @@ mod tests {
             let mut saved = Vec::new();
             let mut training = Training::new(&images, 2, settings, Domain::Victim, 5).unwrap();
             training
-                .run("test", |training| {
+                .run(Task::ignored(), |training| {
                     let (position, tensors) = training.state();
                     saved.push((position, tensors.into_iter().map(Tensor::copy).collect::<Vec<_>>()));
                     Ok(())
@@ -298,7 +298,7 @@ mod tests {
             for (position, tensors) in saved {
                 let mut again = Training::new(&images, 2, settings, Domain::Victim, 5).unwrap();
                 again.restore(position, &tensors);
-                again.run("test", |_| Ok(())).unwrap();
+                again.run(Task::ignored(), |_| Ok(())).unwrap();
                 assert_eq!(again.network().forward(&images.pixels), expected, "{position:?}");
             }
         }
@@ -309,11 +309,11 @@ mod tests {
         let settings = TrainingSettings { rate: 1e38, ..settings(Method::Erm) };
         let images = images(60);
         let mut training = Training::new(&images, 2, settings, Domain::Victim, 1).unwrap();
-        let error = training.run("test", |_| Ok(())).unwrap_err();
+        let error = training.run(Task::ignored(), |_| Ok(())).unwrap_err();
         assert!(error.to_string().starts_with("training diverged in epoch"), "{error}");
         // Also by the very last step, whose loss nobody sees.
         let once = TrainingSettings { epochs: 1, batch: 60, ..settings };
         let mut training = Training::new(&images, 2, once, Domain::Victim, 1).unwrap();
-        assert!(matches!(training.run("test", |_| Ok(())), Err(Error::Diverged { epoch: 1, .. })));
+        assert!(matches!(training.run(Task::ignored(), |_| Ok(())), Err(Error::Diverged { epoch: 1, .. })));
     }
 }
