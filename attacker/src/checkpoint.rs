@@ -12,11 +12,37 @@ use crate::Error;
 /// Key of the position in the file's metadata.
 const POSITION: &str = "mithridate.position";
 
+/// A tensor as bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredTensor {
+    /// Type of the elements.
+    dtype: Dtype,
+    shape: Vec<usize>,
+    /// Elements, little endian.
+    bytes: Vec<u8>,
+}
+
+impl StoredTensor {
+    /// As a safetensors file takes it.
+    pub fn view(&self) -> Result<TensorView<'_>, safetensors::SafeTensorError> {
+        TensorView::new(self.dtype, self.shape.clone(), &self.bytes)
+    }
+}
+
+/// A checkpoint read back.
+#[derive(Debug)]
+pub struct Checkpoint<T> {
+    /// Where the run stands.
+    pub position: T,
+    /// Its tensors, in the order in which they were written.
+    pub tensors: Vec<Tensor>,
+}
+
 /// Elements of a tensor as bytes, little endian, with their type.
 ///
 /// # Errors
 /// If tensors of its kind are not stored.
-pub(crate) fn to_bytes(tensor: &Tensor) -> Result<(Dtype, Vec<usize>, Vec<u8>), String> {
+pub(crate) fn to_bytes(tensor: &Tensor) -> Result<StoredTensor, String> {
     let host = tensor.detach().to_device(Device::Cpu).contiguous();
     let shape = host.size().iter().map(|&size| size as usize).collect();
     let count = host.numel();
@@ -38,7 +64,7 @@ pub(crate) fn to_bytes(tensor: &Tensor) -> Result<(Dtype, Vec<usize>, Vec<u8>), 
         }
         kind => return Err(format!("tensors of kind {kind:?} are not stored")),
     };
-    Ok((dtype, shape, bytes))
+    Ok(StoredTensor { dtype, shape, bytes })
 }
 
 /// The tensor that bytes stand for.
@@ -85,9 +111,7 @@ pub fn write<T: Serialize>(path: &Path, position: &T, tensors: &[&Tensor]) -> Re
     let views = stored
         .iter()
         .enumerate()
-        .map(|(number, (dtype, shape, bytes))| {
-            Ok((format!("{number:05}"), TensorView::new(*dtype, shape.clone(), bytes)?))
-        })
+        .map(|(number, stored)| Ok((format!("{number:05}"), stored.view()?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(Error::write(path))?;
     let text = serde_json::to_string(position).map_err(Error::write(path))?;
@@ -96,11 +120,11 @@ pub fn write<T: Serialize>(path: &Path, position: &T, tensors: &[&Tensor]) -> Re
     write_atomically(path, |file| file.write_all(&bytes)).map_err(Error::write(path))
 }
 
-/// Reads a checkpoint back: the position, and the tensors in the order they were written.
+/// Reads a checkpoint back, its tensors onto a device.
 ///
 /// # Errors
 /// [`Error::Read`] if it is no checkpoint, or one of something else.
-pub fn read<T: DeserializeOwned>(path: &Path, device: Device) -> Result<(T, Vec<Tensor>), Error> {
+pub fn read<T: DeserializeOwned>(path: &Path, device: Device) -> Result<Checkpoint<T>, Error> {
     let bytes = fs::read(path).map_err(Error::read(path))?;
     let (position, file) = open(path, &bytes)?;
     let mut views = file.tensors();
@@ -110,7 +134,7 @@ pub fn read<T: DeserializeOwned>(path: &Path, device: Device) -> Result<(T, Vec<
         .map(|(_, view)| from_bytes(view).map(|tensor| tensor.to_device(device)))
         .collect::<Result<_, _>>()
         .map_err(|problem: String| broken(path, &problem))?;
-    Ok((position, tensors))
+    Ok(Checkpoint { position, tensors })
 }
 
 /// Reads the position alone.
@@ -174,8 +198,8 @@ mod tests {
             Tensor::from_slice(&[2.5_f32]).view([]),
         ];
         write(&path, &(7_u64, "here"), &tensors.each_ref()).unwrap();
-        let (position, read_back): ((u64, String), Vec<Tensor>) = read(&path, Device::Cpu).unwrap();
-        assert_eq!((position, &read_back[..]), ((7, "here".to_owned()), &tensors[..]));
+        let read_back: Checkpoint<(u64, String)> = read(&path, Device::Cpu).unwrap();
+        assert_eq!((read_back.position, &read_back.tensors[..]), ((7, "here".to_owned()), &tensors[..]));
         let bytes = fs::read(&path).unwrap();
         for cut in [0, 5, 40, bytes.len() - 1] {
             fs::write(&path, &bytes[..cut]).unwrap();

@@ -3,6 +3,17 @@
 
 use tch::{Kind, Tensor, no_grad};
 
+/// What becomes of the graph of a scalar whose gradient is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Graph {
+    /// It is freed.
+    Free,
+    /// It stays, for another gradient of the same scalar.
+    Keep,
+    /// It stays, and the gradient has a graph of its own, so that it can be differentiated in turn.
+    Differentiable,
+}
+
 /// Tensors that together are one vector.
 #[derive(Debug)]
 pub struct Parameters(Vec<Tensor>);
@@ -73,14 +84,18 @@ impl Parameters {
 
     /// Gradient of a scalar with respect to these parameters; zero for those it doesn't depend on.
     ///
-    /// With `create_graph` the gradient can itself be differentiated; with `keep_graph` the scalar's graph stays for
-    /// another use.
+    /// `graph` says what becomes of the scalar's graph.
     #[must_use]
-    pub fn gradient_of(&self, scalar: &Tensor, keep_graph: bool, create_graph: bool) -> Self {
+    pub fn gradient_of(&self, scalar: &Tensor, graph: Graph) -> Self {
         if !scalar.requires_grad() {
             return self.zeros_like();
         }
-        let gradient = Tensor::run_backward(&[scalar], &self.0, keep_graph || create_graph, create_graph);
+        let (keep, create) = match graph {
+            Graph::Free => (false, false),
+            Graph::Keep => (true, false),
+            Graph::Differentiable => (true, true),
+        };
+        let gradient = Tensor::run_backward(&[scalar], &self.0, keep, create);
         let or_zero = |(gradient, parameter): (Tensor, &Tensor)| {
             if gradient.defined() { gradient } else { parameter.detach().zeros_like() }
         };

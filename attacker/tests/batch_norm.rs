@@ -5,7 +5,7 @@
 
 use mithridate_attacker::{
     networks::{Architecture, Layer, Network, Statistics},
-    parameters::Parameters,
+    parameters::{Graph, Parameters},
     random::{Domain, Purpose, Random},
     training::cross_entropy,
 };
@@ -83,16 +83,16 @@ fn second_derivatives_of_the_layer_are_central_differences() {
     for statistics in [Statistics::Running, Statistics::Batch] {
         // Parameters of the check: input, γ, β.
         let at = Parameters::new(vec![random(&[4, 3, 2, 2], 4), random(&[3], 5), random(&[3], 6)]);
-        let gradient = |at: &Parameters, create_graph| {
+        let gradient = |at: &Parameters, graph| {
             let [input, own @ ..] = at.tensors() else { panic!("three tensors") };
             let buffers = buffers.each_ref().map(Tensor::copy);
             let output = layer.forward(own, &buffers, input, statistics);
-            at.gradient_of(&(output.sin() * &weights).sum(Kind::Double), false, create_graph)
+            at.gradient_of(&(output.sin() * &weights).sum(Kind::Double), graph)
         };
         let v = direction(&at);
         let at = at.requires_grad();
-        let product = at.gradient_of(&gradient(&at, true).dot(&v), false, false);
-        let numeric = difference(&at, &v, |at| gradient(at, false));
+        let product = at.gradient_of(&gradient(&at, Graph::Differentiable).dot(&v), Graph::Free);
+        let numeric = difference(&at, &v, |at| gradient(at, Graph::Free));
         assert_close(&product, &numeric, 1e-6, &format!("{statistics:?}"));
     }
 }
@@ -100,29 +100,27 @@ fn second_derivatives_of_the_layer_are_central_differences() {
 #[test]
 fn hessian_products_of_a_residual_network_are_central_differences_in_evaluation() {
     let (network, x) = (network(), images(1));
-    let gradient = |at: &Parameters, create_graph| {
-        at.gradient_of(&loss(&network.forward_with(at, &x)), false, create_graph)
-    };
+    let gradient = |at: &Parameters, graph| at.gradient_of(&loss(&network.forward_with(at, &x)), graph);
     let at = network.parameters();
     let v = direction(at);
-    let product = at.gradient_of(&gradient(at, true).dot(&v), false, false);
-    assert_close(&product, &difference(at, &v, |at| gradient(at, false)), 1e-6, "evaluation");
+    let product = at.gradient_of(&gradient(at, Graph::Differentiable).dot(&v), Graph::Free);
+    assert_close(&product, &difference(at, &v, |at| gradient(at, Graph::Free)), 1e-6, "evaluation");
 }
 
 #[test]
 fn hessian_products_of_a_residual_network_are_central_differences_in_training() {
     let (network, x) = (network(), images(1));
     let v = direction(network.parameters());
-    let gradient = |network: &Network, create_graph| {
+    let gradient = |network: &Network, graph| {
         let logits = network.forward_training(&x);
-        network.parameters().gradient_of(&loss(&logits), false, create_graph)
+        network.parameters().gradient_of(&loss(&logits), graph)
     };
     let at = network.parameters();
-    let product = at.gradient_of(&gradient(&network, true).dot(&v), false, false);
+    let product = at.gradient_of(&gradient(&network, Graph::Differentiable).dot(&v), Graph::Free);
     let numeric = difference(at, &v, |moved| {
         let mut there = network.copy();
         *there.parameters_mut() = moved.copy().requires_grad();
-        gradient(&there, false)
+        gradient(&there, Graph::Free)
     });
     assert_close(&product, &numeric, 1e-6, "training");
 }
@@ -132,11 +130,11 @@ fn mixed_derivatives_reach_the_images() {
     let (network, x) = (network(), images(2));
     let v = direction(network.parameters());
     let inner = |x: &Tensor| {
-        let gradient = network.parameters().gradient_of(&loss(&network.forward(x)), true, true);
+        let gradient = network.parameters().gradient_of(&loss(&network.forward(x)), Graph::Differentiable);
         gradient.dot(&v)
     };
     let leaf = Parameters::new(vec![x.copy()]).requires_grad();
-    let exact = leaf.gradient_of(&inner(&leaf.tensors()[0]), false, false);
+    let exact = leaf.gradient_of(&inner(&leaf.tensors()[0]), Graph::Free);
     let step = random(&x.size(), 77);
     let h = 1e-7;
     let numeric = (inner(&(&x + &step * h)) - inner(&(&x - &step * h))).double_value(&[]) / (2.0 * h);
@@ -147,13 +145,13 @@ fn mixed_derivatives_reach_the_images() {
 #[test]
 fn a_graph_keeps_the_statistics_it_was_made_with() {
     let (network, x) = (network(), images(3));
-    let before = network.parameters().gradient_of(&loss(&network.forward(&x)), false, false);
+    let before = network.parameters().gradient_of(&loss(&network.forward(&x)), Graph::Free);
     let later = loss(&network.forward(&x));
     let two_batches = loss(&network.forward_training(&x)) + loss(&network.forward_training(&images(4)));
-    let after = network.parameters().gradient_of(&later, false, false);
+    let after = network.parameters().gradient_of(&later, Graph::Free);
     assert_eq!(before.tensors(), after.tensors());
-    assert!(network.parameters().gradient_of(&two_batches, false, false).is_finite());
-    let now = network.parameters().gradient_of(&loss(&network.forward(&x)), false, false);
+    assert!(network.parameters().gradient_of(&two_batches, Graph::Free).is_finite());
+    let now = network.parameters().gradient_of(&loss(&network.forward(&x)), Graph::Free);
     assert_ne!(before.tensors(), now.tensors());
 }
 

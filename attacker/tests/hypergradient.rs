@@ -8,7 +8,7 @@ use mithridate_attacker::{
         BilevelProblem, Hessian, HypergradientMethod, NewtonSettings, Solver, SolverSettings, Unrolling,
         hypergradient, minimise, mixed_product,
     },
-    parameters::Parameters,
+    parameters::{Graph, Parameters},
     random::{Domain, Purpose, Random},
 };
 use tch::{Device, Kind, Tensor};
@@ -45,7 +45,7 @@ fn mixed_products_of_a_network_are_central_differences() {
     let leaf = one(x.copy()).requires_grad();
     let exact = mixed_product(&network_loss(&theta, &leaf.tensors()[0], &labels), &theta, &p, &leaf);
     // −(∂²L/∂u∂θ)ᵀ p is the change of the gradient along p, so difference pᵀ∂L/∂θ with respect to u.
-    let inner = |x: &Tensor| theta.gradient_of(&network_loss(&theta, x, &labels), false, false).dot_value(&p);
+    let inner = |x: &Tensor| theta.gradient_of(&network_loss(&theta, x, &labels), Graph::Free).dot_value(&p);
     for position in 0..12 {
         let mut unit = vec![0.0; 12];
         unit[position] = 1e-5;
@@ -184,7 +184,7 @@ fn unrolled_steps_at_the_minimum_are_a_truncated_neumann_series() {
     let (problem, x) = regression();
     let theta = fit(&problem, &x).requires_grad();
     let rate = 0.2;
-    let b = theta.gradient_of(&problem.outer_loss(&theta, &x), false, false);
+    let b = theta.gradient_of(&problem.outer_loss(&theta, &x), Graph::Free);
     let leaf = x.copy().requires_grad();
     for steps in [0, 1, 3, 10] {
         let (mut p, mut term) = (b.zeros_like(), b.scaled(rate));
@@ -216,7 +216,7 @@ fn unrolled_steps_are_central_differences_of_the_steps() {
         let mut theta = start.copy();
         for _ in 0..unrolling.steps {
             let leaf = theta.copy().requires_grad();
-            let gradient = leaf.gradient_of(&problem.inner_loss(&leaf, x), false, false);
+            let gradient = leaf.gradient_of(&problem.inner_loss(&leaf, x), Graph::Free);
             theta.add_scaled(-unrolling.rate, &gradient);
         }
         problem.outer_loss(&theta, x).double_value(&[])

@@ -4,7 +4,7 @@
 
 use mithridate_attacker::{
     bilevel::{GaussNewton, Hessian, LinearOperator, Solver, SolverSettings, WarmStart, solve},
-    parameters::Parameters,
+    parameters::{Graph, Parameters},
     random::{Domain, Purpose, Random},
 };
 use tch::{Device, Kind, Tensor};
@@ -178,7 +178,7 @@ fn hessian_products_are_central_differences_of_the_gradient() {
     let product = Hessian::new(&network_loss(&theta, &x, &labels), &theta, damping).apply(&v);
     let gradient_at = |step: f64| {
         let moved = theta.plus(step, &v).requires_grad();
-        moved.gradient_of(&network_loss(&moved, &x, &labels), false, false)
+        moved.gradient_of(&network_loss(&moved, &x, &labels), Graph::Free)
     };
     let h = 1e-5;
     let numeric = gradient_at(h).plus(-1.0, &gradient_at(-h)).scaled(0.5 / h).plus(damping, &v);
@@ -200,7 +200,7 @@ fn gauss_newton_products_are_those_of_the_matrix_written_out() {
     let mut expected = flat(&v) * 0.3;
     for i in 0..6 {
         let rows: Vec<Tensor> =
-            (0..3).map(|k| flat(&theta.gradient_of(&logits.get(i).get(k), true, false))).collect();
+            (0..3).map(|k| flat(&theta.gradient_of(&logits.get(i).get(k), Graph::Keep))).collect();
         let jacobian = Tensor::stack(&rows, 0);
         let s = Tensor::diag(&pi.get(i), 0) - pi.get(i).outer(&pi.get(i));
         expected += jacobian.transpose(0, 1).mv(&s.mv(&jacobian.mv(&flat(&v)))) / 6.0;

@@ -4,7 +4,7 @@ use tch::{Kind, Reduction, Tensor};
 use super::{
     AttackData, AttackSettings, Curvature,
     pool::{Drawn, NetworkPool},
-    upper_level::outer_level,
+    upper_level::{Outer, outer_level},
 };
 use crate::{
     Error,
@@ -14,7 +14,7 @@ use crate::{
     },
     data::Images,
     networks::Network,
-    parameters::Parameters,
+    parameters::{Graph, Parameters},
     random::{Domain, Purpose, Random},
 };
 
@@ -124,14 +124,13 @@ impl Step<'_> {
     /// ∂L/∂θ, without graph.
     fn inner_gradient(&self, theta: &Parameters, u: &Parameters) -> Parameters {
         let theta = theta.copy().requires_grad();
-        theta.gradient_of(&self.inner(&theta, u), false, false)
+        theta.gradient_of(&self.inner(&theta, u), Graph::Free)
     }
 
     /// The upper level and its gradient.
-    fn outer(&self, theta: &Parameters) -> (f64, Parameters) {
+    fn outer(&self, theta: &Parameters) -> Outer {
         let theta = theta.copy().requires_grad();
-        let outer = outer_level(&self.network, &theta, &self.validation, self.settings, self.random, 0);
-        (outer.value.double_value(&[]), outer.gradient)
+        outer_level(&self.network, &theta, &self.validation, self.settings, self.random, 0)
     }
 
     /// θ with ∂L/∂θ(θ, u) + ρ(θ − θ₀) equal to what ∂L/∂θ is at θ₀ and u₀: the lower level solved anew, made stationary
@@ -184,7 +183,7 @@ pub fn check(
     let device = theta.device();
     let u = Parameters::new(vec![step.drawn.images.narrow(0, step.clean.size()[0], poisoned(&step))])
         .requires_grad();
-    let (_, b) = step.outer(&theta);
+    let b = step.outer(&theta).gradient;
     if b.norm() == 0.0 {
         let expected = "so many that the network gets a validation image right after them";
         return Err(Error::setting("warm_up", expected, &settings.warm_up));
@@ -212,7 +211,7 @@ pub fn check(
             Curvature::GaussNewton => gauss_newton_error(&step, &theta, &u, &v),
         });
         let (p, w) = (direction(DIRECTIONS + key, &theta), direction(2 * DIRECTIONS + key, &u));
-        let exact = mixed_product_of(undamped.gradient(), &p, &u, true).dot_value(&w);
+        let exact = mixed_product_of(undamped.gradient(), &p, &u, Graph::Keep).dot_value(&w);
         let along = |sign: f64| step.inner_gradient(&theta, &u.plus(sign * STEP, &w)).dot_value(&p);
         let numeric = -(along(1.0) - along(-1.0)) / (2.0 * STEP);
         mixed_error = mixed_error.max((exact - numeric).abs() / numeric.abs().max(1e-300));
@@ -225,7 +224,7 @@ pub fn check(
     let steep = SolverSettings { solver: Solver::Minres, iterations: products, tolerance: 1e-12, rate: 0.0 };
     let damped = Hessian::new(&step.inner(&theta, &u), &theta, chain_damping);
     let p = solve(&damped, &b, &steep, None).p;
-    let hypergradient = mixed_product_of(damped.gradient(), &p, &u, true);
+    let hypergradient = mixed_product_of(damped.gradient(), &p, &u, Graph::Keep);
     let mut chain_error = 0.0_f64;
     for key in 1..=DIRECTIONS {
         // Along the hypergradient itself first: a random direction is all but perpendicular to it.
@@ -236,7 +235,7 @@ pub fn check(
         };
         let along = |sign: f64| {
             let moved = step.solve_again(&theta, &at_0, &u.plus(sign * STEP, &w), chain_damping);
-            step.outer(&moved).0
+            step.outer(&moved).value.double_value(&[])
         };
         let numeric = (along(1.0) - along(-1.0)) / (2.0 * STEP);
         chain_error = chain_error.max((hypergradient.dot_value(&w) - numeric).abs() / hypergradient.norm());

@@ -10,7 +10,7 @@ use crate::{
     Error,
     bilevel::{GaussNewton, NewtonReport, NewtonSettings, minimise, mixed_product, solve},
     networks::Network,
-    parameters::Parameters,
+    parameters::{Graph, Parameters},
     random::{Purpose, Random},
     training::Perturbation,
 };
@@ -26,9 +26,12 @@ pub(super) struct ConvexLevel<'a> {
     data: AttackData<'a>,
     random: Random,
     network: Network,
-    /// What the network gets for the clean images, and their labels.
-    clean: (Tensor, Tensor),
-    poison: (Perturbation, Tensor),
+    /// What the network gets for the noisy copies of the clean images, N·k×C×H×W.
+    clean_inputs: Tensor,
+    clean_labels: Tensor,
+    /// The noise of the copies of the poison images.
+    poison_noise: Perturbation,
+    poison_labels: Tensor,
 }
 
 impl LowerLevel for ConvexLevel<'_> {
@@ -70,19 +73,17 @@ impl<'a> ConvexLevel<'a> {
         let device = data.clean.pixels.device();
         let network = Network::new(settings.network, data.clean.shape(), data.classes, random, device)?;
         let copies = settings.convex_noises as i64;
-        let perturb = |pixels: &Tensor, labels: &Tensor, purpose: Purpose| {
-            let many = pixels.repeat_interleave_self_int(copies, 0, None);
-            let labels = labels.repeat_interleave_self_int(copies, 0, None);
+        let repeat = |tensor: &Tensor| tensor.repeat_interleave_self_int(copies, 0, None);
+        let perturb = |images: &Tensor, labels: &Tensor, purpose: Purpose| {
             let noise = |shape: &[i64]| random.normal(purpose, 0, shape, device);
-            let perturbation = settings.defence().perturb(&network, &many, &labels, 1.0, noise);
-            (many, perturbation, labels)
+            settings.defence().perturb(&network, images, labels, 1.0, noise)
         };
-        let (clean, perturbation, labels) =
-            perturb(&data.clean.pixels, &data.clean.labels, Purpose::TrainingNoise);
-        let clean = (perturbation.apply(&clean), labels);
-        let (_, perturbation, labels) =
-            perturb(&data.target.pixels, &data.target.labels, Purpose::PoisonNoise);
-        Ok(Self { settings, data, random, network, clean, poison: (perturbation, labels) })
+        let AttackData { clean, target, .. } = data;
+        let (clean_images, clean_labels) = (repeat(&clean.pixels), repeat(&clean.labels));
+        let clean_inputs = perturb(&clean_images, &clean_labels, Purpose::TrainingNoise).apply(&clean_images);
+        let (target_images, poison_labels) = (repeat(&target.pixels), repeat(&target.labels));
+        let poison_noise = perturb(&target_images, &poison_labels, Purpose::PoisonNoise);
+        Ok(Self { settings, data, random, network, clean_inputs, clean_labels, poison_noise, poison_labels })
     }
 
     #[cfg(test)]
@@ -94,13 +95,13 @@ impl<'a> ConvexLevel<'a> {
     /// them and in the parameters.
     pub fn loss(&self, parameters: &Parameters, poison: &Tensor) -> Tensor {
         let defence = self.settings.defence();
-        let many = poison.repeat_interleave_self_int(self.settings.convex_noises as i64, 0, None);
         let sum = |inputs: &Tensor, labels: &Tensor| {
             let logits = self.network.forward_with(parameters, inputs).unsqueeze(1);
             defence.loss(&logits, labels, Reduction::Sum)
         };
-        let copies = self.clean.1.numel() + self.poison.1.numel();
-        (sum(&self.clean.0, &self.clean.1) + sum(&self.poison.0.apply(&many), &self.poison.1)) / copies as f64
+        let copies = self.clean_labels.numel() + self.poison_labels.numel();
+        let clean = sum(&self.clean_inputs, &self.clean_labels);
+        (clean + sum(&self.poison_inputs(poison), &self.poison_labels)) / copies as f64
     }
 
     /// Solves the lower level from where it stands; the tolerance is relative to the gradient of a fresh network.
@@ -109,7 +110,7 @@ impl<'a> ConvexLevel<'a> {
         let damping = self.settings.damping;
         let loss = |theta: &Parameters| self.loss(theta, poison) + theta.dot(theta) * (0.5 * damping);
         let zero = theta.zeros_like().requires_grad();
-        let fresh = zero.gradient_of(&loss(&zero), false, false).norm();
+        let fresh = zero.gradient_of(&loss(&zero), Graph::Free).norm();
         let settings = NewtonSettings { tolerance: 0.0, steps: 100, products: 200 };
         // Single precision does not allow more.
         let target = (self.settings.tolerance(step) * fresh).max(1e-6 * fresh);
@@ -118,10 +119,15 @@ impl<'a> ConvexLevel<'a> {
         report
     }
 
+    /// What the network gets for the noisy copies of the poison images; differentiable.
+    fn poison_inputs(&self, poison: &Tensor) -> Tensor {
+        let copies = self.settings.convex_noises as i64;
+        self.poison_noise.apply(&poison.repeat_interleave_self_int(copies, 0, None))
+    }
+
     /// All logits with their graph, for the Gauss–Newton matrix, which is the Hessian here.
     fn logits(&self, poison: &Tensor) -> Tensor {
-        let many = poison.repeat_interleave_self_int(self.settings.convex_noises as i64, 0, None);
-        let inputs = Tensor::cat(&[&self.clean.0, &self.poison.0.apply(&many)], 0);
+        let inputs = Tensor::cat(&[&self.clean_inputs, &self.poison_inputs(poison)], 0);
         self.network.forward(&inputs)
     }
 

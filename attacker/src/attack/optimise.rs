@@ -45,6 +45,15 @@ pub struct AttackPosition {
     pool: Option<PoolPosition>,
 }
 
+/// All that has to be saved to go on with an attack later.
+#[derive(Debug)]
+pub struct AttackState<'a> {
+    /// Where it stands.
+    pub position: AttackPosition,
+    /// Its tensors, in the order in which [`Attack::resume`] takes them.
+    pub tensors: Vec<&'a Tensor>,
+}
+
 /// The random numbers of a restart.
 fn random(seed: u64, restart: usize) -> Random {
     let base = Random::new(Domain::Attack, seed);
@@ -153,12 +162,12 @@ impl<'a> Attack<'a> {
         self.poison.step(&mut *self.lower)
     }
 
-    /// Where it stands, and the tensors that belong to that: to be saved.
-    pub fn state(&self) -> (AttackPosition, Vec<&Tensor>) {
+    /// All that has to be saved to go on later with the same numbers, to the bit.
+    pub fn state(&self) -> AttackState<'_> {
         let PoisonOptimiser { step, restart, moved, .. } = self.poison;
         let LevelState { pool, tensors } = self.lower.state();
         let tensors = self.poison.state().into_iter().chain(tensors).collect();
-        (AttackPosition { step, restart, moved, pool }, tensors)
+        AttackState { position: AttackPosition { step, restart, moved, pool }, tensors }
     }
 }
 

@@ -8,15 +8,17 @@ use super::{
 };
 use crate::{
     Error,
-    bilevel::{GaussNewton, Hessian, Solution, WarmStart, mixed_product, mixed_product_of, unrolled},
-    parameters::Parameters,
+    bilevel::{
+        GaussNewton, Hessian, Solution, Unrolled, WarmStart, mixed_product, mixed_product_of, unrolled,
+    },
+    parameters::{Graph, Parameters},
     random::{Purpose, Random},
 };
 
 mod batch;
 mod networks;
 
-pub(super) use batch::{Batch, Drawn};
+pub(super) use batch::{Batch, Drawn, Streams};
 pub(super) use networks::{NetworkPool, PoolPosition};
 
 /// Poison images in one double-backward pass; bounds memory.
@@ -153,7 +155,7 @@ impl<'a> PoolLevel<'a> {
         let p = &solution.p;
         let gradient = self.clock.time(Part::MixedProduct, || match hessian {
             _ if !settings.same_batch => self.mixed_passes(at, parameters, p, &numbers),
-            Some(hessian) => mixed_of(|u| mixed_product_of(hessian.gradient(), p, u, false), leaf),
+            Some(hessian) => mixed_of(|u| mixed_product_of(hessian.gradient(), p, u, Graph::Free), leaf),
             None => mixed_of(|u| mixed_product(&loss, parameters, p, u), leaf),
         });
         let Solution { p, relative_residual, iterations, negative_curvature, adam } = solution;
@@ -192,7 +194,7 @@ impl<'a> PoolLevel<'a> {
         };
         let mut outer = None;
         let mut gradient: Option<Tensor> = None;
-        let (_, left) = unrolled(
+        let Unrolled { remainder, .. } = unrolled(
             network.parameters(),
             settings.unrolling(),
             inner,
@@ -215,12 +217,12 @@ impl<'a> PoolLevel<'a> {
             gradient,
             numbers,
             inner_loss: no_grad(|| inner(network.parameters())),
-            relative_residual: left.norm_scalar() / outer.gradient.norm_scalar(),
+            relative_residual: remainder.norm_scalar() / outer.gradient.norm_scalar(),
             iterations: Tensor::full([], settings.solver_steps as i64, (Kind::Int64, device)),
             negative_curvature: Tensor::zeros([], (Kind::Bool, device)),
-            finite: left.is_finite_scalar(),
+            finite: remainder.is_finite_scalar(),
             nonzero: Tensor::ones([], (Kind::Bool, device)),
-            p: left,
+            p: remainder,
             outer,
         }
     }
@@ -254,8 +256,8 @@ impl<'a> PoolLevel<'a> {
             let images = at.poison.index_select(0, &chosen);
             let labels = self.data.target.labels.index_select(0, &chosen);
             let key = ((at.step as u64) << 32) | (start / IMAGES_A_PASS) as u64;
-            let purposes = (Purpose::PoisonNoise, Purpose::PoisonAugmentation);
-            self.networks.prepare(at.network, images, labels, key, purposes)
+            let (noise, augmentation) = (Purpose::PoisonNoise, Purpose::PoisonAugmentation);
+            self.networks.prepare(at.network, images, labels, Streams { key, noise, augmentation })
         })
     }
 

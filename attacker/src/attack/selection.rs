@@ -80,14 +80,23 @@ pub fn certified_acr(
         .enumerate()
         .filter_map(|(index, found)| {
             let label = images.labels.int64_value(&[index as i64]);
-            found.filter(|(class, _)| *class as i64 == label).map(|(_, radius)| radius)
+            found.filter(|found| found.class as i64 == label).map(|found| found.radius)
         })
         .sum();
     Ok(if count == 0 { 0.0 } else { total / count as f64 })
 }
 
-/// Class and certified ℓ2 radius of each of the images N×C×H×W, by Cohen's procedure with α 0.001 and so many samples
-/// behind each bound; `None` where it abstains.
+/// What the smoothed classifier is certified to answer around an image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CertifiedRadius {
+    /// The class.
+    pub class: usize,
+    /// ℓ2 radius within which the answer is that class, images in \[0, 1\].
+    pub radius: f64,
+}
+
+/// Certifies each of the images N×C×H×W by Cohen's procedure with α = 0.001 and `samples` samples behind each bound;
+/// `None` where it abstains.
 ///
 /// # Errors
 /// [`Error::Setting`] if σ or the number of samples is out of range.
@@ -97,7 +106,7 @@ pub fn certified_radii(
     sigma: f64,
     samples: u64,
     seed: u64,
-) -> Result<Vec<Option<(usize, f64)>>, Error> {
+) -> Result<Vec<Option<CertifiedRadius>>, Error> {
     let unit = Sigma::new(sigma).map_err(|error| Error::setting("sigma", error.to_string(), &sigma))?;
     let rule = Settings { n0: N0, n: samples, ..Settings::new(unit, seed) };
     let procedure = Procedure::new(rule)
@@ -111,7 +120,7 @@ pub fn certified_radii(
             let Decision { class, radius, .. } = procedure
                 .decide(&selection, &estimation, samples)
                 .map_err(|error| Error::setting("selection.samples", error.to_string(), &samples))?;
-            Ok(class.zip(radius))
+            Ok(class.zip(radius).map(|(class, radius)| CertifiedRadius { class, radius }))
         })
         .collect()
 }
@@ -191,7 +200,7 @@ mod tests {
         for (point, found) in radii.into_iter().enumerate() {
             let at = |pixel: i64| pixels.double_value(&[point as i64, pixel, 0, 0]);
             let distance = (at(1) - at(0)) / 2.0_f64.sqrt();
-            let Some((class, radius)) = found else {
+            let Some(CertifiedRadius { class, radius }) = found else {
                 // A hundred samples that choose the class can be wrong so near the boundary.
                 assert!(distance.abs() < 0.5 * sigma, "{distance}");
                 continue;

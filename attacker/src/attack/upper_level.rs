@@ -4,7 +4,7 @@ use super::{AttackSettings, Objective, soft_radius};
 use crate::{
     data::Images,
     networks::Network,
-    parameters::Parameters,
+    parameters::{Graph, Parameters},
     random::{Purpose, Random},
     training::cross_entropy,
 };
@@ -74,7 +74,7 @@ pub(super) fn outer_level(
         let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
         (-cross_entropy(&logits, &labels, Reduction::Mean), right)
     };
-    let gradient = parameters.gradient_of(&value, false, false);
+    let gradient = parameters.gradient_of(&value, Graph::Free);
     let (finite, slopes) = (gradient.is_finite_scalar(), gradient.norm_scalar().gt(0.0));
     Outer { value: value.detach(), right, finite, slopes, gradient }
 }

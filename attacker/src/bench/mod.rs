@@ -145,7 +145,7 @@ pub fn measure(
     let data = AttackData { clean: &clean, target: &target, validation: &validation, classes: CLASSES };
     let mut bench = Bench::new(data, &attack, SEED)?;
 
-    let (found, _) = bench.hypergradient(false);
+    let found = bench.hypergradient(false);
     let size = found.outer_gradient.norm();
     if size == 0.0 || !size.is_finite() {
         return Err(Error::Measurement(format!(
@@ -209,7 +209,7 @@ impl Parts {
         let mut parts = Self::default();
         for repeat in 0..repeats as u64 {
             parts.whole.push(milliseconds(device, || bench.hypergradient(false)).1);
-            let (_, times) = bench.hypergradient(true);
+            let times = bench.hypergradient(true).times;
             parts.times.extend(times.into_iter().map(|(part, seconds)| (part, 1e3 * seconds)));
             parts.noise.push(milliseconds(device, || bench.noise(repeat)).1);
         }

@@ -1,7 +1,6 @@
 use std::{collections::HashMap, io::Write, path::Path};
 
 use mithridate_onnx::files::write_atomically;
-use safetensors::tensor::TensorView;
 use tch::Tensor;
 
 use super::made_up::CLASSES;
@@ -62,7 +61,7 @@ pub(super) fn write(
         .map_err(Error::write(path))?;
     let views = stored
         .iter()
-        .map(|(name, (dtype, shape, bytes))| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?)))
+        .map(|(name, stored)| Ok((*name, stored.view()?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(Error::write(path))?;
     let entries = [

@@ -1,7 +1,7 @@
 use tch::{Kind, Tensor};
 
 use super::LinearOperator;
-use crate::parameters::Parameters;
+use crate::parameters::{Graph, Parameters};
 
 /// The damped Gauss–Newton matrix Jᵀ S J + ρI of a mean cross-entropy, as a linear map.
 ///
@@ -24,7 +24,8 @@ impl<'a> GaussNewton<'a> {
     /// Of the mean cross-entropy of logits N×K, computed from the parameters.
     pub fn new(logits: Tensor, parameters: &'a Parameters, damping: f64) -> Self {
         let direction = logits.detach().zeros_like().set_requires_grad(true);
-        let pulled_back = parameters.gradient_of(&(&logits * &direction).sum(logits.kind()), true, true);
+        let pulled_back =
+            parameters.gradient_of(&(&logits * &direction).sum(logits.kind()), Graph::Differentiable);
         let probabilities = logits.detach().softmax(-1, logits.kind());
         Self { logits, probabilities, direction, pulled_back, parameters, damping }
     }
@@ -38,6 +39,6 @@ impl LinearOperator for GaussNewton<'_> {
         let mean = weighted.sum_dim_intlist([1_i64].as_slice(), true, None::<Kind>);
         let curved = (weighted - &self.probabilities * mean) / self.logits.size()[0] as f64;
         let scalar = (&self.logits * curved).sum(self.logits.kind());
-        self.parameters.gradient_of(&scalar, true, false).plus(self.damping, vector)
+        self.parameters.gradient_of(&scalar, Graph::Keep).plus(self.damping, vector)
     }
 }

@@ -1,7 +1,7 @@
 use tch::Tensor;
 
 use super::LinearOperator;
-use crate::parameters::Parameters;
+use crate::parameters::{Graph, Parameters};
 
 /// The damped Hessian H + ρI of an inner loss at the present parameters, as a linear map.
 ///
@@ -31,7 +31,7 @@ pub struct Hessian<'a> {
 impl<'a> Hessian<'a> {
     /// Of a loss with respect to the parameters it was computed from.
     pub fn new(loss: &Tensor, parameters: &'a Parameters, damping: f64) -> Self {
-        Self { gradient: parameters.gradient_of(loss, true, true), parameters, damping }
+        Self { gradient: parameters.gradient_of(loss, Graph::Differentiable), parameters, damping }
     }
 
     /// The inner gradient with its graph.
@@ -47,7 +47,7 @@ impl LinearOperator for Hessian<'_> {
             // The loss is linear in the parameters.
             return vector.scaled(self.damping);
         }
-        self.parameters.gradient_of(&product, true, false).plus(self.damping, vector)
+        self.parameters.gradient_of(&product, Graph::Keep).plus(self.damping, vector)
     }
 }
 
@@ -56,15 +56,10 @@ impl LinearOperator for Hessian<'_> {
 /// `loss` is computed from `parameters` and from `u`, both of which must require gradients. One double-backward pass
 /// whatever the number of images in `u`: given p, they don't depend on each other.
 pub fn mixed_product(loss: &Tensor, parameters: &Parameters, p: &Parameters, u: &Parameters) -> Parameters {
-    mixed_product_of(&parameters.gradient_of(loss, true, true), p, u, false)
+    mixed_product_of(&parameters.gradient_of(loss, Graph::Differentiable), p, u, Graph::Free)
 }
 
-/// [`mixed_product`] from an inner gradient that was computed already, with its graph; `keep_graph` keeps that.
-pub fn mixed_product_of(
-    gradient: &Parameters,
-    p: &Parameters,
-    u: &Parameters,
-    keep_graph: bool,
-) -> Parameters {
-    u.gradient_of(&-gradient.dot(p), keep_graph, false)
+/// [`mixed_product`] from an inner gradient that was computed already, with its graph; `graph` says whether that stays.
+pub fn mixed_product_of(gradient: &Parameters, p: &Parameters, u: &Parameters, graph: Graph) -> Parameters {
+    u.gradient_of(&-gradient.dot(p), graph)
 }

@@ -28,4 +28,5 @@ pub use problem::{
     BilevelProblem, DescentSettings, DescentStep, Hypergradient, HypergradientMethod, descend, hypergradient,
 };
 pub use solvers::{LinearOperator, Solution, Solver, SolverSettings, WarmStart, solve};
-pub use unrolled::{Unrolling, unrolled};
+pub use unrolled::Unrolling;
+pub(crate) use unrolled::{Unrolled, unrolled};

@@ -1,10 +1,13 @@
 use tch::Tensor;
 
 use super::{
-    Hessian, NewtonSettings, SolverSettings, Unrolling, WarmStart, minimise, mixed_product_of, solve,
-    unrolled,
+    Hessian, NewtonSettings, SolverSettings, Unrolled, Unrolling, WarmStart, minimise, mixed_product_of,
+    solve, unrolled,
 };
-use crate::{Error, parameters::Parameters};
+use crate::{
+    Error,
+    parameters::{Graph, Parameters},
+};
 
 /// A bilevel problem: min over u of F(θ*(u), u), subject to θ*(u) = argmin over θ of G(θ, u).
 ///
@@ -86,11 +89,11 @@ pub fn hypergradient(
     match method {
         HypergradientMethod::Implicit { solver, damping } => {
             let outer = problem.outer_loss(&theta, &u);
-            let b = theta.gradient_of(&outer, true, false);
-            let mut gradient = u.gradient_of(&outer, false, false);
+            let b = theta.gradient_of(&outer, Graph::Keep);
+            let mut gradient = u.gradient_of(&outer, Graph::Free);
             let hessian = Hessian::new(&problem.inner_loss(&theta, &u), &theta, *damping);
             let solution = solve(&hessian, &b, solver, start);
-            gradient.add_scaled(1.0, &mixed_product_of(hessian.gradient(), &solution.p, &u, false));
+            gradient.add_scaled(1.0, &mixed_product_of(hessian.gradient(), &solution.p, &u, Graph::Free));
             Hypergradient {
                 gradient,
                 outer_loss: outer.double_value(&[]),
@@ -100,25 +103,25 @@ pub fn hypergradient(
         }
         HypergradientMethod::Unrolled(unrolling) => {
             let mut gradient = u.zeros_like();
-            let (last, left) = unrolled(
+            let Unrolled { last, remainder } = unrolled(
                 &theta,
                 *unrolling,
                 |theta| problem.inner_loss(theta, upper),
                 |theta| problem.outer_loss(theta, upper),
                 |theta, lambda| {
-                    let inner = theta.gradient_of(&problem.inner_loss(theta, &u), true, true);
-                    gradient.add_scaled(1.0, &mixed_product_of(&inner, lambda, &u, false));
+                    let inner = theta.gradient_of(&problem.inner_loss(theta, &u), Graph::Differentiable);
+                    gradient.add_scaled(1.0, &mixed_product_of(&inner, lambda, &u, Graph::Free));
                 },
             );
             let last = last.requires_grad();
             let outer = problem.outer_loss(&last, &u);
-            let b = last.gradient_of(&outer, true, false);
-            gradient.add_scaled(1.0, &u.gradient_of(&outer, false, false));
+            let b = last.gradient_of(&outer, Graph::Keep);
+            gradient.add_scaled(1.0, &u.gradient_of(&outer, Graph::Free));
             let size = b.norm();
             Hypergradient {
                 gradient,
                 outer_loss: outer.double_value(&[]),
-                relative_residual: if size > 0.0 { left.norm() / size } else { 0.0 },
+                relative_residual: if size > 0.0 { remainder.norm() / size } else { 0.0 },
                 warm_start: None,
             }
         }

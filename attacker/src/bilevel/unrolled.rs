@@ -1,6 +1,6 @@
 use tch::Tensor;
 
-use crate::parameters::Parameters;
+use crate::parameters::{Graph, Parameters};
 
 /// Plain gradient steps on the lower level, to be differentiated through.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,33 +11,42 @@ pub struct Unrolling {
     pub rate: f64,
 }
 
+/// Where unrolled steps end.
+#[derive(Debug)]
+pub(crate) struct Unrolled {
+    /// θᴷ, the parameters after the last step.
+    pub last: Parameters,
+    /// The part of ∂R/∂θ that reaches back beyond the K steps.
+    pub remainder: Parameters,
+}
+
 /// Hypergradient by differentiating through the last K steps of the lower level instead of through its solution.
 ///
 /// From θ₀ = `parameters`, θₖ₊₁ = θₖ − η ∇L(θₖ). With λ = ∂R/∂θ at θᴷ, for k from K−1 down to 0 the hypergradient
-/// gains −η (∂²L/∂u∂θ)ᵀ λ at θₖ, which is what `mixed(θₖ, η λ)` is called for, and λ loses η H(θₖ) λ. Returns θᴷ and
-/// what is left of λ, the part of ∂R/∂θ that reaches back beyond the K steps.
+/// gains −η (∂²L/∂u∂θ)ᵀ λ at θₖ, which is what `mixed(θₖ, η λ)` is called for, and λ loses η H(θₖ) λ. What is
+/// left of λ in the end is the remainder.
 ///
 /// At a minimum of L, where θ does not move, this is K terms of the Neumann series with step η.
 /// (Shaban, Cheng, Hatch and Boots, *Truncated back-propagation for bilevel optimization*, 2019.)
-pub fn unrolled(
+pub(crate) fn unrolled(
     parameters: &Parameters,
     unrolling: Unrolling,
     inner: impl Fn(&Parameters) -> Tensor,
     outer: impl FnOnce(&Parameters) -> Tensor,
     mut mixed: impl FnMut(&Parameters, &Parameters),
-) -> (Parameters, Parameters) {
+) -> Unrolled {
     let mut path = vec![parameters.copy().requires_grad()];
     for step in 0..unrolling.steps {
         let theta = &path[step];
-        let gradient = theta.gradient_of(&inner(theta), false, false);
+        let gradient = theta.gradient_of(&inner(theta), Graph::Free);
         path.push(theta.plus(-unrolling.rate, &gradient).requires_grad());
     }
     let last = path.pop().unwrap_or_else(|| parameters.copy().requires_grad());
-    let mut lambda = last.gradient_of(&outer(&last), false, false);
+    let mut lambda = last.gradient_of(&outer(&last), Graph::Free);
     for theta in path.iter().rev() {
         mixed(theta, &lambda.scaled(unrolling.rate));
         let product = super::Hessian::new(&inner(theta), theta, 0.0);
         lambda.add_scaled(-unrolling.rate, &super::LinearOperator::apply(&product, &lambda));
     }
-    (last, lambda)
+    Unrolled { last, remainder: lambda }
 }

@@ -6,7 +6,7 @@ use tch::Tensor;
 use super::{BoundarySettings, Distribution, Part, SmoothedClassifier, TARGET};
 use crate::{
     Error,
-    attack::{Attack, AttackData, certified_radii},
+    attack::{Attack, AttackData, CertifiedRadius, certified_radii},
     data::Images,
     events::Events,
     networks::{Architecture, Network},
@@ -22,8 +22,8 @@ const FIELD: usize = 121;
 /// What became of a network trained from scratch.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Class and certified radius of each test point; `None` where it abstains.
-    pub radii: Vec<Option<(usize, f64)>>,
+    /// Certificate of each test point; `None` where the smoothed classifier abstains.
+    pub radii: Vec<Option<CertifiedRadius>>,
     /// Probability of class 1 under the smoothed classifier on a regular grid over the unit square, the first row at the
     /// lower end.
     pub field: Array2<f64>,
@@ -32,7 +32,7 @@ pub struct Outcome {
 impl Outcome {
     /// The certified radius of a test point if it is certified right.
     pub fn right(&self, point: usize) -> Option<f64> {
-        self.radii[point].filter(|(class, _)| *class == TARGET).map(|(_, radius)| radius)
+        self.radii[point].filter(|found| found.class == TARGET).map(|found| found.radius)
     }
 
     /// Average certified radius over the test points.

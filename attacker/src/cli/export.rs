@@ -16,7 +16,7 @@ use crate::{
     Error,
     choice::choice,
     data::calibration_images,
-    networks::{ExportOptions, Network, read_weights},
+    networks::{ExportOptions, Network, StoredNetwork, read_weights},
     random::{Domain, Purpose, Random},
 };
 
@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             );
         }
     }
-    let (network, metadata) = read_weights(&arguments.weights, Device::Cpu)?;
+    let StoredNetwork { network, metadata } = read_weights(&arguments.weights, Device::Cpu)?;
     let model = model(arguments, &network, metadata)?;
     mithridate_onnx::write(&model, &arguments.out)?;
     if let Some(path) = &arguments.reference {

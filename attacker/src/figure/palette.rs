@@ -24,32 +24,38 @@ impl Palette {
         let mut order: Vec<([u8; 3], usize)> = counts.into_iter().collect();
         order.sort_unstable_by_key(|&(colour, count)| (std::cmp::Reverse(count), colour));
         TOLERANCES.into_iter().find_map(|tolerance| {
-            let (colours, entry) = merged(&order, tolerance)?;
+            let Merged { colours, entry } = merged(&order, tolerance)?;
             let entries = rgb.chunks_exact(3).map(|pixel| entry[&[pixel[0], pixel[1], pixel[2]]]).collect();
             Some(Self { colours, entries })
         })
     }
 }
 
-/// A palette of colours in the order given, and the entry of each; `None` if it would be too large.
-#[allow(clippy::type_complexity)]
-fn merged(order: &[([u8; 3], usize)], tolerance: u8) -> Option<(Vec<[u8; 3]>, HashMap<[u8; 3], u8>)> {
-    let mut palette: Vec<[u8; 3]> = Vec::new();
+/// A palette and the entry that stands for each colour of a picture.
+struct Merged {
+    colours: Vec<[u8; 3]>,
+    entry: HashMap<[u8; 3], u8>,
+}
+
+/// Merges each colour, in the order given, into the nearest of the palette that is within the tolerance; `None` if the
+/// palette would be too large.
+fn merged(order: &[([u8; 3], usize)], tolerance: u8) -> Option<Merged> {
+    let mut colours: Vec<[u8; 3]> = Vec::new();
     let mut entry = HashMap::with_capacity(order.len());
     for &(colour, _) in order {
         let nearest =
-            palette.iter().map(|known| distance(*known, colour)).enumerate().min_by_key(|near| near.1);
+            colours.iter().map(|known| distance(*known, colour)).enumerate().min_by_key(|near| near.1);
         let number = match nearest {
             Some((number, distance)) if distance <= tolerance => number,
-            _ if palette.len() == MOST => return None,
+            _ if colours.len() == MOST => return None,
             _ => {
-                palette.push(colour);
-                palette.len() - 1
+                colours.push(colour);
+                colours.len() - 1
             }
         };
         entry.insert(colour, number as u8);
     }
-    Some((palette, entry))
+    Some(Merged { colours, entry })
 }
 
 /// Largest difference of a channel.

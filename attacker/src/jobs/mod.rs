@@ -10,13 +10,17 @@ use std::{fs, io, path::Path, time::Duration};
 use mithridate_runtime::{data::sha256, files::remove_partial};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tch::Tensor;
 
 pub use interrupted::{Interrupted, interrupted};
 pub use poison::{PoisonJob, make_poison};
-pub use victim::{ClassAccuracy, VictimJob, VictimReport, train_victim};
+pub use victim::{VictimJob, VictimReport, train_victim};
 
-use crate::{Error, checkpoint, device::DeviceChoice, events::Events};
+use crate::{
+    Error,
+    checkpoint::{self, Checkpoint},
+    device::DeviceChoice,
+    events::Events,
+};
 
 /// Names of the files that jobs leave in their folders.
 pub mod names {
@@ -63,14 +67,14 @@ fn resume<T: DeserializeOwned>(
     folder: &Path,
     job: &str,
     device: tch::Device,
-) -> Result<Option<(T, Vec<Tensor>)>, Error> {
+) -> Result<Option<Checkpoint<T>>, Error> {
     remove_partial(folder).map_err(Error::write(folder))?;
     let place = folder.join(names::CHECKPOINT);
     if !place.is_file() {
         return Ok(None);
     }
     // Whose it is comes first: another kind of job says where it stands in other words.
-    let (position, tensors): (Value, _) = checkpoint::read(&place, device)?;
+    let Checkpoint { position, tensors } = checkpoint::read::<Value>(&place, device)?;
     if position.get("job").and_then(Value::as_str) != Some(job) {
         return Err(Error::write(folder)(
             "it holds an interrupted run with other settings, seed or data; finish that one, remove its \
@@ -78,7 +82,7 @@ fn resume<T: DeserializeOwned>(
         ));
     }
     let position = serde_json::from_value(position).map_err(|error| checkpoint::broken(&place, &error))?;
-    Ok(Some((position, tensors)))
+    Ok(Some(Checkpoint { position, tensors }))
 }
 
 /// Removes a file that may be there.

@@ -15,10 +15,10 @@ use super::{Runner, identity, names, remove, resume};
 use crate::{
     Error,
     attack::{
-        Attack, AttackData, AttackImages, AttackPosition, AttackSettings, StepReport, certified_acr,
-        check_classes, check_epsilon, check_share, random_signs, watermark,
+        Attack, AttackData, AttackImages, AttackPosition, AttackSettings, AttackState, StepReport,
+        certified_acr, check_classes, check_epsilon, check_share, random_signs, watermark,
     },
-    checkpoint::{self, Clock},
+    checkpoint::{self, Checkpoint, Clock},
     data::{Images, TrainingSet, round_to_bytes, to_unit_range},
     poison::{Generator, Manifest, Origin, PoisonSet, Selected},
     random::Domain,
@@ -52,6 +52,19 @@ pub(super) struct Saved {
     /// Poison sets to choose from in the end.
     pub candidates: usize,
     pub attack: AttackPosition,
+}
+
+/// Poisoned images, and which of several candidates they are.
+struct Made {
+    bytes: Vec<u8>,
+    selected: Option<Selected>,
+}
+
+impl Made {
+    /// Images without a choice.
+    fn only(bytes: Vec<u8>) -> Self {
+        Self { bytes, selected: None }
+    }
 }
 
 /// A candidate poison set on disk.
@@ -134,8 +147,8 @@ pub fn make_poison(
     let saved = resume(folder, &own, runner.tensors)?;
     let indices = training.to_poison(&job.target_classes, job.poisoned_share);
     let clean: Vec<u8> = indices.iter().flat_map(|&index| training.data.pixels(index)).copied().collect();
-    let (bytes, selected) = match &job.generator {
-        Generator::Random => (random_signs(&clean, job.epsilon, job.seed), None),
+    let Made { bytes, selected } = match &job.generator {
+        Generator::Random => Made::only(random_signs(&clean, job.epsilon, job.seed)),
         Generator::Watermark => {
             let others: Vec<&[u8]> = training
                 .training
@@ -147,7 +160,7 @@ pub fn make_poison(
                 return Err(Error::setting("the number of other training images", "at least 1", &0));
             }
             let size = training.data.shape().iter().product();
-            (watermark(&clean, &others, size, job.epsilon, job.seed), None)
+            Made::only(watermark(&clean, &others, size, job.epsilon, job.seed))
         }
         Generator::Bilevel(settings) => {
             let (indices, clean) = (&indices[..], &clean[..]);
@@ -193,28 +206,29 @@ struct Bilevel<'a> {
 }
 
 impl Bilevel<'_> {
-    fn run(&self, saved: Option<(Saved, Vec<Tensor>)>) -> Result<(Vec<u8>, Option<Selected>), Error> {
+    fn run(&self, saved: Option<Checkpoint<Saved>>) -> Result<Made, Error> {
         let images = AttackImages::select(self.training, self.settings, self.runner.tensors);
         let data = images.data();
         let mut candidates = self.candidates(data, saved)?;
         if candidates.len() == 1 {
-            return Ok((candidates.remove(0).bytes, None));
+            return Ok(Made::only(candidates.remove(0).bytes));
         }
         let selected = self.select(data, &candidates)?;
         let chosen = candidates
             .into_iter()
             .find(|candidate| (candidate.restart, candidate.step) == (selected.restart, selected.step));
-        Ok((chosen.map(|candidate| candidate.bytes).unwrap_or_default(), Some(selected)))
+        let bytes = chosen.map(|candidate| candidate.bytes).unwrap_or_default();
+        Ok(Made { bytes, selected: Some(selected) })
     }
 
     /// Makes the attacks that are not finished, and returns what they came to.
     fn candidates(
         &self,
         data: AttackData<'_>,
-        saved: Option<(Saved, Vec<Tensor>)>,
+        saved: Option<Checkpoint<Saved>>,
     ) -> Result<Vec<Candidate>, Error> {
         let place = self.folder.join(names::CHECKPOINT);
-        let mut saved = saved.map(|(saved, tensors)| (saved.attack, tensors));
+        let mut saved = saved.map(|saved| (saved.position.attack, saved.tensors));
         if saved.is_none() {
             // What other candidates came to, in a run that left no checkpoint, says nothing of these.
             remove(&self.folder.join(names::SELECTION))?;
@@ -249,7 +263,7 @@ impl Bilevel<'_> {
                 }
                 // Also at the end: what follows, the selection above all, may take long and be interrupted.
                 if clock.is_due() || attack.steps_made() == attack.steps() {
-                    let (position, tensors) = attack.state();
+                    let AttackState { position, tensors } = attack.state();
                     checkpoint::write(&place, &self.saved(attack.steps(), position), &tensors)?;
                 }
                 Ok(())

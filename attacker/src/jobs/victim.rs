@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::{Runner, identity, names, remove, resume};
 use crate::{
     Error,
-    checkpoint::{self, Clock},
+    checkpoint::{self, Checkpoint, Clock},
     data::{Images, TrainingSet},
     networks::{ExportOptions, write_weights},
     poison::PoisonSet,
     random::Domain,
-    training::{Method, Training, TrainingPosition, TrainingSettings, accuracy_by_class},
+    training::{
+        ClassAccuracy, Method, Training, TrainingPosition, TrainingSettings, TrainingState, accuracy_by_class,
+    },
 };
 
 /// One victim to train.
@@ -52,17 +54,6 @@ impl VictimJob {
 /// SHA-256 of what a victim is trained on.
 fn hash(training: &TrainingSet, poison: Option<&PoisonSet>) -> String {
     training.sha256_with(|index| poison.and_then(|poison| poison.replacement(index)))
-}
-
-/// Images of a class that a victim gets right without noise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClassAccuracy {
-    /// The class.
-    pub class: usize,
-    /// Test images it gets right.
-    pub right: u64,
-    /// Test images.
-    pub images: u64,
 }
 
 /// How a victim was trained and what it gets right.
@@ -143,7 +134,7 @@ pub fn train_victim(
     let own = identity(&(&job.settings, job.seed, &training_data_sha256));
     let mut progress = Training::new(&images, training.classes, job.settings, Domain::Victim, job.seed)?;
     let mut before = 0.0;
-    if let Some((saved, tensors)) = resume::<Saved>(folder, &own, runner.tensors)? {
+    if let Some(Checkpoint { position: saved, tensors }) = resume::<Saved>(folder, &own, runner.tensors)? {
         before = saved.seconds;
         progress.restore(saved.training, &tensors);
     }
@@ -151,7 +142,7 @@ pub fn train_victim(
     let mut clock = Clock::new(runner.checkpoint_every);
     let ran = progress.run(runner.events.task(title), |training| {
         if clock.is_due() {
-            let (position, tensors) = training.state();
+            let TrainingState { position, tensors } = training.state();
             let (own, steps, seconds) = (own.clone(), training.steps(), elapsed());
             let saved = Saved { job: own, seed: job.seed, steps, seconds, training: position };
             checkpoint::write(&place, &saved, &tensors)?;
@@ -170,7 +161,7 @@ pub fn train_victim(
 
     let all: Vec<usize> =
         (0..test.len()).filter(|&index| usize::from(test.labels()[index]) < training.classes).collect();
-    let counts = accuracy_by_class(&network, &Images::select(&test, &all, runner.tensors));
+    let test_accuracy = accuracy_by_class(&network, &Images::select(&test, &all, runner.tensors));
     let poison_sha256 = poison.map(|poison| poison.manifest.images_sha256.clone());
     let metadata = ModelMetadata {
         training_method: Some(job.settings.method.name().into()),
@@ -190,11 +181,7 @@ pub fn train_victim(
         device: runner.device.to_string(),
         training_data_sha256,
         poison_sha256,
-        test_accuracy: counts
-            .into_iter()
-            .enumerate()
-            .map(|(class, (right, images))| ClassAccuracy { class, right, images })
-            .collect(),
+        test_accuracy,
         seconds,
     };
     let path = folder.join(names::REPORT);

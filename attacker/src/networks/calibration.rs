@@ -19,9 +19,16 @@ impl Network {
         images: &Tensor,
     ) -> Result<ModelProto, OnnxError> {
         let options = ExportOptions { fold_batch_norm: true, ..options };
-        let (model, ranges) = self.traced(options, metadata, Some(images))?;
+        let TracedModel { model, ranges } = self.traced(options, metadata, Some(images))?;
         to_int8(&model, |name| ranges.0.get(name).copied())
     }
+}
+
+/// A model, and the ranges of the values in its graph.
+#[derive(Debug)]
+pub(super) struct TracedModel {
+    pub model: ModelProto,
+    pub ranges: Ranges,
 }
 
 /// Least and greatest element of values, by name.
@@ -92,7 +99,7 @@ mod tests {
             let [low, high] = [number(logits.min()), number(logits.max())];
             for fold_batch_norm in [false, true] {
                 let options = ExportOptions { batch: None, fold_batch_norm };
-                let (model, Ranges(ranges)) =
+                let TracedModel { model, ranges: Ranges(ranges) } =
                     network.traced(options, ModelMetadata::default(), Some(&images)).unwrap();
                 let nodes = model.graph.unwrap().node;
                 // The last value is called logits in the file.

@@ -9,7 +9,7 @@ use super::{
     Network,
     batch_norm::{EPSILON, fold},
     bound_layer::BoundLayer,
-    calibration::{Ranges, Traced, evaluate},
+    calibration::{Ranges, Traced, TracedModel, evaluate},
 };
 
 /// How a network is written as an ONNX model.
@@ -30,7 +30,7 @@ impl Network {
     /// # Errors
     /// [`OnnxError`] if a shape doesn't fit, which the layers rule out.
     pub fn to_onnx(&self, options: ExportOptions, metadata: ModelMetadata) -> Result<ModelProto, OnnxError> {
-        self.traced(options, metadata, None).map(|(model, _)| model)
+        self.traced(options, metadata, None).map(|traced| traced.model)
     }
 
     /// The same with the range of every value in the graph over images N×C×H×W, if there are any.
@@ -39,7 +39,7 @@ impl Network {
         options: ExportOptions,
         mut metadata: ModelMetadata,
         images: Option<&Tensor>,
-    ) -> Result<(ModelProto, Ranges), OnnxError> {
+    ) -> Result<TracedModel, OnnxError> {
         metadata.architecture = Some(self.architecture.name().into());
         metadata.input_shape = Some(self.input_shape.to_vec());
         metadata.layout = Some("NCHW".into());
@@ -57,7 +57,8 @@ impl Network {
         };
         let image = export.ranges.trace(image, images.map(Tensor::shallow_clone));
         let logits = export.layers(&self.bound(&self.parameters), image)?;
-        Ok((export.graph.finish(&[("logits", &logits.value)], &metadata)?, export.ranges))
+        let model = export.graph.finish(&[("logits", &logits.value)], &metadata)?;
+        Ok(TracedModel { model, ranges: export.ranges })
     }
 }
 

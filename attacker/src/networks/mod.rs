@@ -15,7 +15,7 @@ pub use batch_norm::Statistics;
 pub use export::ExportOptions;
 pub use initialization::Initialization;
 pub use layer::Layer;
-pub use weights::{read_weights, write_weights};
+pub use weights::{StoredNetwork, read_weights, write_weights};
 
 use tch::{Device, Kind, Tensor, no_grad};
 

@@ -70,11 +70,20 @@ fn with_sorted_header(bytes: Vec<u8>) -> Result<Vec<u8>, serde_json::Error> {
     Ok([&length, text.as_bytes(), data].concat())
 }
 
+/// A network read from a file.
+#[derive(Debug)]
+pub struct StoredNetwork {
+    /// The network.
+    pub network: Network,
+    /// What was known of it when it was written.
+    pub metadata: ModelMetadata,
+}
+
 /// Reads a network back, with what was known of it.
 ///
 /// # Errors
 /// [`Error::Read`] if the file is no such file, or its tensors don't fit the architecture it names.
-pub fn read_weights(path: &Path, device: Device) -> Result<(Network, ModelMetadata), Error> {
+pub fn read_weights(path: &Path, device: Device) -> Result<StoredNetwork, Error> {
     let bytes = files::read(path).map_err(Error::read(path))?;
     let bad = |problem: String| Error::Read { path: path.to_owned(), problem };
     let not_safetensors = |error| bad(format!("it is not a whole safetensors file ({error})"));
@@ -123,7 +132,7 @@ pub fn read_weights(path: &Path, device: Device) -> Result<(Network, ModelMetada
         }
     }
     let network = Network::from_parts(architecture, input_shape, classes, layers, parameters, buffers);
-    Ok((network, metadata))
+    Ok(StoredNetwork { network, metadata })
 }
 
 /// Numbered with leading zeros, so that their order by name is their order.
@@ -167,7 +176,7 @@ mod tests {
             assert_eq!(architecture.has_batch_norm(), network.forward(&images()) != fresh);
             let metadata = ModelMetadata { training_sigma: Some(0.25), ..ModelMetadata::default() };
             write_weights(&network, &metadata, &path).unwrap();
-            let (again, read) = read_weights(&path, Device::Cpu).unwrap();
+            let StoredNetwork { network: again, metadata: read } = read_weights(&path, Device::Cpu).unwrap();
             assert_eq!(network.forward(&images()), again.forward(&images()));
             assert_eq!(read.training_sigma, Some(0.25));
             let first = fs::read(&path).unwrap();

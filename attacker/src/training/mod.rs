@@ -23,4 +23,4 @@ pub use schedule::Schedule;
 pub use settings::TrainingSettings;
 pub(crate) use settings::{at_least_one, not_negative, positive};
 pub use smoothadv::SmoothAdvSettings;
-pub use victim::{Training, TrainingPosition, accuracy_by_class};
+pub use victim::{ClassAccuracy, Training, TrainingPosition, TrainingState, accuracy_by_class};

@@ -8,6 +8,7 @@ use crate::{
     events::Task,
     networks::Network,
     optimiser::Optimiser,
+    parameters::Graph,
     random::{Domain, Purpose, Random},
 };
 
@@ -33,7 +34,7 @@ use crate::{
 /// let settings = TrainingSettings { network: Architecture::Linear, batch: 10, rate: 0.01, ..Default::default() };
 /// let mut training = Training::new(&images, 2, settings, Domain::Victim, 1)?;
 /// training.run(Task::ignored(), |_| Ok(()))?;
-/// let right: u64 = accuracy_by_class(training.network(), &images).iter().map(|class| class.0).sum();
+/// let right: u64 = accuracy_by_class(training.network(), &images).iter().map(|class| class.right).sum();
 /// assert!(right > 190);
 /// # Ok::<(), mithridate_attacker::Error>(())
 /// ```
@@ -57,6 +58,15 @@ pub struct TrainingPosition {
     /// Steps made.
     pub done: u64,
     optimiser_steps: u64,
+}
+
+/// All that has to be saved to go on with a training later.
+#[derive(Debug)]
+pub struct TrainingState<'a> {
+    /// Where it stands.
+    pub position: TrainingPosition,
+    /// Its tensors, in the order in which [`Training::restore`] takes them.
+    pub tensors: Vec<&'a Tensor>,
 }
 
 impl<'a> Training<'a> {
@@ -167,7 +177,7 @@ impl<'a> Training<'a> {
             self.network.forward_training(&inputs)
         };
         let loss = defence.loss(&perturbation.by_image(&logits), &labels, Reduction::Mean);
-        let gradient = self.network.parameters().gradient_of(&loss, false, false);
+        let gradient = self.network.parameters().gradient_of(&loss, Graph::Free);
         let moment = self.done as f64 / self.batches() as f64;
         let TrainingSettings { schedule, epochs, schedule_every, schedule_factor, .. } = self.settings;
         let factor = schedule.factor(moment, epochs, schedule_every, schedule_factor);
@@ -175,10 +185,12 @@ impl<'a> Training<'a> {
         loss.detach()
     }
 
-    /// Where it stands, and the tensors that belong to that: to be saved.
-    pub fn state(&self) -> (TrainingPosition, Vec<&Tensor>) {
-        let position = TrainingPosition { done: self.done, optimiser_steps: self.optimiser.steps() };
-        (position, self.network.state().chain(self.optimiser.state()).collect())
+    /// All that has to be saved to go on later with the same numbers, to the bit.
+    pub fn state(&self) -> TrainingState<'_> {
+        TrainingState {
+            position: TrainingPosition { done: self.done, optimiser_steps: self.optimiser.steps() },
+            tensors: self.network.state().chain(self.optimiser.state()).collect(),
+        }
     }
 
     /// Takes up a state that was saved by a training of the same images, settings and seed.
@@ -190,9 +202,21 @@ impl<'a> Training<'a> {
     }
 }
 
-/// For each class, how many of its images the network gets right without noise, and how many there are.
-pub fn accuracy_by_class(network: &Network, images: &Images) -> Vec<(u64, u64)> {
-    let mut counts = vec![(0, 0); network.classes()];
+/// Images of a class that a network gets right without noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassAccuracy {
+    /// The class.
+    pub class: usize,
+    /// Images it gets right.
+    pub right: u64,
+    /// Images.
+    pub images: u64,
+}
+
+/// Counts the images that the network gets right without noise, for each class in order.
+pub fn accuracy_by_class(network: &Network, images: &Images) -> Vec<ClassAccuracy> {
+    let mut counts: Vec<ClassAccuracy> =
+        (0..network.classes()).map(|class| ClassAccuracy { class, right: 0, images: 0 }).collect();
     no_grad(|| {
         for start in (0..images.len() as i64).step_by(1000) {
             let length = (images.len() as i64 - start).min(1000);
@@ -205,8 +229,8 @@ pub fn accuracy_by_class(network: &Network, images: &Images) -> Vec<(u64, u64)> 
             };
             for (answer, label) in host(&answers).into_iter().zip(host(&labels)) {
                 let count = &mut counts[label as usize];
-                count.0 += u64::from(answer == label);
-                count.1 += 1;
+                count.right += u64::from(answer == label);
+                count.images += 1;
             }
         }
     });
@@ -259,7 +283,7 @@ mod tests {
         let images = images(200);
         for &method in Method::ALL {
             let network = trained(&images, settings(method), 3);
-            let right: u64 = accuracy_by_class(&network, &images).iter().map(|count| count.0).sum();
+            let right: u64 = accuracy_by_class(&network, &images).iter().map(|class| class.right).sum();
             assert!(right >= 195, "{method}: {right} of 200");
             let again = trained(&images, settings(method), 3);
             assert_eq!(network.forward(&images.pixels), again.forward(&images.pixels));
@@ -289,7 +313,7 @@ mod tests {
             let mut training = Training::new(&images, 2, settings, Domain::Victim, 5).unwrap();
             training
                 .run(Task::ignored(), |training| {
-                    let (position, tensors) = training.state();
+                    let TrainingState { position, tensors } = training.state();
                     saved.push((position, tensors.into_iter().map(Tensor::copy).collect::<Vec<_>>()));
                     Ok(())
                 })

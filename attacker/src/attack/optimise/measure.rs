@@ -31,6 +31,8 @@ pub(crate) struct Found {
     pub relative_residual: f64,
     pub iterations: usize,
     pub right: u64,
+    /// Seconds of each part, if they were measured.
+    pub times: Vec<(Part, f64)>,
 }
 
 /// An attack whose hypergradient can be computed again and again from the same network, batch and noise.
@@ -66,21 +68,21 @@ impl<'a> Bench<'a> {
     }
 
     /// The hypergradient of the batch that is kept, with the times of its parts if asked for.
-    pub fn hypergradient(&mut self, parts: bool) -> (Found, Vec<(Part, f64)>) {
+    pub fn hypergradient(&mut self, parts: bool) -> Found {
         let device = self.device();
         self.lower.clock = if parts { Clock::on(device) } else { Clock::off(device) };
         let at = Moment { step: self.poison.step, poison: &self.poison.images, network: 0 };
         let computed = self.lower.of_batch(at, &self.batch);
         let times = std::mem::replace(&mut self.lower.clock, Clock::off(device)).into_times();
-        let found = Found {
+        Found {
             gradient: computed.gradient,
             p: computed.p,
             outer_gradient: computed.outer.gradient,
             relative_residual: computed.relative_residual.double_value(&[]),
             iterations: computed.iterations.int64_value(&[]) as usize,
             right: computed.outer.right.int64_value(&[]) as u64,
-        };
-        (found, times)
+            times,
+        }
     }
 
     /// A whole step of the attack.

@@ -5,7 +5,7 @@ use crate::{
     attack::{Curvature, Differentiation, Objective, PoisonStep},
     data::Images,
     networks::Architecture,
-    parameters::Parameters,
+    parameters::{Graph, Parameters},
     training::Method,
 };
 
@@ -116,7 +116,7 @@ fn an_attack_taken_up_after_any_step_ends_the_same_to_the_bit() {
         let mut attack = Attack::new(images(&data), &settings, 5, 0).unwrap();
         attack
             .run(Task::ignored(), |attack, _| {
-                let (position, tensors) = attack.state();
+                let AttackState { position, tensors } = attack.state();
                 saved.push((position, tensors.into_iter().map(Tensor::copy).collect::<Vec<_>>()));
                 Ok(())
             })
@@ -156,7 +156,7 @@ fn the_lower_level_of_a_linear_network_is_solved_to_the_tolerance_of_the_step() 
     let poison = &data[1].pixels;
     let gradient_at = |convex: &ConvexLevel<'_>, theta: &Parameters| {
         let loss = convex.loss(theta, poison) + theta.dot(theta) * (0.5 * settings.damping);
-        theta.gradient_of(&loss, false, false).norm()
+        theta.gradient_of(&loss, Graph::Free).norm()
     };
     let zero = convex.network().parameters().zeros_like().requires_grad();
     let fresh = gradient_at(&convex, &zero);

@@ -1,6 +1,9 @@
 use tch::Tensor;
 
-use crate::training::{Crops, Perturbation};
+use crate::{
+    random::Purpose,
+    training::{Crops, Perturbation},
+};
 
 /// Which images a batch of the lower level is made of.
 #[derive(Debug)]
@@ -11,6 +14,17 @@ pub(in crate::attack) struct Batch {
     pub poison: Tensor,
     /// Part of the key of its noise.
     pub key: u64,
+}
+
+/// Which random streams a batch is prepared with.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::attack) struct Streams {
+    /// Key of the batch in both.
+    pub key: u64,
+    /// Stream of the noise.
+    pub noise: Purpose,
+    /// Stream of crops and flips.
+    pub augmentation: Purpose,
 }
 
 /// A batch as a network trains on it: images, labels, and what is held fixed while its loss is differentiated.

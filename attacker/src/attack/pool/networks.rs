@@ -1,14 +1,14 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Reduction, Tensor};
 
-use super::{Batch, Drawn};
+use super::{Batch, Drawn, Streams};
 use crate::{
     Error,
     attack::{AttackData, AttackSettings},
     bilevel::WarmStart,
     networks::Network,
     optimiser::{Optimiser, OptimiserSettings},
-    parameters::Parameters,
+    parameters::{Graph, Parameters},
     random::{Purpose, Random},
 };
 
@@ -149,7 +149,7 @@ impl<'a> NetworkPool<'a> {
             };
             let logits = drawn.perturbation.by_image(&logits);
             let loss = self.settings.defence().loss(&logits, &drawn.labels, Reduction::Mean);
-            let gradient = member.network.parameters().gradient_of(&loss, false, false);
+            let gradient = member.network.parameters().gradient_of(&loss, Graph::Free);
             member.optimiser.step(member.network.parameters_mut(), &gradient, 1.0);
             member.seen += self.settings.batch as u64;
         }
@@ -204,18 +204,13 @@ impl<'a> NetworkPool<'a> {
             &[clean.labels.index_select(0, &batch.clean), target.labels.index_select(0, &batch.poison)],
             0,
         );
-        self.prepare(position, images, labels, key, (Purpose::TrainingNoise, Purpose::Augmentation))
+        let streams = Streams { key, noise: Purpose::TrainingNoise, augmentation: Purpose::Augmentation };
+        self.prepare(position, images, labels, streams)
     }
 
     /// Images with what the training method draws for them.
-    pub fn prepare(
-        &self,
-        position: usize,
-        images: Tensor,
-        labels: Tensor,
-        key: u64,
-        (noise, augmentation): (Purpose, Purpose),
-    ) -> Drawn {
+    pub fn prepare(&self, position: usize, images: Tensor, labels: Tensor, streams: Streams) -> Drawn {
+        let Streams { key, noise, augmentation } = streams;
         let crops = self.settings.augmentation().draw(self.random, augmentation, key, &images);
         let cropped = crops.as_ref().map(|crops| crops.apply(&images));
         let perturbation = self.settings.defence().perturb(

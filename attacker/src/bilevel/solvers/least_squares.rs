@@ -1,8 +1,5 @@
 use super::{LinearOperator, Run};
-use crate::{
-    optimiser::{Optimiser, OptimiserSettings},
-    parameters::Parameters,
-};
+use crate::{optimiser::Optimiser, parameters::Parameters};
 
 /// Adam on ‖A p − b‖², from the last iterate of the solve before where there is one, as published.
 ///
@@ -11,12 +8,10 @@ use crate::{
 pub(super) fn solve(
     operator: &impl LinearOperator,
     b: &Parameters,
-    rate: f64,
-    state: Option<Optimiser>,
+    adam: &mut Optimiser,
     run: &mut Run,
-) -> (Parameters, Optimiser) {
+) -> Parameters {
     let mut p = b.zeros_like();
-    let mut adam = state.unwrap_or_else(|| Optimiser::new(&p, OptimiserSettings::adam(rate)));
     for _ in 0..run.iterations {
         let residual = operator.apply(&p).plus(-1.0, b);
         run.go_on_if(&residual.norm_scalar().gt_tensor(&run.target));
@@ -28,5 +23,5 @@ pub(super) fn solve(
         adam.step(&mut p, &operator.apply(&residual).scaled(2.0), 1.0);
         p = before.or(&run.active, &p);
     }
-    (p, adam)
+    p
 }

@@ -11,7 +11,11 @@ mod neumann;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::{choice::choice, optimiser::Optimiser, parameters::Parameters};
+use crate::{
+    choice::choice,
+    optimiser::{Optimiser, OptimiserSettings},
+    parameters::Parameters,
+};
 
 /// A symmetric linear map on parameters.
 pub trait LinearOperator {
@@ -124,8 +128,9 @@ pub fn solve(
         Solver::Minres => (minres::solve(operator, rest, &mut run), None),
         Solver::Neumann => (neumann::solve(operator, rest, &mut run), None),
         Solver::LeastSquaresAdam => {
-            let (p, adam) = least_squares::solve(operator, rest, settings.rate, adam, &mut run);
-            (p, Some(adam))
+            let fresh = || Optimiser::new(rest, OptimiserSettings::adam(settings.rate));
+            let mut adam = adam.unwrap_or_else(fresh);
+            (least_squares::solve(operator, rest, &mut adam, &mut run), Some(adam))
         }
     };
     if let Some(guess) = guess {
