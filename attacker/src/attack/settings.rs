@@ -322,7 +322,7 @@ impl AttackSettings {
 
     /// Whether the lower level is convex, and therefore solved.
     pub fn is_convex(&self) -> bool {
-        self.network == Architecture::Linear && matches!(self.method, Method::Erm | Method::Gaussian)
+        self.network == Architecture::Linear && self.method.is_cross_entropy()
     }
 
     /// Poison images in a batch of the lower level.

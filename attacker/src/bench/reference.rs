@@ -9,7 +9,6 @@ use crate::{
     attack::{AttackSettings, Bench, Differentiation, Found, Objective},
     bilevel::Solver,
     checkpoint::to_bytes,
-    training::Method,
 };
 
 /// Fails if a hypergradient with these settings depends on more than a reference file holds, or if there is no folder for
@@ -19,7 +18,7 @@ pub(super) fn check(settings: &AttackSettings, path: &Path) -> Result<(), Error>
     if folder.is_some_and(|folder| !folder.is_dir()) {
         return Err(Error::write(path)("its folder does not exist; make it first"));
     }
-    let held = matches!(settings.method, Method::Erm | Method::Gaussian)
+    let held = settings.method.is_cross_entropy()
         && settings.solver == Solver::Cg
         && settings.objective == Objective::Radius
         && settings.differentiation == Differentiation::Implicit

@@ -1,4 +1,4 @@
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use mithridate_runtime::units::parse_count;
@@ -28,6 +28,13 @@ pub(super) struct CheckpointArguments {
     /// Seconds between two checkpoints; an interrupted run goes on at the last when it is started again
     #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = parse_seconds)]
     checkpoint_every: f64,
+}
+
+/// The help of a flag that takes one of a few names: `what`, the names, and the default where there is one.
+pub(super) fn one_of<T: Display>(what: &str, names: &[T], default: Option<T>) -> String {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let default = default.map(|name| format!(" [default: {name}]")).unwrap_or_default();
+    format!("{what}: {}{default}", names.join(", "))
 }
 
 /// A whole number, in range or not: what a setting may be, it says itself.

@@ -6,7 +6,7 @@ use serde_json::json;
 use toml::Value;
 
 use super::{
-    arguments::DeviceArguments,
+    arguments::{DeviceArguments, one_of},
     settings::{SettingsArguments, number, value},
 };
 use crate::{
@@ -29,17 +29,13 @@ pub(super) struct Arguments {
     device: DeviceArguments,
     #[command(flatten)]
     settings: SettingsArguments,
-    /// Network attacked: lenet, mlp, linear, wide-cnn, resnet20, resnet32, resnet110 [default: lenet]
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", help = one_of("Network attacked", Architecture::ALL, Some(Architecture::LeNet)))]
     network: Option<Architecture>,
-    /// Training method attacked: erm, gaussian, smoothadv, macer [default: gaussian]
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD", help = one_of("Training method attacked", Method::ALL, Some(Method::Gaussian)))]
     method: Option<Method>,
-    /// Matrix of the linear system: hessian, gauss-newton [default: gauss-newton]
-    #[arg(long, value_name = "MATRIX")]
+    #[arg(long, value_name = "MATRIX", help = one_of("Matrix of the linear system", Curvature::ALL, Some(Curvature::GaussNewton)))]
     curvature: Option<Curvature>,
-    /// Linear solver: cg, normal-cg, minres, least-squares-adam, neumann [default: cg]
-    #[arg(long, value_name = "SOLVER")]
+    #[arg(long, value_name = "SOLVER", help = one_of("Linear solver", Solver::ALL, Some(Solver::Cg)))]
     solver: Option<Solver>,
     /// Iterations of a solve [default: 10]
     #[arg(long, value_name = "N")]

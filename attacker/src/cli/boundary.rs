@@ -4,7 +4,7 @@ use clap::Args;
 use mithridate_runtime::terminal;
 use serde_json::json;
 
-use super::screen::Screen;
+use super::{arguments::one_of, screen::Screen};
 use crate::{
     boundary::{BoundarySettings, Case, Outcome, picture, study},
     events::{Event, Events},
@@ -31,8 +31,7 @@ pub(super) struct Arguments {
     /// Training points of each class; as many of class 1 validate and test [default: 60]
     #[arg(long, value_name = "N")]
     points: Option<usize>,
-    /// Training method: erm, gaussian, smoothadv, macer [default: gaussian]
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD", help = one_of("Training method", Method::ALL, Some(Method::Gaussian)))]
     method: Option<Method>,
     /// Seed of all random numbers [default: 0]
     #[arg(long, value_name = "SEED")]

@@ -4,7 +4,7 @@ use clap::Args;
 use mithridate_runtime::files::read_to_string;
 use toml::{Table, Value};
 
-use super::arguments::{decimal, whole};
+use super::arguments::{decimal, one_of, whole};
 use crate::{
     Error,
     attack::{AttackSettings, Curvature},
@@ -65,8 +65,7 @@ pub(super) fn number(flag: Option<usize>) -> Option<Value> {
 /// Settings of the attack that have flags of their own.
 #[derive(Args)]
 pub(super) struct AttackFlags {
-    /// Settings to start from: default, official-mnist, official-cifar10
-    #[arg(long, value_name = "PRESET")]
+    #[arg(long, value_name = "PRESET", help = one_of("Settings to start from", Preset::ALL, None))]
     preset: Option<Preset>,
     /// Classes to poison, separated by commas [default: 8]
     #[arg(long, value_name = "CLASSES", value_delimiter = ',', value_parser = whole::<usize>)]
@@ -80,11 +79,9 @@ pub(super) struct AttackFlags {
     /// Standard deviation of the noise of training and certification [default: 0.25]
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = decimal)]
     sigma: Option<f64>,
-    /// Training method attacked: erm, gaussian, smoothadv, macer [default: gaussian]
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD", help = one_of("Training method attacked", Method::ALL, Some(Method::Gaussian)))]
     method: Option<Method>,
-    /// Network attacked: lenet, mlp, linear, wide-cnn, resnet20, resnet32, resnet110 [default: lenet]
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", help = one_of("Network attacked", Architecture::ALL, Some(Architecture::LeNet)))]
     network: Option<Architecture>,
     /// Steps on the poison [default: 120]
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
@@ -92,11 +89,9 @@ pub(super) struct AttackFlags {
     /// Learning rate of the poison [default: 0.02]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = decimal)]
     rate: Option<f64>,
-    /// Matrix of the linear system: hessian, gauss-newton [default: gauss-newton]
-    #[arg(long, value_name = "MATRIX")]
+    #[arg(long, value_name = "MATRIX", help = one_of("Matrix of the linear system", Curvature::ALL, Some(Curvature::GaussNewton)))]
     curvature: Option<Curvature>,
-    /// Linear solver: cg, normal-cg, minres, least-squares-adam, neumann [default: cg]
-    #[arg(long, value_name = "SOLVER")]
+    #[arg(long, value_name = "SOLVER", help = one_of("Linear solver", Solver::ALL, Some(Solver::Cg)))]
     solver: Option<Solver>,
     /// Most iterations of a solve [default: 10]
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]

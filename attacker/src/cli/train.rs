@@ -6,7 +6,7 @@ use mithridate_runtime::terminal;
 use toml::Value;
 
 use super::{
-    arguments::{CheckpointArguments, DataArguments, DeviceArguments, decimal, whole},
+    arguments::{CheckpointArguments, DataArguments, DeviceArguments, decimal, one_of, whole},
     screen::Screen,
     settings::{SettingsArguments, number, value},
 };
@@ -42,14 +42,11 @@ pub(super) struct Arguments {
     /// Poison set to train on; the data are then split as it says
     #[arg(long, value_name = "FOLDER")]
     poison: Option<PathBuf>,
-    /// Settings to start from: default, official-mnist, official-cifar10
-    #[arg(long, value_name = "PRESET")]
+    #[arg(long, value_name = "PRESET", help = one_of("Settings to start from", Preset::ALL, None))]
     preset: Option<Preset>,
-    /// Network: lenet, mlp, linear, wide-cnn, resnet20, resnet32, resnet110 [default: lenet]
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", help = one_of("Network", Architecture::ALL, Some(Architecture::LeNet)))]
     network: Option<Architecture>,
-    /// Training method: erm, gaussian, smoothadv, macer [default: gaussian]
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD", help = one_of("Training method", Method::ALL, Some(Method::Gaussian)))]
     method: Option<Method>,
     /// Standard deviation of the noise in training [default: 0.25]
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = decimal)]
@@ -60,8 +57,7 @@ pub(super) struct Arguments {
     /// Images in a batch [default: 100]
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     batch: Option<usize>,
-    /// Optimiser: adam, sgd [default: adam]
-    #[arg(long, value_name = "OPTIMISER")]
+    #[arg(long, value_name = "OPTIMISER", help = one_of("Optimiser", OptimiserKind::ALL, Some(OptimiserKind::Adam)))]
     optimiser: Option<OptimiserKind>,
     /// Learning rate [default: 0.001]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = decimal)]
@@ -69,8 +65,7 @@ pub(super) struct Arguments {
     /// Weight decay [default: 0]
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true, value_parser = decimal)]
     weight_decay: Option<f64>,
-    /// How the learning rate falls: constant, step, cosine [default: constant]
-    #[arg(long, value_name = "SCHEDULE")]
+    #[arg(long, value_name = "SCHEDULE", help = one_of("How the learning rate falls", Schedule::ALL, Some(Schedule::Constant)))]
     schedule: Option<Schedule>,
     /// Zeros added on every side before images are cropped at random [default: 0]
     #[arg(long, value_name = "PIXELS", value_parser = whole::<usize>)]

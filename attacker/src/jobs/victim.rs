@@ -16,7 +16,7 @@ use crate::{
     poison::PoisonSet,
     random::Domain,
     training::{
-        ClassAccuracy, Method, Training, TrainingPosition, TrainingSettings, TrainingState, accuracy_by_class,
+        ClassAccuracy, Training, TrainingPosition, TrainingSettings, TrainingState, accuracy_by_class,
     },
 };
 
@@ -165,7 +165,7 @@ pub fn train_victim(
     let poison_sha256 = poison.map(|poison| poison.manifest.images_sha256.clone());
     let metadata = ModelMetadata {
         training_method: Some(job.settings.method.name().into()),
-        training_sigma: (job.settings.method != Method::Erm).then_some(job.settings.sigma),
+        training_sigma: job.settings.method.has_noise().then_some(job.settings.sigma),
         class_names: Some(training.class_names()),
         training_data_sha256: Some(training_data_sha256.clone()),
         poison_sha256: poison_sha256.clone(),

@@ -41,51 +41,81 @@ choice!(Architecture, "a network", {
 });
 
 impl Architecture {
-    /// Its layers for images C×H×W and so many classes.
+    /// Its layers for images of shape `input_shape`, C×H×W, and `classes` classes.
     ///
     /// # Errors
     /// [`Error::Network`] if the images are too small for it.
     pub fn layers(self, input_shape: [usize; 3], classes: usize) -> Result<Vec<Layer>, Error> {
-        let [channels, height, width] = input_shape;
-        let smallest = self.smallest_side();
+        let [_, height, width] = input_shape;
+        let Recipe { smallest_side: smallest, layers, .. } = self.recipe();
         if height.min(width) < smallest {
             let problem = format!("they must be at least {smallest} pixels high and wide");
             return Err(Error::Network { network: self.name(), shape: input_shape, problem });
         }
-        Ok(match self {
-            Self::LeNet => lenet(input_shape, classes),
-            Self::Mlp => mlp(channels * height * width, &MLP_HIDDEN, classes),
-            Self::Linear => mlp(channels * height * width, &[], classes),
-            Self::WideCnn => wide_cnn(input_shape, classes),
-            // Two convolutions a block, the stem and the linear layer: 6n + 2.
-            Self::ResNet20 => resnet::layers(3, channels, classes),
-            Self::ResNet32 => resnet::layers(5, channels, classes),
-            Self::ResNet110 => resnet::layers(18, channels, classes),
-        })
+        Ok(layers(input_shape, classes))
     }
 
     /// Whether it normalises by batch, so that training and evaluation differ.
     pub fn has_batch_norm(self) -> bool {
-        matches!(self, Self::ResNet20 | Self::ResNet32 | Self::ResNet110)
+        self.recipe().has_batch_norm
     }
 
     /// How its convolutions start.
     pub fn initialization(self) -> Initialization {
-        match self {
-            Self::LeNet | Self::Mlp | Self::Linear => Initialization::Uniform,
-            Self::WideCnn | Self::ResNet20 | Self::ResNet32 | Self::ResNet110 => Initialization::HeNormal,
-        }
+        self.recipe().initialization
     }
 
-    /// Height and width that images must have at least.
-    fn smallest_side(self) -> usize {
+    /// The table of networks.
+    fn recipe(self) -> Recipe {
+        let plain = Recipe {
+            smallest_side: 1,
+            initialization: Initialization::Uniform,
+            has_batch_norm: false,
+            layers: |shape, classes| mlp(shape.iter().product(), &[], classes),
+        };
+        let residual = Recipe {
+            smallest_side: resnet::SMALLEST_SIDE,
+            initialization: Initialization::HeNormal,
+            has_batch_norm: true,
+            ..plain
+        };
         match self {
-            Self::Mlp | Self::Linear => 1,
-            Self::LeNet => 16,
-            Self::WideCnn => 4,
-            Self::ResNet20 | Self::ResNet32 | Self::ResNet110 => resnet::SMALLEST_SIDE,
+            Self::LeNet => Recipe { smallest_side: 16, layers: lenet, ..plain },
+            Self::Mlp => {
+                Recipe { layers: |shape, classes| mlp(shape.iter().product(), &MLP_HIDDEN, classes), ..plain }
+            }
+            Self::Linear => plain,
+            Self::WideCnn => Recipe {
+                smallest_side: 4,
+                initialization: Initialization::HeNormal,
+                layers: wide_cnn,
+                ..plain
+            },
+            // Two convolutions a block, the stem and the linear layer: 6n + 2.
+            Self::ResNet20 => {
+                Recipe { layers: |[channels, ..], classes| resnet::layers(3, channels, classes), ..residual }
+            }
+            Self::ResNet32 => {
+                Recipe { layers: |[channels, ..], classes| resnet::layers(5, channels, classes), ..residual }
+            }
+            Self::ResNet110 => {
+                Recipe { layers: |[channels, ..], classes| resnet::layers(18, channels, classes), ..residual }
+            }
         }
     }
+}
+
+/// A row of the table of networks.
+#[derive(Clone, Copy)]
+struct Recipe {
+    /// Smallest height and width of an image, in pixels.
+    smallest_side: usize,
+    /// How convolutions start.
+    initialization: Initialization,
+    /// Whether there is batch normalisation among the layers.
+    has_batch_norm: bool,
+    /// The layers for images C×H×W and a number of classes.
+    layers: fn([usize; 3], usize) -> Vec<Layer>,
 }
 
 const HALVE: Layer = Layer::MaxPool2d { kernel: 2, stride: 2 };

@@ -42,7 +42,7 @@ pub fn attack_preset(preset: Preset, method: Method) -> AttackSettings {
         solver_rate: match method {
             Method::Macer => 1e-4,
             Method::Gaussian | Method::Erm if mnist => 1e-2,
-            Method::Gaussian | Method::Erm | Method::SmoothAdv => 1e-3,
+            _ => 1e-3,
         },
         warm_start: true,
         damping: 1e-3,

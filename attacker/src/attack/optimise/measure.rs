@@ -12,7 +12,6 @@ use crate::{
     networks::Network,
     parameters::Parameters,
     random::{Domain, Purpose, Random},
-    training::Method,
 };
 
 /// The error for a lower level that is solved, where only training steps can be measured.
@@ -98,10 +97,7 @@ impl<'a> Bench<'a> {
         let PoisonOptimiser { settings, data, .. } = &self.poison;
         let random = Random::new(Domain::Data, 0);
         let mut shape = data.validation.pixels.size();
-        let copies = match settings.method {
-            Method::Erm => 0,
-            _ => settings.defence().copies() as i64,
-        };
+        let copies = if settings.method.has_noise() { settings.defence().copies() as i64 } else { 0 };
         let moved = settings.moved_in_step(data.target.len()) as i64;
         let passes = if settings.same_batch { 0 } else { moved };
         let validation = match settings.objective {

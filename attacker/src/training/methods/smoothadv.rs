@@ -1,8 +1,11 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
-use super::{at_least_one, positive};
-use crate::{Error, networks::Network};
+use crate::{
+    Error,
+    networks::Network,
+    training::{at_least_one, positive},
+};
 
 /// Settings of adversarial training of the smoothed classifier (Salman et al., 2019).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,11 @@
 use serde::{Deserialize, Serialize};
 use tch::{Reduction, Tensor};
 
-use super::{at_least_one, margin::margin, positive, smoothadv::smoothed_cross_entropy};
-use crate::Error;
+use super::smoothadv::smoothed_cross_entropy;
+use crate::{
+    Error,
+    training::{at_least_one, margin, positive},
+};
 
 /// Settings of MACER (Zhai et al., 2020).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,54 @@
+//! Training methods. A method is a name, what it draws for a loss, and the loss: a new one has a variant of [`Method`],
+//! an arm in each function of [`Defence`] where it differs from Gaussian augmentation, and a file of its own here.
+
+mod macer;
+mod perturbation;
+mod smoothadv;
+
+use serde::{Deserialize, Serialize};
 use tch::{Reduction, Tensor, no_grad};
 
-use super::{MacerSettings, Method, SmoothAdvSettings, cross_entropy, macer, smoothadv};
-use crate::networks::Network;
+pub use macer::MacerSettings;
+pub use perturbation::Perturbation;
+pub use smoothadv::SmoothAdvSettings;
+
+use super::cross_entropy;
+use crate::{choice::choice, networks::Network};
+
+/// How a network is trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Empirical risk minimisation: cross-entropy on the images as they are.
+    Erm,
+    /// Gaussian augmentation (Cohen et al., 2019): cross-entropy on the images with noise σ·η, fresh every time.
+    #[default]
+    Gaussian,
+    /// Adversarial training of the smoothed classifier (Salman et al., 2019).
+    SmoothAdv,
+    /// Maximising the certified radius (Zhai et al., 2020).
+    Macer,
+}
+
+choice!(Method, "a training method", {
+    Erm = "erm",
+    Gaussian = "gaussian",
+    SmoothAdv = "smoothadv",
+    Macer = "macer",
+});
+
+impl Method {
+    /// Whether training draws noise.
+    pub fn has_noise(self) -> bool {
+        self != Self::Erm
+    }
+
+    /// Whether the loss is the cross-entropy of the images, with noise or without, and nothing else: then it is convex
+    /// in the logits, and no adversary depends on the network.
+    pub fn is_cross_entropy(self) -> bool {
+        matches!(self, Self::Erm | Self::Gaussian)
+    }
+}
 
 /// A training method with its settings: the loss that it minimises.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,40 +61,6 @@ pub struct Defence {
     pub smoothadv: SmoothAdvSettings,
     /// Settings of [`Method::Macer`].
     pub macer: MacerSettings,
-}
-
-/// What is drawn anew for every loss, and held fixed while that loss is differentiated: noisy copies of each image, and
-/// where the images have been moved to by an adversary.
-#[derive(Debug)]
-pub struct Perturbation {
-    copies: i64,
-    /// N·copies×C×H×W, the copies of an image side by side.
-    offset: Option<Tensor>,
-}
-
-impl Perturbation {
-    /// The images N×C×H×W as the network gets them, (N·copies)×C×H×W; differentiable.
-    pub fn apply(&self, images: &Tensor) -> Tensor {
-        match &self.offset {
-            None => images.shallow_clone(),
-            Some(offset) if self.copies == 1 => images + offset,
-            Some(offset) => images.repeat_interleave_self_int(self.copies, 0, None) + offset,
-        }
-    }
-
-    /// The logits (N·copies)×K of these as N×copies×K.
-    pub fn by_image(&self, logits: &Tensor) -> Tensor {
-        logits.view([-1, self.copies, logits.size()[1]])
-    }
-
-    /// The same in double precision, for checks.
-    #[must_use]
-    pub fn to_double(&self) -> Self {
-        Self {
-            copies: self.copies,
-            offset: self.offset.as_ref().map(|offset| offset.to_kind(tch::Kind::Double)),
-        }
-    }
 }
 
 impl Defence {
@@ -71,8 +84,8 @@ impl Defence {
         noise: impl FnOnce(&[i64]) -> Tensor,
     ) -> Perturbation {
         let copies = self.copies() as i64;
-        if self.method == Method::Erm {
-            return Perturbation { copies, offset: None };
+        if !self.method.has_noise() {
+            return Perturbation::none();
         }
         let mut shape = images.size();
         shape[0] *= copies;
@@ -81,7 +94,7 @@ impl Defence {
             let moved = smoothadv::perturbation(network, images, labels, &offset, strength, &self.smoothadv);
             offset = no_grad(|| offset + moved.repeat_interleave_self_int(copies, 0, None));
         }
-        Perturbation { copies, offset: Some(offset) }
+        Perturbation::new(copies, offset)
     }
 
     /// Loss of a batch from the logits N×copies×K of its perturbed images and the labels N.
