@@ -1,4 +1,4 @@
-//! The state of a run that was interrupted, in one file: tensors to the bit, and whatever says where the run stands.
+//! Checkpoints: the exact state of a run in one file, its tensors and its position (counters, as JSON).
 
 use std::{collections::HashMap, fs, io::Write, path::Path, time::Duration, time::Instant};
 
@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 
-/// Key of the position in the file's metadata.
+/// Key of the position in the metadata of the file.
 const POSITION: &str = "mithridate.position";
 
 /// A tensor as bytes.
@@ -23,25 +23,25 @@ pub(crate) struct StoredTensor {
 }
 
 impl StoredTensor {
-    /// As a safetensors file takes it.
+    /// The tensor in the form that a safetensors file takes.
     pub fn view(&self) -> Result<TensorView<'_>, safetensors::SafeTensorError> {
         TensorView::new(self.dtype, self.shape.clone(), &self.bytes)
     }
 }
 
-/// A checkpoint read back.
+/// A checkpoint read from a file.
 #[derive(Debug)]
 pub struct Checkpoint<T> {
-    /// Where the run stands.
+    /// The position of the run.
     pub position: T,
     /// Its tensors, in the order in which they were written.
     pub tensors: Vec<Tensor>,
 }
 
-/// Elements of a tensor as bytes, little endian, with their type.
+/// Copies a tensor to bytes.
 ///
 /// # Errors
-/// If tensors of its kind are not stored.
+/// A sentence if tensors of its kind can't be stored.
 pub(crate) fn to_bytes(tensor: &Tensor) -> Result<StoredTensor, String> {
     let host = tensor.detach().to_device(Device::Cpu).contiguous();
     let shape = host.size().iter().map(|&size| size as usize).collect();
@@ -67,10 +67,10 @@ pub(crate) fn to_bytes(tensor: &Tensor) -> Result<StoredTensor, String> {
     Ok(StoredTensor { dtype, shape, bytes })
 }
 
-/// The tensor that bytes stand for.
+/// Makes a tensor from its bytes.
 ///
 /// # Errors
-/// If they are of another type than [`to_bytes`] writes.
+/// A sentence if the elements have a type that [`to_bytes`] does not write.
 pub(crate) fn from_bytes(view: &TensorView<'_>) -> Result<Tensor, String> {
     let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
     let bytes = view.data();
@@ -98,7 +98,7 @@ pub(crate) fn from_bytes(view: &TensorView<'_>) -> Result<Tensor, String> {
     Ok(flat.view(&shape[..]))
 }
 
-/// Writes a checkpoint; the one that was there stays until the new one is whole.
+/// Writes a checkpoint. An older one at the same path is replaced only when the new one is complete.
 ///
 /// # Errors
 /// [`Error::Write`].
@@ -120,10 +120,10 @@ pub fn write<T: Serialize>(path: &Path, position: &T, tensors: &[&Tensor]) -> Re
     write_atomically(path, |file| file.write_all(&bytes)).map_err(Error::write(path))
 }
 
-/// Reads a checkpoint back, its tensors onto a device.
+/// Reads a checkpoint, and copies its tensors to a device.
 ///
 /// # Errors
-/// [`Error::Read`] if it is no checkpoint, or one of something else.
+/// [`Error::Read`] if the file is not a checkpoint, is incomplete, or has another kind of position.
 pub fn read<T: DeserializeOwned>(path: &Path, device: Device) -> Result<Checkpoint<T>, Error> {
     let bytes = fs::read(path).map_err(Error::read(path))?;
     let (position, file) = open(path, &bytes)?;
@@ -137,7 +137,7 @@ pub fn read<T: DeserializeOwned>(path: &Path, device: Device) -> Result<Checkpoi
     Ok(Checkpoint { position, tensors })
 }
 
-/// Reads the position alone.
+/// Reads only the position of a checkpoint.
 ///
 /// # Errors
 /// As [`read`].
@@ -155,13 +155,13 @@ fn open<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<(T, Saf
     Ok((position, file))
 }
 
-/// The error that a file is no checkpoint, or not all of one.
+/// The error for a file that is not a complete checkpoint.
 pub(crate) fn broken(path: &Path, problem: &impl ToString) -> Error {
     let problem = problem.to_string();
     Error::read(path)(format!("it is no whole checkpoint ({problem}); remove it to start again"))
 }
 
-/// Says when it is time for the next checkpoint.
+/// Tells when the next checkpoint is due.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     every: Duration,
@@ -169,12 +169,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// One checkpoint in so much time.
+    /// A checkpoint is due every `every`.
     pub fn new(every: Duration) -> Self {
         Self { every, last: Instant::now() }
     }
 
-    /// Whether it is time; then the time starts anew.
+    /// Whether a checkpoint is due; if so, the time starts again.
     pub fn is_due(&mut self) -> bool {
         let due = self.last.elapsed() >= self.every;
         if due {

@@ -1,10 +1,10 @@
-//! Settings that are one of a few names.
+//! Settings whose value is one of a few names.
 
-/// Gives an enum without fields its names: `ALL`, `name`, `Display`, and a `FromStr` whose error lists them.
+/// Gives the variants of an enum names: `ALL`, `name`, `Display`, and a `FromStr` whose error lists the names.
 macro_rules! choice {
     ($type:ident, $what:literal, { $($variant:ident = $name:literal),+ $(,)? }) => {
         impl $type {
-            /// Every one there is.
+            /// All variants.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// Its name in files and flags.

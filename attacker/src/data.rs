@@ -1,4 +1,4 @@
-//! Data sets as tensors, and the split of the training images into those that train and those that validate.
+//! Data sets as tensors, the split of the training images into a training and a validation part, and pixels as bytes.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::{
     random::{Domain, Purpose, Random},
 };
 
-/// Number of classes that labels of a data set imply: one more than the largest, at least two.
+/// Number of classes of a data set: the largest label plus 1, at least 2.
 pub fn classes_of(data: &Dataset) -> usize {
     data.labels().iter().max().map_or(2, |&label| (usize::from(label) + 1).max(2))
 }
@@ -26,7 +26,7 @@ pub struct Images {
 }
 
 impl Images {
-    /// Those of a data set with these indices.
+    /// The images of a data set with these indices, on a device.
     pub fn select(data: &Dataset, indices: &[usize], device: Device) -> Self {
         let labels: Vec<i64> = indices.iter().map(|&index| i64::from(data.labels()[index])).collect();
         let bytes: Vec<u8> = indices.iter().flat_map(|&index| data.pixels(index)).copied().collect();
@@ -47,14 +47,14 @@ impl Images {
         self.labels.numel()
     }
 
-    /// Whether there are none.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Images to calibrate quantised activations on, N×C×H×W: as many of a data set as `count` says, or all that there are,
-/// chosen at random by `seed`, with Gaussian noise of standard deviation `sigma`.
+/// Images to calibrate quantised activations on, N×C×H×W: `count` images of a data set, or all if it has fewer, chosen
+/// at random by `seed`, with Gaussian noise of standard deviation `sigma`.
 pub fn calibration_images(data: &Dataset, count: usize, sigma: f64, seed: u64) -> Tensor {
     let random = Random::new(Domain::Data, seed);
     let order = random.permutation(Purpose::Calibration, 0, data.len());
@@ -68,24 +68,24 @@ pub fn calibration_images(data: &Dataset, count: usize, sigma: f64, seed: u64) -
 pub fn to_unit_range(bytes: &[u8], count: usize, [c, h, w]: [usize; 3]) -> Tensor {
     let shape = [count as i64, c as i64, h as i64, w as i64];
     let mut pixels = Tensor::from_slice(bytes).view(shape).to_kind(Kind::Float);
-    // In place: a whole data set may be in it.
+    // In place, since it may be a whole data set.
     pixels.g_div_scalar_(255.0)
 }
 
-/// Steps of 1/255 that fit into ε.
+/// The largest number of steps of 1/255 that ε allows.
 ///
 /// ```
 /// assert_eq!(mithridate_attacker::data::levels(0.1), 25);
 /// assert_eq!(mithridate_attacker::data::levels(8.0 / 255.0), 8);
 /// ```
 pub fn levels(epsilon: f64) -> u8 {
-    // The margin lets k/255 written as a decimal stand for k steps.
+    // The margin allows for k/255 rounded to a decimal number.
     (epsilon * 255.0 + 1e-6).floor().clamp(0.0, 255.0) as u8
 }
 
-/// Poison as bytes: the nearest to each value that is within ε of the clean byte.
+/// Rounds poison to bytes: for each value the nearest byte that is within ε of the clean byte.
 ///
-/// `poison` is N×C×H×W in \[0, 1\], `clean` the bytes it was made from.
+/// `poison` is N×C×H×W in \[0, 1\]; `clean` are the bytes of the clean images in the same order.
 pub fn round_to_bytes(poison: &Tensor, clean: &[u8], epsilon: f64) -> Vec<u8> {
     let host = poison.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
     let mut values = vec![0_f32; host.numel()];
@@ -101,8 +101,8 @@ pub fn round_to_bytes(poison: &Tensor, clean: &[u8], epsilon: f64) -> Vec<u8> {
         .collect()
 }
 
-/// How training images are divided: a random permutation, of which the first `validation` images are held out and
-/// the next `images` train.
+/// How the training images are split: of a random permutation the first `validation` images are held out, and the next
+/// `images` are trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitSettings {
@@ -120,15 +120,15 @@ pub struct SplitSettings {
 pub struct TrainingSet {
     /// The data set.
     pub data: Dataset,
-    /// Where it came from.
+    /// Its path.
     pub path: PathBuf,
     /// Number of classes.
     pub classes: usize,
-    /// How it was split.
+    /// Its split.
     pub split: SplitSettings,
-    /// Indices of images that train, ascending.
+    /// Indices of the images to train on, ascending.
     pub training: Vec<usize>,
-    /// Indices of images held out, ascending.
+    /// Indices of the images held out, ascending.
     pub validation: Vec<usize>,
 }
 
@@ -169,20 +169,20 @@ impl TrainingSet {
         Ok(Self { data, path: path.to_owned(), classes, split, training, validation })
     }
 
-    /// Names of the classes: those of the data set where it has them, else their numbers.
+    /// Names of the classes, from the data set if it has them, else their numbers.
     pub fn class_names(&self) -> Vec<String> {
         let named = self.data.class_names().filter(|names| names.len() == self.classes);
         named.unwrap_or_else(|| (0..self.classes).map(|class| class.to_string()).collect())
     }
 
-    /// Those of `indices` whose label is one of `classes`.
+    /// The indices among `indices` whose label is one of `classes`, in the same order.
     pub fn of_classes(&self, indices: &[usize], classes: &[usize]) -> Vec<usize> {
         let labels = self.data.labels();
         indices.iter().copied().filter(|&index| classes.contains(&usize::from(labels[index]))).collect()
     }
 
-    /// Training images of these classes that are to be poisoned: a share of each class, at least one image, chosen by the
-    /// seed of the split, ascending.
+    /// Indices of the training images to poison, ascending: the share `share` of each of the classes, at least one image
+    /// of each, chosen by the seed of the split.
     pub fn to_poison(&self, classes: &[usize], share: f64) -> Vec<usize> {
         let random = Random::new(Domain::Data, self.split.seed);
         let mut chosen: Vec<usize> = classes
@@ -198,8 +198,8 @@ impl TrainingSet {
         chosen
     }
 
-    /// SHA-256 over the training images and their labels, in order, with `replaced` in place of the images that the
-    /// poison changes. A label is one byte, or two with the lower first if there are more than 256 classes.
+    /// SHA-256 over the training images and their labels, in order. `replaced` gives the bytes of the images that the
+    /// poison changes. A label is one byte, or two in little-endian order if there are more than 256 classes.
     pub fn sha256_with<'a>(&'a self, replaced: impl Fn(usize) -> Option<&'a [u8]>) -> String {
         let bytes: Vec<u8> = self
             .training

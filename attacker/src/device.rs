@@ -1,13 +1,13 @@
-//! Where tensors live and are computed.
+//! The device that holds tensors and computes with them.
 
 use std::{fmt, str::FromStr};
 
 use crate::Error;
 
-/// A device as asked for: `cpu`, `cuda` or `cuda:N`.
+/// A device by name: `cpu`, `cuda` or `cuda:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The processor.
+    /// The CPU.
     #[default]
     Cpu,
     /// An NVIDIA GPU, by its number.
@@ -15,11 +15,11 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Makes the device ready. For CUDA this must be the first use of libtorch in the process: it loads the library
-    /// with the CUDA kernels beside the one for the CPU that the program is linked to.
+    /// Prepares the device. For CUDA this must be the first use of libtorch in the process: it loads the library of CUDA
+    /// kernels, while the program is linked to the CPU library only.
     ///
     /// # Errors
-    /// [`Error::Device`] if CUDA was asked for and there is no CUDA libtorch, or no such GPU.
+    /// [`Error::Device`] for CUDA if there is no CUDA libtorch or no such GPU.
     pub fn prepare(self) -> Result<tch::Device, Error> {
         let Self::Cuda(number) = self else { return Ok(tch::Device::Cpu) };
         let error = |problem: String| Error::Device { device: self.to_string(), problem };
@@ -65,7 +65,7 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// Loads the CUDA half of libtorch, which registers its kernels with the half that is linked.
+/// Loads the CUDA library of libtorch, which registers its kernels with the linked CPU library.
 #[allow(unsafe_code)]
 mod cuda_library {
     use std::{error::Error, sync::OnceLock};
@@ -78,7 +78,7 @@ mod cuda_library {
             .get_or_init(|| {
                 // SAFETY: the library's initialisers only register kernels; it is never unloaded.
                 unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }.map_err(|error| {
-                    // The loader's own words are in the source.
+                    // The message of the loader is in the source.
                     error.source().map_or_else(|| error.to_string(), ToString::to_string)
                 })
             })

@@ -6,18 +6,18 @@ use mithridate_runtime::{data::DataError, evidence::EvidenceError};
 /// What can go wrong in the attacker.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The device asked for can't be used.
+    /// The chosen device can't be used.
     #[error("the device {device} can't be used: {problem}")]
     Device {
         /// The device.
         device: String,
-        /// Why, and what to do.
+        /// The reason, and what to do.
         problem: String,
     },
     /// A setting is out of range.
     #[error("{name} must be {expected} and is {value}")]
     Setting {
-        /// Name of the setting.
+        /// Its name, as in files.
         name: &'static str,
         /// What it must be.
         expected: String,
@@ -35,7 +35,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         problem: String,
     },
     /// A file or folder can't be written.
@@ -43,18 +43,18 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         problem: String,
     },
-    /// A poison set doesn't hold what its manifest promises, or doesn't fit the data.
+    /// A poison set contradicts its manifest or does not fit the data.
     #[error("the poison set {} can't be used: {problem}", path.display())]
     Poison {
         /// Its folder.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         problem: String,
     },
-    /// Training came to numbers that are not finite.
+    /// Training reached numbers that are not finite.
     #[error("training diverged in epoch {epoch}: the loss is {loss}; use a smaller rate")]
     Diverged {
         /// The epoch, from 1.
@@ -62,7 +62,7 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
-    /// An attack that changed nothing.
+    /// The attack did not move the poison in any step.
     #[error(
         "the poison was not moved in any step, as the run log says; use another warm_up, a larger validation_batch, \
          a smaller beta, or another sigma"
@@ -76,9 +76,9 @@ pub enum Error {
     Bilevel {
         /// Step on the upper level, from 0.
         step: usize,
-        /// Where the gradient ended.
+        /// Norm of the gradient at the end.
         gradient_norm: f64,
-        /// Where it should have.
+        /// Norm that it should have reached.
         tolerance: f64,
     },
     /// A network doesn't fit the images.
@@ -88,7 +88,7 @@ pub enum Error {
         network: &'static str,
         /// Channels, height, width.
         shape: [usize; 3],
-        /// What doesn't fit.
+        /// The reason.
         problem: String,
     },
     /// A figure can't be drawn.
@@ -99,7 +99,7 @@ pub enum Error {
     Config {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// What is wrong in which line.
         problem: String,
     },
     /// The speed of an attack can't be measured.
@@ -108,7 +108,7 @@ pub enum Error {
     /// An evidence file can't be read.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
-    /// libtorch could not compute something, such as for want of memory.
+    /// libtorch could not compute something, for example because memory ran out.
     #[error("the computation failed, and what was finished is kept: {0}")]
     Computation(String),
     /// A report can't be drawn.
@@ -120,16 +120,16 @@ pub enum Error {
          program", path.display()
     )]
     NoCertifier {
-        /// Where it was looked for.
+        /// The path where it was expected.
         path: PathBuf,
     },
-    /// The certifier could not do its part.
+    /// The certifier can't be run or failed.
     #[error("{0}")]
     Certifier(String),
 }
 
 impl Error {
-    /// What a panic of libtorch's bindings says, which is how they report what libtorch can't do.
+    /// The error for a panic of libtorch's bindings, which is how they report errors of libtorch.
     pub(crate) fn computation(payload: &(dyn std::any::Any + Send)) -> Self {
         let text = payload
             .downcast_ref::<String>()

@@ -1,5 +1,5 @@
-//! Figures as files: SVG as it is drawn, or PNG with the fonts that come with the program, so that a figure looks the
-//! same on every machine.
+//! Figures as SVG or PNG files. PNG files use fonts that are part of the program, so that a figure looks the same on
+//! every machine.
 
 mod palette;
 
@@ -24,12 +24,12 @@ use palette::Palette;
 
 /// Name of the family of bundled fonts.
 const FAMILY: &str = "DejaVu Sans";
-/// Most pixels of a picture; more is a mistake, not a figure.
+/// Most pixels of a picture; a larger one is a mistake.
 const MOST_PIXELS: f64 = 2e8;
-/// Pixels of a PNG file for one of the figure.
+/// Pixels of a PNG file for one unit of the SVG.
 const FILE_SCALE: f64 = 2.0;
 
-/// The bundled fonts, whatever family is asked for.
+/// The bundled fonts, which replace every family that a figure names.
 static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     let mut fonts = fontdb::Database::new();
     fonts.load_font_data(include_bytes!("../fonts/DejaVuSans.ttf").to_vec());
@@ -42,10 +42,10 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     Arc::new(fonts)
 });
 
-/// A figure as the bytes of a PNG file, `scale` pixels for one of the figure, on white.
+/// A figure as the bytes of a PNG file on white, with `scale` pixels for one unit of the SVG.
 ///
-/// `svg` is a chart of [`mithridate_runtime::report`] or any SVG document. Text is set in the bundled font
-/// (Latin, Greek, mathematical signs) in the place of every family; pictures must lie within the document.
+/// `svg` is a chart of [`mithridate_runtime::report`] or any SVG document. All text is set in the bundled font (Latin,
+/// Greek, mathematical signs); pictures must be embedded in the document.
 ///
 /// ```
 /// let svg = "<svg viewBox=\"0 0 40 20\"><circle cx=\"20\" cy=\"10\" r=\"5\"/></svg>";
@@ -55,7 +55,7 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
 /// ```
 ///
 /// # Errors
-/// [`Error::Figure`] if it is no SVG, or is empty or too large at this scale.
+/// [`Error::Figure`] if it is not SVG, or is empty or too large at this scale.
 pub fn to_png(svg: &str, scale: f64) -> Result<Vec<u8>, Error> {
     let problem = |problem: &dyn ToString| Error::Figure(problem.to_string());
     let options = Options {
@@ -80,9 +80,9 @@ pub fn to_png(svg: &str, scale: f64) -> Result<Vec<u8>, Error> {
     encode(&picture).map_err(|error| problem(&error))
 }
 
-/// The file of a picture on white: with a palette if it has few colours, as charts do, else in true colour.
+/// Encodes a picture on white: with a palette if it has few colours, as charts do, else in true colour.
 fn encode(picture: &Pixmap) -> Result<Vec<u8>, png::EncodingError> {
-    // Nothing is seen through white.
+    // The white ground is opaque, so alpha is left out.
     let rgb: Vec<u8> = picture.data().chunks_exact(4).flat_map(|pixel| &pixel[..3]).copied().collect();
     let palette = Palette::new(&rgb);
     let mut file = Vec::new();
@@ -92,7 +92,7 @@ fn encode(picture: &Pixmap) -> Result<Vec<u8>, png::EncodingError> {
     if let Some(palette) = &palette {
         encoder.set_color(png::ColorType::Indexed);
         encoder.set_palette(palette.colours.concat());
-        // Numbers of colours have no slope that a filter could use.
+        // Filters predict brightness; entries of a palette have no order.
         encoder.set_filter(png::Filter::NoFilter);
     }
     let mut writer = encoder.write_header()?;
@@ -104,14 +104,14 @@ fn encode(picture: &Pixmap) -> Result<Vec<u8>, png::EncodingError> {
 /// Format of a file with a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Scalable.
+    /// Vector graphics.
     Svg,
-    /// Pixels, two for one of the figure.
+    /// Pixels, two for one unit of the SVG.
     Png,
 }
 
 impl Format {
-    /// By the ending of a file's name.
+    /// The format by the extension of a file name.
     ///
     /// # Errors
     /// [`Error::Write`] if it is neither `.svg` nor `.png`.
@@ -125,8 +125,7 @@ impl Format {
     }
 }
 
-/// Makes sure that a figure can be written: that its name ends as it must, and the folder, which is made if it does not
-/// exist.
+/// Checks that a figure can be written to `path`, and makes its folder.
 ///
 /// # Errors
 /// [`Error::Write`].
@@ -145,7 +144,7 @@ pub fn prepare(path: &Path) -> Result<(), Error> {
     check_replaceable(path, "figure", is_figure).map_err(Error::write(path))
 }
 
-/// Writes a figure as its name ends, `.svg` or `.png`; a folder that does not exist is made.
+/// Writes a figure in the format that the extension of `path` says, `.svg` or `.png`; makes its folder.
 ///
 /// # Errors
 /// [`Error::Write`], [`Error::Figure`].

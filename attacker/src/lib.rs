@@ -1,27 +1,32 @@
-//! Bilevel data poisoning of certified defences, and the robust training it is aimed at.
+//! Bilevel data poisoning of certified defences, and the robust training that it attacks.
 //!
-//! The attacker of Mehra, Kailkhura, Chen and Hamm (CVPR 2021) owns the training images of one class and may move
-//! each within a small ℓ∞ ball, labels untouched. It chooses them so that a network trained on them by a certified
-//! defence, from scratch, has the smallest average certified radius on that class.
+//! The attacker of Mehra, Kailkhura, Chen and Hamm (CVPR 2021) controls the training images of one class. It may change
+//! each image within a small ℓ∞ ball but not its label. It chooses the changes so that a network trained from scratch on
+//! the images, by a certified defence, has the smallest average certified radius on that class.
+//!
+//! A module uses only modules above it in this table, and those without a line of their own (`error`, `choice`):
 //!
 //! | module | subject |
 //! | --- | --- |
-//! | [`data`] | training sets as tensors |
-//! | [`networks`] | LeNet, MLP, linear, a wider CNN, residual networks; weights on disk; export to ONNX |
+//! | [`parameters`] | the parameters of a network as one vector |
+//! | [`random`] | random tensors by seed and purpose |
+//! | [`device`] | CPU and CUDA |
+//! | [`events`] | progress and notes of long work |
+//! | [`checkpoint`] | the state of interrupted runs on disk |
+//! | [`figure`] | figures as SVG and PNG files |
+//! | [`data`] | training sets as tensors, pixels as bytes |
 //! | [`optimiser`] | Adam and gradient descent |
+//! | [`networks`] | LeNet, MLP, linear, a wider CNN, residual networks; weights on disk; export to ONNX |
 //! | [`training`] | training methods, victims from scratch |
 //! | [`bilevel`] | linear solvers and hypergradients |
 //! | [`attack`] | the soft average certified radius, the attack itself, baselines |
-//! | [`poison`] | poison sets on disk |
-//! | [`checkpoint`] | the state of interrupted runs on disk |
-//! | [`resolve`] | settings from preset, file and flags |
-//! | [`jobs`] | what the commands do, files in, files out |
-//! | [`experiment`] | poison, victims, certification and report from one file |
-//! | [`mod@bench`] | how fast training steps and hypergradients are |
-//! | [`events`] | what long work tells its caller |
-//! | [`figure`] | figures as SVG and PNG files |
+//! | [`mod@bench`] | the speed of training steps and hypergradients |
 //! | [`boundary`] | the attack in two dimensions, as a picture |
-//! | [`inspect`] | how far poison is from clean images, in numbers and as a picture |
+//! | [`resolve`] | settings from preset, file and flags; the presets |
+//! | [`poison`] | poison sets on disk |
+//! | [`jobs`] | make a poison set, train a victim: files in, files out |
+//! | [`inspect`] | the difference between poison and clean images, as text and picture |
+//! | [`experiment`] | poison, victims, certification and report from one file |
 //! | [`cli`] | the program `pacd` |
 
 pub mod attack;

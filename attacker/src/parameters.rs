@@ -1,5 +1,5 @@
-//! The parameters of a network, and anything of their shapes: a gradient, a direction, the solution of a linear
-//! system. A vector in the mathematical sense, kept as one tensor a layer.
+//! The parameters of a network, and other vectors with the same shapes: a gradient, a direction, the solution of a
+//! linear system. Mathematically each is one vector; it is stored as several tensors.
 
 use tch::{Kind, Tensor, no_grad};
 
@@ -14,12 +14,12 @@ pub enum Graph {
     Differentiable,
 }
 
-/// Tensors that together are one vector.
+/// One vector that is stored as several tensors.
 #[derive(Debug)]
 pub struct Parameters(Vec<Tensor>);
 
 impl Parameters {
-    /// From tensors, in the order of the layers.
+    /// A vector of these tensors, in the order of the layers.
     pub fn new(tensors: Vec<Tensor>) -> Self {
         Self(tensors)
     }
@@ -44,24 +44,24 @@ impl Parameters {
         self.len() == 0
     }
 
-    /// The device they live on; the processor if there are none.
+    /// The device of the tensors; the CPU if there are none.
     pub fn device(&self) -> tch::Device {
         self.0.first().map_or(tch::Device::Cpu, Tensor::device)
     }
 
-    /// Makes them leaves of a new graph, so that gradients can be taken with respect to them.
+    /// The same tensors as leaves of a new graph, so that gradients can be taken with respect to them.
     #[must_use]
     pub fn requires_grad(self) -> Self {
         Self(self.0.into_iter().map(|tensor| tensor.detach().set_requires_grad(true)).collect())
     }
 
-    /// A copy, without graph.
+    /// A copy without graph.
     #[must_use]
     pub fn copy(&self) -> Self {
         Self(self.0.iter().map(|tensor| tensor.detach().copy()).collect())
     }
 
-    /// The same tensors, not copied.
+    /// The same tensors, sharing memory.
     #[must_use]
     pub fn shallow_clone(&self) -> Self {
         Self(self.0.iter().map(Tensor::shallow_clone).collect())
@@ -82,7 +82,7 @@ impl Parameters {
         Self(self.0.iter().map(|tensor| tensor.detach().zeros_like()).collect())
     }
 
-    /// Gradient of a scalar with respect to these parameters; zero for those it doesn't depend on.
+    /// Gradient of a scalar with respect to these parameters; 0 for parameters that it does not depend on.
     ///
     /// `graph` says what becomes of the scalar's graph.
     #[must_use]
@@ -177,7 +177,7 @@ impl Parameters {
         no_grad(|| Self(self.0.iter().map(|a| a * factor.to_kind(a.kind())).collect()))
     }
 
-    /// `other` where the condition, a boolean scalar on the same device, holds, else `self`.
+    /// `other` if `condition`, a boolean scalar on the same device, is true, else `self`.
     #[must_use]
     pub fn or(&self, condition: &Tensor, other: &Self) -> Self {
         no_grad(|| Self(self.0.iter().zip(&other.0).map(|(a, b)| b.where_self(condition, a)).collect()))

@@ -1,7 +1,7 @@
-//! Random tensors that depend on nothing but a seed and what they are for.
+//! Random tensors that depend only on a seed and on their purpose.
 //!
-//! Every number comes from a stream keyed by seed, domain, purpose and step, so that a run can be taken up at any
-//! step without replaying the ones before, and attack and victim never share noise, whatever their seeds.
+//! Every number comes from a stream keyed by seed, domain, purpose and step. A run can therefore resume at any step
+//! without replaying earlier ones, and attack and victim never share noise, even with equal seeds.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +10,8 @@ use rand_core::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 
-/// Who draws the numbers; part of the key of a stream, so that equal seeds mean nothing across domains.
+/// The part of the program that draws numbers. It is part of the key of a stream, so that equal seeds give different
+/// numbers in different domains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
     /// Splits of data sets.
@@ -19,7 +20,7 @@ pub enum Domain {
     Attack,
     /// Victims trained from scratch.
     Victim,
-    /// Retrained networks that select among candidate poison.
+    /// Networks that are retrained to select among candidates.
     Selection,
 }
 
@@ -34,7 +35,7 @@ impl Domain {
     }
 }
 
-/// What random numbers are for; part of the key of their stream.
+/// The purpose of random numbers; part of the key of their stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Split of the training data.
@@ -53,7 +54,7 @@ pub enum Purpose {
     ValidationBatch = 6,
     /// Noise added to validation images.
     ValidationNoise = 7,
-    /// Choice of poison images to step.
+    /// Choice of poison images to move in a step.
     PoisonChoice = 8,
     /// Noise added to poison images in the mixed derivative.
     PoisonNoise = 9,
@@ -86,7 +87,7 @@ impl Random {
         Self { domain, seed }
     }
 
-    /// Another source of the same domain, as good as independent; `number` tells them apart.
+    /// An independent source of the same domain; `number` distinguishes it from others with the same purpose.
     #[must_use]
     pub fn child(self, purpose: Purpose, number: u64) -> Self {
         Self { domain: self.domain, seed: self.stream(purpose, number).next_u64() }
@@ -96,14 +97,14 @@ impl Random {
         keyed_stream(self.domain.label(), &[self.seed, purpose as u64, step])
     }
 
-    /// Standard normal numbers, `float`.
+    /// Standard normal numbers of a shape, in single precision.
     ///
-    /// On a processor they are drawn here; on a GPU they are drawn there, by its own generator set to a seed from the
-    /// same key, so that nothing but the seed crosses over. The two give different numbers of the same law.
+    /// For a CPU they are drawn from the keyed stream. For a GPU its own generator draws them, seeded from the same key,
+    /// so that no numbers are copied. The two are different numbers with the same distribution.
     pub fn normal(self, purpose: Purpose, step: u64, shape: &[i64], device: Device) -> Tensor {
         let mut stream = self.stream(purpose, step);
         if device.is_cuda() {
-            // libtorch has one generator a device: nobody else may draw between the seed and the numbers.
+            // libtorch has one generator for each device: no other thread may draw between seed and numbers.
             static GENERATOR: Mutex<()> = Mutex::new(());
             let _held = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
             tch::manual_seed((stream.next_u64() >> 1) as i64);
@@ -113,7 +114,7 @@ impl Random {
         Tensor::from_slice::<f32>(&values).view(shape)
     }
 
-    /// Numbers uniform in \[−bound, bound), `float`.
+    /// Numbers uniform in \[−bound, bound) of a shape, in single precision.
     pub fn uniform(self, purpose: Purpose, step: u64, shape: &[i64], bound: f64) -> Tensor {
         let mut stream = self.stream(purpose, step);
         let values = collect(elements(shape), || {
@@ -123,13 +124,13 @@ impl Random {
         Tensor::from_slice(&values).view(shape)
     }
 
-    /// Coin flips.
+    /// `count` random booleans, each true with probability ½.
     pub fn coins(self, purpose: Purpose, step: u64, count: usize) -> Vec<bool> {
         let mut stream = self.stream(purpose, step);
         collect(count, || stream.next_u64() >> 63 == 1)
     }
 
-    /// The numbers below `count` in random order (Fisher–Yates).
+    /// The numbers from 0 to `count` − 1 in random order (Fisher–Yates).
     pub fn permutation(self, purpose: Purpose, step: u64, count: usize) -> Vec<i64> {
         let mut stream = self.stream(purpose, step);
         let mut order: Vec<i64> = (0..count as i64).collect();
@@ -139,23 +140,23 @@ impl Random {
         order
     }
 
-    /// `chosen` numbers below `count`, with replacement.
+    /// `chosen` numbers from 0 to `count` − 1, with replacement.
     pub fn indices(self, purpose: Purpose, step: u64, count: usize, chosen: usize) -> Vec<i64> {
         let mut stream = self.stream(purpose, step);
         collect(chosen, || below(&mut stream, count as u64) as i64)
     }
 }
 
-/// Elements of a tensor of this shape; as many as can't be had where there are too many to count.
+/// Number of elements of a tensor of this shape; the largest number if that overflows.
 fn elements(shape: &[i64]) -> usize {
     let count = shape.iter().try_fold(1_i64, |count, &size| count.checked_mul(size));
     count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX)
 }
 
-/// So many values.
+/// `count` values.
 ///
 /// # Panics
-/// If there is no memory for them, in a sentence, as libtorch does for its tensors.
+/// With a sentence if there is not enough memory, as libtorch does for its tensors.
 fn collect<T>(count: usize, value: impl FnMut() -> T) -> Vec<T> {
     let mut values = Vec::new();
     let reserved = values.try_reserve_exact(count);

@@ -3,8 +3,9 @@ use crate::{
     random::{Domain, Purpose, Random},
 };
 
-/// The random baseline: every pixel moved by ε up or down, by the toss of a coin, and kept within the pixel range.
-/// Bytes in, bytes out.
+/// The random baseline: adds ε or −ε to every pixel, each with probability ½, and clips to the pixel range.
+///
+/// `clean` are the bytes of the images, and the result has as many.
 pub fn random_signs(clean: &[u8], epsilon: f64, seed: u64) -> Vec<u8> {
     let step = levels(epsilon);
     let signs = Random::new(Domain::Attack, seed).coins(Purpose::Signs, 0, clean.len());
@@ -18,10 +19,11 @@ pub fn random_signs(clean: &[u8], epsilon: f64, seed: u64) -> Vec<u8> {
 /// Share of the watermark in the blend, before it is clipped to ε.
 const OPACITY: f64 = 0.3;
 
-/// The watermark baseline: every image blended with one of another class, chosen at random, and clipped to ε about the
-/// clean image. Bytes in, bytes out.
+/// The watermark baseline: blends every image with one of another class, chosen at random, and clips the change to
+/// ±ε.
 ///
-/// `clean` are N images of `size` bytes, `others` the images of other classes to choose from, at least one.
+/// `clean` are the bytes of N images of `size` bytes each; `others` are the images of other classes to choose from, at
+/// least one. The result has as many bytes as `clean`.
 pub fn watermark(clean: &[u8], others: &[&[u8]], size: usize, epsilon: f64, seed: u64) -> Vec<u8> {
     let most = f64::from(levels(epsilon));
     let count = clean.len() / size.max(1);
@@ -32,7 +34,7 @@ pub fn watermark(clean: &[u8], others: &[&[u8]], size: usize, epsilon: f64, seed
         .flat_map(|(image, mark)| {
             image.iter().zip(others[mark as usize]).map(|(&pixel, &mark)| {
                 let change = OPACITY * (f64::from(mark) - f64::from(pixel));
-                // Both ends lie in the pixel range, so what lies between does too.
+                // Both ends lie in the pixel range, so every blend of them does too.
                 (f64::from(pixel) + change.clamp(-most, most).round()) as u8
             })
         })

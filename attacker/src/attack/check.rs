@@ -18,16 +18,16 @@ use crate::{
     random::{Domain, Purpose, Random},
 };
 
-/// Step of the central differences, in units of the quantity that is moved.
+/// Step h of the central differences.
 const STEP: f64 = 1e-5;
 /// Directions that derivatives are compared along.
 const DIRECTIONS: u64 = 2;
-/// Relative residual at which it counts as exact.
+/// Relative residual at which the reference solution counts as exact.
 const EXACT: f64 = 1e-8;
-/// Newton steps that solve the moved lower level again.
+/// Most Newton steps to solve the lower level again after the poison was moved.
 const NEWTON_STEPS: usize = 12;
 
-/// How far hypergradients are off, for one configuration of the attack.
+/// Errors of the hypergradients of one configuration of the attack.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CheckReport {
     /// Images in the batch of the lower level.
@@ -38,45 +38,47 @@ pub struct CheckReport {
     pub parameters: usize,
     /// Norm of the upper level's gradient.
     pub outer_gradient: f64,
-    /// Products with the curvature against central differences of the gradient (for Gauss–Newton: of the logits), relative.
+    /// Relative error of products with the curvature matrix, against central differences of the gradient (for
+    /// Gauss–Newton: of the logits).
     pub curvature_error: f64,
-    /// Mixed products against central differences of the gradient, relative.
+    /// Relative error of mixed products, against central differences of the gradient.
     pub mixed_error: f64,
-    /// The whole hypergradient against central differences of the upper level at the lower level solved anew, relative.
+    /// Relative error of the whole hypergradient, against central differences of the upper level for which the lower
+    /// level is solved again.
     pub chain_error: f64,
-    /// Damping at which that was done.
+    /// Damping ρ at which `chain_error` was measured.
     pub chain_damping: f64,
-    /// Largest eigenvalue of the Hessian by absolute value, estimated.
+    /// Estimate of the Hessian's largest absolute eigenvalue.
     pub largest_eigenvalue: f64,
     /// The linear solve as configured.
     pub solve: SolveCheck,
 }
 
-/// How far a linear solve is from the solution.
+/// A linear solve compared with the exact solution.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SolveCheck {
-    /// Relative residual.
+    /// Relative residual ‖A p − b‖ / ‖b‖.
     pub relative_residual: f64,
-    /// Iterations.
+    /// Iterations made.
     pub iterations: usize,
     /// Whether negative curvature ended it.
     pub negative_curvature: bool,
-    /// Relative residual of the solution that it is compared with, and that of the Hessian.
+    /// Relative residuals of the reference solutions: of the same system, and of the system with the Hessian.
     pub reference_residuals: [f64; 2],
-    /// The hypergradient from it against that from the solution of the same system.
+    /// The hypergradient of the solve, compared with that of the exact solution of the same system.
     pub same_system: Agreement,
-    /// The same against that from the solution with the Hessian, if that is another system.
+    /// The same compared with the exact solution of the system with the Hessian; absent if that is the same system.
     pub hessian: Option<Agreement>,
 }
 
-/// How well two hypergradients agree.
+/// Agreement of a hypergradient with a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Agreement {
     /// Norm of the difference over the norm of the reference.
     pub relative_error: f64,
-    /// Cosine of the angle between them.
+    /// Cosine of the angle between the two.
     pub cosine: f64,
-    /// Share of pixels whose sign is the same: all that a sign step looks at.
+    /// Share of pixels where both have the same sign; a sign step depends on nothing else.
     pub signs: f64,
 }
 
@@ -93,18 +95,19 @@ impl Agreement {
 }
 
 impl CheckReport {
-    /// Whether the derivatives are what they should be, up to the error of differences across the kinks of a network.
+    /// Whether all three errors of derivatives are below 10⁻³. Finite differences across the kinks of a ReLU network are
+    /// no more exact than that.
     pub fn derivatives_hold(&self) -> bool {
         [self.curvature_error, self.mixed_error, self.chain_error].iter().all(|&error| error < 1e-3)
     }
 }
 
-/// The losses of one step of the attack in double precision, with all that is random held fixed.
+/// The losses of one step of the attack in double precision. Noise and the choice of images are drawn once.
 struct Step<'a> {
     settings: &'a AttackSettings,
     network: Network,
     drawn: Drawn,
-    /// Poison images are the last of the batch.
+    /// Clean images of the batch; the poison images follow them.
     clean: Tensor,
     validation: Images,
     random: Random,
@@ -133,8 +136,10 @@ impl Step<'_> {
         outer_level(&self.network, &theta, &self.validation, self.settings, self.random, 0)
     }
 
-    /// θ with ∂L/∂θ(θ, u) + ρ(θ − θ₀) equal to what ∂L/∂θ is at θ₀ and u₀: the lower level solved anew, made stationary
-    /// at θ₀ by a linear term and steep by the damping. Its derivative there is that of the damped implicit function.
+    /// Solves ∂L/∂θ(θ, u) + ρ(θ − θ₀) = ∂L/∂θ(θ₀, u₀) for θ by Newton's method; `at_0` is the right-hand side.
+    ///
+    /// A network in training is not at a minimum of L. Subtracting the gradient at (θ₀, u₀) makes θ₀ the solution for
+    /// u₀, and the damping ρ makes it unique; dθ/du there is that of the damped implicit function theorem.
     fn solve_again(
         &self,
         theta_0: &Parameters,
@@ -159,15 +164,16 @@ impl Step<'_> {
     }
 }
 
-/// Checks the hypergradients of a configuration on one batch of its own, in double precision: the derivatives against
-/// central differences, up to the lower level solved anew, and the linear solve as configured against a solution to many
-/// digits, for which it takes up to `products` iterations.
+/// Checks the hypergradients of a configuration on one batch, in double precision.
 ///
-/// The batch has `images` images instead of those of the settings; the network is warmed up as configured, or, where the
-/// lower level is convex, solved on that batch.
+/// It compares the derivatives with central differences, among them the whole hypergradient with the lower level solved
+/// again, and the linear solve as configured with an exact solution, for which MINRES may make `products` iterations.
+/// The batch has `images` images, whatever `settings.batch` says. The network is warmed up as configured; where the lower
+/// level is convex it is solved on that batch.
 ///
 /// # Errors
-/// [`Error::Setting`], [`Error::Network`], also if the network gets no validation image right.
+/// [`Error::Setting`] for settings out of range, or if the network gets no validation image right, so that there is no
+/// hypergradient; [`Error::Network`].
 pub fn check(
     data: AttackData<'_>,
     settings: &AttackSettings,
@@ -185,7 +191,7 @@ pub fn check(
         .requires_grad();
     let b = step.outer(&theta).gradient;
     if b.norm() == 0.0 {
-        let expected = "so many that the network gets a validation image right after them";
+        let expected = "large enough for the network to get a validation image right";
         return Err(Error::setting("warm_up", expected, &settings.warm_up));
     }
     let direction = |key: u64, like: &Parameters| {
@@ -217,7 +223,7 @@ pub fn check(
         mixed_error = mixed_error.max((exact - numeric).abs() / numeric.abs().max(1e-300));
     }
 
-    // The whole way, at a damping that makes the lower level steep in every direction.
+    // The whole hypergradient, at a damping that makes the matrix positive definite.
     let chain_damping =
         if settings.is_convex() { settings.damping } else { settings.damping.max(1.5 * largest) };
     let at_0 = undamped.gradient().copy();
@@ -227,7 +233,7 @@ pub fn check(
     let hypergradient = mixed_product_of(damped.gradient(), &p, &u, Graph::Keep);
     let mut chain_error = 0.0_f64;
     for key in 1..=DIRECTIONS {
-        // Along the hypergradient itself first: a random direction is all but perpendicular to it.
+        // Along the hypergradient itself first: a random direction is nearly perpendicular to it.
         let w = if key == 1 {
             hypergradient.scaled(1.0 / hypergradient.norm())
         } else {
@@ -314,7 +320,8 @@ fn largest_eigenvalue(hessian: &Hessian<'_>, start: &Parameters) -> f64 {
     size
 }
 
-/// vᵀ (Jᵀ S J) v against (J v)ᵀ S (J v) with J v by central differences of the logits and S written out, relative.
+/// Relative error of vᵀ (Jᵀ S J) v, against (J v)ᵀ S (J v) with J v by central differences of the logits and S written
+/// out.
 fn gauss_newton_error(step: &Step<'_>, theta: &Parameters, u: &Parameters, v: &Parameters) -> f64 {
     let matrix = GaussNewton::new(step.logits(theta, u), theta, 0.0);
     let found = matrix.apply(v).dot_value(v);
@@ -327,7 +334,7 @@ fn gauss_newton_error(step: &Step<'_>, theta: &Parameters, u: &Parameters, v: &P
     (found - expected).abs() / expected.abs().max(1e-300)
 }
 
-/// The configured solve against long ones.
+/// Compares the configured solve with the reference solutions.
 fn check_solve(
     step: &Step<'_>,
     theta: &Parameters,

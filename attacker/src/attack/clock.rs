@@ -24,12 +24,12 @@ pub enum Part {
     MixedProduct,
 }
 
-/// Measures the parts of a hypergradient, or does nothing. On a GPU it waits for the work handed over so far before it
-/// looks at the time, which slows the whole down.
+/// Measures the times of the parts of a hypergradient, or does nothing if it is off. On a GPU it waits until all work
+/// queued so far is done before it reads the time, which slows the whole down.
 #[derive(Debug)]
 pub(super) struct Clock {
     device: Device,
-    /// Seconds; none while the clock stands still.
+    /// Seconds of each part in order; `None` if the clock is off.
     times: Option<RefCell<Vec<(Part, f64)>>>,
 }
 
@@ -42,17 +42,17 @@ impl Clock {
         Self { device, times: Some(RefCell::default()) }
     }
 
-    /// What was measured, in order, in seconds.
+    /// The measured times in order, in seconds.
     pub fn into_times(self) -> Vec<(Part, f64)> {
         self.times.map(RefCell::into_inner).unwrap_or_default()
     }
 
-    /// The time now, if the clock runs.
+    /// The time now, if the clock is on.
     pub fn start(&self) -> Option<Instant> {
         self.times.is_some().then(|| now(self.device))
     }
 
-    /// Notes the time that a part took since its start.
+    /// Records the time that a part took since `started`.
     pub fn stop(&self, part: Part, started: Option<Instant>) {
         if let (Some(times), Some(started)) = (&self.times, started) {
             let seconds = now(self.device).duration_since(started).as_secs_f64();
@@ -67,7 +67,7 @@ impl Clock {
         result
     }
 
-    /// Solves a linear system, and measures that and its products.
+    /// Solves a linear system, and measures the solve and each product in it.
     pub fn solve(
         &self,
         operator: &impl LinearOperator,
@@ -79,7 +79,7 @@ impl Clock {
     }
 }
 
-/// The time, when the device has done what it was given.
+/// The time now, after all work queued on the device is done.
 pub(crate) fn now(device: Device) -> Instant {
     if let Device::Cuda(number) = device {
         Cuda::synchronize(number as i64);

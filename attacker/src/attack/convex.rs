@@ -15,10 +15,10 @@ use crate::{
     training::Perturbation,
 };
 
-/// A convex lower level, solved: a linear network trained to tolerance on all images, each in some noisy copies that
-/// stay the same throughout, with the damping ρ as weight decay, ρ/2·‖θ‖².
+/// A convex lower level, solved before every step: a linear network trained to a tolerance on all images, each in k
+/// noisy copies (`convex_noises`) whose noise never changes, with weight decay ρ/2·‖θ‖² where ρ is the damping.
 ///
-/// The damped Hessian of the linear system is then the Hessian of the very loss that was solved, and the implicit
+/// The damped Hessian of the linear system is then exactly the Hessian of the loss that was minimised, and the implicit
 /// gradient is exact up to the tolerance (Mei and Zhu, 2015; Pedregosa, 2016).
 #[derive(Debug)]
 pub(super) struct ConvexLevel<'a> {
@@ -26,10 +26,10 @@ pub(super) struct ConvexLevel<'a> {
     data: AttackData<'a>,
     random: Random,
     network: Network,
-    /// What the network gets for the noisy copies of the clean images, N·k×C×H×W.
+    /// Noisy copies of the clean images, N·k×C×H×W.
     clean_inputs: Tensor,
     clean_labels: Tensor,
-    /// The noise of the copies of the poison images.
+    /// The noise that is added to the copies of the poison images.
     poison_noise: Perturbation,
     poison_labels: Tensor,
 }
@@ -91,8 +91,8 @@ impl<'a> ConvexLevel<'a> {
         &self.network
     }
 
-    /// The loss without its weight decay: the mean over all images. `poison` are all poison images; differentiable in
-    /// them and in the parameters.
+    /// The mean loss over all noisy copies, without the weight decay. `poison` are all poison images, N×C×H×W; the
+    /// result is differentiable in them and in `parameters`.
     pub fn loss(&self, parameters: &Parameters, poison: &Tensor) -> Tensor {
         let defence = self.settings.defence();
         let sum = |inputs: &Tensor, labels: &Tensor| {
@@ -104,7 +104,7 @@ impl<'a> ConvexLevel<'a> {
         (clean + sum(&self.poison_inputs(poison), &self.poison_labels)) / copies as f64
     }
 
-    /// Solves the lower level from where it stands; the tolerance is relative to the gradient of a fresh network.
+    /// Minimises the loss from the present parameters. The tolerance of step `step` is relative to the gradient at θ = 0.
     pub fn solve(&mut self, poison: &Tensor, step: usize) -> NewtonReport {
         let mut theta = self.network.parameters().copy();
         let damping = self.settings.damping;
@@ -112,26 +112,26 @@ impl<'a> ConvexLevel<'a> {
         let zero = theta.zeros_like().requires_grad();
         let fresh = zero.gradient_of(&loss(&zero), Graph::Free).norm();
         let settings = NewtonSettings { tolerance: 0.0, steps: 100, products: 200 };
-        // Single precision does not allow more.
+        // Single precision does not reach a smaller gradient.
         let target = (self.settings.tolerance(step) * fresh).max(1e-6 * fresh);
         let report = minimise(&mut theta, &settings, Some(target), loss);
         self.network.parameters_mut().assign(&theta);
         report
     }
 
-    /// What the network gets for the noisy copies of the poison images; differentiable.
+    /// Noisy copies of the poison images; differentiable.
     fn poison_inputs(&self, poison: &Tensor) -> Tensor {
         let copies = self.settings.convex_noises as i64;
         self.poison_noise.apply(&poison.repeat_interleave_self_int(copies, 0, None))
     }
 
-    /// All logits with their graph, for the Gauss–Newton matrix, which is the Hessian here.
+    /// Logits of all copies with their graph, for the Gauss–Newton matrix; for a linear network it is the Hessian.
     fn logits(&self, poison: &Tensor) -> Tensor {
         let inputs = Tensor::cat(&[&self.clean_inputs, &self.poison_inputs(poison)], 0);
         self.network.forward(&inputs)
     }
 
-    /// Numbers of all poison images, in order.
+    /// Indices of all poison images, `int64`.
     fn all(&self) -> Tensor {
         let target = &self.data.target.pixels;
         Tensor::arange(target.size()[0], (Kind::Int64, target.device()))

@@ -6,9 +6,9 @@ use crate::data::{Images, TrainingSet};
 /// The images an attack works on.
 #[derive(Clone, Copy, Debug)]
 pub struct AttackData<'a> {
-    /// Training images that stay as they are.
+    /// Training images that are not poisoned.
     pub clean: &'a Images,
-    /// Training images to poison, unchanged, with their labels.
+    /// Training images to poison, as they are before the attack.
     pub target: &'a Images,
     /// Validation images of the target classes.
     pub validation: &'a Images,
@@ -16,7 +16,7 @@ pub struct AttackData<'a> {
     pub classes: usize,
 }
 
-/// The images an attack on a training set works on, on a device.
+/// The images an attack works on, chosen from a training set and copied to a device.
 #[derive(Debug)]
 pub struct AttackImages {
     /// Indices of the training images to poison, ascending.
@@ -28,7 +28,7 @@ pub struct AttackImages {
 }
 
 impl AttackImages {
-    /// Chooses the images to poison as the settings say: target classes and share.
+    /// Chooses the images by `target_classes` and `poisoned_share` of the settings.
     pub fn select(training: &TrainingSet, settings: &AttackSettings, device: Device) -> Self {
         let images = |indices: &[usize]| Images::select(&training.data, indices, device);
         let indices = training.to_poison(&settings.target_classes, settings.poisoned_share);
@@ -44,7 +44,7 @@ impl AttackImages {
         }
     }
 
-    /// The images, as an attack takes them.
+    /// The images in the form that [`Attack`](super::Attack) takes.
     pub fn data(&self) -> AttackData<'_> {
         let Self { clean, target, validation, classes, .. } = self;
         AttackData { clean, target, validation, classes: *classes }

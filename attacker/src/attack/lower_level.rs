@@ -63,7 +63,7 @@ pub(super) struct Hypergradients {
 impl Hypergradients {
     /// Whether the poison can be moved along them, a boolean scalar.
     pub fn usable(&self) -> Tensor {
-        self.outer.holds().logical_and(&self.finite).logical_and(&self.nonzero)
+        self.outer.usable().logical_and(&self.finite).logical_and(&self.nonzero)
     }
 }
 

@@ -1,5 +1,9 @@
-//! The attack: poison that lowers the average certified radius of networks trained on it, and baselines that show
-//! what optimising it is worth.
+//! The attack: poison that lowers the average certified radius of networks trained on it, and two baselines without
+//! optimisation to compare it with.
+//!
+//! An [`Attack`] makes steps on the poison. Each step asks the lower level (`LowerLevel`: a pool of networks in
+//! training, or a convex problem that is solved) for hypergradients, and moves the poison along them. [`AttackSettings`]
+//! has a doc comment for each setting; [`check`] compares the derivatives with finite differences.
 
 mod baselines;
 mod check;

@@ -21,19 +21,21 @@ pub(crate) use measure::{Bench, Found, solved_network};
 use poison::PoisonOptimiser;
 pub use report::StepReport;
 
-/// An attack in progress (Mehra et al., 2021, with ApproxGrad): T1 training steps on a network, a linear solve for p of
-/// at most T2 iterations, a step on poison images along their hypergradients, which all follow from the same p.
+/// An attack in progress (Mehra et al., 2021, with `ApproxGrad`).
 ///
-/// It can be left after any step and taken up again, to the bit. Poison stays within ε of the clean images and \[0, 1\].
-/// Hypergradients run the network with the running statistics of its batch norm, so that images do not depend on each
-/// other.
+/// A step makes T1 training steps on a network, solves a linear system for p in at most T2 iterations, and moves poison
+/// images along their hypergradients, which all follow from the same p. The poison stays within ε of the clean images
+/// and within \[0, 1\]. For hypergradients batch norm takes the running statistics, so that the images of a batch do not
+/// depend on each other.
+///
+/// An attack can be saved after any step and resumed later; it then makes the same poison, to the bit.
 #[derive(Debug)]
 pub struct Attack<'a> {
     poison: PoisonOptimiser<'a>,
     lower: Box<dyn LowerLevel + 'a>,
 }
 
-/// Where an attack stands, but for its tensors.
+/// The counters of an attack; its tensors are saved beside them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttackPosition {
@@ -48,13 +50,13 @@ pub struct AttackPosition {
 /// All that has to be saved to go on with an attack later.
 #[derive(Debug)]
 pub struct AttackState<'a> {
-    /// Where it stands.
+    /// Its counters.
     pub position: AttackPosition,
     /// Its tensors, in the order in which [`Attack::resume`] takes them.
     pub tensors: Vec<&'a Tensor>,
 }
 
-/// The random numbers of a restart.
+/// The source of the random numbers of a restart.
 fn random(seed: u64, restart: usize) -> Random {
     let base = Random::new(Domain::Attack, seed);
     if restart == 0 { base } else { base.child(Purpose::Split, restart as u64) }
@@ -81,7 +83,8 @@ impl<'a> Attack<'a> {
         Ok(Self { poison, lower })
     }
 
-    /// Takes up an attack where it was left. The data, settings and seed must be those it was started with.
+    /// Resumes a saved attack. The data, settings and seed must be those it was started with; `tensors` are copies of
+    /// those of [`Attack::state`], in the same order.
     ///
     /// # Errors
     /// [`Error::Setting`], [`Error::Network`].
@@ -106,7 +109,7 @@ impl<'a> Attack<'a> {
         Ok(Self { poison, lower })
     }
 
-    /// Poison as it is now, N×C×H×W.
+    /// The poison now, N×C×H×W.
     pub fn poison(&self) -> &Tensor {
         &self.poison.images
     }
@@ -116,7 +119,7 @@ impl<'a> Attack<'a> {
         self.poison.step
     }
 
-    /// Steps in all.
+    /// Steps in total.
     pub fn steps(&self) -> usize {
         self.poison.steps
     }
@@ -129,8 +132,8 @@ impl<'a> Attack<'a> {
 
     /// Makes the steps that are left, and tells `task` the progress. `after_step` gets a report of each, to log it and to save the state.
     ///
-    /// A step whose validation batch has nothing right, or whose numbers are not finite, leaves the poison as it is and
-    /// says so.
+    /// A step whose validation batch has no right answer, or whose numbers are not finite, does not move the poison; its
+    /// report says why.
     ///
     /// # Errors
     /// [`Error::Network`], [`Error::Ineffective`] if no step moved the poison, or whatever `after_step` fails with.

@@ -21,18 +21,18 @@ mod networks;
 pub(super) use batch::{Batch, Drawn, Streams};
 pub(super) use networks::{NetworkPool, PoolPosition};
 
-/// Poison images in one double-backward pass; bounds memory.
+/// Most poison images in one double-backward pass; it bounds the memory.
 pub(super) const IMAGES_A_PASS: i64 = 250;
 
-/// A lower level too large and too curved to be solved: a pool of networks in training, one of which is trained for a
-/// few steps and attacked in each step of the attack.
+/// The lower level of deep networks, which can't be solved exactly: a pool of networks in training. Each step of the
+/// attack trains one of them for a few steps and takes hypergradients at its parameters.
 #[derive(Debug)]
 pub(super) struct PoolLevel<'a> {
     settings: &'a AttackSettings,
     data: AttackData<'a>,
     random: Random,
     pub networks: NetworkPool<'a>,
-    /// Stands still unless speed is measured.
+    /// Off unless the speed is measured.
     pub clock: Clock,
 }
 
@@ -84,7 +84,7 @@ impl<'a> PoolLevel<'a> {
         Ok(Self::of(settings, data, random, NetworkPool::new(settings, data, poison, random)?))
     }
 
-    /// The networks before any training, to restore a state into.
+    /// Makes the networks without training them, to restore a saved state.
     ///
     /// # Errors
     /// [`Error::Network`].
@@ -106,7 +106,7 @@ impl<'a> PoolLevel<'a> {
         Self { settings, data, random, networks, clock }
     }
 
-    /// Hypergradients with the curvature of one batch, for the network as it is.
+    /// Hypergradients at the present parameters, with the curvature of one batch.
     pub fn of_batch(&mut self, at: Moment<'_>, batch: &Batch) -> Hypergradients {
         let drawn = self.networks.drawn(at.network, batch, at.poison);
         let numbers =
@@ -131,7 +131,7 @@ impl<'a> PoolLevel<'a> {
         let outer = self.clock.time(Part::OuterGradient, || self.outer(at, parameters));
 
         let started = self.clock.start();
-        // The poison of the batch is a leaf of the graph, in case it is what is moved.
+        // The poison of the batch is a leaf of the graph: with `same_batch` it is what is moved.
         let leaf = at.poison.index_select(0, &batch.poison).set_requires_grad(true);
         let clean = drawn.images.narrow(0, 0, drawn.images.size()[0] - leaf.size()[0]);
         let inputs = drawn.inputs(&Tensor::cat(&[&clean, &leaf], 0));
@@ -161,7 +161,7 @@ impl<'a> PoolLevel<'a> {
         let Solution { p, relative_residual, iterations, negative_curvature, adam } = solution;
         let finite = p.is_finite_scalar();
         if settings.warm_start {
-            // What is not finite must not poison the solves to come.
+            // A solution that is not finite must not start the next solve.
             let kept = p.zeros_like().or(&finite, &p);
             let adam = adam.map(|mut adam| {
                 adam.reset_unless(&finite);
@@ -183,7 +183,7 @@ impl<'a> PoolLevel<'a> {
         }
     }
 
-    /// Hypergradients by differentiating through gradient steps from where the network stands.
+    /// Hypergradients by differentiating through gradient steps from the present parameters.
     fn through_steps(&self, at: Moment<'_>, drawn: &Drawn, numbers: Tensor) -> Hypergradients {
         let settings = self.settings;
         let network = self.networks.network(at.network);
@@ -200,7 +200,7 @@ impl<'a> PoolLevel<'a> {
             inner,
             |theta| {
                 let found = self.outer(at, theta);
-                // ⟨∂R/∂θ, θ⟩ has the gradient wanted, without the graph of R a second time.
+                // ⟨∂R/∂θ, θ⟩ has the same gradient as R and needs no graph of R.
                 let linear = found.gradient.dot(theta);
                 outer = Some(found);
                 linear
@@ -227,16 +227,16 @@ impl<'a> PoolLevel<'a> {
         }
     }
 
-    /// The upper level at parameters of the network, on the validation batch of the step.
+    /// The upper level at `parameters`, on the validation batch of the step.
     fn outer(&self, at: Moment<'_>, parameters: &Parameters) -> Outer {
         let network = self.networks.network(at.network);
         outer_level(network, parameters, self.data.validation, self.settings, self.random, at.step)
     }
 
-    /// −(∂²L/∂u∂θ)ᵀ p of the images with these numbers, some at a time.
+    /// −(∂²L/∂u∂θ)ᵀ p of the images `numbers`, at most [`IMAGES_A_PASS`] at a time.
     ///
-    /// Of the sum over images, not the mean: each image's hypergradient is its own, up to the constant weight of one image
-    /// in the training loss, which neither Adam's step nor a sign depends on.
+    /// L is here the sum of the losses of the images, not their mean: the factor 1/N changes neither a step of Adam nor
+    /// a sign.
     fn mixed_passes(&self, at: Moment<'_>, theta: &Parameters, p: &Parameters, numbers: &Tensor) -> Tensor {
         let network = self.networks.network(at.network);
         let product = |drawn: Drawn| {
@@ -248,7 +248,7 @@ impl<'a> PoolLevel<'a> {
         Tensor::cat(&self.passes(at, numbers).map(product).collect::<Vec<_>>(), 0)
     }
 
-    /// The poison images with these numbers, some at a time, with what is drawn for them.
+    /// The poison images `numbers` in passes of at most [`IMAGES_A_PASS`], with their crops and noise.
     pub fn passes(&self, at: Moment<'_>, numbers: &Tensor) -> impl Iterator<Item = Drawn> {
         let total = numbers.size()[0];
         (0..total).step_by(IMAGES_A_PASS as usize).map(move |start| {
@@ -261,7 +261,7 @@ impl<'a> PoolLevel<'a> {
         })
     }
 
-    /// Numbers of the poison images to move in a step.
+    /// Indices of the poison images that a step moves, `int64`.
     pub fn choose(&self, step: usize) -> Tensor {
         let total = self.data.target.len();
         let order = self.random.permutation(Purpose::PoisonChoice, step as u64, total);

@@ -13,8 +13,8 @@ use crate::{
     training::at_least_one,
 };
 
-/// How the best of several poison sets is found: networks are trained from scratch on each, and certified on validation
-/// images of the target classes; the set with the smallest average certified radius wins.
+/// How the best of several poison sets is chosen: networks are trained from scratch on each set and certified on
+/// validation images of the target classes; the set with the smallest average certified radius wins.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectionSettings {
@@ -26,7 +26,7 @@ pub struct SelectionSettings {
     pub batch: usize,
     /// Validation images certified.
     pub images: usize,
-    /// Samples behind each bound.
+    /// Samples of the estimation for each image (n).
     pub samples: u64,
 }
 
@@ -57,11 +57,13 @@ impl SelectionSettings {
 
 /// Noisy images in one forward pass.
 const BATCH: u64 = 1000;
-/// Samples that choose the class.
+/// Samples of the selection, which chooses the class (n₀).
 const N0: u64 = 100;
 
-/// Average certified radius of a network on the first images of a set, as [`certified_radii`] finds them, computed here
-/// to choose between poison sets; what is reported is certified by `rscert`.
+/// Average certified radius of a network on the first `settings.images` of `images`, by [`certified_radii`]; an image
+/// counts 0 where the answer is wrong or absent.
+///
+/// It serves to choose between poison sets. The radii that an experiment reports are certified by `rscert`.
 ///
 /// # Errors
 /// [`Error::Setting`] if σ or the number of samples is out of range.
@@ -86,16 +88,16 @@ pub fn certified_acr(
     Ok(if count == 0 { 0.0 } else { total / count as f64 })
 }
 
-/// What the smoothed classifier is certified to answer around an image.
+/// The certificate of one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CertifiedRadius {
-    /// The class.
+    /// The class that the smoothed classifier answers.
     pub class: usize,
-    /// ℓ2 radius within which the answer is that class, images in \[0, 1\].
+    /// ℓ2 radius within which it answers that class, images in \[0, 1\].
     pub radius: f64,
 }
 
-/// Certifies each of the images N×C×H×W by Cohen's procedure with α = 0.001 and `samples` samples behind each bound;
+/// Certifies each of the images `pixels`, N×C×H×W, by Cohen's procedure with α = 0.001, n₀ = 100 and n = `samples`;
 /// `None` where it abstains.
 ///
 /// # Errors
@@ -125,7 +127,7 @@ pub fn certified_radii(
         .collect()
 }
 
-/// Votes of noisy copies of an image 1×C×H×W.
+/// Votes of `samples` noisy copies of an image 1×C×H×W.
 fn votes(network: &Network, image: &Tensor, sigma: f64, samples: u64, random: Random, key: u64) -> Votes {
     let device = image.device();
     let mut shape = image.size();

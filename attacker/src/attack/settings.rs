@@ -13,13 +13,14 @@ use crate::{
     },
 };
 
-/// Which matrix stands for the curvature of the lower level.
+/// The matrix of the linear system: the curvature of the lower level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Curvature {
     /// The Hessian itself, indefinite for deep networks.
     Hessian,
-    /// The Gauss–Newton matrix of the cross-entropy, never indefinite; for MACER it stands for the whole loss.
+    /// The Gauss–Newton matrix of the cross-entropy, which is positive semidefinite. MACER's own loss is replaced by the
+    /// cross-entropy for this purpose.
     GaussNewton,
 }
 
@@ -31,32 +32,32 @@ choice!(Curvature, "a curvature", { Hessian = "hessian", GaussNewton = "gauss-ne
 pub enum Differentiation {
     /// By the implicit function theorem, with a linear solve.
     Implicit,
-    /// Through the next `solver_steps` gradient steps of the lower level, of rate `unroll_rate`.
+    /// By differentiating through the next `solver_steps` gradient steps of the lower level, at rate `unroll_rate`.
     Unrolled,
 }
 
 choice!(Differentiation, "a way to compute hypergradients", { Implicit = "implicit", Unrolled = "unrolled" });
 
-/// What the attack makes small.
+/// What the attack minimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Objective {
     /// The soft average certified radius of the target classes.
     Radius,
-    /// Minus the cross-entropy of the target classes, without noise: poison against plain classifiers.
+    /// Minus the cross-entropy of the target classes without noise: poison against classifiers that are not smoothed.
     Accuracy,
 }
 
 choice!(Objective, "an objective", { Radius = "radius", Accuracy = "accuracy" });
 
-/// What turns hypergradients into steps on the poison.
+/// The rule that turns hypergradients into steps on the poison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PoisonStep {
     /// Adam with a state for each image.
     Adam,
-    /// Adam with a state for each place in the batch, so that momentum leaks between images (a quirk of the attack's
-    /// authors).
+    /// Adam with a state for each position in the batch: the momentum of one image moves the next image in that
+    /// position. The authors' program does so.
     SlotAdam,
     /// The sign of the hypergradient.
     Sign,
@@ -64,54 +65,54 @@ pub enum PoisonStep {
 
 choice!(PoisonStep, "a step", { Adam = "adam", SlotAdam = "slot-adam", Sign = "sign" });
 
-/// Settings of the bilevel attack. The defaults are those that did best in small runs on MNIST; those of the paper are
+/// Settings of the bilevel attack. The defaults did best in small runs on MNIST; the settings of the paper are
 /// [`Preset`]s.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct AttackSettings {
-    /// Where settings that were not given came from.
+    /// The preset that settings which are not given come from.
     pub preset: Preset,
     /// Classes whose training images are poisoned and whose certified radius is attacked.
     pub target_classes: Vec<usize>,
     /// Share of their training images that are poisoned; the rest stay clean.
     pub poisoned_share: f64,
-    /// Most that a pixel may move, ℓ∞ in \[0, 1\].
+    /// Largest change of a pixel, ε: ℓ∞, images in \[0, 1\].
     pub epsilon: f64,
 
     /// Training method of the lower level.
     pub method: Method,
-    /// Network of the lower level. With `linear`, and a method of `erm` or `gaussian`, the lower level is convex and is
-    /// solved to tolerance before every step, with the damping as weight decay.
+    /// Network of the lower level. With `linear` and the method `erm` or `gaussian` the lower level is convex: it is
+    /// solved to a tolerance before every step, with the damping as weight decay.
     pub network: Architecture,
-    /// Standard deviation of the noise, in both levels.
+    /// Standard deviation of the noise in both levels, σ.
     pub sigma: f64,
     /// Settings of the method `smoothadv`.
     pub smoothadv: SmoothAdvSettings,
     /// Settings of the method `macer`.
     pub macer: MacerSettings,
-    /// Zeros added on every side before training images are cropped at random; 0 for no crop.
+    /// Zeros added on every side before a random crop to the old size; 0 for no crop.
     pub crop: usize,
-    /// Whether half of the training images are mirrored.
+    /// Whether training images are mirrored with probability ½.
     pub flip: bool,
-    /// Whether batch norm keeps its first statistics (a quirk of the attack's authors).
+    /// Whether batch norm uses mean 0 and variance 1 throughout, as the authors' program does.
     pub frozen_bn: bool,
-    /// Training steps between two steps on the poison (T1).
+    /// Training steps between two steps on the poison, T1.
     pub inner_steps: usize,
-    /// Learning rate of the networks, by Adam.
+    /// Learning rate of the networks, which Adam trains.
     pub inner_rate: f64,
     /// Images in a batch of the lower level.
     pub batch: usize,
-    /// Share of poison images in such a batch.
+    /// Share of poison images in a batch of the lower level.
     pub batch_share: f64,
-    /// Noisy copies of each training image that a convex lower level is solved with.
+    /// Noisy copies of each training image in a convex lower level.
     pub convex_noises: usize,
 
-    /// What is made small.
+    /// What the attack minimises.
     pub objective: Objective,
     /// Images of the target classes in a batch of the upper level.
     pub validation_batch: usize,
-    /// Noisy copies of each.
+    /// Noisy copies of each of these images.
     pub validation_noises: usize,
     /// Inverse temperature of the soft radius, β.
     pub beta: f64,
@@ -124,56 +125,56 @@ pub struct AttackSettings {
     pub curvature: Curvature,
     /// Linear solver.
     pub solver: Solver,
-    /// Most iterations of a solve (T2), or steps to differentiate through.
+    /// Most iterations of a linear solve, T2; with unrolled differentiation the steps to differentiate through.
     pub solver_steps: usize,
-    /// Relative residual at which a solve stops; for a convex lower level also where its gradient does, relative to the
-    /// first.
+    /// Relative residual at which a linear solve stops. A convex lower level is solved until its gradient is this small
+    /// relative to the gradient at θ = 0.
     pub solver_tolerance: f64,
-    /// Factor on that tolerance from step to step.
+    /// Factor by which `solver_tolerance` falls from step to step.
     pub tolerance_factor: f64,
     /// Learning rate of the solver `least-squares-adam`.
     pub solver_rate: f64,
-    /// Rate of the steps that are differentiated through.
+    /// Learning rate of the gradient steps of unrolled differentiation.
     pub unroll_rate: f64,
-    /// Whether a solve starts from the solution of the last one for the same network.
+    /// Whether a linear solve starts from the last solution for the same network.
     pub warm_start: bool,
     /// Damping of the Hessian, ρ.
     pub damping: f64,
 
-    /// Poison images moved by one linear solve; all if absent.
+    /// Poison images moved in a step; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images_per_step: Option<usize>,
-    /// Whether training steps, linear solve and the images moved are those of one and the same batch, as published; the
-    /// images moved are then the poison images of the batch.
+    /// Whether a step uses one batch for its training steps and its linear solve, and moves the poison images of that
+    /// batch, as published.
     pub same_batch: bool,
     /// Steps on the poison.
     pub steps: usize,
-    /// Passes over the poison images, instead of `steps`.
+    /// Passes over the poison images; it replaces `steps` if present.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
-    /// What turns hypergradients into steps.
+    /// The rule that turns hypergradients into steps.
     pub step: PoisonStep,
-    /// Learning rate of the poison, in pixel units.
+    /// Learning rate of the poison, images in \[0, 1\].
     pub poison_rate: f64,
-    /// Whether that rate falls linearly to 0.
+    /// Whether `poison_rate` falls linearly to 0 over all steps.
     pub decay: bool,
 
     /// Networks attacked in turn.
     pub networks: usize,
-    /// Training steps of a fresh network before it is used; the k-th starts with k times as many.
+    /// Training steps of a fresh network before it is attacked. At the start the k-th network makes k times as many.
     pub warm_up: usize,
-    /// A network is replaced by a fresh one every so many steps, in turn; never if absent.
+    /// Steps after which a network, each in turn, is replaced by a fresh one; never if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_every: Option<usize>,
-    /// The same in passes over the poison images, instead of `renew_every`.
+    /// The same in passes over the poison images; it replaces `renew_every` if present.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_epochs: Option<usize>,
 
-    /// Attacks made from different random numbers, of which the best is kept.
+    /// Attacks with different random numbers, of which the best is kept.
     pub restarts: usize,
-    /// Poison sets kept along each of them, evenly spaced, the last at the end, to choose from.
+    /// Poison sets kept from each attack as candidates: evenly spaced steps, the last one at the end.
     pub snapshots: usize,
-    /// How the best is found, by retraining.
+    /// How the best candidate is found by retraining.
     pub selection: SelectionSettings,
 }
 
@@ -231,7 +232,7 @@ impl Default for AttackSettings {
 }
 
 impl AttackSettings {
-    /// Refuses settings out of range.
+    /// Checks that all settings are in range and fit each other, for data with `classes` classes.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -275,7 +276,7 @@ impl AttackSettings {
             let expected = "more than 0 and at most 1 (tolerances fall)";
             return Err(Error::setting("tolerance_factor", expected, &self.tolerance_factor));
         }
-        // Below this single precision can't tell the clamped 1 from 1, whose quantile is infinite.
+        // In single precision 1 − a is 1 for a smaller clamp a, and its quantile is infinite.
         if !(1e-6..0.5).contains(&self.clamp) {
             return Err(Error::setting("clamp", "at least 0.000001 and less than 0.5", &self.clamp));
         }
@@ -285,7 +286,7 @@ impl AttackSettings {
             return Err(Error::setting("batch_share", expected, &self.batch_share));
         }
         if self.step == PoisonStep::SlotAdam && !self.same_batch {
-            return Err(Error::setting("step", "adam or sign (unless same_batch is true)", &self.step));
+            return Err(Error::setting("step", "adam or sign, unless same_batch is true", &self.step));
         }
         if self.is_convex() && self.damping == 0.0 {
             return Err(Error::setting("damping", "positive for a linear network", &self.damping));
@@ -330,31 +331,31 @@ impl AttackSettings {
         (self.batch as f64 * self.batch_share).round() as usize
     }
 
-    /// Poison images moved in a step, of so many.
+    /// Poison images moved in a step, of `poisoned` in total.
     pub fn moved_in_step(&self, poisoned: usize) -> usize {
         if self.same_batch { self.poison_in_batch() } else { self.images_per_step.unwrap_or(poisoned) }
             .min(poisoned)
     }
 
-    /// Steps that make a pass over so many poison images.
+    /// Steps in a pass over `poisoned` poison images.
     pub fn steps_in_epoch(&self, poisoned: usize) -> usize {
         poisoned.div_ceil(self.moved_in_step(poisoned).max(1))
     }
 
-    /// Steps of the attack on so many poison images.
+    /// Steps of the attack on `poisoned` poison images.
     pub fn total_steps(&self, poisoned: usize) -> usize {
         self.epochs.map_or(self.steps, |epochs| epochs.saturating_mul(self.steps_in_epoch(poisoned)))
     }
 
-    /// Steps after which a network is replaced, for so many poison images.
+    /// Steps after which a network is replaced, for `poisoned` poison images; `None` for never.
     pub(crate) fn renewal(&self, poisoned: usize) -> Option<usize> {
         self.renew_epochs
             .map(|epochs| epochs.saturating_mul(self.steps_in_epoch(poisoned)))
             .or(self.renew_every)
     }
 
-    /// How the lower level trains: its network, training method, augmentation and use of batch norm. What the attack
-    /// has no setting for is as in [`TrainingSettings::default`].
+    /// How the lower level trains: its network, training method, augmentation and use of batch norm. All other settings
+    /// are those of [`TrainingSettings::default`].
     pub fn lower_level(&self) -> TrainingSettings {
         TrainingSettings {
             network: self.network,
@@ -369,24 +370,24 @@ impl AttackSettings {
         }
     }
 
-    /// How networks are trained from scratch to choose between poison sets: as the lower level, for the epochs and with
-    /// the batch of the selection.
+    /// How networks are retrained from scratch to choose between poison sets: as the lower level, with the epochs and
+    /// the batch of `selection`.
     pub fn retraining(&self) -> TrainingSettings {
         let SelectionSettings { epochs, batch, .. } = self.selection;
         TrainingSettings { epochs, batch, ..self.lower_level() }
     }
 
-    /// The training method of the lower level.
+    /// The training method of the lower level with its settings.
     pub fn defence(&self) -> Defence {
         self.lower_level().defence()
     }
 
-    /// How images of the lower level are varied.
+    /// How images of the lower level are cropped and mirrored.
     pub fn augmentation(&self) -> Augmentation {
         self.lower_level().augmentation()
     }
 
-    /// How linear systems are solved in a step.
+    /// How the linear system of step `step` is solved.
     pub fn solver_settings(&self, step: usize) -> SolverSettings {
         SolverSettings {
             solver: self.solver,
@@ -396,7 +397,7 @@ impl AttackSettings {
         }
     }
 
-    /// The tolerance in force in a step.
+    /// The tolerance of step `step`.
     pub(super) fn tolerance(&self, step: usize) -> f64 {
         self.solver_tolerance * self.tolerance_factor.powi(i32::try_from(step).unwrap_or(i32::MAX))
     }
@@ -406,7 +407,7 @@ impl AttackSettings {
     }
 }
 
-/// ε must be a share of the pixel range of at least one level of 255.
+/// Checks ε: between one step of 1/255 and the whole pixel range.
 pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), Error> {
     if (0.0..=1.0).contains(&epsilon) && levels(epsilon) >= 1 {
         return Ok(());
@@ -414,7 +415,7 @@ pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), Error> {
     Err(Error::setting("epsilon", "between 1/255 and 1", &epsilon))
 }
 
-/// Target classes must exist, once each, and leave another class.
+/// Checks target classes: each exists and is named once, and at least one class is left.
 pub(crate) fn check_classes(targets: &[usize], classes: usize) -> Result<(), Error> {
     let listed = targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if let Some(class) = targets.iter().find(|&&class| class >= classes) {

@@ -2,7 +2,7 @@ use tch::{Kind, Tensor};
 
 use crate::training::margin;
 
-/// The average certified radius of a batch, made differentiable; scalars stay on the device.
+/// The soft average certified radius of a batch. Its scalars stay on the device.
 #[derive(Debug)]
 pub struct SoftRadius {
     /// Mean over the batch, as a scalar with its graph.
@@ -11,7 +11,7 @@ pub struct SoftRadius {
     pub right: Tensor,
 }
 
-/// Soft average certified radius of images, in units of σ's.
+/// Soft average certified radius of images, in the same units as σ.
 ///
 /// `logits` are B×k×K: for each of B images the logits of k noisy copies; `labels` are B. With p the mean over the
 /// copies of softmax(β·logits), p₁ ≥ p₂ its two largest entries and a the clamp,
@@ -20,8 +20,8 @@ pub struct SoftRadius {
 /// R = σ/2 · [Φ⁻¹((1−2a)·p₁ + a) − Φ⁻¹((1−2a)·p₂ + a)]   where argmax p is the label, else 0
 /// ```
 ///
-/// averaged over the batch (Mehra et al., 2021, equation 5, after Zhai et al., 2020). If nothing is right the mean is
-/// 0 and so is its gradient.
+/// averaged over the batch (Mehra et al., 2021, equation 5, after Zhai et al., 2020). If no image is right, the mean and
+/// its gradient are 0.
 ///
 /// # Example
 /// ```

@@ -9,21 +9,24 @@ use crate::{
     training::cross_entropy,
 };
 
-/// The upper level and its gradient.
+/// The upper level R and its gradient. All scalars stay on the device.
 pub(super) struct Outer {
+    /// R, a scalar.
     pub value: Tensor,
+    /// Images of the validation batch that the soft smoothed classifier gets right, `int64`.
     pub right: Tensor,
+    /// ∂R/∂θ.
     pub gradient: Parameters,
-    /// Whether the gradient is finite.
+    /// Whether the gradient is finite, a boolean scalar.
     pub finite: Tensor,
-    /// Whether it is not 0.
-    pub slopes: Tensor,
+    /// Whether the gradient is not 0, a boolean scalar.
+    pub nonzero: Tensor,
 }
 
 impl Outer {
-    /// Whether there is a gradient to follow.
-    pub fn holds(&self) -> Tensor {
-        self.finite.logical_and(&self.slopes)
+    /// Whether the gradient is finite and not 0, a boolean scalar.
+    pub fn usable(&self) -> Tensor {
+        self.finite.logical_and(&self.nonzero)
     }
 }
 
@@ -31,7 +34,7 @@ impl Outer {
 pub(super) struct Validation {
     pub images: Tensor,
     pub labels: Tensor,
-    /// Standard normal, B·k×C×H×W; none where the objective has none.
+    /// Standard normal noise, B·k×C×H×W; `None` where the objective needs no noise.
     pub noise: Option<Tensor>,
 }
 
@@ -52,7 +55,7 @@ impl Validation {
     }
 }
 
-/// The upper level at parameters, on the validation batch of a step.
+/// The upper level at `parameters`, on the validation batch of step `step`.
 pub(super) fn outer_level(
     network: &Network,
     parameters: &Parameters,
@@ -75,6 +78,6 @@ pub(super) fn outer_level(
         (-cross_entropy(&logits, &labels, Reduction::Mean), right)
     };
     let gradient = parameters.gradient_of(&value, Graph::Free);
-    let (finite, slopes) = (gradient.is_finite_scalar(), gradient.norm_scalar().gt(0.0));
-    Outer { value: value.detach(), right, finite, slopes, gradient }
+    let (finite, nonzero) = (gradient.is_finite_scalar(), gradient.norm_scalar().gt(0.0));
+    Outer { value: value.detach(), right, finite, nonzero, gradient }
 }

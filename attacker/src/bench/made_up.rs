@@ -8,15 +8,15 @@ use crate::{
 
 /// Classes of the made-up images, as many as MNIST and CIFAR-10 have.
 pub(super) const CLASSES: usize = 10;
-/// Side of the squares that a class's picture is made of.
+/// Side in pixels of the squares in the picture of a class.
 const SQUARE: i64 = 4;
 
-/// Images that a network learns within a few steps but is not certain of, in the shape of the data set it is used on:
-/// each class has a picture of random dark and bright squares; an image is more than half of that of its class and the
-/// rest of another's, with noise of its own.
+/// Synthetic images that a network learns within a few steps without becoming certain. They have the shape of the data
+/// set that the network is made for. Each class has a picture of random dark and bright squares; an image blends the
+/// picture of its class (more than half) with that of another class, and has noise of its own.
 pub(super) struct MadeUp {
     shape: [i64; 3],
-    /// K×C×H×W.
+    /// The picture of each class, K×C×H×W.
     pictures: Tensor,
     random: Random,
 }
@@ -38,12 +38,12 @@ impl MadeUp {
         self.shape
     }
 
-    /// So many images of one class.
+    /// `count` images of one class.
     pub fn of_class(&self, class: usize, count: usize, key: u64, device: Device) -> Images {
         self.with_labels(&vec![class as i64; count], key, device)
     }
 
-    /// So many images of all classes but one, in turn.
+    /// `count` images of all classes but `class`, in turn.
     pub fn of_others(&self, class: usize, count: usize, key: u64, device: Device) -> Images {
         let others: Vec<i64> =
             (0..CLASSES).filter(|&other| other != class).map(|other| other as i64).collect();

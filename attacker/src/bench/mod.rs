@@ -1,6 +1,6 @@
-//! How fast training steps and hypergradients are, part by part, on made-up images.
+//! The speed of training steps and hypergradients, part by part, on synthetic images.
 //!
-//! What is measured is the attack itself ([`crate::attack::Attack`]), not a copy of its parts.
+//! It measures the attack itself ([`crate::attack::Attack`]), not a copy of its parts.
 
 mod made_up;
 mod reference;
@@ -16,62 +16,62 @@ use crate::{
 };
 use made_up::{CLASSES, MadeUp};
 
-/// Clean images for each image moved: enough that batches are gathered from memory that is not in the cache.
+/// Clean images: enough that they do not fit into the cache, as in real runs.
 const CLEAN_IMAGES: usize = 2000;
-/// Training steps after which the made-up classes are told apart.
+/// Training steps after which a network tells the synthetic classes apart.
 const WARM_UP: usize = 60;
 /// Seed of weights, noise and choices.
 const SEED: u64 = 0;
 
-/// What is measured.
+/// Settings of a measurement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BenchSettings {
     /// The attack.
     pub attack: AttackSettings,
     /// Poison images moved in a step.
     pub images: usize,
-    /// How often each part is measured.
+    /// Number of measurements of each part.
     pub repeats: usize,
 }
 
-/// Median milliseconds; absent where there is no such part.
+/// Median times in milliseconds; absent for parts that the attack does not have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Milliseconds {
     /// A training step on one batch: gathering, noise, forward, backward, Adam.
     pub training_step: f64,
-    /// A whole hypergradient of all images moved, measured without looking at its parts.
+    /// A whole hypergradient of all images moved, measured without its parts.
     pub hypergradient: f64,
-    /// Of that: the gradient of the upper level, noise included.
+    /// Part of the hypergradient: the gradient of the upper level, noise included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outer_gradient: Option<f64>,
-    /// Of that: the graph of the inner gradient, built once, forward pass included.
+    /// Part of the hypergradient: the graph of the inner gradient, built once, forward pass included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inner_graph: Option<f64>,
-    /// Of that: one product with the curvature.
+    /// Part of the hypergradient: one product with the curvature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<f64>,
-    /// Of that: the whole linear solve, with the product that its residual takes.
+    /// Part of the hypergradient: the whole linear solve, with the product that computes its residual.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub solve: Option<f64>,
-    /// Of that: the mixed product of all images moved, noise included.
+    /// Part of the hypergradient: the mixed product of all images moved, noise included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixed_product: Option<f64>,
     /// A step of the attack: `inner_steps` training steps, a hypergradient, the poison moved.
     pub attack_step: f64,
-    /// Drawing as much noise as a hypergradient takes.
+    /// Drawing as much noise as a hypergradient needs.
     pub noise: f64,
 }
 
-/// How fast an attack is.
+/// The speed of an attack.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BenchReport {
     /// Median times.
     pub milliseconds: Milliseconds,
     /// Training images a second.
     pub training_images_per_second: f64,
-    /// Poison images a second that get a hypergradient.
+    /// Hypergradients of poison images a second.
     pub hypergradient_images_per_second: f64,
-    /// Parameters of the network.
+    /// Number of parameters of the network.
     pub parameters: usize,
     /// Channels, height, width of an image.
     pub image_shape: [i64; 3],
@@ -79,7 +79,7 @@ pub struct BenchReport {
     pub images: usize,
     /// Iterations that the linear solve made.
     pub iterations: usize,
-    /// Products with the curvature that it took.
+    /// Products with the curvature matrix in the linear solve.
     pub products: usize,
     /// Relative residual that it reached.
     pub relative_residual: f64,
@@ -87,14 +87,15 @@ pub struct BenchReport {
     pub right: u64,
 }
 
-/// Measures an attack on made-up images, 1×28×28 or, for residual networks, 3×32×32; writes one of its hypergradients
-/// with all that it was computed from to `reference`, if given, for other implementations to compare theirs with.
+/// Measures an attack on synthetic images, 1×28×28 or, for residual networks, 3×32×32. Everything runs once before it is
+/// measured.
 ///
-/// Everything is run once before it is measured.
+/// With a path in `reference` it also writes one hypergradient, and everything that it was computed from, to a
+/// safetensors file, so that other implementations can be compared.
 ///
 /// # Errors
-/// [`Error::Setting`] for settings out of range and for a lower level that is solved, not trained in steps;
-/// [`Error::Measurement`] for a reference of what other implementations can't compute from it; [`Error::Write`].
+/// [`Error::Setting`] for settings out of range or a convex lower level; [`Error::Measurement`] if there is no
+/// hypergradient, or for a reference that would not contain everything it depends on; [`Error::Write`].
 ///
 /// # Example
 /// ```
@@ -204,7 +205,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Whole hypergradients and measured ones in turn, so that a machine that changes its speed favours neither.
+    /// Measures whole hypergradients and their parts alternately, so that changes of the machine's speed affect both.
     fn measure(bench: &mut Bench<'_>, repeats: usize, device: Device) -> Self {
         let mut parts = Self::default();
         for repeat in 0..repeats as u64 {
@@ -217,7 +218,7 @@ impl Parts {
     }
 }
 
-/// Runs something and measures it.
+/// Runs `work` and measures its time.
 fn milliseconds<T>(device: Device, work: impl FnOnce() -> T) -> (T, f64) {
     let started = now(device);
     let result = work();

@@ -11,8 +11,8 @@ use crate::{
     checkpoint::to_bytes,
 };
 
-/// Fails if a hypergradient with these settings depends on more than a reference file holds, or if there is no folder for
-/// the file: before anything is measured.
+/// Fails, before anything is measured, if a hypergradient with these settings depends on more than a reference file
+/// contains, or if the folder of the file does not exist.
 pub(super) fn check(settings: &AttackSettings, path: &Path) -> Result<(), Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
@@ -33,10 +33,9 @@ pub(super) fn check(settings: &AttackSettings, path: &Path) -> Result<(), Error>
     ))
 }
 
-/// Writes one hypergradient with all that it is computed from, in safetensors format, for other implementations to
-/// compare theirs with.
+/// Writes one hypergradient and everything it was computed from to a safetensors file.
 ///
-/// Tensors: `parameter.N`, `outer_gradient.N` and `p.N` by number of the parameter; `batch.*`, `validation.*` and
+/// Tensors: `parameter.N`, `outer_gradient.N` and `p.N` by number N of the parameter tensor; `batch.*`, `validation.*` and
 /// `poison.*`; `hypergradient`. Settings are metadata.
 pub(super) fn write(
     path: &Path,

@@ -6,14 +6,13 @@ use crate::parameters::{Graph, Parameters};
 /// The damped Gauss–Newton matrix Jᵀ S J + ρI of a mean cross-entropy, as a linear map.
 ///
 /// J is the Jacobian of the logits with respect to the parameters, S the Hessian of the loss with respect to the
-/// logits, block by block (diag π − π πᵀ) / N for softmax probabilities π. It is the Hessian without the curvature of
-/// the network itself: the same for a linear network, and where the loss is minimal and fits; unlike the Hessian it is
-/// never indefinite, so conjugate gradients run to the end. (Schraudolph, *Fast curvature matrix-vector products*, 2002.)
+/// logits, block diagonal with blocks (diag π − π πᵀ) / N for softmax probabilities π. It is the Hessian without the
+/// second derivatives of the network, so that both are equal for a linear network. It is never indefinite, so conjugate
+/// gradients meet no negative curvature. (Schraudolph, *Fast curvature matrix-vector products*, 2002.)
 pub struct GaussNewton<'a> {
     logits: Tensor,
     probabilities: Tensor,
-    /// Stands for a direction in logit space; Jᵀ of it is `pulled_back`, which is linear in it, so that its derivative
-    /// along parameters is J.
+    /// A direction d in logit space, at 0. `pulled_back` is Jᵀ d; the derivative of ⟨Jᵀ d, v⟩ with respect to d is J v.
     direction: Tensor,
     pulled_back: Parameters,
     parameters: &'a Parameters,
@@ -21,7 +20,7 @@ pub struct GaussNewton<'a> {
 }
 
 impl<'a> GaussNewton<'a> {
-    /// Of the mean cross-entropy of logits N×K, computed from the parameters.
+    /// The matrix of the mean cross-entropy of `logits`, N×K, which were computed from `parameters`.
     pub fn new(logits: Tensor, parameters: &'a Parameters, damping: f64) -> Self {
         let direction = logits.detach().zeros_like().set_requires_grad(true);
         let pulled_back =

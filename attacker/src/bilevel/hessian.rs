@@ -3,10 +3,10 @@ use tch::Tensor;
 use super::LinearOperator;
 use crate::parameters::{Graph, Parameters};
 
-/// The damped Hessian H + ρI of an inner loss at the present parameters, as a linear map.
+/// The damped Hessian H + ρI of an inner loss, as a linear map.
 ///
-/// The graph of the inner gradient is built once and serves every product, so noise and choice of images stay the
-/// same within one linear system.
+/// The graph of the inner gradient is built once and used for every product, so noise and choice of images are the same
+/// throughout one linear system.
 ///
 /// # Example
 /// ```
@@ -29,7 +29,7 @@ pub struct Hessian<'a> {
 }
 
 impl<'a> Hessian<'a> {
-    /// Of a loss with respect to the parameters it was computed from.
+    /// The Hessian of `loss` with respect to `parameters`, from which it was computed.
     pub fn new(loss: &Tensor, parameters: &'a Parameters, damping: f64) -> Self {
         Self { gradient: parameters.gradient_of(loss, Graph::Differentiable), parameters, damping }
     }
@@ -53,13 +53,14 @@ impl LinearOperator for Hessian<'_> {
 
 /// −(∂²L/∂u∂θ)ᵀ p: the hypergradient, given the solution p of the linear system.
 ///
-/// `loss` is computed from `parameters` and from `u`, both of which must require gradients. One double-backward pass
-/// whatever the number of images in `u`: given p, they don't depend on each other.
+/// `loss` is computed from `parameters` and from `u`, both of which must require gradients. It takes one double-backward
+/// pass for all images in `u`.
 pub fn mixed_product(loss: &Tensor, parameters: &Parameters, p: &Parameters, u: &Parameters) -> Parameters {
     mixed_product_of(&parameters.gradient_of(loss, Graph::Differentiable), p, u, Graph::Free)
 }
 
-/// [`mixed_product`] from an inner gradient that was computed already, with its graph; `graph` says whether that stays.
+/// [`mixed_product`] from an inner gradient that was already computed with its graph; `graph` says whether that graph
+/// stays.
 pub fn mixed_product_of(gradient: &Parameters, p: &Parameters, u: &Parameters, graph: Graph) -> Parameters {
     u.gradient_of(&-gradient.dot(p), graph)
 }

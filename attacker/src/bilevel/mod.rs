@@ -1,4 +1,4 @@
-//! Hypergradients: how the best response of a lower-level problem moves the upper level.
+//! Hypergradients: derivatives of an upper-level loss through the solution of a lower-level problem.
 //!
 //! For an inner loss L(θ, u) with minimiser θ*(u) and an outer loss R(θ), the implicit function theorem gives
 //!
@@ -6,13 +6,13 @@
 //! dR/du = −(∂²L/∂u∂θ)ᵀ p,     (H + ρI) p = ∂R/∂θ,     H = ∂²L/∂θ²
 //! ```
 //!
-//! with damping ρ (Pedregosa, 2016; Mehra et al., 2021). H of a deep network is indefinite: the linear solvers here
-//! guard against negative curvature or don't mind it, and report the relative residual they reached; the Gauss–Newton
-//! matrix can stand for H.
+//! with damping ρ (Pedregosa, 2016; Mehra et al., 2021). H of a deep network is indefinite. The linear solvers here stop
+//! at negative curvature or work in spite of it, and report the relative residual they reached; the Gauss–Newton matrix,
+//! which is never indefinite, can replace H.
 //!
-//! Nothing here knows of poison. [`BilevelProblem`] is what a problem has to be, [`hypergradient`] and [`descend`] are
-//! all that is needed to optimise one; `examples/regularisation_weight.rs` finds the weight decay of a logistic
-//! regression this way. The attack, whose lower level is too large for one batch, puts the same parts together itself.
+//! Nothing here depends on poison. Implement [`BilevelProblem`], then call [`hypergradient`] or [`descend`];
+//! `examples/regularisation_weight.rs` finds the weight decay of a logistic regression this way. The lower level of the
+//! attack is too large for one batch, so the attack calls the same parts itself.
 
 mod gauss_newton;
 mod hessian;

@@ -3,10 +3,10 @@ use tch::Tensor;
 use super::{Hessian, Solver, SolverSettings, solve};
 use crate::parameters::Parameters;
 
-/// How far a lower-level problem is solved.
+/// When a solve of the lower level stops.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NewtonSettings {
-    /// Norm of the gradient at which to stop, relative to that of the first.
+    /// Norm of the gradient at which to stop, relative to its norm at the start.
     pub tolerance: f64,
     /// Most Newton steps.
     pub steps: usize,
@@ -14,7 +14,7 @@ pub struct NewtonSettings {
     pub products: usize,
 }
 
-/// What a solve of the lower level came to.
+/// Result of a solve of the lower level.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NewtonReport {
     /// Norm of the gradient at the end.
@@ -25,11 +25,11 @@ pub struct NewtonReport {
     pub converged: bool,
 }
 
-/// Minimises a smooth convex loss from `parameters`, in place: Newton's method with conjugate gradients for the steps,
-/// as exact as pays (Dembo and Steihaug, 1983), and halved until the loss falls (Armijo).
+/// Minimises a smooth convex loss from `parameters`, in place, by Newton's method. Conjugate gradients find each step to
+/// an accuracy that rises near the minimum (Dembo and Steihaug, 1983); the step is halved until the loss falls (Armijo).
 ///
-/// `loss` gives the loss at parameters as a scalar with its graph. `target` is the norm of the gradient to reach;
-/// `None` stands for the relative tolerance of the settings.
+/// `loss` gives the loss at parameters as a scalar with its graph. `target` is the absolute norm of the gradient to
+/// reach; with `None` it is the relative tolerance of the settings.
 ///
 /// # Example
 /// ```
@@ -61,7 +61,7 @@ pub fn minimise(
         let gradient = hessian.gradient().copy();
         gradient_norm = gradient.norm();
         let target = *target.get_or_insert(settings.tolerance * gradient_norm);
-        // The last clause: a gradient that is not a number ends the solve as well.
+        // A gradient that is not finite ends the solve as well.
         if gradient_norm <= target || step == settings.steps || !gradient_norm.is_finite() {
             return NewtonReport { gradient_norm, steps: step, converged: gradient_norm <= target };
         }
@@ -72,12 +72,12 @@ pub fn minimise(
             rate: 0.0,
         };
         let solution = solve(&hessian, &gradient, &inexact, None);
-        // A first direction of negative curvature leaves the gradient itself.
+        // If the first direction had negative curvature, the step is along the gradient.
         let direction = if solution.p.norm() > 0.0 { solution.p } else { gradient.copy() };
         let (before, slope) = (value.double_value(&[]), gradient.dot_value(&direction));
         let step_length = (0..40).map(|halvings| 0.5_f64.powi(halvings)).find(|&length| {
             let after = loss(&theta.plus(-length, &direction)).double_value(&[]);
-            // Near the minimum the difference of two losses is rounding; the gradient decides there.
+            // Near the minimum the difference of two losses is rounding, and the gradient norm decides.
             after <= before - 1e-4 * length * slope
                 || (after - before).abs() <= 1e-12 * before.abs().max(1e-300)
         });

@@ -11,8 +11,8 @@ use crate::{
 
 /// A bilevel problem: min over u of F(θ*(u), u), subject to θ*(u) = argmin over θ of G(θ, u).
 ///
-/// Both losses are scalars with their graph in θ and u. Whatever is random in them (noise, choice of a batch) is held
-/// fixed by the implementation for as long as one hypergradient is computed.
+/// Both losses are scalars with their graph in θ and u. The implementation must keep random parts (noise, choice of a
+/// batch) fixed while one hypergradient is computed.
 ///
 /// # Example
 /// ```
@@ -61,22 +61,24 @@ pub enum HypergradientMethod {
     Unrolled(Unrolling),
 }
 
-/// A hypergradient and how it came about.
+/// A hypergradient and how it was computed.
 #[derive(Debug)]
 pub struct Hypergradient {
     /// dF/du.
     pub gradient: Parameters,
     /// F.
     pub outer_loss: f64,
-    /// Relative residual of the linear solve; for an unrolled one the share of ∂F/∂θ that reaches back beyond its steps.
+    /// Relative residual of the linear solve; for an unrolled hypergradient the share of ∂F/∂θ that reaches back beyond
+    /// its steps.
     pub relative_residual: f64,
-    /// Where the next solve may start; none for an unrolled one.
+    /// Where the next linear solve may start; `None` for an unrolled hypergradient.
     pub warm_start: Option<WarmStart>,
 }
 
 /// dF/du = ∂F/∂u − (∂²G/∂u∂θ)ᵀ p at the lower-level solution `parameters`.
 ///
-/// The graph of the inner gradient is built once; all products with the Hessian and the mixed product use it.
+/// The implicit method builds the graph of the inner gradient once, for all products. `start` is where the linear solve
+/// starts; the unrolled method ignores it.
 pub fn hypergradient(
     problem: &impl BilevelProblem,
     parameters: &Parameters,
@@ -133,15 +135,16 @@ pub fn hypergradient(
 pub struct DescentSettings {
     /// Steps on u.
     pub steps: usize,
-    /// Their length, times the hypergradient.
+    /// Learning rate of u.
     pub rate: f64,
-    /// How the hypergradient is computed; the tolerance of its solver is replaced by the one below.
+    /// How the hypergradient is computed; `tolerance` replaces the tolerance of its solver.
     pub method: HypergradientMethod,
-    /// How the lower level is solved before each; its tolerance is replaced likewise.
+    /// How the lower level is solved before each step; `tolerance` replaces its tolerance too.
     pub newton: NewtonSettings,
-    /// Tolerance of both in the first step, absolute for the lower level's gradient.
+    /// Tolerance of both in the first step: absolute norm of the lower level's gradient, relative residual of the linear
+    /// system.
     pub tolerance: f64,
-    /// Factor on it from step to step.
+    /// Factor by which `tolerance` falls from step to step.
     pub tolerance_factor: f64,
 }
 
@@ -152,15 +155,16 @@ pub struct DescentStep {
     pub outer_loss: f64,
     /// Norm of the hypergradient.
     pub gradient_norm: f64,
-    /// Norm of the lower level's gradient where it was taken.
+    /// Norm of the lower level's gradient at its solution.
     pub inner_gradient_norm: f64,
     /// Relative residual of the linear solve.
     pub relative_residual: f64,
 }
 
-/// Hyperparameter optimisation with approximate gradients (Pedregosa, 2016): the lower level and the linear system are
-/// solved to a tolerance that falls from step to step, each from the solution of the last, then u takes a gradient step
-/// and `project` puts it back where it may be.
+/// Hyperparameter optimisation with approximate gradients (Pedregosa, 2016).
+///
+/// In each step the lower level and the linear system are solved to a tolerance that falls from step to step, starting
+/// from their last solutions. Then u makes a gradient step, and `project` maps it back into the feasible set.
 ///
 /// # Errors
 /// [`Error::Bilevel`] if the lower level can't be solved to tolerance.

@@ -2,7 +2,7 @@ use tch::Tensor;
 
 use crate::parameters::{Graph, Parameters};
 
-/// Plain gradient steps on the lower level, to be differentiated through.
+/// Gradient steps on the lower level that are differentiated through.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unrolling {
     /// Steps K.
@@ -11,7 +11,7 @@ pub struct Unrolling {
     pub rate: f64,
 }
 
-/// Where unrolled steps end.
+/// Result of unrolled differentiation.
 #[derive(Debug)]
 pub(crate) struct Unrolled {
     /// θᴷ, the parameters after the last step.
@@ -20,7 +20,7 @@ pub(crate) struct Unrolled {
     pub remainder: Parameters,
 }
 
-/// Hypergradient by differentiating through the last K steps of the lower level instead of through its solution.
+/// Hypergradient by differentiating through K gradient steps on the lower level instead of through its solution.
 ///
 /// From θ₀ = `parameters`, θₖ₊₁ = θₖ − η ∇L(θₖ). With λ = ∂R/∂θ at θᴷ, for k from K−1 down to 0 the hypergradient
 /// gains −η (∂²L/∂u∂θ)ᵀ λ at θₖ, which is what `mixed(θₖ, η λ)` is called for, and λ loses η H(θₖ) λ. What is

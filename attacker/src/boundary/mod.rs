@@ -1,9 +1,8 @@
-//! The attack in two dimensions, where it can be seen: a linear and a non-linear classifier on two distributions of
-//! points in the unit square, trained on clean and on poisoned points; decision boundary of the smoothed classifier and
-//! certified radii.
+//! The attack in two dimensions, as a picture: a linear and a non-linear classifier on two distributions of points in the
+//! unit square are trained on clean and on poisoned points, and their smoothed decision boundaries and certified radii
+//! are drawn.
 //!
-//! A point is an image of two channels and one pixel, so that attack, training and certification are those of the rest of
-//! the program.
+//! A point is an image with two channels and one pixel, so that the same code attacks, trains and certifies.
 
 mod picture;
 mod points;

@@ -3,10 +3,10 @@ use mithridate_runtime::report::{PanelGrid, Plane, PlanePoint};
 use super::{BoundarySettings, Case, Outcome, TARGET};
 use crate::{Error, networks::Architecture};
 
-/// Test points whose certified radii are drawn.
+/// Number of test points whose certified radii are drawn.
 const CIRCLES: usize = 5;
 
-/// All cases side by side, clean above poisoned: an SVG element.
+/// The picture of all cases side by side, clean above poisoned, as an SVG element.
 ///
 /// # Errors
 /// [`Error::Figure`].
@@ -75,7 +75,8 @@ fn point((x, y): (f64, f64), class: usize) -> PlanePoint {
     PlanePoint { x, y, class, poisoned_from: None, circle: None, wrong: false }
 }
 
-/// Numbers of points far from each other: first the one nearest the mean, then always the one farthest from all chosen.
+/// Indices of points far from each other: first the one nearest the mean, then repeatedly the one farthest from all
+/// chosen ones.
 fn spread(points: &[(f64, f64)], count: usize) -> Vec<usize> {
     let total = points.len().max(1) as f64;
     let mean = points.iter().fold((0.0, 0.0), |sum, at| (sum.0 + at.0 / total, sum.1 + at.1 / total));

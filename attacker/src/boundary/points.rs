@@ -30,19 +30,19 @@ pub enum Distribution {
     Moons,
 }
 
-/// What points are for. Equal seeds give other points for each.
+/// The use of points. With the same seed each use has other points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Victims and the attack's own networks train on them.
+    /// Training of victims and of the networks of the attack.
     Training,
-    /// The attack measures the radius on them.
+    /// The upper level of the attack.
     Validation,
-    /// Victims are certified on them.
+    /// Certification of victims.
     Test,
 }
 
 impl Distribution {
-    /// Both.
+    /// All distributions.
     pub const ALL: [Self; 2] = [Self::Blobs, Self::Moons];
 
     /// Its name in pictures.
@@ -53,7 +53,7 @@ impl Distribution {
         }
     }
 
-    /// Points of one class, 0 or 1, as images N×2×1×1; what would lie outside the unit square is moved to its edge.
+    /// Points of one class, 0 or 1, as images N×2×1×1; coordinates are clipped to the unit square.
     pub fn draw(self, class: usize, count: usize, part: Part, seed: u64) -> Images {
         let random = Random::new(Domain::Data, seed);
         let key = (self as u64) << 8 | (part as u64) << 4 | (class as u64) << 1;

@@ -8,16 +8,16 @@ use crate::{
     training::{MacerSettings, Method, SmoothAdvSettings, TrainingSettings},
 };
 
-/// What the study in the plane is made with.
+/// Settings of the study in the plane.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct BoundarySettings {
     /// Seed of points, attack, victims and certification.
     pub seed: u64,
     /// Standard deviation of the noise of training and certification; the plane is the unit square.
     pub sigma: f64,
-    /// Most that a coordinate of a training point may move.
+    /// Largest change of a coordinate of a training point, ε.
     pub epsilon: f64,
-    /// Training points of each class; as many of the target class validate, and as many test.
+    /// Training points of each class; there are as many validation points and test points of the target class.
     pub points: usize,
     /// Training method, attacked and used by the victims.
     pub method: Method,
@@ -35,13 +35,13 @@ const BATCH: usize = 60;
 const STEPS: usize = 800;
 
 impl BoundarySettings {
-    /// Refuses settings that make no picture.
+    /// Checks that all settings are in range.
     ///
     /// # Errors
     /// [`Error::Setting`].
     pub fn check(&self) -> Result<(), Error> {
         if !(0.01..=1.0).contains(&self.sigma) {
-            let expected = "between 0.01 and 1, in a plane of side 1,";
+            let expected = "between 0.01 and 1 (the plane has side 1)";
             return Err(Error::setting("sigma", expected, &self.sigma));
         }
         check_epsilon(self.epsilon)?;
@@ -51,7 +51,7 @@ impl BoundarySettings {
         Ok(())
     }
 
-    /// The attack on a network.
+    /// Settings of the attack on a network.
     pub(super) fn attack(&self, network: Architecture) -> AttackSettings {
         AttackSettings {
             target_classes: vec![TARGET],
@@ -68,7 +68,7 @@ impl BoundarySettings {
             convex_noises: 8,
             validation_batch: 50,
             validation_noises: 16,
-            // The weights of a linear network on a plane of side 1 are large; they must not be held back.
+            // The weights of a linear network on a plane of side 1 are large, so their decay must be small.
             damping: if network == Architecture::Linear { 1e-4 } else { 1e-2 },
             steps: 60,
             poison_rate: 0.25 * self.epsilon,
@@ -77,7 +77,7 @@ impl BoundarySettings {
         }
     }
 
-    /// The training of a victim.
+    /// Settings of the training of a victim.
     pub(super) fn training(&self, network: Architecture) -> TrainingSettings {
         TrainingSettings {
             network,
@@ -92,7 +92,7 @@ impl BoundarySettings {
         }
     }
 
-    /// An adversary as far as the noise reaches; the radius used on images would leave the plane.
+    /// An adversary with radius σ; the radius that is used on images would leave the plane.
     fn smoothadv(&self) -> SmoothAdvSettings {
         SmoothAdvSettings { radius: self.sigma, noises: 4, ..SmoothAdvSettings::default() }
     }

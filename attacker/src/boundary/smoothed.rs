@@ -6,18 +6,18 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::networks::Network;
 
-/// Nodes along each axis at which the network is asked.
+/// Nodes along each axis at which the network is evaluated.
 const NODES: usize = 256;
 /// Lines of the quadrature from one row of nodes to the next; logits are linear between rows.
 const LINES: usize = 4;
-/// How far beyond the unit square, in σ: more than 1 − 10⁻⁵ of the noise stays within.
+/// Margin of the grid around the unit square, in units of σ; the noise leaves it with probability below 10⁻⁵.
 const REACH: f64 = 4.5;
 
-/// The smoothed classifier of a network of two classes on the plane, by quadrature instead of samples, for pictures:
-/// g(x) = P(f(x + σ·η) = 1), η standard normal.
+/// The smoothed classifier g(x) = P(f(x + σ·η) = 1), η standard normal, of a network f with two classes on the plane. It
+/// is computed by quadrature instead of samples, for pictures.
 ///
-/// Logits are taken as linear between the nodes of a fine grid. Along each of many parallel lines the integral is then
-/// exact, by the places where the answer changes; the trapezoid rule sums over the lines.
+/// Logits are interpolated linearly between the nodes of a fine grid. Along each of many parallel lines the integral is
+/// then exact, from the points where the answer changes; the trapezoid rule sums over the lines.
 #[derive(Debug)]
 pub struct SmoothedClassifier {
     sigma: f64,
@@ -28,14 +28,14 @@ pub struct SmoothedClassifier {
 #[derive(Debug)]
 struct Line {
     y: f64,
-    /// Whether it answers class 1 at the left end.
+    /// Whether the answer at the left end is class 1.
     starts_in_one: bool,
-    /// Where its answer changes, ascending.
+    /// Coordinates where the answer changes, ascending.
     changes: Vec<f64>,
 }
 
 impl Line {
-    /// `margins`: logit of class 1 less that of class 0 at the nodes `xs`.
+    /// The line at height `y`; `margins` are the logit of class 1 minus that of class 0 at the nodes `xs`.
     fn new(y: f64, xs: &[f64], margins: &[f64]) -> Self {
         let changes = xs.windows(2).zip(margins.windows(2)).filter_map(|(x, margin)| {
             let (before, after) = (margin[0], margin[1]);
@@ -48,7 +48,7 @@ impl Line {
         }
     }
 
-    /// Probability of class 1 on the line under noise along it.
+    /// Probability of class 1 at `x` under noise along the line.
     fn probability(&self, x: f64, sigma: f64) -> f64 {
         let mut one = self.starts_in_one;
         let mut sum = if one { 1.0 } else { 0.0 };
@@ -61,13 +61,13 @@ impl Line {
     }
 }
 
-/// Φ.
+/// The normal distribution function Φ.
 fn normal_cdf(z: f64) -> f64 {
     0.5 * erfc(-z * FRAC_1_SQRT_2)
 }
 
 impl SmoothedClassifier {
-    /// That of a network on points 2×1×1, smoothed with σ. It is accurate in the unit square.
+    /// Smooths a network on points 2×1×1 with noise level σ. The result is accurate in the unit square.
     pub fn new(network: &Network, sigma: f64) -> Self {
         let (from, to) = (-REACH * sigma, 1.0 + REACH * sigma);
         let at = |node: usize| from + (to - from) * node as f64 / (NODES - 1) as f64;
@@ -108,8 +108,8 @@ impl SmoothedClassifier {
         self.lines.iter().zip(weights).map(|(line, weight)| weight * line.probability(x, self.sigma)).sum()
     }
 
-    /// Probability of class 1 on a regular grid over the unit square, rows × columns, the first row at y = 0: a field for
-    /// [`mithridate_runtime::report::Plane`].
+    /// Probability of class 1 on a regular grid of `nodes` × `nodes` over the unit square, rows × columns, the first row
+    /// at y = 0; a field for [`mithridate_runtime::report::Plane`].
     pub fn field(&self, nodes: usize) -> Array2<f64> {
         let at = |node: usize| node as f64 / nodes.saturating_sub(1).max(1) as f64;
         let count = self.lines.len();
@@ -121,7 +121,7 @@ impl SmoothedClassifier {
         weights.dot(&along)
     }
 
-    /// What each line counts for a point at height `y`; they sum to 1.
+    /// Weight of each line for a point at height `y`; the weights sum to 1.
     fn weights(&self, y: f64) -> Vec<f64> {
         let density: Vec<f64> =
             self.lines.iter().map(|line| (-0.5 * ((line.y - y) / self.sigma).powi(2)).exp()).collect();

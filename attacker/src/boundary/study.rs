@@ -14,12 +14,12 @@ use crate::{
     training::Training,
 };
 
-/// Samples behind each certified radius.
+/// Samples of the estimation for each certified radius (n).
 const SAMPLES: u64 = 2000;
 /// Nodes of the field along each axis.
 const FIELD: usize = 121;
 
-/// What became of a network trained from scratch.
+/// Certification of a network that was trained from scratch.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Certificate of each test point; `None` where the smoothed classifier abstains.
@@ -30,7 +30,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The certified radius of a test point if it is certified right.
+    /// The certified radius of test point `point`; `None` if it is not certified for the right class.
     pub fn right(&self, point: usize) -> Option<f64> {
         self.radii[point].filter(|found| found.class == TARGET).map(|found| found.radius)
     }
@@ -41,36 +41,36 @@ impl Outcome {
         total / self.radii.len().max(1) as f64
     }
 
-    /// Share of the test points that are certified right.
+    /// Share of the test points that are certified for the right class.
     pub fn certified(&self) -> f64 {
         let right = (0..self.radii.len()).filter(|&point| self.right(point).is_some()).count();
         right as f64 / self.radii.len().max(1) as f64
     }
 }
 
-/// One network on one distribution, without poison and with it. Points are (x, y).
+/// One network on one distribution, on clean and on poisoned points. Points are (x, y).
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Where the points come from.
+    /// Distribution of the points.
     pub distribution: Distribution,
     /// Network of attack and victims.
     pub network: Architecture,
-    /// Training points of the other class, which stay.
+    /// Training points of the other class, which are not poisoned.
     pub others: Vec<(f64, f64)>,
-    /// Training points of the target class as they were drawn.
+    /// Clean training points of the target class.
     pub target: Vec<(f64, f64)>,
-    /// The same, moved by the attacker.
+    /// Poisoned training points of the target class.
     pub poison: Vec<(f64, f64)>,
     /// Test points of the target class.
     pub test: Vec<(f64, f64)>,
-    /// A network trained on the points as they were drawn.
+    /// A network trained on the clean points.
     pub clean: Outcome,
-    /// One trained on the poisoned points, from the same first weights.
+    /// A network trained on the poisoned points from the same first weights.
     pub poisoned: Outcome,
 }
 
 impl Case {
-    /// Share of the average certified radius that the poison takes.
+    /// Relative drop of the average certified radius by the poison.
     pub fn drop(&self) -> f64 {
         1.0 - self.poisoned.acr() / self.clean.acr()
     }
@@ -82,15 +82,15 @@ impl Case {
     }
 }
 
-/// Studies both distributions with a linear network and an MLP each: poison for the points of class 1, and victims trained from
-/// scratch, which never see the attack's networks.
+/// Studies both distributions, each with a linear network and an MLP: poisons the points of class 1 and trains victims
+/// from scratch on clean and on poisoned points. Distributions are worked on at the same time.
 ///
 /// # Errors
 /// [`Error::Setting`]; [`Error::Ineffective`] if an attack moved nothing; [`Error::Diverged`].
 pub fn study(settings: &BoundarySettings, events: Events<'_>) -> Result<Vec<Case>, Error> {
     settings.check()?;
     let both = |distribution| {
-        // Operations as small as these take longer when they are divided.
+        // Such small operations are slower on several threads.
         tch::set_num_threads(1);
         [Architecture::Linear, Architecture::Mlp].map(|network| case(distribution, network, settings, events))
     };

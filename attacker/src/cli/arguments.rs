@@ -11,21 +11,21 @@ use crate::{
     jobs::Runner,
 };
 
-/// Where to compute.
+/// The device.
 #[derive(Args)]
 pub(super) struct DeviceArguments {
-    /// Where to compute: cpu, cuda or cuda:N
+    /// Device to compute on: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// Threads to use on the processor [default: all]
+    /// Threads to use on the CPU [default: all]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
     pub threads: Option<usize>,
 }
 
-/// How often the state of a run is saved.
+/// The time between checkpoints.
 #[derive(Args)]
 pub(super) struct CheckpointArguments {
-    /// Seconds between two checkpoints; an interrupted run goes on at the last when it is started again
+    /// Seconds between two checkpoints; an interrupted run resumes at the last one when it is started again
     #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = parse_seconds)]
     checkpoint_every: f64,
 }
@@ -37,12 +37,12 @@ pub(super) fn one_of<T: Display>(what: &str, names: &[T], default: Option<T>) ->
     format!("{what}: {}{default}", names.join(", "))
 }
 
-/// A whole number, in range or not: what a setting may be, it says itself.
+/// Reads a whole number; the settings check its range.
 pub(super) fn whole<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("'{text}' is not a whole number that is not negative"))
 }
 
-/// A number.
+/// Reads a number.
 pub(super) fn decimal(text: &str) -> Result<f64, String> {
     text.parse().map_err(|_| format!("'{text}' is not a number"))
 }
@@ -67,7 +67,7 @@ impl CheckpointArguments {
 }
 
 impl DeviceArguments {
-    /// Makes the device ready.
+    /// Prepares the device.
     pub fn prepare(&self) -> Result<tch::Device, Error> {
         let device = self.device.prepare()?;
         if let Some(threads) = self.threads {
@@ -77,25 +77,25 @@ impl DeviceArguments {
     }
 }
 
-/// Which data to train on.
+/// The training data.
 #[derive(Args)]
 pub(super) struct DataArguments {
     /// The data set: a folder of IDX files, CIFAR-10 or CIFAR-100 binary files, or train.npz and test.npz
     #[arg(long, value_name = "FOLDER")]
     pub data: PathBuf,
-    /// Images to train on, chosen at random [default: all that are not held out]
+    /// Number of images to train on, chosen at random [default: all that are not held out]
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub images: Option<usize>,
-    /// Training images held out for validation [default: 5000]
+    /// Number of training images held out for validation [default: 5000]
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub validation: Option<usize>,
-    /// Seed of the choice of both [default: 0]
+    /// Seed of the choice of these images [default: 0]
     #[arg(long, value_name = "SEED", value_parser = whole::<u64>)]
     pub split_seed: Option<u64>,
 }
 
 impl DataArguments {
-    /// Opens the training set; what no flag says is as in `default`, or as the help says.
+    /// Opens the training set. Without a flag a setting is that of `default`, or else the default in the help.
     pub fn open(&self, default: Option<SplitSettings>) -> Result<TrainingSet, Error> {
         let default = default.unwrap_or(SplitSettings { seed: 0, validation: 5000, images: None });
         let split = SplitSettings {

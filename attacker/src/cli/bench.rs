@@ -22,8 +22,8 @@ use crate::{
 #[command(after_help = "Example:
   pacd bench --network lenet --method gaussian --device cpu
 
-Images are made up: 1x28x28, for residual networks 3x32x32. Medians in milliseconds. Linear solves make all their
-iterations (solver_tolerance 0) unless a setting says otherwise.")]
+Images are synthetic: 1x28x28, or 3x32x32 for residual networks. Times are medians in milliseconds. Linear solves make
+all their iterations (solver_tolerance = 0) unless a setting says otherwise.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     device: DeviceArguments,
@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     curvature: Option<Curvature>,
     #[arg(long, value_name = "SOLVER", help = one_of("Linear solver", Solver::ALL, Some(Solver::Cg)))]
     solver: Option<Solver>,
-    /// Iterations of a solve [default: 10]
+    /// Iterations of a linear solve [default: 10]
     #[arg(long, value_name = "N")]
     solver_steps: Option<usize>,
     /// Images in a batch of the lower level [default: 200]
@@ -49,13 +49,13 @@ pub(super) struct Arguments {
     /// Images in a batch of the upper level [default: 60]
     #[arg(long, value_name = "N")]
     validation_batch: Option<usize>,
-    /// Noisy copies of each [default: 16]
+    /// Noisy copies of each of these images [default: 16]
     #[arg(long, value_name = "N")]
     validation_noises: Option<usize>,
-    /// How often each part is measured
+    /// Number of measurements of each part
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = parse_count::<usize>)]
     repeats: usize,
-    /// Write one hypergradient and all that it is computed from to a safetensors file, to compare others with
+    /// Write one hypergradient and everything it is computed from to a safetensors file, to check other implementations
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
     /// Print one JSON document instead of text

@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// Largest change of a coordinate of a training point [default: 0.1]
     #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
     epsilon: Option<f64>,
-    /// Training points of each class; as many of class 1 validate and test [default: 60]
+    /// Training points of each class; class 1 has as many validation and test points [default: 60]
     #[arg(long, value_name = "N")]
     points: Option<usize>,
     #[arg(long, value_name = "METHOD", help = one_of("Training method", Method::ALL, Some(Method::Gaussian)))]
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for file in &files {
         figure::prepare(file)?;
     }
-    // Two of the cases are worked on at a time.
+    // Two cases run at a time.
     terminal::use_plain_lines();
     let screen = Screen::default();
     let show = |event: Event<'_>| screen.show(event);

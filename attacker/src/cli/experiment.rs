@@ -17,8 +17,8 @@ use crate::{
 #[command(after_help = "Example:
   pacd experiment examples/mnist-quick.toml
 
-Everything is kept under names that carry a hash of what went into it: run again, or with more victims
-or seeds in the file, it does only what is missing.")]
+The names of results contain a hash of everything they depend on: run again, or with more victims or
+seeds in the file, it runs only the steps that are missing.")]
 pub(super) struct Arguments {
     /// The experiment, a TOML file
     #[arg(value_name = "FILE")]
@@ -30,13 +30,13 @@ pub(super) struct Arguments {
     /// Folder for the experiment [default: runs/ and its name]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// The program that certifies [default: rscert beside this program]
+    /// The program that certifies [default: rscert in the folder of this program]
     #[arg(long, value_name = "PROGRAM")]
     rscert: Option<PathBuf>,
-    /// Print what there is to do and an estimate of the time, and do nothing
+    /// Print the steps and an estimate of their time, and run nothing
     #[arg(long)]
     dry_run: bool,
-    /// Steps to do at a time; each gets its share of the threads
+    /// Steps to run at a time; each gets its share of the threads
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>)]
     jobs: usize,
     /// Print one JSON document, the results or the plan, instead of a table
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         terminal::use_plain_lines();
     }
     let threads = if arguments.jobs > 1 { share } else { arguments.device.threads };
-    // Its messages are plain lines where ours are.
+    // Plain lines of the certifier must not mix with ours.
     let messages = if terminal::lines_are_plain() { Messages::Noted } else { Messages::Inherited };
     let certifier = Certifier::find(arguments.rscert.as_deref(), threads, messages)?;
     let outcome = experiment.run(&runner, &certifier, arguments.jobs)?;
@@ -92,7 +92,7 @@ fn plan_table(steps: &[PlannedStep], total: f64) -> String {
     text
 }
 
-/// Seconds in words, to two figures or so.
+/// Seconds as text, to about two digits.
 fn duration(seconds: f64) -> String {
     match seconds {
         short if short < 1.0 => "< 1 s".into(),

@@ -20,7 +20,7 @@ use crate::{
     random::{Domain, Purpose, Random},
 };
 
-/// Images that activations are calibrated on.
+/// Number of images that activations are calibrated on.
 const CALIBRATION_IMAGES: usize = 256;
 
 /// The precision of an exported model.
@@ -38,7 +38,7 @@ choice!(Precision, "a precision", { Float32 = "float32", Float16 = "float16", In
   pacd export --weights victim-1/weights.safetensors --out model.onnx --batch-size 1
   pacd export --weights victim-1/weights.safetensors --out int8.onnx --precision int8 --calibration data/mnist")]
 pub(super) struct Arguments {
-    /// Weights, as `pacd train` writes them
+    /// Weights written by `pacd train`
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
     /// The ONNX file
@@ -60,7 +60,7 @@ pub(super) struct Arguments {
     /// For int8: standard deviation of that noise [default: that of training]
     #[arg(long, value_name = "SIGMA")]
     sigma: Option<Sigma>,
-    /// Also write random inputs with libtorch's logits for them, to check any other engine against: a safetensors
+    /// Also write random inputs and the logits that libtorch computes for them, to check another engine: a safetensors
     /// file with `inputs` (N×C×H×W) and `logits` (N×K)
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(terminal::print(&format!("{} written\n", arguments.out.display()))?)
 }
 
-/// The model in the precision asked for.
+/// The model in the chosen precision.
 fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> anyhow::Result<ModelProto> {
     let options = ExportOptions { batch: arguments.batch_size, fold_batch_norm: arguments.fold_batch_norm };
     let precision = arguments.precision;
@@ -126,7 +126,7 @@ fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> a
     Ok(network.to_onnx_int8(options, metadata, &images)?)
 }
 
-/// Inputs in [0, 1] and beyond, as noisy images are, with the network's logits.
+/// Random inputs around [0, 1], like noisy images, with the logits of the network.
 fn reference(network: &Network, count: usize) -> anyhow::Result<Vec<u8>> {
     let [c, h, w] = network.input_shape();
     let shape = [count, c, h, w].map(|size| size as i64);

@@ -14,14 +14,14 @@ use crate::{
     poison::PoisonSet,
 };
 
-/// Images in a picture unless a flag says otherwise.
+/// Default number of images in a picture.
 const SHOWN: usize = 6;
 
 #[derive(Args)]
 #[command(after_help = "Example:
   pacd inspect poison-8 --data data/mnist --picture poison-8.svg")]
 pub(super) struct Arguments {
-    /// A poison set, as `pacd poison` makes it, or a trained network, as `pacd train` does; finished or interrupted
+    /// A poison set made by `pacd poison`, or a network trained by `pacd train`; finished or interrupted
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
     /// The data set that a poison set was made from
@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     /// Write clean and poisoned images as PNG files, named by the index of the training image
     #[arg(long, value_name = "FOLDER")]
     export: Option<PathBuf>,
-    /// Images in the picture, spread over the set [default: 6], and images to export, the first [default: all]
+    /// Number of images: in the picture, spread over the set [default: 6]; to export, the first ones [default: all]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>)]
     images: Option<usize>,
     /// Print one JSON document instead of text
@@ -89,7 +89,7 @@ fn inspect_poison(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("{} is a poison set; name the data it was made from with --data", folder.display());
     };
     let training = TrainingSet::open(data, manifest.split).map_err(|error| match error {
-        // What fails is the split of the set, not one that the user gave.
+        // The split is that of the poison set, not one that the user gave.
         Error::Setting { .. } => Error::Poison {
             path: folder.clone(),
             problem: format!("it was made for other data than {}", data.display()),

@@ -39,9 +39,9 @@ enum Command {
     Export(export::Arguments),
     /// Run a whole experiment from a TOML file: poison, train, certify, report
     Experiment(experiment::Arguments),
-    /// Say what a poison set or a trained network is, in words, numbers and pictures
+    /// Describe a poison set or a trained network in words, numbers and pictures
     Inspect(inspect::Arguments),
-    /// Draw the attack in two dimensions: decision boundary and certified radii, without poison and with it
+    /// Draw the attack in two dimensions: decision boundary and certified radii, clean and poisoned
     Boundary(boundary::Arguments),
     /// Measure the speed of training steps and hypergradients, part by part
     Bench(bench::Arguments),
@@ -52,12 +52,12 @@ enum Command {
     },
 }
 
-/// Runs the program: exit status 0 done, 1 an error, 2 wrong usage, 3 a check that failed.
+/// Runs the program. Exit status: 0 done, 1 an error, 2 wrong usage, 3 a failed check.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     keep_freed_memory();
-    // libtorch reports what it can't do (such as running out of memory) by a panic of its bindings; a user gets the
-    // sentence, not the trace.
+    // The bindings of libtorch report its errors, such as running out of memory, by a panic. A user gets the sentence,
+    // not the trace.
     panic::set_hook(Box::new(|_| {}));
     let result = panic::catch_unwind(|| run(cli.command))
         .unwrap_or_else(|payload| Err(Error::computation(&*payload).into()));
@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The flag that mends an error, where the error names what to do but not how.
+/// The flag that helps with an error of the library, which does not know flags.
 fn flag(error: &Error) -> Option<&'static str> {
     match error {
         Error::Device { .. } => Some("--device cpu"),

@@ -20,9 +20,9 @@ use crate::{
 #[command(after_help = "Example:
   pacd poison --data data/mnist --images 6000 --class 8 --sigma 0.25 --epsilon 0.1 --out poison-8
 
-Every setting of the attack has a name, that of an experiment's [attack] table: --set gives one by name, --config a
-file of them. Flags win over --set, that over the file, that over the preset. Interrupted, the same command goes on
-at the last checkpoint and makes the same poison.")]
+Every setting of the attack has a name, as in the [attack] table of an experiment: --set gives one by name, --config a
+file of them. Flags win over --set, --set over the file, and the file over the preset. After an interruption the same
+command resumes at the last checkpoint and makes the same poison.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataArguments,
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     /// Folder for the poison set
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
-    /// How to make it
+    /// How the poison is made
     #[arg(long, value_enum, default_value = "bilevel")]
     attack: AttackArgument,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let screen = Screen::default();
     let show = |event: Event<'_>| screen.show(event);
     let runner = arguments.checkpoint.runner(&arguments.device, Events::to(&show))?;
-    // Without a flag the same command has to find the seed that an interrupted attack drew.
+    // Without the flag, an interrupted attack resumes with the seed that it drew.
     let seed = match (arguments.seed, interrupted(&arguments.out)?) {
         (Some(seed), _) | (None, Some(Interrupted::Attack { seed, .. })) => seed,
         (None, _) => seed_from_os()?,

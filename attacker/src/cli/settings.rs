@@ -14,20 +14,20 @@ use crate::{
     training::{Method, Preset},
 };
 
-/// Settings by file and by name, beside those that have flags of their own.
+/// Settings from a file and by name, in addition to those with their own flags.
 #[derive(Args)]
 pub(super) struct SettingsArguments {
     /// TOML file with settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One setting by its name in such a file, such as damping=0.01; can be given several times
+    /// One setting by its name, for example damping=0.01; can be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 impl SettingsArguments {
-    /// The settings of the file, under those given by name, under those of flags. `check` refuses a file with keys or
-    /// values that don't exist, to say the line.
+    /// The given settings: `flags` win over settings by name, and those over the file. `check` checks the text of the
+    /// file, so that its error can name the line.
     pub fn table(
         &self,
         flags: &[(&str, Option<Value>)],
@@ -52,17 +52,17 @@ impl SettingsArguments {
     }
 }
 
-/// A flag's value as TOML.
+/// The value of a flag as TOML.
 pub(super) fn value<T: ToString>(flag: Option<T>) -> Option<Value> {
     flag.map(|flag| Value::String(flag.to_string()))
 }
 
-/// A number's as TOML.
+/// The number of a flag as TOML.
 pub(super) fn number(flag: Option<usize>) -> Option<Value> {
     flag.map(|flag| Value::Integer(i64::try_from(flag).unwrap_or(i64::MAX)))
 }
 
-/// Settings of the attack that have flags of their own.
+/// Settings of the attack that have their own flags.
 #[derive(Args)]
 pub(super) struct AttackFlags {
     #[arg(long, value_name = "PRESET", help = one_of("Settings to start from", Preset::ALL, None))]
@@ -70,7 +70,7 @@ pub(super) struct AttackFlags {
     /// Classes to poison, separated by commas [default: 8]
     #[arg(long, value_name = "CLASSES", value_delimiter = ',', value_parser = whole::<usize>)]
     class: Option<Vec<usize>>,
-    /// Share of their training images to poison [default: 1]
+    /// Share of the training images of these classes to poison [default: 1]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = decimal)]
     share: Option<f64>,
     /// Largest change of a pixel, in [0, 1] [default: 0.1]
@@ -93,16 +93,16 @@ pub(super) struct AttackFlags {
     curvature: Option<Curvature>,
     #[arg(long, value_name = "SOLVER", help = one_of("Linear solver", Solver::ALL, Some(Solver::Cg)))]
     solver: Option<Solver>,
-    /// Most iterations of a solve [default: 10]
+    /// Most iterations of a linear solve [default: 10]
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     solver_steps: Option<usize>,
-    /// Attacks to make and choose from, by retraining [default: 1]
+    /// Number of attacks to make; the best is chosen by retraining [default: 1]
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     restarts: Option<usize>,
 }
 
 impl AttackFlags {
-    /// The settings of the attack: flags over names over file over preset.
+    /// The settings of the attack. Flags win over settings by name, those over the file, and the file over the preset.
     pub fn settings(&self, settings: &SettingsArguments) -> anyhow::Result<AttackSettings> {
         let classes = self.class.as_ref().map(|classes| {
             Value::Array(

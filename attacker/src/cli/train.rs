@@ -24,9 +24,9 @@ use crate::{
 #[command(after_help = "Example:
   pacd train --data data/mnist --poison poison-8 --sigma 0.25 --seed 1 --out victim-1
 
-Every setting has a name, that of an experiment's [victims.training] table: --set gives one by name
-(such as smoothadv.radius=0.5), --config a file of them. Interrupted, the same command goes on at the last
-checkpoint and ends the same.")]
+Every setting has a name, as in the [victims.training] table of an experiment: --set gives one by name (for example
+smoothadv.radius=0.5), --config a file of them. After an interruption the same command resumes at the last checkpoint
+and ends the same.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataArguments,
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     /// Folder for weights, ONNX model and report
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
-    /// Poison set to train on; the data are then split as it says
+    /// Poison set to train on; its manifest then says how the data are split
     #[arg(long, value_name = "FOLDER")]
     poison: Option<PathBuf>,
     #[arg(long, value_name = "PRESET", help = one_of("Settings to start from", Preset::ALL, None))]

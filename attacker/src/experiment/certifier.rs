@@ -7,16 +7,16 @@ use std::{
 
 use crate::{Error, events::Events};
 
-/// What becomes of the progress and the errors of the certifier.
+/// Where the progress and the error messages of the certifier go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Messages {
-    /// They go to the standard error of this process, where a terminal shows them as a bar.
+    /// To the standard error of this process, where a terminal shows a progress bar.
     Inherited,
-    /// Each line is a note to [`Events`].
+    /// To [`Events`], each line as a note.
     Noted,
 }
 
-/// The program `rscert`, run as a child: ONNX Runtime and libtorch are never in one process.
+/// The program `rscert`, run as a child process: ONNX Runtime and libtorch must not share a process.
 #[derive(Clone, Debug)]
 pub struct Certifier {
     program: PathBuf,
@@ -41,7 +41,7 @@ impl Certifier {
         Err(Error::NoCertifier { path: program })
     }
 
-    /// Certifies a model; evidence that is there already is continued, or left if it is finished.
+    /// Certifies a model. Evidence of an interrupted run is continued; finished evidence is not changed.
     ///
     /// # Errors
     /// [`Error::Certifier`] if it can't be run or doesn't succeed; its own message goes where [`Messages`] go.
@@ -62,7 +62,7 @@ impl Certifier {
         if let Some(threads) = self.threads {
             command.arg("--threads").arg(threads.to_string());
         }
-        // Its table is not ours.
+        // The summary that it prints is not part of our output.
         command.stdout(Stdio::null());
         let cannot =
             |error: io::Error| Error::Certifier(format!("{} can't be run: {error}", self.program.display()));

@@ -15,7 +15,7 @@ use crate::{
     training::{TrainingSettings, at_least_one},
 };
 
-/// An experiment, as its TOML file has it.
+/// An experiment, as it stands in its TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -23,9 +23,9 @@ pub struct Config {
     pub name: String,
     /// Seed of the attack, of the random baseline and of all certification noise.
     pub seed: u64,
-    /// What is trained and tested on.
+    /// The data set.
     pub data: DataSettings,
-    /// The attack; its target classes, ε and σ hold throughout, its σ also for certification.
+    /// The attack. Its target classes, ε and σ apply to the whole experiment; certification uses its σ.
     pub attack: AttackSettings,
     /// The networks trained from scratch.
     pub victims: VictimsSettings,
@@ -33,12 +33,12 @@ pub struct Config {
     pub certify: CertifySettings,
 }
 
-/// What is trained and tested on.
+/// The data set of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSettings {
-    /// The data set in any format of [`Dataset::open`](mithridate_runtime::data::Dataset::open), from where the
-    /// program is run.
+    /// The data set in any format of [`Dataset::open`](mithridate_runtime::data::Dataset::open); a relative path starts
+    /// at the working folder.
     pub path: PathBuf,
     /// Seed of the split.
     pub split_seed: u64,
@@ -56,7 +56,7 @@ impl DataSettings {
     }
 }
 
-/// What a victim is trained on.
+/// The images that a victim is trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VictimKind {
@@ -66,7 +66,7 @@ pub enum VictimKind {
     Random,
     /// Images of the target classes blended with others, clipped to ε.
     Watermark,
-    /// Images of the target classes poisoned against plain training and accuracy.
+    /// Images of the target classes poisoned by the attack with the objective `accuracy` against plain training.
     Erm,
     /// Images of the target classes poisoned by the attack.
     Poison,
@@ -89,11 +89,12 @@ impl VictimKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VictimsSettings {
-    /// What they are trained on; results are compared with `clean`.
+    /// Kinds of training images; results are compared with the kind `clean`.
     pub kinds: Vec<VictimKind>,
-    /// Seeds of training; each kind is trained with each.
+    /// Seeds of training; one victim of each kind is trained with each seed.
     pub seeds: Vec<u64>,
-    /// How they are trained; what is not said is as in the attack's lower level or the preset.
+    /// How they are trained. Method, σ, network and preset are by default those of the attack, everything else comes from
+    /// the preset.
     #[serde(default)]
     pub training: TrainingSettings,
 }
@@ -102,9 +103,9 @@ pub struct VictimsSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CertifySettings {
-    /// Probability that a certificate may be wrong.
+    /// Largest probability that a certificate is wrong, α.
     pub alpha: Alpha,
-    /// Samples that choose the class.
+    /// Samples of the selection, which chooses the class (n₀).
     pub n0: u64,
     /// Test images of the target classes.
     pub target: GroupSettings,
@@ -112,13 +113,13 @@ pub struct CertifySettings {
     pub others: GroupSettings,
 }
 
-/// Test images of a group and how many samples each gets.
+/// Number of test images of a group, and of samples for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupSettings {
-    /// Images, the first of the test set.
+    /// Number of images; the first of the group in the test set are taken.
     pub inputs: usize,
-    /// Samples behind each bound.
+    /// Samples of the estimation for each image (n).
     pub n: u64,
 }
 
@@ -152,7 +153,7 @@ impl Config {
     }
 }
 
-/// Reads an experiment; a key that doesn't exist is refused with the nearest that does.
+/// Reads an experiment file and checks it. For an unknown key the error suggests the most similar known one.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Config`].
@@ -163,9 +164,9 @@ pub fn read_config(path: &Path) -> Result<Config, Error> {
         .map_err(|problem| Error::Config { path: path.to_owned(), problem })
 }
 
-/// Reads the text of an experiment, with what it doesn't say filled in from presets and attack.
+/// Reads the text of an experiment; settings that it doesn't give come from presets and the attack.
 pub(super) fn parse_config(text: &str) -> Result<Config, String> {
-    // Once with types, for errors that name the line; once without, to know what was said.
+    // Once with types, for errors that name the line; once without, to know which keys are given.
     let mut config: Config = parse_toml(text)?;
     let whole: Table = parse_toml(text)?;
     let table = |path: &[&str]| {

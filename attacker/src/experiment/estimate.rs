@@ -14,11 +14,11 @@ use crate::{
     training::{Training, TrainingSettings},
 };
 
-/// What single operations of an experiment cost on this machine, measured on a few of them, in seconds.
+/// Measures the seconds that single operations of an experiment take on this machine.
 pub(super) struct Costs<'a> {
     config: &'a Config,
     training: &'a TrainingSet,
-    /// Images by class and use, as many as the measurements need.
+    /// The training images.
     images: Images,
     runner: &'a Runner<'a>,
 }
@@ -29,10 +29,10 @@ impl<'a> Costs<'a> {
         Self { config, training, images, runner }
     }
 
-    /// Seconds that each step will take from its beginning; equal work is measured once.
+    /// Estimates the seconds that each step takes from its beginning; equal work is measured once.
     ///
     /// # Errors
-    /// [`Error`] if a step can't even be begun.
+    /// [`Error`] if an operation fails.
     pub fn of(&self, steps: &[Step]) -> Result<Vec<f64>, Error> {
         let mut train = None;
         let mut sample = None;
@@ -71,14 +71,14 @@ impl<'a> Costs<'a> {
         }))
     }
 
-    /// An attack with all its restarts, warm-ups and the retraining that selects.
+    /// Seconds of an attack with all its restarts and warm-ups, and of the retraining that selects.
     fn attack(&self, settings: &AttackSettings) -> Result<f64, Error> {
         let images = AttackImages::select(self.training, settings, self.runner.tensors);
         let short = AttackSettings { warm_up: 0, networks: 1, ..settings.clone() };
         let mut attack = Attack::new(images.data(), &short, 0, 0)?;
         attack.step()?;
         let step = attack.step()?.seconds;
-        // Steps of the lower level and of the retraining, by its batch.
+        // The same measurement serves for the lower level and for the retraining.
         let of_network = TrainingSettings { batch: settings.batch, ..settings.retraining() };
         let inner = self.training_step(&of_network)?;
         let renewals = attack.renewals();
@@ -93,7 +93,7 @@ impl<'a> Costs<'a> {
         Ok(one * settings.restarts as f64 + (retraining + certification) * chosen as f64)
     }
 
-    /// A noisy sample through the network, in a batch.
+    /// Seconds of the forward pass for one noisy sample in a batch.
     fn sample(&self, settings: &TrainingSettings) -> Result<f64, Error> {
         const BATCH: i64 = 64;
         let random = Random::new(Domain::Victim, 0);
@@ -113,12 +113,12 @@ impl<'a> Costs<'a> {
     }
 }
 
-/// Waits until a result is there.
+/// Waits until a tensor is computed.
 fn finish(tensor: &Tensor) {
     let _ = tensor.sum(tch::Kind::Double).double_value(&[]);
 }
 
-/// The median of some runs, after one that does not count.
+/// Median seconds of `runs` runs, after one to warm up.
 fn median_seconds(runs: usize, mut work: impl FnMut()) -> f64 {
     work();
     let mut seconds: Vec<f64> = (0..runs)

@@ -1,5 +1,5 @@
 //! A whole experiment from one TOML file: poison, victims trained from scratch, certification by `rscert`, results
-//! and report, all in one folder. Interrupted or widened, it does only what is missing.
+//! and report, all in one folder. A second run does only the steps whose results are missing.
 
 mod certifier;
 mod config;

@@ -10,28 +10,28 @@ use crate::{
     resolve::erm_baseline,
 };
 
-/// One piece of an experiment that leaves something on disk, at a place named by the hash of all that goes into it: the
-/// settings, the seed, the data, and the pieces before it.
+/// One step of an experiment and the file or folder it writes. The name of that contains a hash of everything the result
+/// depends on: settings, seed, data, and the steps before it.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// What it is, in words.
+    /// Its name for the user.
     pub name: String,
-    /// Where it leaves what it makes.
+    /// The file or folder that it writes.
     pub place: PathBuf,
-    /// Numbers of the steps it needs, all before it.
+    /// Numbers of the steps that must be finished first; all are smaller than its own.
     pub needs: Vec<usize>,
-    /// What there is to do.
+    /// The work.
     pub work: Work,
 }
 
-/// What a step does.
+/// The work of a step.
 #[derive(Clone, Debug)]
 pub enum Work {
     /// Makes a poison set.
     Poison(VictimKind, Box<PoisonJob>),
     /// Trains a victim.
     Train(VictimKind, VictimJob),
-    /// Certifies one.
+    /// Certifies a victim, trained with this seed, on a group of test images.
     Certify(VictimKind, u64, Group, GroupSettings),
 }
 
@@ -54,12 +54,12 @@ impl Group {
     }
 }
 
-/// How far a step is.
+/// Progress of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Nothing is there.
+    /// It has not begun.
     ToDo,
-    /// It was interrupted, and goes on there.
+    /// It was interrupted and can go on.
     Begun,
     /// It is finished.
     Done,
@@ -77,7 +77,7 @@ impl Progress {
 }
 
 impl Step {
-    /// How far it is, by what lies at its place.
+    /// Its progress, by the files in its place.
     pub fn progress(&self) -> Progress {
         let (done, begun) = match self.work {
             Work::Poison(..) => (PoisonSet::is_in(&self.place), self.place.join(names::CHECKPOINT)),
@@ -94,7 +94,7 @@ impl Step {
     }
 }
 
-/// The steps of an experiment in a folder, each after those it needs.
+/// The steps of an experiment that is kept in `folder`; each comes after the steps it needs.
 ///
 /// # Errors
 /// [`Error::Setting`] if a job can't be done on these data.

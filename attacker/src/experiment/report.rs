@@ -19,7 +19,7 @@ use crate::{
 /// Images shown in the panel.
 const SHOWN: usize = 5;
 
-/// The report as a page that needs nothing but a browser.
+/// The report as one HTML page without other files.
 pub(super) fn page(
     config: &Config,
     results: &Results,
@@ -113,7 +113,7 @@ fn rows(results: &Results) -> Vec<Row> {
     rows
 }
 
-/// Certified accuracy against radius on the target class, one curve a victim, one colour a kind.
+/// Chart of certified accuracy against radius on the target classes: a curve for each victim, a colour for each kind.
 fn curves(results: &Results, victims: &[Victim]) -> Result<String, Error> {
     let kinds: Vec<VictimKind> = results.victims.keys().copied().collect();
     let mut named = Vec::new();
@@ -136,7 +136,7 @@ fn curves(results: &Results, victims: &[Victim]) -> Result<String, Error> {
     .map_err(|error| Error::Report(error.to_string()))
 }
 
-/// Average certified radius by class, mean over the victims of a kind.
+/// Chart of the average certified radius of each class, as the mean over the victims of a kind.
 fn bars(results: &Results, victims: &[Victim]) -> Result<String, Error> {
     let kinds: Vec<VictimKind> = results.victims.keys().copied().collect();
     let mut sums: BTreeMap<usize, Vec<(f64, usize)>> = BTreeMap::new();
@@ -168,7 +168,8 @@ fn bars(results: &Results, victims: &[Victim]) -> Result<String, Error> {
     .map_err(|error| Error::Report(error.to_string()))
 }
 
-/// Clean image, poisoned image and their difference (grey is none, doubled), for images spread over the set.
+/// Panel of clean image, poisoned image and their doubled difference, in which grey is no change, for images spread
+/// evenly over the set.
 fn panel(training: &TrainingSet, poison: &PoisonSet) -> Vec<[String; 3]> {
     let shape = training.data.shape();
     let picture = |bytes: &[u8]| png_data_uri(Pixels { shape, bytes }).unwrap_or_default();

@@ -21,18 +21,18 @@ pub(super) struct Victim {
     pub others: Vec<Record>,
 }
 
-/// Figures of a group of test images, over the seeds of a kind of victim.
+/// Results of one kind of victim on a group of test images, over its seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupResult {
     /// Mean over seeds of the average certified radius.
     pub acr_mean: f64,
-    /// Standard deviation over seeds of it; 0 for one seed.
+    /// Standard deviation over seeds of the average certified radius; 0 for one seed.
     pub acr_std: f64,
-    /// Mean over seeds of the share certified right at a radius above 0.
+    /// Mean over seeds of the share of images certified right at a radius above 0.
     pub accuracy_mean: f64,
-    /// Mean over seeds of the abstentions.
+    /// Mean over seeds of the number of abstentions.
     pub abstained_mean: f64,
-    /// Mean over seeds of the share right without noise, over all test images of the group.
+    /// Mean over seeds of the accuracy without noise on all test images of the group.
     pub test_accuracy_mean: f64,
     /// Images certified.
     pub points: usize,
@@ -42,7 +42,7 @@ pub struct GroupResult {
     pub relative_drop: Option<Interval>,
 }
 
-/// Figures of a kind of victim.
+/// Results of one kind of victim.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KindResult {
     /// Seeds of training.
@@ -51,28 +51,28 @@ pub struct KindResult {
     pub target: GroupResult,
     /// Images of the other classes.
     pub others: GroupResult,
-    /// Mean over seeds of the share of all test images right without noise.
+    /// Mean over seeds of the accuracy without noise on all test images.
     pub test_accuracy_mean: f64,
 }
 
-/// Figures of an experiment: `results.json`.
+/// Results of an experiment, as in `results.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// Name of the experiment.
     pub name: String,
     /// Classes attacked.
     pub target_classes: Vec<usize>,
-    /// Noise level.
+    /// Standard deviation of the noise, σ.
     pub sigma: f64,
-    /// Largest change of a pixel.
+    /// Largest allowed change of a pixel, ε.
     pub epsilon: f64,
-    /// Figures by kind of victim.
+    /// Results by kind of victim.
     pub victims: BTreeMap<VictimKind, KindResult>,
-    /// Where it was run.
+    /// The machine it was run on.
     pub machine: Machine,
 }
 
-/// Right radii of each seed's victim, in the order of the images.
+/// For the victim of each seed, the radius of each image, which is 0 unless the image is certified right.
 type Radii = Vec<Vec<f64>>;
 
 pub(super) fn results(config: &Config, victims: &[Victim]) -> Results {

@@ -33,32 +33,32 @@ use crate::{
     poison::PoisonSet,
 };
 
-/// What an experiment leaves.
+/// The output of an experiment.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The figures.
+    /// The results.
     pub results: Results,
-    /// The page.
+    /// Path of the report, an HTML page.
     pub report: PathBuf,
 }
 
 /// A line of the plan that `--dry-run` prints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlannedStep {
-    /// What it is.
+    /// Name of the step.
     pub name: String,
-    /// Where it leaves what it makes.
+    /// The file or folder that it writes.
     pub place: PathBuf,
-    /// Whether it is done, begun, or to do.
+    /// "done", "begun" or "to do".
     pub state: &'static str,
-    /// Estimate of the time it takes from its beginning, in seconds; 0 if it is done.
+    /// Estimated seconds from its beginning; 0 if it is done.
     pub seconds: f64,
 }
 
 /// An experiment in its folder.
 ///
-/// What is made lies under names that carry a hash of everything that goes into it, so that a second run, of the same
-/// experiment or of a widened one, does only what is missing.
+/// The names of its files contain a hash of everything they depend on. A second run, of the same experiment or of one
+/// with more victims or seeds, therefore does only the steps that are missing.
 pub struct Experiment<'a> {
     config: &'a Config,
     folder: &'a Path,
@@ -67,7 +67,7 @@ pub struct Experiment<'a> {
 }
 
 impl<'a> Experiment<'a> {
-    /// Opens the data and makes the plan; finds what can't work before anything is begun.
+    /// Opens the data and makes the plan. It checks everything that can be checked before any step runs.
     ///
     /// # Errors
     /// [`Error::Setting`], [`Error::Data`], [`Error::Network`].
@@ -80,7 +80,7 @@ impl<'a> Experiment<'a> {
         Ok(Self { config, folder, training, steps })
     }
 
-    /// The plan, with an estimate of the time from a few measurements on this machine.
+    /// The plan with an estimate of the time of each step, from short measurements on this machine.
     ///
     /// # Errors
     /// [`Error`] if the measurements can't be made.
@@ -101,15 +101,15 @@ impl<'a> Experiment<'a> {
             .collect())
     }
 
-    /// Does what is missing, `jobs` steps at a time, and writes results and report.
+    /// Runs the missing steps, up to `jobs` at a time, and writes results and report.
     ///
     /// # Errors
-    /// [`Error`]; what was finished is kept.
+    /// The first [`Error`] of a step; finished steps are kept.
     pub fn run(&self, runner: &Runner<'_>, certifier: &Certifier, jobs: usize) -> Result<Outcome, Error> {
         fs::create_dir_all(self.folder.join("evidence")).map_err(Error::write(self.folder))?;
         let text = toml::to_string(self.config).map_err(Error::write(self.folder))?;
         self.write("config.toml", &text)?;
-        // Read once, whoever needs them.
+        // Each set is read once.
         let sets: Mutex<BTreeMap<VictimKind, PoisonSet>> = Mutex::default();
         let needs: Vec<Vec<usize>> = self.steps.iter().map(|step| step.needs.clone()).collect();
         let counter = AtomicUsize::new(0);
@@ -182,7 +182,7 @@ impl<'a> Experiment<'a> {
         Err(stale(place, "was trained on other data or with other settings"))
     }
 
-    /// Certifies a victim on a group of test images; every victim gets the same images and the same noise.
+    /// Certifies a victim on a group of test images. All victims get the same images and the same noise.
     fn certify(
         &self,
         model: &Path,
@@ -192,10 +192,10 @@ impl<'a> Experiment<'a> {
         certifier: &Certifier,
         events: Events<'_>,
     ) -> Result<(), Error> {
-        // Finished evidence is not even opened by the certifier; `read_evidence` has checked its hash.
+        // Finished evidence needs no certifier; `read_evidence` has checked its hash.
         if let Ok(finished) = read_evidence(evidence) {
             let bytes = fs::read(model).map_err(Error::read(model))?;
-            // The same settings may have come to another model, as on another device.
+            // The same settings may have made another model, for example on another device.
             let same = finished.header.model.sha256 == sha256(&bytes);
             return if same { Ok(()) } else { Err(stale(evidence, "is of another model than its victim's")) };
         }
@@ -216,7 +216,7 @@ impl<'a> Experiment<'a> {
         certifier.certify(model, &config.data.path, evidence, &flags, events)
     }
 
-    /// The victims with what was certified of them.
+    /// The victims with their evidence.
     fn victims(&self) -> Result<Vec<Victim>, Error> {
         let mut victims = Vec::new();
         for (number, step) in self.steps.iter().enumerate() {
@@ -240,7 +240,7 @@ impl<'a> Experiment<'a> {
     }
 }
 
-/// Finds what can't work with the test images before the attack, not after it.
+/// Checks before the attack that the test images fit the experiment.
 fn check_test_split(config: &Config, training: &TrainingSet) -> Result<(), Error> {
     let test = Dataset::open(&config.data.path, Split::Test)?;
     config.victims.training.network.layers(training.data.shape(), training.classes)?;

@@ -5,7 +5,7 @@ use std::{
 
 use crate::Error;
 
-/// What the workers share.
+/// The state that the workers share.
 #[derive(Debug)]
 struct Board {
     started: Vec<bool>,
@@ -13,7 +13,8 @@ struct Board {
     failure: Option<Error>,
 }
 
-/// Runs pieces of work, some at a time, each when those it needs are finished. After a failure no more are started.
+/// Runs `work(i)` for each piece of work i, up to `jobs` at a time, each after the pieces it needs. After a failure no
+/// more pieces are started.
 ///
 /// `needs[i]` are the numbers of the pieces that piece i needs, all smaller than i.
 ///
@@ -28,7 +29,7 @@ pub(super) fn run_in_order(
     let board =
         Mutex::new(Board { started: vec![false; count], finished: vec![false; count], failure: None });
     let changed = Condvar::new();
-    // A worker that panicked has left the board as it was.
+    // A worker that panics does not change the shared state.
     let lock = || -> MutexGuard<'_, Board> { board.lock().unwrap_or_else(PoisonError::into_inner) };
     let worker = || {
         let mut held = lock();

@@ -2,20 +2,21 @@ use std::collections::HashMap;
 
 /// Most colours of a palette whose entries are bytes.
 const MOST: usize = 256;
-/// How far a channel may be from the true colour, tried in this order: nothing that can be seen in a chart.
+/// Largest error of a colour channel, tried in this order; none of them is visible in a chart.
 const TOLERANCES: [u8; 5] = [0, 2, 4, 6, 8];
 
-/// A picture of few colours: the palette, and the entry of each pixel.
+/// A picture with few colours: a palette and the entry of each pixel.
 pub(super) struct Palette {
     /// Red, green and blue of each entry.
     pub colours: Vec<[u8; 3]>,
-    /// Entries, one a pixel.
+    /// The entry of each pixel.
     pub entries: Vec<u8>,
 }
 
 impl Palette {
-    /// The most faithful palette that no pixel of RGB is farther from than the largest tolerance; `None` if there is
-    /// none. Of near colours the most frequent is kept, so that grounds and lines stay exact.
+    /// The palette with the smallest tolerance that has at most 256 colours; `None` if even the largest tolerance needs
+    /// more. `rgb` has three bytes for each pixel. Of similar colours the most frequent is kept, so that grounds and lines
+    /// stay exact.
     pub fn new(rgb: &[u8]) -> Option<Self> {
         let mut counts: HashMap<[u8; 3], usize> = HashMap::new();
         for pixel in rgb.chunks_exact(3) {

@@ -1,4 +1,4 @@
-/// The difference of two images as a picture: grey is none, brighter is more, `factor` times as large as it is.
+/// The difference of two images as a picture: 128 (grey) plus `factor` times the difference of each byte.
 ///
 /// ```
 /// use mithridate_attacker::inspect::difference_picture;
@@ -13,7 +13,7 @@ pub fn difference_picture(clean: &[u8], poisoned: &[u8], factor: u8) -> Vec<u8> 
     clean.iter().zip(poisoned).map(magnified).collect()
 }
 
-/// Numbers below `count`, at most `wanted` of them, evenly spread.
+/// At most `wanted` numbers below `count`, evenly spread.
 ///
 /// ```
 /// use mithridate_attacker::inspect::spread;

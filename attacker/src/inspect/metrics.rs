@@ -1,4 +1,4 @@
-/// Peak signal-to-noise ratio of an image in decibels, for values up to 255; `None` for equal images.
+/// Peak signal-to-noise ratio of two images in decibels, for values up to 255; `None` for equal images.
 ///
 /// # Formula
 /// 10 log₁₀(255² / MSE), with the mean squared error over all values of all channels.

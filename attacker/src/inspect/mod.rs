@@ -1,5 +1,5 @@
-//! How far poison is from the clean images it was made from: in numbers, as a picture, and image by image as files.
-//! And what a trained network's report says, and where an interrupted run stands.
+//! The difference between poison and the clean images: as numbers, as a picture, and as image files. Also reports of
+//! trained networks and the state of interrupted runs, as text.
 
 mod difference;
 mod export;

@@ -7,8 +7,8 @@ use crate::{
     poison::{PoisonSet, classes_in_words},
 };
 
-/// Clean images, poisoned images and their differences, `images` of them spread over the set, and below them how often
-/// each change occurs: an SVG element.
+/// A picture as an SVG element: `images` clean images spread over the set, their poisoned versions and the differences,
+/// and below them the histogram of changes.
 ///
 /// # Errors
 /// [`Error::Figure`] if images have neither 1 nor 3 channels.
@@ -18,7 +18,7 @@ pub fn panel(
     summary: &PoisonSummary,
     images: usize,
 ) -> Result<String, Error> {
-    // As large as never leaves the range of a byte.
+    // The largest factor for which no difference leaves the range of a byte.
     let factor = (127 / summary.largest_change.max(1)).max(1);
     let columns = spread(set.len(), images)
         .into_iter()

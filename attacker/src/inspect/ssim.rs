@@ -1,6 +1,6 @@
-/// Side of the window, and how far it reaches from its middle.
+/// Side of the window, in pixels.
 const WINDOW: usize = 11;
-/// Standard deviation of its weights, in pixels.
+/// Standard deviation of the weights of the window, in pixels.
 const SIGMA: f64 = 1.5;
 /// (K₁ L)² and (K₂ L)² for K₁ = 0.01, K₂ = 0.03, L = 255.
 const C1: f64 = 6.5025;
@@ -10,8 +10,8 @@ const C2: f64 = 58.5225;
 /// visibility to structural similarity*, 2004), values up to 255, `shape` channels × height × width: 1 for equal
 /// images. `None` if a side is shorter than the window of 11 pixels.
 ///
-/// Mean over all windows that lie within the image, Gaussian weights with σ = 1.5 pixels, each channel by itself and
-/// then averaged.
+/// It is the mean over all windows within the image, with Gaussian weights of σ = 1.5 pixels, averaged over the
+/// channels.
 ///
 /// # Formula
 /// (2 μₓ μᵧ + C₁)(2 σₓᵧ + C₂) / ((μₓ² + μᵧ² + C₁)(σₓ² + σᵧ² + C₂)) in each window.
@@ -48,7 +48,7 @@ fn ssim_of_channel(clean: &[u8], poisoned: &[u8], height: usize, width: usize) -
     sum / windows as f64
 }
 
-/// Means weighted by the window wherever it lies within the plane; (height − 10) × (width − 10).
+/// Weighted mean of each window within the plane, (height − 10) × (width − 10).
 fn blur(plane: &[f64], height: usize, width: usize) -> Vec<f64> {
     let weights: Vec<f64> =
         (0..WINDOW).map(|at| (-0.5 * ((at as f64 - 5.0) / SIGMA).powi(2)).exp()).collect();

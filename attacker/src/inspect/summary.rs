@@ -24,16 +24,16 @@ pub struct Similarity {
     pub min: f64,
 }
 
-/// How many values changed by so much.
+/// Number of pixel values with a certain change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// The change, in steps of 1/255.
     pub steps: i16,
-    /// Values that changed by it; every channel of a pixel counts as one.
+    /// Number of values with that change; each channel of a pixel is a value.
     pub values: u64,
 }
 
-/// How far a poison set is from the clean images, measured on the bytes of both.
+/// The difference between a poison set and the clean images, measured on the bytes of both.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PoisonSummary {
     /// Classes of the poisoned images.
@@ -46,7 +46,7 @@ pub struct PoisonSummary {
     pub class_images: usize,
     /// Channels, height and width of an image.
     pub shape: [usize; 3],
-    /// How they were made.
+    /// How the poison was made.
     pub generator: Generator,
     /// Seed.
     pub seed: u64,
@@ -70,7 +70,7 @@ pub struct PoisonSummary {
     pub psnr: Option<Similarity>,
     /// Structural similarity; absent if images are smaller than its window of 11 pixels.
     pub ssim: Option<Similarity>,
-    /// All changes from −ε to ε.
+    /// Number of values for each change from −ε to ε.
     pub histogram: Vec<Change>,
 }
 
@@ -137,7 +137,7 @@ fn similarity(values: &[f64]) -> Option<Similarity> {
 }
 
 impl PoisonSummary {
-    /// Values of all poisoned images.
+    /// Number of pixel values in all poisoned images.
     pub fn values(&self) -> u64 {
         self.histogram.iter().map(|change| change.values).sum()
     }

@@ -9,7 +9,7 @@ use crate::{
     poison::{Manifest, classes_in_words},
 };
 
-/// Settings of an attack worth a line; the JSON document has all.
+/// Settings of an attack in the text; the JSON document has all.
 const MAIN_SETTINGS: [&str; 11] = [
     "method",
     "network",
@@ -26,7 +26,7 @@ const MAIN_SETTINGS: [&str; 11] = [
 /// Length of the longest bar of a histogram.
 const BAR: f64 = 40.0;
 
-/// What a poison set is, a line a fact.
+/// A poison set as text, a line for each fact.
 pub fn poison_in_words(folder: &Path, manifest: &Manifest, summary: &PoisonSummary) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
@@ -98,7 +98,7 @@ pub fn poison_in_words(folder: &Path, manifest: &Manifest, summary: &PoisonSumma
     text
 }
 
-/// What a trained network's report says, a line a fact.
+/// The report of a trained network as text, a line for each fact.
 pub fn victim_in_words(folder: &Path, report: &VictimReport) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
@@ -124,7 +124,7 @@ pub fn victim_in_words(folder: &Path, report: &VictimReport) -> String {
     text
 }
 
-/// What an interrupted attack or training is and where it stands, a line a fact.
+/// An interrupted attack or training as text, a line for each fact.
 pub fn interrupted_in_words(folder: &Path, run: &Interrupted) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
@@ -181,7 +181,7 @@ fn generator(manifest: &Manifest) -> String {
     if settings.is_empty() { kind } else { format!("{kind}: {settings}") }
 }
 
-/// Settings as `name value`: all by name, or those wanted, in that order, as far as there are such.
+/// Settings as `name value`, sorted by name; with `wanted` only those, in that order, if they exist.
 fn settings(settings: &impl Serialize, wanted: Option<&[&str]>) -> String {
     let value = serde_json::to_value(settings).unwrap_or_default();
     let Value::Object(settings) = value else { return String::new() };
@@ -198,7 +198,7 @@ fn settings(settings: &impl Serialize, wanted: Option<&[&str]>) -> String {
         .join(", ")
 }
 
-/// A histogram in letters: the ends and 0 alone, what is between in a few groups.
+/// A histogram as text, with a bar for −ε, 0 and ε each and for a few groups between them.
 fn bars(summary: &PoisonSummary) -> String {
     let groups = groups(i16::from(summary.epsilon_steps));
     let total = summary.values().max(1) as f64;
@@ -224,7 +224,7 @@ fn bars(summary: &PoisonSummary) -> String {
     text
 }
 
-/// Ranges from −steps to steps, at most eleven.
+/// At most eleven ranges that together cover −`steps` to `steps`.
 fn groups(steps: i16) -> Vec<(i16, i16)> {
     if steps <= 5 {
         return (-steps..=steps).map(|step| (step, step)).collect();

@@ -5,44 +5,44 @@ use serde::Serialize;
 use super::{names, poison, victim};
 use crate::{Error, attack::StepReport, checkpoint};
 
-/// An attack or a training that was interrupted, as its checkpoint says.
+/// An interrupted attack or training, as read from its checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "job")]
 pub enum Interrupted {
-    /// Poison in the making.
+    /// An attack.
     Attack {
         /// Seed of all random numbers.
         seed: u64,
-        /// The restart under way, from 0.
+        /// Number of the present restart, from 0.
         restart: usize,
-        /// Restarts in all.
+        /// Restarts in total.
         restarts: usize,
-        /// Steps of it that were made.
+        /// Steps made in the present restart.
         step: usize,
         /// Steps of a restart.
         steps: usize,
-        /// Candidates that networks were trained on already, to choose the best.
+        /// Candidates that are already tried in the selection.
         tried: usize,
-        /// Candidates in all.
+        /// Candidates in total.
         candidates: usize,
         /// Last line of the run log, which may be ahead of the checkpoint.
         last: Option<Box<StepReport>>,
     },
-    /// A network in training.
+    /// A training.
     Training {
         /// Seed of weights, order and noise.
         seed: u64,
         /// Steps made.
         step: u64,
-        /// Steps in all.
+        /// Steps in total.
         steps: u64,
     },
 }
 
-/// What was interrupted in a folder; none if it has no checkpoint.
+/// The interrupted run in a folder; `None` if the folder has no checkpoint.
 ///
 /// # Errors
-/// [`Error::Read`] if the checkpoint is not whole.
+/// [`Error::Read`] if the checkpoint is incomplete.
 pub fn interrupted(folder: &Path) -> Result<Option<Interrupted>, Error> {
     let place = folder.join(names::CHECKPOINT);
     if !place.is_file() {
@@ -66,7 +66,7 @@ pub fn interrupted(folder: &Path) -> Result<Option<Interrupted>, Error> {
         steps: saved.steps,
         tried: lines(names::SELECTION).lines().count(),
         candidates: saved.candidates,
-        // A line that was being written when the run ended is none.
+        // The last line may be incomplete.
         last: log.lines().rev().find_map(|line| serde_json::from_str(line).ok()).map(Box::new),
     }))
 }

@@ -1,5 +1,5 @@
-//! What the commands and experiments do, from files to files: make poison, train a victim. Both save their state as
-//! they go, and the same job on the same folder goes on where it stopped.
+//! The two long jobs of commands and experiments: make a poison set, train a victim. Both read and write files, and save
+//! checkpoints; the same job on the same folder resumes at the last one.
 
 mod interrupted;
 mod poison;
@@ -24,45 +24,45 @@ use crate::{
 
 /// Names of the files that jobs leave in their folders.
 pub mod names {
-    /// Parameters.
+    /// Weights of the network.
     pub const WEIGHTS: &str = "weights.safetensors";
     /// The exported model.
     pub const MODEL: &str = "model.onnx";
-    /// How a victim was trained and what it gets right; written last.
+    /// Report of a training; it is written last.
     pub const REPORT: &str = "train.json";
-    /// Run log of an attack, JSON lines.
+    /// Run log of an attack, in JSON lines.
     pub const LOG: &str = "log.jsonl";
-    /// State of an interrupted run; gone when it is finished.
+    /// State of an interrupted run; removed when the run is finished.
     pub const CHECKPOINT: &str = "checkpoint.safetensors";
-    /// Poison sets to choose from, one file each.
+    /// Folder of candidate poison sets, one file each.
     pub const CANDIDATES: &str = "candidates";
-    /// What networks trained on each candidate came to, JSON lines.
+    /// Certified radii of networks trained on each candidate, in JSON lines.
     pub const SELECTION: &str = "selection.jsonl";
 }
 
-/// Where and how jobs run; nothing here changes what they make, but for the last bit of a sum.
+/// How jobs run. Nothing here changes their results, except that another device rounds sums differently.
 #[derive(Clone, Copy, Debug)]
 pub struct Runner<'a> {
-    /// The device, as asked for.
+    /// The device, as chosen.
     pub device: DeviceChoice,
-    /// The device, ready.
+    /// The device, prepared for tensors.
     pub tensors: tch::Device,
     /// Time between two checkpoints.
     pub checkpoint_every: Duration,
-    /// Who is told of progress.
+    /// The callback for progress and notes.
     pub events: Events<'a>,
 }
 
-/// SHA-256 of what defines a job, to tell whether two are the same.
+/// SHA-256 of everything that defines a job: equal for equal jobs.
 pub(crate) fn identity(job: &impl Serialize) -> String {
-    // A setting that is no JSON does not exist: all are numbers, names and lists.
+    // All settings are numbers, names and lists, so this does not fail.
     sha256(serde_json::to_string(job).unwrap_or_default().as_bytes())
 }
 
-/// Where an interrupted run in a folder stands, with its tensors; none if there is no checkpoint.
+/// Reads the checkpoint of an interrupted run; `None` if there is none. `job` is the identity that it must have.
 ///
 /// # Errors
-/// [`Error::Write`] if the run belongs to another job, [`Error::Read`] if its checkpoint is not whole.
+/// [`Error::Write`] if the run belongs to another job, [`Error::Read`] if its checkpoint is incomplete.
 fn resume<T: DeserializeOwned>(
     folder: &Path,
     job: &str,
@@ -73,7 +73,7 @@ fn resume<T: DeserializeOwned>(
     if !place.is_file() {
         return Ok(None);
     }
-    // Whose it is comes first: another kind of job says where it stands in other words.
+    // The identity comes first: the position of another kind of job has other fields.
     let Checkpoint { position, tensors } = checkpoint::read::<Value>(&place, device)?;
     if position.get("job").and_then(Value::as_str) != Some(job) {
         return Err(Error::write(folder)(
@@ -85,7 +85,7 @@ fn resume<T: DeserializeOwned>(
     Ok(Some(Checkpoint { position, tensors }))
 }
 
-/// Removes a file that may be there.
+/// Removes a file if it exists.
 fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::write(path)(error)),

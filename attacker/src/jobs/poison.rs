@@ -28,7 +28,7 @@ use crate::{
 /// One poison set to make.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PoisonJob {
-    /// How.
+    /// How the poison is made.
     pub generator: Generator,
     /// Classes to poison.
     pub target_classes: Vec<usize>,
@@ -40,28 +40,28 @@ pub struct PoisonJob {
     pub seed: u64,
 }
 
-/// A checkpoint of an attack, but for its tensors.
+/// The counters in the checkpoint of an attack.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Saved {
-    /// Whose it is.
+    /// Identity of the job.
     job: String,
     pub seed: u64,
     pub restarts: usize,
     /// Steps of a restart.
     pub steps: usize,
-    /// Poison sets to choose from in the end.
+    /// Number of candidates at the end.
     pub candidates: usize,
     pub attack: AttackPosition,
 }
 
-/// Poisoned images, and which of several candidates they are.
+/// The bytes of poisoned images, and the candidate they are if one was selected.
 struct Made {
     bytes: Vec<u8>,
     selected: Option<Selected>,
 }
 
 impl Made {
-    /// Images without a choice.
+    /// Images that were not selected from candidates.
     fn only(bytes: Vec<u8>) -> Self {
         Self { bytes, selected: None }
     }
@@ -75,14 +75,14 @@ struct Candidate {
 }
 
 impl PoisonJob {
-    /// A job that poisons as an attack's settings say.
+    /// A job with the target classes, share and ε of an attack's settings.
     pub fn with(generator: Generator, settings: &AttackSettings, seed: u64) -> Self {
         let AttackSettings { target_classes, poisoned_share, epsilon, .. } = settings;
         let (poisoned_share, epsilon) = (*poisoned_share, *epsilon);
         Self { generator, target_classes: target_classes.clone(), poisoned_share, epsilon, seed }
     }
 
-    /// Whether a set was made by this job, on whatever device.
+    /// Whether the set with this manifest was made by this job, on any device.
     pub fn made(&self, manifest: &Manifest) -> bool {
         let Origin { generator, target_classes, poisoned_share, epsilon, seed, .. } = &manifest.origin;
         let (poisoned_share, epsilon, seed) = (*poisoned_share, *epsilon, *seed);
@@ -96,7 +96,7 @@ impl PoisonJob {
             }
     }
 
-    /// Refuses a job that can't be done on these data.
+    /// Checks that the job can be done on these data.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -124,11 +124,13 @@ impl PoisonJob {
     }
 }
 
-/// Makes a poison set in a folder, with a run log beside it if it is optimised. An attack that was interrupted there goes
-/// on at its last checkpoint and makes the same poison.
+/// Makes a poison set in `folder`, and a run log if it is made by optimisation. An attack that was interrupted there
+/// resumes at its last checkpoint and makes the same poison. `title` names the task in progress events.
 ///
 /// # Errors
-/// [`Error`]; nothing is left in the folder that could be taken for a poison set.
+/// [`Error::Setting`] if the job does not fit the data, [`Error::Write`] if the folder holds a poison set or another
+/// interrupted run, [`Error::Ineffective`] if the attack moved nothing, and all errors of the steps in between. After an
+/// error the folder holds no manifest.
 pub fn make_poison(
     job: &PoisonJob,
     training: &TrainingSet,
@@ -140,7 +142,7 @@ pub fn make_poison(
     if PoisonSet::is_in(folder) {
         return Err(Error::write(folder)("it holds a poison set already; choose another folder"));
     }
-    // Known before the work starts, not after it.
+    // Fails now rather than after hours of work.
     fs::create_dir_all(folder).map_err(Error::write(folder))?;
     let source = (&training.data.images_sha256, &training.data.labels_sha256, training.split);
     let own = identity(&(job, source));
@@ -166,7 +168,7 @@ pub fn make_poison(
             let (indices, clean) = (&indices[..], &clean[..]);
             let attack = Bilevel { job, own, settings, training, runner, folder, title, indices, clean };
             attack.run(saved).inspect_err(|error| {
-                // What is left of an attack that came to nothing would only be in the way of other settings.
+                // The checkpoint would keep other settings from being tried in this folder.
                 if matches!(error, Error::Ineffective) {
                     let _ = remove(&folder.join(names::CHECKPOINT));
                 }
@@ -193,7 +195,7 @@ pub fn make_poison(
 /// An attack by bilevel optimisation, in its folder.
 struct Bilevel<'a> {
     job: &'a PoisonJob,
-    /// The job's identity.
+    /// Identity of the job.
     own: String,
     settings: &'a AttackSettings,
     training: &'a TrainingSet,
@@ -221,7 +223,7 @@ impl Bilevel<'_> {
         Ok(Made { bytes, selected: Some(selected) })
     }
 
-    /// Makes the attacks that are not finished, and returns what they came to.
+    /// Makes the attacks that are not finished, and returns the candidates of all.
     fn candidates(
         &self,
         data: AttackData<'_>,
@@ -230,7 +232,7 @@ impl Bilevel<'_> {
         let place = self.folder.join(names::CHECKPOINT);
         let mut saved = saved.map(|saved| (saved.position.attack, saved.tensors));
         if saved.is_none() {
-            // What other candidates came to, in a run that left no checkpoint, says nothing of these.
+            // Without a checkpoint, the results of a selection belong to other candidates.
             remove(&self.folder.join(names::SELECTION))?;
         }
         self.cut_log(saved.as_ref().map_or((0, 0), |(position, _)| (position.restart, position.step)))?;
@@ -261,7 +263,7 @@ impl Bilevel<'_> {
                 if snapshots.contains(&attack.steps_made()) {
                     self.keep(attack, restart)?;
                 }
-                // Also at the end: what follows, the selection above all, may take long and be interrupted.
+                // Also at the end: the selection that follows may take long and be interrupted.
                 if clock.is_due() || attack.steps_made() == attack.steps() {
                     let AttackState { position, tensors } = attack.state();
                     checkpoint::write(&place, &self.saved(attack.steps(), position), &tensors)?;
@@ -269,7 +271,7 @@ impl Bilevel<'_> {
                 Ok(())
             });
             match outcome {
-                // The other restarts may do better.
+                // Another restart may succeed.
                 Err(Error::Ineffective) if self.settings.restarts > 1 => {
                     let note = format!("{title}: no step moved the poison; this restart is left out");
                     self.runner.events.note(&note);
@@ -318,7 +320,7 @@ impl Bilevel<'_> {
         Ok(())
     }
 
-    /// Takes lines out of the log that the run will write again.
+    /// Removes the lines of the log that the run will write again: those from restart and step `position` on.
     fn cut_log(&self, position: (usize, usize)) -> Result<(), Error> {
         let path = self.folder.join(names::LOG);
         let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
@@ -330,7 +332,8 @@ impl Bilevel<'_> {
         write_atomically(&path, |file| file.write_all(kept.as_bytes())).map_err(Error::write(&path))
     }
 
-    /// Trains networks on each candidate, certifies them on validation images, and names the best candidate.
+    /// Trains networks on each candidate, certifies them on validation images, and returns the candidate with the
+    /// smallest mean certified radius.
     fn select(&self, data: AttackData<'_>, candidates: &[Candidate]) -> Result<Selected, Error> {
         let path = self.folder.join(names::SELECTION);
         let before: Vec<Selected> = fs::read_to_string(&path)

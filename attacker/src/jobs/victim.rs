@@ -23,19 +23,19 @@ use crate::{
 /// One victim to train.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct VictimJob {
-    /// How.
+    /// How it is trained.
     pub settings: TrainingSettings,
     /// Seed of weights, order and noise.
     pub seed: u64,
 }
 
-/// A checkpoint of a training, but for its tensors.
+/// The counters in the checkpoint of a training.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Saved {
-    /// Whose it is.
+    /// Identity of the job.
     job: String,
     pub seed: u64,
-    /// Steps in all.
+    /// Steps in total.
     pub steps: u64,
     /// Time spent so far, in seconds.
     seconds: f64,
@@ -43,7 +43,7 @@ pub(super) struct Saved {
 }
 
 impl VictimJob {
-    /// Whether a victim was trained by this job on these data, on whatever device.
+    /// Whether the victim with this report was trained by this job on these data, on any device.
     pub fn trained(&self, report: &VictimReport, training: &TrainingSet, poison: Option<&PoisonSet>) -> bool {
         report.settings == self.settings
             && report.seed == self.seed
@@ -51,12 +51,12 @@ impl VictimJob {
     }
 }
 
-/// SHA-256 of what a victim is trained on.
+/// SHA-256 of the training images and labels, poison included.
 fn hash(training: &TrainingSet, poison: Option<&PoisonSet>) -> String {
     training.sha256_with(|index| poison.and_then(|poison| poison.replacement(index)))
 }
 
-/// How a victim was trained and what it gets right.
+/// Report of a training: settings and test accuracy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VictimReport {
     /// Program and version.
@@ -71,14 +71,14 @@ pub struct VictimReport {
     pub training_data_sha256: String,
     /// SHA-256 of the poison images, if any.
     pub poison_sha256: Option<String>,
-    /// Test images right, by class.
+    /// Accuracy on the test images of each class, without noise.
     pub test_accuracy: Vec<ClassAccuracy>,
-    /// Time of training, in seconds, that before an interruption included.
+    /// Seconds of training, including those before an interruption.
     pub seconds: f64,
 }
 
 impl VictimReport {
-    /// Share of test images right among classes for which `of` holds.
+    /// Accuracy on the test images of the classes for which `of` returns true.
     pub fn accuracy(&self, of: impl Fn(usize) -> bool) -> f64 {
         let (right, images) = self
             .test_accuracy
@@ -101,11 +101,13 @@ impl VictimReport {
     }
 }
 
-/// Trains a victim from scratch on clean or poisoned data, tests it, and leaves weights, ONNX model and report in a
-/// folder. A training that was interrupted there goes on at its last checkpoint and ends the same.
+/// Trains a victim from scratch on clean or poisoned data, tests it, and writes weights, ONNX model and report into
+/// `folder`. A training that was interrupted there resumes at its last checkpoint and ends the same. `title` names the
+/// task in progress events.
 ///
 /// # Errors
-/// [`Error`].
+/// [`Error::Setting`], [`Error::Data`] and [`Error::Network`] if job and data don't fit, [`Error::Diverged`], and
+/// [`Error::Write`], also if the folder holds another interrupted run.
 pub fn train_victim(
     job: &VictimJob,
     training: &TrainingSet,
@@ -150,7 +152,7 @@ pub fn train_victim(
         Ok(())
     });
     if let Err(error) = ran {
-        // What is left of a training that diverged would only be in the way of other settings.
+        // The checkpoint would keep other settings from being tried in this folder.
         if matches!(error, Error::Diverged { .. }) {
             remove(&place)?;
         }
@@ -191,7 +193,7 @@ pub fn train_victim(
     Ok(report)
 }
 
-/// Puts poison in the place of the images it was made from.
+/// Replaces training images by their poisoned versions.
 fn replace(images: &Images, training: &TrainingSet, poison: &PoisonSet) {
     for (position, &index) in training.training.iter().enumerate() {
         if let Some(bytes) = poison.replacement(index) {

@@ -7,6 +7,9 @@ use crate::{Error, choice::choice};
 const MLP_HIDDEN: [usize; 2] = [256, 256];
 
 /// A network architecture by name.
+///
+/// A new network is a variant here with its name in `choice!` and a row in [`Architecture::recipe`]; its layers may have
+/// a file of their own. Flags, files, weights and export then know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
@@ -18,7 +21,7 @@ pub enum Architecture {
     /// One linear layer: multinomial logistic regression, for which the lower level is convex.
     Linear,
     /// Convolutions 3×3 of 64, 64, 128 and 128 channels with ReLU, 2×2 max-pooling after every second, then 256
-    /// hidden units: a wider network to see whether poison transfers.
+    /// hidden units: a wider network, to test whether poison transfers.
     #[serde(rename = "wide-cnn")]
     WideCnn,
     /// Residual network with 20 layers: the network of the published CIFAR-10 results, 273,066 parameters on
@@ -55,12 +58,12 @@ impl Architecture {
         Ok(layers(input_shape, classes))
     }
 
-    /// Whether it normalises by batch, so that training and evaluation differ.
+    /// Whether it has batch normalisation, so that training and evaluation differ.
     pub fn has_batch_norm(self) -> bool {
         self.recipe().has_batch_norm
     }
 
-    /// How its convolutions start.
+    /// How the first weights of its convolutions are drawn.
     pub fn initialization(self) -> Initialization {
         self.recipe().initialization
     }
@@ -91,7 +94,7 @@ impl Architecture {
                 layers: wide_cnn,
                 ..plain
             },
-            // Two convolutions a block, the stem and the linear layer: 6n + 2.
+            // n blocks in each of 3 stages have 2 convolutions each; with the first convolution and the linear layer: 6n + 2.
             Self::ResNet20 => {
                 Recipe { layers: |[channels, ..], classes| resnet::layers(3, channels, classes), ..residual }
             }
@@ -110,7 +113,7 @@ impl Architecture {
 struct Recipe {
     /// Smallest height and width of an image, in pixels.
     smallest_side: usize,
-    /// How convolutions start.
+    /// How the first weights of convolutions are drawn.
     initialization: Initialization,
     /// Whether there is batch normalisation among the layers.
     has_batch_norm: bool,
@@ -122,7 +125,7 @@ const HALVE: Layer = Layer::MaxPool2d { kernel: 2, stride: 2 };
 
 fn lenet([channels, height, width]: [usize; 3], classes: usize) -> Vec<Layer> {
     let conv = |inputs, outputs| Layer::Conv2d { inputs, outputs, kernel: 5, stride: 1, padding: 0 };
-    // Two times: 4 pixels lost to the window, then halved.
+    // Twice: the 5×5 window takes 4 pixels, then pooling halves.
     let after = |side: usize| ((side - 4) / 2 - 4) / 2;
     let mut layers = vec![conv(channels, 20), Layer::Relu, HALVE, conv(20, 50), Layer::Relu, HALVE];
     layers.extend(mlp(50 * after(height) * after(width), &[500], classes));
@@ -142,7 +145,7 @@ fn wide_cnn([channels, height, width]: [usize; 3], classes: usize) -> Vec<Layer>
     layers
 }
 
-/// Flattens and ends with fully connected layers, with ReLU between them.
+/// A flatten layer, then fully connected layers with ReLU between them.
 fn mlp(features: usize, hidden: &[usize], classes: usize) -> Vec<Layer> {
     let mut layers = vec![Layer::Flatten];
     let mut inputs = features;

@@ -1,23 +1,24 @@
 use tch::{Kind, Tensor, no_grad};
 
-/// Added to every variance.
+/// ε, added to every variance.
 pub(super) const EPSILON: f64 = 1e-5;
-/// Weight of a batch in the running statistics.
+/// Weight of a new batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
-/// Where batch normalisation takes mean and variance of a channel from.
+/// The mean and variance that batch normalisation uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statistics {
-    /// The running ones, as they are: evaluation. An image's output then depends on that image only.
+    /// The running statistics (evaluation). The output of an image then depends on that image only.
     Running,
-    /// Those of the batch: training. The running ones move a tenth of the way to them (to the unbiased variance).
+    /// The statistics of the batch (training). The running statistics move a tenth of the way to them (to the unbiased
+    /// variance).
     Batch,
 }
 
-/// Normalises each channel of N×C×H×W; `statistics` are the running mean and variance, changed in place in training.
+/// Normalises each channel of N×C×H×W. Training changes the running `mean` and `variance` in place.
 ///
 /// # Panics
-/// In training, if there is but one value a channel, which has no variance.
+/// In training, if there is only one value in a channel, which has no variance.
 pub(super) fn batch_norm(
     input: &Tensor,
     [weight, bias]: [&Tensor; 2],
@@ -32,7 +33,7 @@ pub(super) fn batch_norm(
             "batch statistics of {channels} channels need more than one value each"
         );
     }
-    // libtorch keeps the running statistics for the backward pass, and training would change them there unseen.
+    // libtorch keeps the running statistics for the backward pass; training must not change those.
     let (mean_kept, variance_kept) = (mean.copy(), variance.copy());
     let output = input.batch_norm(
         Some(weight),
@@ -51,8 +52,7 @@ pub(super) fn batch_norm(
     output
 }
 
-/// The convolution that does what a convolution and the batch normalisation after it do in evaluation, in double
-/// precision: weight `W·s` and bias `(b − μ)·s + β` with `s = γ/√(v + ε)`.
+/// Folds a batch normalisation in evaluation into the convolution before it, in double precision: weight `W·s` and bias `(b − μ)·s + β` with `s = γ/√(v + ε)`.
 pub(super) fn fold(convolution: [&Tensor; 2], norm: [&Tensor; 2], buffers: [&Tensor; 2]) -> [Tensor; 2] {
     no_grad(|| {
         let double = |tensors: [&Tensor; 2]| tensors.map(|tensor| tensor.to_kind(Kind::Double));

@@ -2,7 +2,7 @@ use tch::{Kind, Tensor};
 
 use super::{Layer, Statistics, batch_norm::batch_norm};
 
-/// A layer with the tensors it works with, so that a layer without its weight can't be written down.
+/// A layer together with its tensors. A layer without its weight has no representation here.
 #[derive(Debug)]
 pub(super) enum BoundLayer<'a> {
     /// [`Layer::Conv2d`].
@@ -23,7 +23,7 @@ pub(super) enum BoundLayer<'a> {
     Residual { body: Vec<Self>, shortcut: Vec<Self> },
 }
 
-/// The tensors of layers still to be bound, in the order of the layers, depth first.
+/// The tensors of the layers that are not bound yet, in the order of the layers, depth first.
 pub(super) struct Tensors<'a> {
     parameters: &'a [Tensor],
     buffers: &'a [Tensor],
@@ -45,14 +45,14 @@ impl<'a> Tensors<'a> {
     }
 }
 
-/// The first tensors of a slice, which then starts after them.
+/// Takes the first `N` tensors off a slice.
 fn take<'a, const N: usize>(rest: &mut &'a [Tensor]) -> [&'a Tensor; N] {
     let (first, after) = rest.split_at(N);
     *rest = after;
     std::array::from_fn(|number| &first[number])
 }
 
-/// Layers with their tensors, which are taken from the front of `tensors`.
+/// Binds layers to their tensors, which are taken from the front of `tensors`.
 ///
 /// # Panics
 /// If there are fewer tensors than the layers have.
@@ -66,7 +66,7 @@ pub(super) fn run(layers: &[BoundLayer<'_>], input: &Tensor, statistics: Statist
 }
 
 impl BoundLayer<'_> {
-    /// Output for an input; batch normalisation takes the statistics asked for.
+    /// Output for an input; batch normalisation uses `statistics`.
     pub fn forward(&self, input: &Tensor, statistics: Statistics) -> Tensor {
         match self {
             &Self::Conv2d { weight, bias, stride, padding } => {

@@ -8,7 +8,8 @@ use super::{ExportOptions, Network, Statistics, bound_layer::BoundLayer};
 impl Network {
     /// The network as an ONNX model in 8-bit integers ([`to_int8`]), with batch normalisation folded.
     ///
-    /// The ranges of activations are those over `images` N×C×H×W, which should be such as the model will see: with noise.
+    /// The ranges of activations are measured on `images`, N×C×H×W, which should be like those the model will get: with
+    /// noise.
     ///
     /// # Errors
     /// [`OnnxError`] if a weight or activation is not finite.
@@ -31,12 +32,12 @@ pub(super) struct TracedModel {
     pub ranges: Ranges,
 }
 
-/// Least and greatest element of values, by name.
+/// Smallest and largest element of each value of the graph, by name.
 #[derive(Debug, Default)]
 pub(super) struct Ranges(HashMap<String, [f32; 2]>);
 
 impl Ranges {
-    /// A value with what it is for some images, whose range is noted.
+    /// Pairs a value with its tensor for the calibration images, and records the range of that.
     pub fn trace(&mut self, value: Value, images: Option<Tensor>) -> Traced {
         if let Some(images) = &images {
             let number = |tensor: Tensor| f64::try_from(tensor).map_or(f32::NAN, |number| number as f32);
@@ -46,7 +47,7 @@ impl Ranges {
     }
 }
 
-/// A value of a graph, and what it is for some images, if there are any.
+/// A value of the graph, and its tensor for the calibration images if there are any.
 #[derive(Debug)]
 pub(super) struct Traced {
     pub value: Value,
@@ -60,18 +61,18 @@ impl Clone for Traced {
 }
 
 impl Traced {
-    /// What a layer makes of the images.
+    /// Output of a layer for the calibration images.
     pub fn through(&self, layer: &BoundLayer<'_>) -> Option<Tensor> {
         self.images.as_ref().map(|images| evaluate(layer, images))
     }
 
-    /// The sum of both.
+    /// Sum of the tensors of two values.
     pub fn plus(&self, other: &Self) -> Option<Tensor> {
         self.images.as_ref().zip(other.images.as_ref()).map(|(left, right)| left + right)
     }
 }
 
-/// A layer's output in evaluation.
+/// Output of a layer in evaluation, without graph.
 pub(super) fn evaluate(layer: &BoundLayer<'_>, images: &Tensor) -> Tensor {
     no_grad(|| layer.forward(images, Statistics::Running))
 }

@@ -25,15 +25,15 @@ pub struct ExportOptions {
 impl Network {
     /// The network as an ONNX model: input `image` N×C×H×W, output `logits` N×K.
     ///
-    /// `metadata` gains what the network knows of itself.
+    /// Architecture, input shape, layout and input range are added to `metadata`.
     ///
     /// # Errors
-    /// [`OnnxError`] if a shape doesn't fit, which the layers rule out.
+    /// [`OnnxError`] if shapes don't fit; the layers of an [`Architecture`](super::Architecture) always do.
     pub fn to_onnx(&self, options: ExportOptions, metadata: ModelMetadata) -> Result<ModelProto, OnnxError> {
         self.traced(options, metadata, None).map(|traced| traced.model)
     }
 
-    /// The same with the range of every value in the graph over images N×C×H×W, if there are any.
+    /// The same with the range of every value in the graph over `images`, N×C×H×W, if there are any.
     pub(super) fn traced(
         &self,
         options: ExportOptions,
@@ -65,7 +65,7 @@ impl Network {
 /// A graph under construction.
 struct Export {
     graph: GraphBuilder,
-    /// Number of the layer among all, depth first; part of the names of its constants.
+    /// Number of the next layer, depth first; part of the names of its constants.
     position: usize,
     fold_batch_norm: bool,
     ranges: Ranges,
@@ -83,7 +83,7 @@ impl Export {
                         after @ ..,
                     ],
                 ) if self.fold_batch_norm => {
-                    // A convolution that also does what the batch normalisation after it does.
+                    // The batch normalisation becomes part of the convolution.
                     let images = value.through(layer).map(|images| evaluate(norm, &images));
                     let [weight, bias] = fold([weight, bias], [gamma, beta], [mean, variance]);
                     let output = self.conv2d([&weight, &bias], Conv2d { stride, padding }, &value.value)?;

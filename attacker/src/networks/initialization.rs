@@ -3,8 +3,8 @@ use tch::{Device, Kind, Tensor};
 use super::Layer;
 use crate::random::{Purpose, Random};
 
-/// How the first weights of convolutions are drawn. Fully connected layers start uniform within ±1/√fan-in in any
-/// case, batch normalisation with γ = 1 and β = 0.
+/// How the first weights of convolutions are drawn. Fully connected layers always start uniform within ±1/√fan-in, and
+/// batch normalisation with γ = 1 and β = 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initialization {
     /// Uniform within ±1/√fan-in, biases too.
@@ -14,7 +14,7 @@ pub enum Initialization {
 }
 
 impl Initialization {
-    /// Fresh parameters of layers, depth first. Each layer has random streams of its own.
+    /// First parameters of layers, depth first. Each tensor has its own random stream.
     pub fn parameters(self, layers: &[Layer], random: Random) -> Vec<Tensor> {
         let leaves = layers.iter().flat_map(Layer::leaves);
         leaves.zip(0..).flat_map(|(layer, position)| self.of_layer(layer, position, random)).collect()
@@ -39,7 +39,7 @@ impl Initialization {
     }
 }
 
-/// Fresh running statistics of layers, depth first: mean 0, variance 1.
+/// First running statistics of layers, depth first: mean 0, variance 1.
 pub(super) fn buffers(layers: &[Layer]) -> Vec<Tensor> {
     let fresh = |pair: &[Vec<i64>]| [zeros(&pair[0]), ones(&pair[1])];
     let shapes: Vec<Vec<i64>> = layers.iter().flat_map(Layer::buffer_shapes).collect();

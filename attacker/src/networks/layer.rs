@@ -14,9 +14,9 @@ pub enum Layer {
         inputs: usize,
         /// Channels out, K.
         outputs: usize,
-        /// Side of the window.
+        /// Side of the window, in pixels.
         kernel: usize,
-        /// Step of the window.
+        /// Stride of the window, in pixels.
         stride: usize,
         /// Zeros added on every side.
         padding: usize,
@@ -34,13 +34,13 @@ pub enum Layer {
         /// Units, K.
         outputs: usize,
     },
-    /// The larger of 0 and each value.
+    /// max(0, x) of each value x.
     Relu,
     /// Largest value in each window.
     MaxPool2d {
-        /// Side of the window.
+        /// Side of the window, in pixels.
         kernel: usize,
-        /// Step of the window.
+        /// Stride of the window, in pixels.
         stride: usize,
     },
     /// Mean over all pixels of each channel: N×C×H×W to N×C×1×1.
@@ -51,14 +51,13 @@ pub enum Layer {
     Residual {
         /// The layers of one branch.
         body: Vec<Self>,
-        /// Those of the other; none for the identity.
+        /// The layers of the other branch; empty for the identity.
         shortcut: Vec<Self>,
     },
 }
 
 impl Layer {
-    /// Shapes of its parameters: weight, then bias, of each layer in it, the body of a residual layer before its
-    /// shortcut.
+    /// Shapes of the parameters: weight, then bias. A residual layer has those of its body, then those of its shortcut.
     pub fn parameter_shapes(&self) -> Vec<Vec<i64>> {
         match self {
             &Self::Conv2d { inputs, outputs, kernel, .. } => {
@@ -76,7 +75,7 @@ impl Layer {
         }
     }
 
-    /// Shapes of its buffers, in the same order: running mean, then running variance, of each batch normalisation.
+    /// Shapes of the buffers, in the same order: running mean, then running variance of each batch normalisation.
     pub fn buffer_shapes(&self) -> Vec<Vec<i64>> {
         match self {
             Self::BatchNorm2d { .. } => self.parameter_shapes(),
@@ -95,8 +94,8 @@ impl Layer {
         }
     }
 
-    /// Output for an input, with the layer's own parameters and buffers, in the order of their shapes. Batch
-    /// normalisation takes the statistics asked for; with those of the batch it moves the running ones in `buffers` on.
+    /// Output for an input, with the parameters and buffers of the layer in the order of their shapes. Batch
+    /// normalisation uses `statistics`; with those of the batch it updates the running ones in `buffers`.
     ///
     /// # Panics
     /// If there are fewer tensors than the layer has, or they have other shapes.
@@ -110,7 +109,7 @@ impl Layer {
         self.bind(&mut Tensors::new(parameters, buffers)).forward(input, statistics)
     }
 
-    /// The layer with its tensors, which are taken from the front of `tensors`.
+    /// Binds the layer to its tensors, which are taken from the front of `tensors`.
     pub(super) fn bind<'a>(&self, tensors: &mut Tensors<'a>) -> BoundLayer<'a> {
         match self {
             &Self::Conv2d { stride, padding, .. } => {

@@ -1,4 +1,6 @@
-//! Networks, each defined once as a list of layers that serves training and export alike.
+//! Networks. Each is defined once, as a list of layers that both training and export use.
+//!
+//! [`Architecture`] is the table of networks; a [`Network`] is one of them with its parameters.
 
 mod architecture;
 mod batch_norm;
@@ -34,8 +36,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network with fresh weights as its architecture starts ([`Architecture::initialization`]), drawn from
-    /// `random`, and running statistics of mean 0 and variance 1.
+    /// A network with first weights drawn from `random` by [`Architecture::initialization`], and running statistics of
+    /// mean 0 and variance 1.
     ///
     /// # Errors
     /// [`Error::Network`] if the architecture can't take images of this shape.
@@ -67,7 +69,7 @@ impl Network {
         Self { architecture, input_shape, classes, layers, parameters, buffers }
     }
 
-    /// Which architecture it is.
+    /// Its architecture.
     pub fn architecture(&self) -> Architecture {
         self.architecture
     }
@@ -92,8 +94,8 @@ impl Network {
         &mut self.parameters
     }
 
-    /// Running statistics, mean before variance, in the same order; none without batch normalisation. They are not
-    /// trained by gradient.
+    /// Running statistics, mean before variance, in the order of the layers; empty without batch normalisation. They
+    /// have no gradient.
     pub fn buffers(&self) -> &Parameters {
         &self.buffers
     }
@@ -103,13 +105,13 @@ impl Network {
         &mut self.buffers
     }
 
-    /// Logits N×K of images N×C×H×W in evaluation: batch normalisation by the running statistics, which a fresh
-    /// network has at mean 0 and variance 1 (“frozen”).
+    /// Logits N×K of images N×C×H×W in evaluation: batch normalisation uses the running statistics, which are mean 0 and
+    /// variance 1 in a fresh network (“frozen”).
     pub fn forward(&self, images: &Tensor) -> Tensor {
         self.forward_with(&self.parameters, images)
     }
 
-    /// Logits in evaluation with other parameters of the same shapes, differentiable in these.
+    /// Logits in evaluation with other parameters of the same shapes; differentiable in them.
     ///
     /// # Panics
     /// If they have other shapes.
@@ -117,18 +119,18 @@ impl Network {
         self.run(parameters, images, Statistics::Running)
     }
 
-    /// Logits N×K of a batch N×C×H×W in training: batch normalisation by the statistics of the batch, towards which
-    /// the running ones move by a tenth. Without batch normalisation the same as [`Network::forward`].
+    /// Logits N×K of a batch N×C×H×W in training: batch normalisation uses the statistics of the batch, and the running
+    /// statistics move a tenth of the way to them. Without batch normalisation the same as [`Network::forward`].
     pub fn forward_training(&self, images: &Tensor) -> Tensor {
         self.run(&self.parameters, images, Statistics::Batch)
     }
 
-    /// All tensors that training changes, parameters before running statistics: to be saved.
+    /// All tensors that training changes, to save them: parameters, then running statistics.
     pub fn state(&self) -> impl Iterator<Item = &Tensor> {
         self.parameters.tensors().iter().chain(self.buffers.tensors())
     }
 
-    /// Takes up a state that was saved.
+    /// Restores saved tensors, in the order of [`Network::state`].
     pub fn restore(&mut self, state: &[Tensor]) {
         let own = self.parameters.tensors_mut().iter_mut().chain(self.buffers.tensors_mut());
         no_grad(|| own.zip(state).for_each(|(own, saved)| own.copy_(saved)));
@@ -143,7 +145,7 @@ impl Network {
         bind(&self.layers, &mut Tensors::new(parameters.tensors(), self.buffers.tensors()))
     }
 
-    /// A copy that shares nothing with the network; its parameters are leaves of a graph of its own.
+    /// A copy that shares no memory and no graph with the network.
     #[must_use]
     pub fn copy(&self) -> Self {
         self.map(Tensor::copy)

@@ -1,7 +1,7 @@
 use super::Layer;
 
-/// Smallest side of an image. At 4 pixels a single value a channel is left after the last stage, and a batch of one
-/// image would have no variance to train with.
+/// Smallest side of an image. At 4 pixels each channel has a single value after the last stage, and in a batch of one
+/// image it has no variance.
 pub(super) const SMALLEST_SIDE: usize = 5;
 
 /// The residual network of He et al. (2016) for small images, with n blocks of two 3×3 convolutions in each of three
@@ -33,7 +33,7 @@ fn block(inputs: usize, outputs: usize) -> Layer {
     Layer::Residual { body, shortcut }
 }
 
-/// Convolution 3×3 that keeps the size of the image, but for the stride.
+/// Convolution 3×3 with padding 1: at stride 1 it keeps the size of the image.
 pub(super) fn conv3x3(inputs: usize, outputs: usize, stride: usize) -> Layer {
     Layer::Conv2d { inputs, outputs, kernel: 3, stride, padding: 1 }
 }

@@ -16,11 +16,11 @@ use super::{Architecture, Layer, Network};
 use crate::{Error, parameters::Parameters};
 
 const CLASSES: &str = "mithridate.classes";
-/// Names of tensors begin so.
+/// First parts of the names of tensors.
 const PARAMETER: &str = "parameter";
 const BUFFER: &str = "buffer";
 
-/// Writes a network's parameters and running statistics with what is known of it, in safetensors format.
+/// Writes the parameters and running statistics of a network, with `metadata`, as a safetensors file.
 ///
 /// # Errors
 /// [`Error::Write`].
@@ -57,8 +57,8 @@ pub fn write_weights(network: &Network, metadata: &ModelMetadata, path: &Path) -
     write_atomically(path, |file| file.write_all(&bytes)).map_err(Error::write(path))
 }
 
-/// The same safetensors file with the keys of its header in order: metadata is a hash map to the library, and a network
-/// is to be the same file whenever it is written.
+/// The same safetensors file with the keys of its header sorted. The library keeps metadata in a hash map, whose order
+/// changes; the same network must give the same file.
 fn with_sorted_header(bytes: Vec<u8>) -> Result<Vec<u8>, serde_json::Error> {
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else { return Ok(bytes) };
     let length = u64::from_le_bytes(*length) as usize;
@@ -75,14 +75,14 @@ fn with_sorted_header(bytes: Vec<u8>) -> Result<Vec<u8>, serde_json::Error> {
 pub struct StoredNetwork {
     /// The network.
     pub network: Network,
-    /// What was known of it when it was written.
+    /// The metadata it was written with.
     pub metadata: ModelMetadata,
 }
 
-/// Reads a network back, with what was known of it.
+/// Reads a network and its metadata.
 ///
 /// # Errors
-/// [`Error::Read`] if the file is no such file, or its tensors don't fit the architecture it names.
+/// [`Error::Read`] if it is not a safetensors file of this program, or its tensors don't fit the architecture it names.
 pub fn read_weights(path: &Path, device: Device) -> Result<StoredNetwork, Error> {
     let bytes = files::read(path).map_err(Error::read(path))?;
     let bad = |problem: String| Error::Read { path: path.to_owned(), problem };
@@ -135,12 +135,12 @@ pub fn read_weights(path: &Path, device: Device) -> Result<StoredNetwork, Error>
     Ok(StoredNetwork { network, metadata })
 }
 
-/// Numbered with leading zeros, so that their order by name is their order.
+/// A name with leading zeros, so that tensors sorted by name are in order.
 fn name(kind: &str, position: usize) -> String {
     format!("{kind}_{position:03}")
 }
 
-/// One tensor of a file, or what is wrong with it.
+/// One tensor of a file.
 fn tensor(file: &SafeTensors<'_>, name: &str, shape: &[i64]) -> Result<Tensor, String> {
     let view = file.tensor(name).map_err(|_| format!("it holds no tensor {name}"))?;
     let found: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();

@@ -2,8 +2,8 @@ use tch::{Tensor, no_grad};
 
 use super::{BETA_1, BETA_2, update_moments};
 
-/// Adam for many images at once, each with a state and a count of steps of its own, so that an image's momentum is
-/// made of its own gradients only.
+/// Adam for many images at once. Each image has its own state and count of steps, so that its momentum comes from its
+/// own gradients only.
 #[derive(Debug)]
 pub struct ImageAdam {
     mean: Tensor,
@@ -11,18 +11,18 @@ pub struct ImageAdam {
     steps: Tensor,
 }
 
-/// Small enough not to matter beside the mixed derivatives of single pixels.
+/// Small compared with the mixed derivatives of single pixels.
 const IMAGE_EPSILON: f64 = 1e-12;
 
 impl ImageAdam {
-    /// For images N×C×H×W.
+    /// The state for images N×C×H×W, before any step.
     pub fn new(images: &Tensor) -> Self {
         let steps = Tensor::zeros([images.size()[0], 1, 1, 1], (images.kind(), images.device()));
         Self { mean: images.zeros_like(), square: images.zeros_like(), steps }
     }
 
-    /// The step for the images with these numbers (`int64`, M), given their gradients M×C×H×W, before the learning
-    /// rate. Where `moved`, a boolean scalar, does not hold, the state stays as it was.
+    /// The steps, before they are multiplied by the learning rate, of the images with indices `numbers` (`int64`, M),
+    /// given their gradients M×C×H×W. Unless `moved`, a boolean scalar, the state does not change.
     pub fn direction(&mut self, numbers: &Tensor, gradient: &Tensor, moved: &Tensor) -> Tensor {
         no_grad(|| {
             let old = [&self.mean, &self.square, &self.steps].map(|state| state.index_select(0, numbers));
@@ -44,7 +44,7 @@ impl ImageAdam {
         [&self.mean, &self.square, &self.steps]
     }
 
-    /// Takes up a state that was saved.
+    /// Restores a saved state.
     pub fn restore(&mut self, state: &[Tensor]) {
         let own = [&mut self.mean, &mut self.square, &mut self.steps];
         no_grad(|| own.into_iter().zip(state).for_each(|(own, saved)| own.copy_(saved)));

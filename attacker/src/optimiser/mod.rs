@@ -14,7 +14,7 @@ const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// Which rule turns gradients into steps.
+/// A rule that turns gradients into steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimiserKind {
@@ -27,7 +27,7 @@ pub enum OptimiserKind {
 
 choice!(OptimiserKind, "an optimiser", { Adam = "adam", Sgd = "sgd" });
 
-/// An optimiser as settings describe it.
+/// Settings of an optimiser.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptimiserSettings {
     /// Which rule.
@@ -68,7 +68,7 @@ pub struct Optimiser {
     steps: u64,
 }
 
-/// What an optimiser remembers from step to step.
+/// What an optimiser keeps from step to step.
 #[derive(Debug)]
 enum State {
     /// Running mean of the gradient and of its square.
@@ -98,7 +98,7 @@ impl State {
 }
 
 impl Optimiser {
-    /// For parameters of these shapes.
+    /// An optimiser for parameters with the shapes of `parameters`; its state is 0.
     pub fn new(parameters: &Parameters, settings: OptimiserSettings) -> Self {
         let zeros = || parameters.zeros_like();
         let state = match settings.kind {
@@ -108,7 +108,7 @@ impl Optimiser {
         Self { settings, state, steps: 0 }
     }
 
-    /// Takes one step against the gradient, at `factor` times the learning rate.
+    /// Makes one step against the gradient, at `factor` times the learning rate.
     pub fn step(&mut self, parameters: &mut Parameters, gradient: &Parameters, factor: f64) {
         self.steps += 1;
         let OptimiserSettings { rate, momentum, weight_decay, .. } = self.settings;
@@ -161,7 +161,7 @@ impl Optimiser {
         });
     }
 
-    /// Takes up a state that was saved.
+    /// Restores a saved state.
     pub fn restore(&mut self, steps: u64, state: &[Tensor]) {
         self.steps = steps;
         let own = self.state.vectors_mut().flat_map(Parameters::tensors_mut);
@@ -169,7 +169,7 @@ impl Optimiser {
     }
 }
 
-/// Moves the running mean and mean square of a gradient on by one step.
+/// Updates the running mean and mean square with a gradient.
 fn update_moments(mean: &mut Tensor, square: &mut Tensor, gradient: &Tensor) {
     let _ = mean.lerp_(gradient, 1.0 - BETA_1);
     let _ = square.lerp_(&gradient.square(), 1.0 - BETA_2);

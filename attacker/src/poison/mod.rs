@@ -1,7 +1,8 @@
-//! Poison sets on disk: 8-bit images anybody can read, and a manifest that says how they were made.
+//! Poison sets on disk: 8-bit images in open formats, and a manifest that says how they were made.
 //!
-//! A folder with `images-idx3-ubyte` (N×H×W; N×C×H×W for several channels) and `labels-idx1-ubyte`, the poisoned
-//! images and their unchanged labels, and `manifest.json`, whose `indices` say which training images they replace.
+//! A poison set is a folder with the poisoned images in `images-idx3-ubyte` (N×H×W, or N×C×H×W for several channels),
+//! their unchanged labels in `labels-idx1-ubyte`, both again in `poison.npz`, and `manifest.json`. The `indices` of the
+//! manifest are those of the training images that the poison replaces.
 
 mod manifest;
 mod set;

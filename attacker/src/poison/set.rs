@@ -27,14 +27,14 @@ const MANIFEST: &str = "manifest.json";
 /// A poison set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoisonSet {
-    /// What it is and how it was made.
+    /// Its manifest.
     pub manifest: Manifest,
     shape: [usize; 3],
     bytes: Vec<u8>,
 }
 
 impl PoisonSet {
-    /// From poisoned bytes in the order of `origin.indices`.
+    /// A set of poisoned images, whose bytes N×C×H×W are in the order of `origin.indices`.
     ///
     /// # Errors
     /// [`Error::Poison`] if a byte is further from the clean one than ε allows.
@@ -59,12 +59,12 @@ impl PoisonSet {
         self.manifest.origin.indices.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.manifest.origin.indices.is_empty()
     }
 
-    /// Bytes of the image with this number, C×H×W.
+    /// Bytes of image `number` of the set, C×H×W.
     ///
     /// # Panics
     /// If there is no such image.
@@ -73,13 +73,13 @@ impl PoisonSet {
         &self.bytes[number * size..(number + 1) * size]
     }
 
-    /// Bytes that replace those of a training image, if it is poisoned.
+    /// The poisoned bytes of training image `index`; `None` if that image is not poisoned.
     pub fn replacement(&self, index: usize) -> Option<&[u8]> {
         self.manifest.origin.indices.binary_search(&index).ok().map(|number| self.pixels(number))
     }
 
-    /// Writes the set into a folder, as IDX files and as `poison.npz` (`images`, `clean`, `labels`, `indices`); the
-    /// manifest comes last, so a folder with one is whole.
+    /// Writes the set into a folder, as IDX files and as `poison.npz` (`images`, `clean`, `labels`, `indices`). The
+    /// manifest is written last, so a folder with a manifest is complete.
     ///
     /// # Errors
     /// [`Error::Write`], also if the folder holds a poison set already.
@@ -102,7 +102,7 @@ impl PoisonSet {
         write_atomically(&manifest, |file| file.write_all(text.as_bytes())).map_err(Error::write(&manifest))
     }
 
-    /// The set as arrays for NumPy, with the clean images beside the poisoned.
+    /// Writes the set as NumPy arrays, with the clean images beside the poisoned ones.
     fn write_npz(&self, path: &Path, training: &TrainingSet, labels: &[u8]) -> Result<(), Error> {
         let [c, h, w] = self.shape;
         let indices = &self.manifest.origin.indices;
@@ -134,7 +134,7 @@ impl PoisonSet {
         let broken = |error: serde_json::Error| {
             Error::read(&path)(format!("it is no whole manifest of a poison set ({error})"))
         };
-        // Another schema may lack what this one has.
+        // The manifest of another schema may lack fields of this one.
         let value: serde_json::Value = serde_json::from_str(&text).map_err(broken)?;
         if let Some(schema) = value.get("schema").and_then(serde_json::Value::as_str)
             && schema != SCHEMA

@@ -1,4 +1,4 @@
-//! Settings from a preset, a TOML file and flags: flag over file over preset.
+//! Settings from a preset, a TOML file and flags: a flag wins over the file, the file over the preset.
 
 mod presets;
 
@@ -12,10 +12,10 @@ use crate::{
     training::{Method, Preset, TrainingSettings},
 };
 
-/// Reads TOML into settings, with an error that says the line and, for an unknown key, the nearest known one.
+/// Reads TOML into settings. An error names the line and, for an unknown key, the most similar known one.
 ///
 /// # Errors
-/// What is wrong, and in which line.
+/// A sentence that says what is wrong in which line.
 pub fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     toml::from_str(text).map_err(|error| {
         let line =
@@ -24,21 +24,21 @@ pub fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     })
 }
 
-/// The settings of an attack that a table of some of them stands for; the rest come from the preset it names, for the
-/// training method it names.
+/// The settings of an attack from a table that gives some of them. The others come from the preset and the training
+/// method that the table names.
 ///
 /// # Errors
-/// What is wrong.
+/// A sentence that says what is wrong.
 pub fn attack_settings(table: &Table) -> Result<AttackSettings, String> {
     let given: AttackSettings = read(table.clone())?;
     overlay(&attack_preset(given.preset, given.method), table)
 }
 
-/// The settings of a training likewise. Method, σ and network are those of the attack, if there is one, unless the
-/// table says otherwise.
+/// The settings of a training from a table that gives some of them. Method, σ, network and preset come from `attack` if
+/// the table does not give them, and all others from the preset.
 ///
 /// # Errors
-/// What is wrong.
+/// A sentence that says what is wrong.
 pub fn training_settings(table: &Table, attack: Option<&AttackSettings>) -> Result<TrainingSettings, String> {
     let given: TrainingSettings = read(table.clone())?;
     let of_table = |key: &str| table.contains_key(key);
@@ -61,17 +61,17 @@ pub fn training_settings(table: &Table, attack: Option<&AttackSettings>) -> Resu
     overlay(&base, table)
 }
 
-/// Adds a setting to a table, from text as `--set` takes it: `key=value`, with dots into tables within.
+/// Adds a setting to a table from text `key=value`; a key such as `macer.noises` leads into an inner table.
 ///
 /// # Errors
-/// If it is no such text.
+/// A sentence if the text has another form.
 pub fn set(table: &mut Table, text: &str) -> Result<(), String> {
     let (key, value) = text
         .split_once('=')
         .map(|(key, value)| (key.trim(), value.trim()))
         .filter(|(key, value)| !key.is_empty() && !value.is_empty())
         .ok_or_else(|| format!("'{text}' is no setting; write it as key=value, such as damping=0.01"))?;
-    // What is no number, truth value or list is a name.
+    // A value that is not a number, a boolean or a list is a name.
     let fragment = toml::from_str::<Table>(&format!("value = {value}"));
     let value = fragment.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| value.into());
     let mut place = table;
@@ -87,7 +87,7 @@ pub fn set(table: &mut Table, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Adds settings of one table to another, over those already there.
+/// Adds the settings of one table to another and replaces those already there.
 pub fn merge(into: &mut Table, from: &Table) {
     for (key, value) in from {
         match (into.get_mut(key), value) {
@@ -118,13 +118,13 @@ fn overlay<T: Serialize + DeserializeOwned>(base: &T, table: &Table) -> Result<T
     read(whole)
 }
 
-/// The first line of an error; an unknown key or value gets the nearest that exists.
+/// The first line of an error of serde, in plain words.
 fn sentence(message: &str) -> String {
     let message = message.lines().next().unwrap_or_default();
     suggest(message).or_else(|| wrong_type(message)).unwrap_or_else(|| message.to_owned())
 }
 
-/// Says in words what "invalid type: string "many", expected usize" and its like say in Rust's.
+/// Translates messages such as "invalid type: string "many", expected usize".
 fn wrong_type(message: &str) -> Option<String> {
     if message.starts_with("string values must be quoted") {
         return Some("a value is missing, or is a word that must stand in quotes".into());
@@ -155,10 +155,10 @@ fn wrong_type(message: &str) -> Option<String> {
     Some(format!("it must be {expected} and is {}", found.replace('`', "").replace('"', "'")))
 }
 
-/// How like a name must be to one that was meant to be suggested, by Jaro and Winkler.
+/// Smallest Jaro–Winkler similarity at which a name is suggested.
 const ALIKE: f64 = 0.8;
 
-/// Turns "unknown field `a`, expected one of `b`, `c`" into a sentence with the nearest of these.
+/// Translates "unknown field `a`, expected one of `b`, `c`" into a sentence that suggests the most similar name.
 fn suggest(message: &str) -> Option<String> {
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let (kind, (unknown, known)) = (message.split(' ').nth(1)?, names.split_first()?);
@@ -176,7 +176,8 @@ fn suggest(message: &str) -> Option<String> {
     })
 }
 
-/// The settings of the attack that is the baseline `erm`: the same solver against plain training and accuracy.
+/// The settings of the baseline `erm`: the same attack, but against training without noise and with the objective
+/// accuracy.
 #[must_use]
 pub fn erm_baseline(attack: &AttackSettings) -> AttackSettings {
     let preset = attack_preset(attack.preset, Method::Erm);

@@ -5,9 +5,9 @@ use crate::{
     training::{MacerSettings, Method, Preset, SmoothAdvSettings, TrainingSettings},
 };
 
-/// Settings of the attack against a training method.
+/// Settings of the attack against a training method, from a preset.
 ///
-/// Published are those against `gaussian`, `macer` and `smoothadv`; against `erm` those of `gaussian` serve.
+/// Settings are published for `gaussian`, `macer` and `smoothadv`. Other methods get those of `gaussian`.
 pub fn attack_preset(preset: Preset, method: Method) -> AttackSettings {
     if preset == Preset::Default {
         return AttackSettings { method, ..AttackSettings::default() };
@@ -57,7 +57,7 @@ pub fn attack_preset(preset: Preset, method: Method) -> AttackSettings {
     }
 }
 
-/// Settings of victims trained by a method at a noise level.
+/// Settings of victims trained by `method` at noise level `sigma`, from a preset.
 pub fn training_preset(preset: Preset, method: Method, sigma: f64) -> TrainingSettings {
     let base = TrainingSettings { method, sigma, ..TrainingSettings::default() };
     if preset == Preset::Default {

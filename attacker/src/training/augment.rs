@@ -5,26 +5,26 @@ use crate::{
     random::{Purpose, Random},
 };
 
-/// How training images are varied: the usual crop and flip for small colour images.
+/// Data augmentation: random crops and mirror images, as usual for small colour images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Augmentation {
-    /// Zeros added on every side before an area of the old size is cut out at random; 0 for no crop.
+    /// Zeros added on every side before a random crop to the old size; 0 for no crop.
     pub crop: usize,
-    /// Whether half of the images are mirrored left to right.
+    /// Whether images are mirrored left to right with probability ½.
     pub flip: bool,
 }
 
-/// One way to crop and flip each image of a batch, to be held fixed while a loss is differentiated.
+/// The crop and flip of each image of a batch, which stay fixed while a loss is differentiated.
 #[derive(Debug)]
 pub struct Crops {
     padding: i64,
-    /// N×1×H×1 and N×1×1×W: from where in the padded image each pixel comes.
+    /// N×1×H×1 and N×1×1×W: row and column of the padded image that each pixel comes from.
     rows: Tensor,
     columns: Tensor,
 }
 
 impl Augmentation {
-    /// Refuses crops that could leave nothing of images C×H×W.
+    /// Checks that a crop of images C×H×W always contains a pixel of the image.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -37,7 +37,7 @@ impl Augmentation {
         Err(Error::setting("crop", expected, &self.crop))
     }
 
-    /// Draws crops for images N×C×H×W; none if nothing is to be varied.
+    /// Draws crops and flips for images N×C×H×W; `None` if there is no augmentation.
     pub fn draw(self, random: Random, purpose: Purpose, step: u64, images: &Tensor) -> Option<Crops> {
         if self == Self::default() {
             return None;

@@ -1,4 +1,4 @@
-//! Robust training: the victim's side, and the lower level of the attack.
+//! Robust training: how victims are trained from scratch, and the losses of the attack's lower level.
 
 mod augment;
 mod loss;

@@ -2,16 +2,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::choice::choice;
 
-/// Settings by name, to start from.
+/// The name of a set of settings to start from. The settings themselves are made by
+/// [`attack_preset`](crate::resolve::attack_preset) and [`training_preset`](crate::resolve::training_preset).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// Those that did best in small runs.
+    /// Settings that did best in small runs.
     #[default]
     Default,
-    /// Those published for MNIST, with the quirks of the authors' program.
+    /// Settings published for MNIST, with the peculiarities of the authors' program.
     OfficialMnist,
-    /// Those published for CIFAR-10, with the quirks of the authors' program.
+    /// Settings published for CIFAR-10, with the peculiarities of the authors' program.
     OfficialCifar10,
 }
 

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::choice::choice;
 
-/// How the learning rate falls over a training.
+/// How the learning rate changes over a training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
-    /// It does not.
+    /// It stays the same.
     #[default]
     Constant,
-    /// Times a factor every so many epochs.
+    /// It is multiplied by a factor at regular epochs.
     Step,
     /// Half a cosine from 1 to 0 (Loshchilov and Hutter, 2017, without restarts).
     Cosine,
@@ -20,8 +20,8 @@ pub enum Schedule {
 choice!(Schedule, "a schedule", { Constant = "constant", Step = "step", Cosine = "cosine" });
 
 impl Schedule {
-    /// The factor on the learning rate at a moment, in epochs from 0, of a training of so many; `every` and `factor` are
-    /// those of [`Schedule::Step`].
+    /// The factor on the learning rate at `epoch`, which counts from 0 and may be a fraction, in a training of `epochs`
+    /// epochs. [`Schedule::Step`] multiplies by `factor` after every `every` epochs; the others ignore these two.
     ///
     /// ```
     /// use mithridate_attacker::training::Schedule;

@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingSettings {
-    /// Where settings that were not given came from.
+    /// The preset that settings which are not given come from.
     pub preset: Preset,
     /// Network architecture.
     pub network: Architecture,
@@ -23,7 +23,7 @@ pub struct TrainingSettings {
     pub epochs: usize,
     /// Images in a batch.
     pub batch: usize,
-    /// Rule that turns gradients into steps.
+    /// The rule that turns gradients into steps.
     pub optimiser: OptimiserKind,
     /// Learning rate.
     pub rate: f64,
@@ -31,19 +31,19 @@ pub struct TrainingSettings {
     pub momentum: f64,
     /// Weight decay.
     pub weight_decay: f64,
-    /// How the learning rate falls.
+    /// How the learning rate changes over the epochs.
     pub schedule: Schedule,
-    /// Epochs between two falls of the schedule `step`.
+    /// Epochs between two steps of the schedule `step`.
     pub schedule_every: usize,
-    /// Factor of each fall of the schedule `step`.
+    /// Factor on the learning rate at each step of the schedule `step`.
     pub schedule_factor: f64,
-    /// Zeros added on every side before each image is cropped at random to its old size; 0 for no crop.
+    /// Zeros added on every side before a random crop to the old size; 0 for no crop.
     pub crop: usize,
-    /// Whether half of the images are mirrored.
+    /// Whether images are mirrored with probability ½.
     pub flip: bool,
-    /// Whether batch norm keeps its first statistics, mean 0 and variance 1 (a quirk of the attack's authors).
+    /// Whether batch norm uses mean 0 and variance 1 throughout, as the authors' program does.
     pub frozen_bn: bool,
-    /// Whether every image keeps the same noise in all epochs (another, of their SmoothAdv victims).
+    /// Whether every image has the same noise in all epochs, as the SmoothAdv victims of the authors' program do.
     pub fixed_noise: bool,
     /// Settings of the method `smoothadv`.
     pub smoothadv: SmoothAdvSettings,
@@ -78,7 +78,7 @@ impl Default for TrainingSettings {
 }
 
 impl TrainingSettings {
-    /// Refuses settings that can't be trained with.
+    /// Checks that all settings are in range.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -99,18 +99,18 @@ impl TrainingSettings {
         self.macer.check()
     }
 
-    /// The method with its settings.
+    /// The training method with its settings.
     pub fn defence(&self) -> Defence {
         Defence { method: self.method, sigma: self.sigma, smoothadv: self.smoothadv, macer: self.macer }
     }
 
-    /// The rule with its settings.
+    /// The optimiser with its settings.
     pub fn optimiser(&self) -> OptimiserSettings {
         let Self { optimiser: kind, rate, momentum, weight_decay, .. } = *self;
         OptimiserSettings { kind, rate, momentum, weight_decay }
     }
 
-    /// How images are varied.
+    /// How images are cropped and mirrored.
     pub fn augmentation(&self) -> Augmentation {
         Augmentation { crop: self.crop, flip: self.flip }
     }

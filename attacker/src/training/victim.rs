@@ -12,7 +12,8 @@ use crate::{
     random::{Domain, Purpose, Random},
 };
 
-/// A network in training from scratch; it can be left after any step and taken up again, to the bit.
+/// A network in training from scratch. It can be saved after any step and resumed later; it then ends the same, to the
+/// bit.
 ///
 /// # Example
 /// ```
@@ -47,11 +48,11 @@ pub struct Training<'a> {
     optimiser: Optimiser,
     /// Steps made.
     done: u64,
-    /// Noise that every image keeps, if it does.
+    /// With `fixed_noise` the noise of all images, N×copies×C×H×W.
     noise: Option<Tensor>,
 }
 
-/// Where a training stands, but for its tensors.
+/// The counters of a training; its tensors are saved beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingPosition {
@@ -63,14 +64,14 @@ pub struct TrainingPosition {
 /// All that has to be saved to go on with a training later.
 #[derive(Debug)]
 pub struct TrainingState<'a> {
-    /// Where it stands.
+    /// Its counters.
     pub position: TrainingPosition,
     /// Its tensors, in the order in which [`Training::restore`] takes them.
     pub tensors: Vec<&'a Tensor>,
 }
 
 impl<'a> Training<'a> {
-    /// A fresh network; weights, order of images, noise and crops come from the seed.
+    /// Makes a fresh network. Weights, order of images, noise and crops depend on `domain` and `seed` only.
     ///
     /// # Errors
     /// [`Error::Setting`], [`Error::Network`].
@@ -95,12 +96,12 @@ impl<'a> Training<'a> {
         Ok(Self { images, settings, random, network, optimiser, done: 0, noise })
     }
 
-    /// The network as it is now.
+    /// The network now.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// The network, at the end.
+    /// Takes out the network.
     pub fn into_network(self) -> Network {
         self.network
     }
@@ -110,7 +111,7 @@ impl<'a> Training<'a> {
         self.images.len().div_ceil(self.settings.batch) as u64
     }
 
-    /// Steps in all.
+    /// Steps in total.
     pub fn steps(&self) -> u64 {
         (self.settings.epochs as u64).saturating_mul(self.batches())
     }
@@ -119,7 +120,8 @@ impl<'a> Training<'a> {
     /// is time.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if the loss of an epoch's last batch or the last weights are not finite, or whatever `after_step` fails with.
+    /// [`Error::Diverged`] if the loss of an epoch's last batch or the last weights are not finite; any error of
+    /// `after_step`.
     pub fn run(
         &mut self,
         task: Task<'_>,
@@ -147,14 +149,15 @@ impl<'a> Training<'a> {
             }
             after_step(self)?;
         }
-        // The last step comes after the last loss.
+        // The last step changes the weights after the last loss was computed.
         if !self.network.parameters().is_finite() {
             return Err(Error::Diverged { epoch: self.settings.epochs, loss: f64::NAN });
         }
         Ok(())
     }
 
-    /// One step on the images with these numbers; returns the loss before it, still on the device.
+    /// Makes one step on the images with indices `numbers` in epoch `epoch`, from 0. Returns the loss before the step, a
+    /// scalar on the device.
     pub fn step(&mut self, numbers: &[i64], epoch: usize) -> Tensor {
         let device = self.images.pixels.device();
         let numbers = Tensor::from_slice(numbers).to_device(device);
@@ -193,7 +196,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Takes up a state that was saved by a training of the same images, settings and seed.
+    /// Restores a state that was saved by a training with the same images, settings and seed.
     pub fn restore(&mut self, position: TrainingPosition, tensors: &[Tensor]) {
         let own = self.network.state().count().min(tensors.len());
         self.network.restore(&tensors[..own]);
@@ -207,9 +210,9 @@ impl<'a> Training<'a> {
 pub struct ClassAccuracy {
     /// The class.
     pub class: usize,
-    /// Images it gets right.
+    /// Images of the class that it gets right.
     pub right: u64,
-    /// Images.
+    /// Images of the class.
     pub images: u64,
 }
 

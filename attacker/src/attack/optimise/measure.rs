@@ -14,23 +14,23 @@ use crate::{
     random::{Domain, Purpose, Random},
 };
 
-/// The error for a lower level that is solved, where only training steps can be measured.
+/// The error for a convex lower level: only training steps can be measured, and it is solved.
 pub(crate) fn solved_network(settings: &AttackSettings) -> Error {
     let expected = "one that is trained in steps, not linear, whose lower level is solved";
     Error::setting("network", expected, &settings.network)
 }
 
-/// What measurements find in a hypergradient beside its times.
+/// A measured hypergradient.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// −(∂²L/∂u∂θ)ᵀ p of the images moved.
+    /// −(∂²L/∂u∂θ)ᵀ p of each image moved, M×C×H×W.
     pub gradient: Tensor,
     pub p: Parameters,
     pub outer_gradient: Parameters,
     pub relative_residual: f64,
     pub iterations: usize,
     pub right: u64,
-    /// Seconds of each part, if they were measured.
+    /// Seconds of each part in order; empty if they were not measured.
     pub times: Vec<(Part, f64)>,
 }
 
@@ -44,10 +44,10 @@ pub(crate) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// An attack before its first step: the network stands where its warm-up left it.
+    /// An attack before its first step, its network warmed up.
     ///
     /// # Errors
-    /// [`Error::Setting`] also if the lower level is not one that is trained in steps; [`Error::Network`].
+    /// [`Error::Setting`] for settings out of range or a convex lower level; [`Error::Network`].
     pub fn new(data: AttackData<'a>, settings: &'a AttackSettings, seed: u64) -> Result<Self, Error> {
         if settings.is_convex() {
             return Err(solved_network(settings));
@@ -61,12 +61,12 @@ impl<'a> Bench<'a> {
         Ok(Self { poison, lower, random, batch })
     }
 
-    /// One training step on a fresh batch, without the batch that is kept.
+    /// Makes one training step on a fresh batch.
     pub fn train(&mut self) {
         self.lower.networks.train(0, 1, &self.poison.images, None);
     }
 
-    /// The hypergradient of the batch that is kept, with the times of its parts if asked for.
+    /// The hypergradient of the kept batch; with `parts` also the times of its parts.
     pub fn hypergradient(&mut self, parts: bool) -> Found {
         let device = self.device();
         self.lower.clock = if parts { Clock::on(device) } else { Clock::off(device) };
@@ -84,7 +84,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// A whole step of the attack.
+    /// Makes a whole step of the attack.
     ///
     /// # Errors
     /// [`Error::Network`].
@@ -92,7 +92,7 @@ impl<'a> Bench<'a> {
         self.poison.step(&mut self.lower).map(|_| ())
     }
 
-    /// As much noise as one hypergradient takes, drawn the way it is drawn there. Plain training takes none.
+    /// Draws as much noise as one hypergradient needs, in tensors of the same shapes; plain training needs none.
     pub fn noise(&self, key: u64) -> Vec<Tensor> {
         let PoisonOptimiser { settings, data, .. } = &self.poison;
         let random = Random::new(Domain::Data, 0);
@@ -128,8 +128,8 @@ impl<'a> Bench<'a> {
         self.poison.images.device()
     }
 
-    /// The images, labels and noise that the hypergradient of the batch that is kept is computed from, by name. Inputs
-    /// are images with their noise, as the network gets them.
+    /// The images, labels and noise that the hypergradient of the kept batch depends on, by name. Inputs are images with
+    /// their noise added.
     pub fn inputs(&self) -> Vec<(&'static str, Tensor)> {
         let PoisonOptimiser { data, settings, step, images, .. } = &self.poison;
         let at = Moment { step: *step, poison: images, network: 0 };

@@ -11,12 +11,13 @@ use crate::{
     optimiser::ImageAdam,
 };
 
-/// The poison images and what moves them: the upper level's variable with its optimiser, and a count of the steps.
+/// The poison images, which are the variable of the upper level, with the state of the rule that moves them and the
+/// count of steps.
 #[derive(Debug)]
 pub(super) struct PoisonOptimiser<'a> {
     pub data: AttackData<'a>,
     pub settings: &'a AttackSettings,
-    /// The poison as it is now, N×C×H×W.
+    /// The poison now, N×C×H×W.
     pub images: Tensor,
     adam: ImageAdam,
     pub restart: usize,
@@ -29,10 +30,10 @@ pub(super) struct PoisonOptimiser<'a> {
 }
 
 impl<'a> PoisonOptimiser<'a> {
-    /// Poison that is still the clean images.
+    /// Starts with the clean images.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range, or data without images of a kind that the attack needs.
+    /// [`Error::Setting`] for settings out of range, or if there are no target, other or validation images.
     pub fn new(data: AttackData<'a>, settings: &'a AttackSettings, restart: usize) -> Result<Self, Error> {
         settings.check(data.classes)?;
         settings.augmentation().check(data.target.shape())?;
@@ -50,8 +51,8 @@ impl<'a> PoisonOptimiser<'a> {
         Ok(Self { data, settings, images, adam, restart, step: 0, steps, moved: 0 })
     }
 
-    /// Makes one step with the hypergradients of a lower level. Nothing is read back from the device before all of it
-    /// is under way.
+    /// Makes one step along the hypergradients of a lower level. Nothing is copied from the device before all work of
+    /// the step is queued on it.
     ///
     /// # Errors
     /// [`Error::Network`].
@@ -67,7 +68,8 @@ impl<'a> PoisonOptimiser<'a> {
         Ok(report)
     }
 
-    /// Moves poison images against their hypergradients and back into the ε-ball and \[0, 1\], if the condition holds.
+    /// Moves poison images against their hypergradients, then projects them onto the ε-ball and \[0, 1\]; leaves them
+    /// unchanged unless `usable`, a boolean scalar.
     fn move_images(&mut self, found: &Hypergradients, usable: &Tensor) {
         let Hypergradients { gradient, numbers, .. } = found;
         let AttackSettings { epsilon, poison_rate, decay, step, .. } = *self.settings;
@@ -95,7 +97,8 @@ impl<'a> PoisonOptimiser<'a> {
         [&self.images].into_iter().chain(self.adam.state()).collect()
     }
 
-    /// Takes up saved tensors, as [`PoisonOptimiser::state`] gives them, from the front of `tensors`.
+    /// Sets the poison and the state of its rule to saved ones: the first tensors of the iterator, in the order of
+    /// [`PoisonOptimiser::state`].
     pub fn restore(&mut self, tensors: &mut impl Iterator<Item = Tensor>) {
         if let Some(images) = tensors.next() {
             no_grad(|| self.images.copy_(&images));

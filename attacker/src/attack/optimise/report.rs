@@ -17,15 +17,16 @@ pub struct StepReport {
     pub outer: f64,
     /// Validation images that the soft smoothed classifier got right.
     pub right: u64,
-    /// Relative residual of the linear solve; share of the upper level's gradient left after an unrolled one.
+    /// Relative residual of the linear solve; after an unrolled hypergradient, the share of the upper level's gradient
+    /// that reaches back beyond the unrolled steps.
     pub relative_residual: f64,
     /// Iterations of the solve.
     pub iterations: u64,
     /// Whether negative curvature ended the solve.
     pub negative_curvature: bool,
-    /// Mean size of the poison so far, in pixel units.
+    /// Mean absolute change of a pixel so far, in \[0, 1\].
     pub mean_change: f64,
-    /// Why the poison was not moved in this step, if it wasn't.
+    /// Why the poison was not moved in this step; absent if it was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub skipped: Option<String>,
     /// Time of the step, in seconds.
@@ -33,7 +34,7 @@ pub struct StepReport {
 }
 
 impl PoisonOptimiser<'_> {
-    /// The report of a step: the one copy to the host that it makes, after all its work was handed to the device.
+    /// The report of a step. It makes the only copy to the host, after all work of the step was queued on the device.
     pub(super) fn report(&self, found: &Hypergradients, usable: &Tensor) -> StepReport {
         let Hypergradients {
             inner_loss,
@@ -50,7 +51,7 @@ impl PoisonOptimiser<'_> {
             &outer.value,
             &outer.right,
             &outer.finite,
-            &outer.slopes,
+            &outer.nonzero,
             relative_residual,
             iterations,
             negative_curvature,
@@ -67,7 +68,7 @@ impl PoisonOptimiser<'_> {
             outer,
             right,
             finite_outer,
-            slopes,
+            nonzero,
             residual,
             iterations,
             negative,
@@ -81,14 +82,14 @@ impl PoisonOptimiser<'_> {
                     "no validation image was right"
                 }
                 () if finite_outer == 0.0 => "the gradient of the upper level was not finite",
-                () if slopes == 0.0 => "the gradient of the upper level was 0, its softmax saturated",
+                () if nonzero == 0.0 => "the gradient of the upper level was 0, its softmax saturated",
                 () if finite_p == 0.0 => "the linear solve was not finite",
                 () if negative != 0.0 => "the first direction of the linear solve had negative curvature",
                 () => "the linear solve came to nothing",
             };
             reason.to_owned()
         };
-        // What is not a number has no place in JSON.
+        // JSON has no NaN and no infinity.
         let number = |value: f64| if value.is_finite() { value } else { -1.0 };
         StepReport {
             restart: self.restart,

@@ -5,18 +5,18 @@ use crate::{
     training::{Crops, Perturbation},
 };
 
-/// Which images a batch of the lower level is made of.
+/// The choice of images for a batch of the lower level.
 #[derive(Debug)]
 pub(in crate::attack) struct Batch {
-    /// Numbers of clean images, `int64`.
+    /// Indices of clean images, `int64`.
     pub clean: Tensor,
-    /// Numbers of poison images, `int64`.
+    /// Indices of poison images, `int64`.
     pub poison: Tensor,
-    /// Part of the key of its noise.
+    /// Key of the noise, crops and flips of the batch.
     pub key: u64,
 }
 
-/// Which random streams a batch is prepared with.
+/// The random streams of a batch.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::attack) struct Streams {
     /// Key of the batch in both.
@@ -27,17 +27,19 @@ pub(in crate::attack) struct Streams {
     pub augmentation: Purpose,
 }
 
-/// A batch as a network trains on it: images, labels, and what is held fixed while its loss is differentiated.
+/// A batch with its crops and noise, which stay fixed while its loss is differentiated.
 #[derive(Debug)]
 pub(in crate::attack) struct Drawn {
+    /// N×C×H×W, before crops and noise.
     pub images: Tensor,
+    /// N, `int64`.
     pub labels: Tensor,
     pub crops: Option<Crops>,
     pub perturbation: Perturbation,
 }
 
 impl Drawn {
-    /// What the network gets for images in place of these; differentiable.
+    /// The inputs of the network for `images`, which may differ from those of the batch; differentiable.
     pub fn inputs(&self, images: &Tensor) -> Tensor {
         let cropped = self.crops.as_ref().map(|crops| crops.apply(images));
         self.perturbation.apply(cropped.as_ref().unwrap_or(images))

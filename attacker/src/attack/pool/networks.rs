@@ -30,13 +30,13 @@ pub(in crate::attack) struct NetworkPool<'a> {
 struct Member {
     network: Network,
     optimiser: Optimiser,
-    /// Images it was trained on, counted each time.
+    /// Images it was trained on; an image counts each time.
     seen: u64,
-    /// The last solution of the linear system for it.
+    /// The last solution of its linear system.
     solution: Option<WarmStart>,
 }
 
-/// Where a pool stands, but for its tensors.
+/// The counters of a pool; its tensors are saved beside them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::attack) struct PoolPosition {
@@ -50,9 +50,9 @@ pub(in crate::attack) struct PoolPosition {
 struct MemberPosition {
     optimiser_steps: u64,
     seen: u64,
-    /// Whether there is a last solution.
+    /// Whether a last solution is saved.
     solved: bool,
-    /// Steps of its Adam, if Adam found it.
+    /// Steps of Adam that found the last solution, if Adam did.
     solution_steps: Option<u64>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> NetworkPool<'a> {
         Ok(pool)
     }
 
-    /// The networks before any training.
+    /// Makes the networks without training them.
     pub fn untrained(
         settings: &'a AttackSettings,
         data: AttackData<'a>,
@@ -95,7 +95,7 @@ impl<'a> NetworkPool<'a> {
         Ok(Member { network, optimiser, seen: 0, solution: None })
     }
 
-    /// Replaces a network by a fresh one if it is time.
+    /// Replaces a network by a fresh one in every `every`-th step, in turn.
     pub fn renew(&mut self, step: usize, every: Option<usize>, poison: &Tensor) -> Result<(), Error> {
         if let Some(every) = every
             && step > 0
@@ -108,7 +108,7 @@ impl<'a> NetworkPool<'a> {
         Ok(())
     }
 
-    /// The network attacked in a step.
+    /// Position of the network that step `step` attacks.
     pub fn position(&self, step: usize) -> usize {
         step % self.members.len()
     }
@@ -117,17 +117,17 @@ impl<'a> NetworkPool<'a> {
         &self.members[position].network
     }
 
-    /// The last solution of the linear system for a network, if solves start from there.
+    /// Takes out the last solution of the linear system of a network.
     pub fn warm_start(&mut self, position: usize) -> Option<WarmStart> {
         self.members[position].solution.take()
     }
 
-    /// Keeps a solution for the next solve.
+    /// Keeps a solution for the next solve of a network.
     pub fn keep(&mut self, position: usize, solution: WarmStart) {
         self.members[position].solution = Some(solution);
     }
 
-    /// Trains a network for some steps, on fresh batches or on one and the same.
+    /// Trains a network for `steps` steps, all on `batch`, or each on a fresh batch if that is `None`.
     pub fn train(&mut self, position: usize, steps: usize, poison: &Tensor, batch: Option<&Batch>) {
         for _ in 0..steps {
             let fresh;
@@ -155,13 +155,14 @@ impl<'a> NetworkPool<'a> {
         }
     }
 
-    /// Share of the adversary's radius in force for a network, by its age in passes over the training images.
+    /// Share of the adversary's radius in force for a network; it rises with the passes that the network has made over
+    /// the training images.
     pub fn strength(&self, position: usize) -> f64 {
         let images = (self.data.clean.len() + self.data.target.len()).max(1) as u64;
         self.settings.smoothadv.strength((self.members[position].seen / images) as usize)
     }
 
-    /// Images at random, clean and poisoned in the share that the settings ask for.
+    /// A batch of random images, with the share of poison images that `batch_share` says.
     pub fn batch(&mut self, poison: &Tensor) -> Batch {
         let key = self.drawn;
         self.drawn += 1;
@@ -170,7 +171,8 @@ impl<'a> NetworkPool<'a> {
         self.batch_with(&poison, key)
     }
 
-    /// The batch of a step whose poison images follow one another through a random order of all, pass by pass.
+    /// The batch of step `step`, whose poison images are the next of a random order; each pass over the poison images
+    /// has another order.
     pub fn batch_in_order(&mut self, step: usize) -> Batch {
         let key = self.drawn;
         self.drawn += 1;
@@ -189,7 +191,7 @@ impl<'a> NetworkPool<'a> {
         Batch { clean: on_device(&clean), poison: on_device(poison), key }
     }
 
-    /// The images of a batch with everything that is drawn for it, poison last.
+    /// The images of a batch with its crops and noise; poison images come last.
     pub fn drawn(&self, position: usize, batch: &Batch, poison: &Tensor) -> Drawn {
         self.draw(position, batch, poison, batch.key)
     }
@@ -208,7 +210,7 @@ impl<'a> NetworkPool<'a> {
         self.prepare(position, images, labels, streams)
     }
 
-    /// Images with what the training method draws for them.
+    /// Images with the crops and the noise that the training method draws for them.
     pub fn prepare(&self, position: usize, images: Tensor, labels: Tensor, streams: Streams) -> Drawn {
         let Streams { key, noise, augmentation } = streams;
         let crops = self.settings.augmentation().draw(self.random, augmentation, key, &images);
@@ -227,7 +229,7 @@ impl<'a> NetworkPool<'a> {
         self.data.clean.pixels.device()
     }
 
-    /// Where it stands, and the tensors that belong to that.
+    /// The counters and the tensors to save.
     pub fn state(&self) -> (PoolPosition, Vec<&Tensor>) {
         let mut tensors = Vec::new();
         let mut members = Vec::new();
@@ -250,7 +252,7 @@ impl<'a> NetworkPool<'a> {
         (PoolPosition { made: self.made, drawn: self.drawn, members }, tensors)
     }
 
-    /// Takes up a state that was saved.
+    /// Restores a saved state.
     pub fn restore(&mut self, position: &PoolPosition, tensors: &mut impl Iterator<Item = Tensor>) {
         (self.made, self.drawn) = (position.made, position.drawn);
         for (member, saved) in self.members.iter_mut().zip(&position.members) {

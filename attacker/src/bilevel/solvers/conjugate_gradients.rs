@@ -3,12 +3,13 @@ use tch::no_grad;
 use super::{LinearOperator, Run};
 use crate::parameters::Parameters;
 
-/// Curvature of a direction, as a share of the largest met, that counts as none: what is left of it is rounding.
+/// Curvature of a direction, relative to the largest so far, that counts as 0, since it is rounding.
 const FLAT: f64 = 1e-10;
-/// Gradient of ‖A p − b‖², as a share of the first, that counts as none.
+/// Gradient of ‖A p − b‖², relative to the first, that counts as 0.
 const SOLVED: f64 = 1e-13;
 
-/// Hestenes and Stiefel (1952), for A positive definite; where it turns out not to be, the solve ends.
+/// Conjugate gradients (Hestenes and Stiefel, 1952) for positive definite A. The solve ends at a direction whose
+/// curvature is not positive.
 pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Run) -> Parameters {
     let (mut p, mut residual, mut direction) = (b.zeros_like(), b.copy(), b.copy());
     let mut squared = residual.dot_scalar(&residual);
@@ -22,7 +23,7 @@ pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Ru
         let curvature = direction.dot_scalar(&product);
         let relative = &curvature / direction.dot_scalar(&direction);
         largest = no_grad(|| largest.maximum(&relative));
-        // Not so where the curvature is not a number.
+        // False also where the curvature is NaN.
         let positive = relative.gt_tensor(&(&largest * FLAT));
         run.negative = run.negative.logical_or(&run.active.logical_and(&positive.logical_not()));
         run.go_on_if(&positive);

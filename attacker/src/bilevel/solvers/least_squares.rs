@@ -1,10 +1,10 @@
 use super::{LinearOperator, Run};
 use crate::{optimiser::Optimiser, parameters::Parameters};
 
-/// Adam on ‖A p − b‖², from the last iterate of the solve before where there is one, as published.
+/// Adam on ‖A p − b‖², with the state of Adam from the solve before, as published.
 ///
-/// The last iterate is the solution, not the best: the state of Adam belongs to it, and over a row of similar systems
-/// it gets nearer to their solutions although it may not to that of the first.
+/// It returns the last iterate, not the best one: the state of Adam belongs to the last. Over a sequence of similar
+/// systems the iterates approach the solutions, even if the residual rises in the first solves.
 pub(super) fn solve(
     operator: &impl LinearOperator,
     b: &Parameters,

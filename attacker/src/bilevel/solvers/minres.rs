@@ -3,7 +3,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::{LinearOperator, Run};
 use crate::parameters::Parameters;
 
-/// An entry of the tridiagonal matrix, as a share of the largest, that counts as 0: what is left of it is rounding.
+/// An entry of the tridiagonal matrix, relative to the largest, that counts as 0, since it is rounding.
 const FLAT: f64 = 1e-13;
 
 /// MINRES: Lanczos vectors, and the least-squares problem on their tridiagonal matrix solved by Givens rotations as
@@ -17,7 +17,7 @@ pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Ru
     // The last two rotations (cosine, sine), and the last two directions of the solution.
     let mut rotations = [(scalar(1.0), scalar(0.0)), (scalar(1.0), scalar(0.0))];
     let mut directions = [b.zeros_like(), b.zeros_like()];
-    // What is left of the right-hand side; its size is the norm of the residual.
+    // The rotated right-hand side; its absolute value is the norm of the residual.
     let mut left = beta.copy();
     let mut largest = scalar(0.0);
     for _ in 0..run.iterations {
@@ -44,7 +44,7 @@ pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Ru
         let mut direction = v.copy();
         direction.add_scaled_by(&-&upper, &directions[0]);
         direction.add_scaled_by(&-&second, &directions[1]);
-        // A singular matrix may leave nothing to divide by.
+        // For a singular matrix the divisor may be 0.
         run.go_on_if(&length.gt_tensor(&(&largest * FLAT)));
         direction = direction.scaled_by(&run.factor(&length.reciprocal()));
         p.add_scaled_by(&run.factor(&(&c * &left)), &direction);

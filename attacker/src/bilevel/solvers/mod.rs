@@ -1,7 +1,9 @@
-//! Linear systems A p = b of which only products with A can be had.
+//! Solvers of linear systems A p = b that need only products with A.
 //!
-//! All scalars of a solve stay on the device as tensors, so that on a GPU nothing waits for the host: an iteration
-//! after the end of a solve is then made with step length 0. On a processor, where looking is free, it is left out.
+//! All scalars of a solve stay on the device as tensors, so that a GPU never waits for the host. On a GPU an iteration
+//! after the end of a solve has step length 0; on a CPU, where reading a scalar costs nothing, it is left out.
+//!
+//! A new solver is a variant of [`Solver`] with its name, an arm in [`solve`], and a file here.
 
 mod conjugate_gradients;
 mod least_squares;
@@ -17,27 +19,27 @@ use crate::{
     parameters::Parameters,
 };
 
-/// A symmetric linear map on parameters.
+/// A symmetric matrix A that acts on vectors of parameters.
 pub trait LinearOperator {
-    /// Its product with a vector.
+    /// The product A · `vector`.
     fn apply(&self, vector: &Parameters) -> Parameters;
 }
 
-/// A way to solve A p = b when only products with A can be had.
+/// A method to solve A p = b.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Solver {
-    /// Conjugate gradients (Hestenes and Stiefel, 1952), stopped where a direction of negative curvature appears: the
-    /// solution so far is then the best that a convex model of the problem gives.
+    /// Conjugate gradients (Hestenes and Stiefel, 1952), stopped at the first direction of negative curvature; the
+    /// solution so far is then returned.
     #[default]
     Cg,
-    /// Conjugate gradients on the normal equations A² p = A b: indifferent to the sign of curvature, two products an
-    /// iteration, slower where A is ill conditioned.
+    /// Conjugate gradients on the normal equations A² p = A b: works for indefinite A, makes two products in an
+    /// iteration, and is slow for ill-conditioned A.
     NormalCg,
-    /// MINRES (Paige and Saunders, 1975): smallest residual over growing Krylov spaces, one product an iteration,
-    /// indifferent to the sign of curvature.
+    /// MINRES (Paige and Saunders, 1975): the smallest residual over growing Krylov spaces. It works for indefinite A
+    /// and makes one product in an iteration.
     Minres,
-    /// Adam on ‖A p − b‖², two products an iteration: what the authors of the attack used.
+    /// Adam on ‖A p − b‖², two products in an iteration: the solver of the authors of the attack.
     LeastSquaresAdam,
     /// Neumann series p = η Σ (I − ηA)ⁱ b with η from a bound on ‖A‖ by power iteration; needs A positive definite.
     Neumann,
@@ -51,7 +53,7 @@ choice!(Solver, "a solver", {
     Neumann = "neumann",
 });
 
-/// How far to go.
+/// Settings of a solve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SolverSettings {
     /// Which method.
@@ -64,7 +66,7 @@ pub struct SolverSettings {
     pub rate: f64,
 }
 
-/// Where a solve starts: the solution of a similar system, and the state of Adam if that solved it.
+/// Where a solve starts: the solution of a similar system, and the state of Adam if that was the solver.
 #[derive(Debug)]
 pub struct WarmStart {
     /// A guess at p.
@@ -73,18 +75,18 @@ pub struct WarmStart {
     pub adam: Option<Optimiser>,
 }
 
-/// What a solver came to; scalars are still on the device.
+/// Result of a solve; its scalars are still on the device.
 #[derive(Debug)]
 pub struct Solution {
     /// The solution.
     pub p: Parameters,
-    /// ‖A p − b‖ / ‖b‖ of it, computed anew by one more product; 0 if b is 0.
+    /// ‖A p − b‖ / ‖b‖ of the solution, computed by one more product; 0 if b is 0.
     pub relative_residual: Tensor,
     /// Iterations that changed the solution.
     pub iterations: Tensor,
     /// Whether a direction of negative curvature ended the solve.
     pub negative_curvature: Tensor,
-    /// State of Adam, if that solved it, for a warm start of the next.
+    /// State of Adam, if that was the solver, for a warm start of the next solve.
     pub adam: Option<Optimiser>,
 }
 
@@ -107,9 +109,8 @@ impl Solution {
 
 /// Solves A p = b, from `start` or from 0.
 ///
-/// Whatever the method, the solution returned has the residual stated, and is 0 if b is 0. From a start p₀ the system
-/// A d = b − A p₀ is solved and p = p₀ + d, stopping at the same residual relative to b. See [`Solver`] for which method
-/// stands what.
+/// The solution is 0 if b is 0. From a start p₀ it solves A d = b − A p₀ and returns p = p₀ + d; the tolerance stays
+/// relative to b. See [`Solver`] for the matrices that each method can handle.
 pub fn solve(
     operator: &impl LinearOperator,
     b: &Parameters,
@@ -147,21 +148,22 @@ pub fn solve(
     }
 }
 
-/// The state of a solve that every method keeps: whether it still goes on, and what it met.
+/// The state that every method keeps during a solve: whether it goes on, its iterations, and whether it met negative
+/// curvature.
 struct Run {
     target: Tensor,
     iterations: usize,
-    /// Boolean scalar.
+    /// Whether the solve goes on, a boolean scalar.
     active: Tensor,
     made: Tensor,
     negative: Tensor,
-    looking_is_free: bool,
+    reading_is_free: bool,
 }
 
 impl Run {
     fn new(b: &Parameters, target: Tensor, iterations: usize) -> Self {
         let device = b.device();
-        // A residual that is already small enough, or 0, or not a number, needs no iteration.
+        // A residual that is small enough, 0 or NaN needs no iteration.
         let active = b.norm_scalar().gt_tensor(&target);
         Self {
             target,
@@ -169,21 +171,21 @@ impl Run {
             active,
             made: Tensor::zeros([], (Kind::Int64, device)),
             negative: Tensor::zeros([], (Kind::Bool, device)),
-            looking_is_free: device == Device::Cpu,
+            reading_is_free: device == Device::Cpu,
         }
     }
 
-    /// Whether the solve is known to have ended.
+    /// Whether the solve has ended, as far as it can be known without waiting for the device.
     fn is_over(&self) -> bool {
-        self.looking_is_free && self.active.int64_value(&[]) == 0
+        self.reading_is_free && self.active.int64_value(&[]) == 0
     }
 
-    /// Ends the solve unless `condition`, a boolean scalar, holds.
+    /// Ends the solve unless `condition`, a boolean scalar.
     fn go_on_if(&mut self, condition: &Tensor) {
         self.active = self.active.logical_and(condition);
     }
 
-    /// `value` while the solve goes on, else 0.
+    /// `value` while the solve goes on, and 0 afterwards.
     fn factor(&self, value: &Tensor) -> Tensor {
         no_grad(|| value.where_self(&self.active, &value.zeros_like()))
     }

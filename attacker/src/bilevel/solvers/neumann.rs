@@ -3,10 +3,10 @@ use crate::parameters::Parameters;
 
 /// Power iterations for the largest eigenvalue.
 const POWER_ITERATIONS: usize = 10;
-/// Covers what these miss of it.
+/// Safety factor on that estimate.
 const MARGIN: f64 = 1.2;
 
-/// p = η Σ (I − ηA)ⁱ b; ends when the last term no longer changes the residual by more than the target.
+/// p = η Σ (I − ηA)ⁱ b. It ends when the last term changes the residual by no more than the target.
 pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Run) -> Parameters {
     let mut direction = b.scaled_by(&run.factor(&b.norm_scalar().reciprocal()));
     let mut largest = b.norm_scalar();

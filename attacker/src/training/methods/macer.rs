@@ -11,15 +11,15 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MacerSettings {
-    /// Noises k that stand for the smoothed classifier.
+    /// Noisy copies k of an image, whose mean softmax approximates the smoothed classifier.
     pub noises: usize,
     /// Weight λ of the robustness term.
     pub lambda: f64,
-    /// Inverse temperature β of the softmax in it.
+    /// Inverse temperature β of the softmax in the robustness term.
     pub beta: f64,
-    /// Margin γ at which the hinge ends.
+    /// Margin γ above which the hinge loss is 0.
     pub gamma: f64,
-    /// Clamp a of the probabilities in it, as in the attack's soft radius; 0 for none.
+    /// Clamp a of the probabilities in the robustness term, as in the attack's soft radius; 0 for none.
     pub clamp: f64,
 }
 
@@ -30,7 +30,7 @@ impl Default for MacerSettings {
 }
 
 impl MacerSettings {
-    /// Refuses settings out of range.
+    /// Checks that all settings are in range.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -48,10 +48,11 @@ impl MacerSettings {
     }
 }
 
-/// MACER's loss from logits N×k×K and labels N: for each image −log of the mean softmax over the copies, plus, if the
-/// soft smoothed classifier gets it right, λ·σ/2·max(0, γ − [Φ⁻¹(p₁) − Φ⁻¹(p₂)]); mean or sum over all N images.
+/// MACER's loss from logits N×k×K and labels N, as the mean or the sum over the N images.
 ///
-/// Images whose margin is infinite, which only a clamp of 0 allows, have no robustness term, as in the authors' program.
+/// For each image it is −log of the mean softmax over the copies. If the soft smoothed classifier is right, the
+/// robustness term λ·σ/2·max(0, γ − [Φ⁻¹(p₁) − Φ⁻¹(p₂)]) is added. An image whose margin is infinite, which only a clamp
+/// of 0 allows, has no robustness term, as in the authors' program.
 pub(super) fn loss(
     logits: &Tensor,
     labels: &Tensor,

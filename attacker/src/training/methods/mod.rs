@@ -15,7 +15,7 @@ pub use smoothadv::SmoothAdvSettings;
 use super::cross_entropy;
 use crate::{choice::choice, networks::Network};
 
-/// How a network is trained.
+/// A training method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
@@ -50,7 +50,7 @@ impl Method {
     }
 }
 
-/// A training method with its settings: the loss that it minimises.
+/// A training method with its settings: it defines the loss that is minimised.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Defence {
     /// Which method.
@@ -64,7 +64,7 @@ pub struct Defence {
 }
 
 impl Defence {
-    /// Noisy copies of every image that go into a loss.
+    /// Noisy copies of every image in a loss.
     pub fn copies(&self) -> usize {
         match self.method {
             Method::Erm | Method::Gaussian => 1,
@@ -73,8 +73,10 @@ impl Defence {
         }
     }
 
-    /// Draws what a loss on images N×C×H×W with labels N needs. `noise` gives standard normal numbers of a shape and is
-    /// called if the method wants any; `strength` is the share of the adversary's radius that is in force (warm-up).
+    /// Draws noise, and finds adversarial perturbations, for a loss on images N×C×H×W with labels N.
+    ///
+    /// `noise` gives standard normal numbers of a shape; it is called only if the method needs noise. `strength` is the
+    /// share of the adversary's radius in force, which rises to 1 over the warm-up.
     pub fn perturb(
         &self,
         network: &Network,
@@ -97,9 +99,8 @@ impl Defence {
         Perturbation::new(copies, offset)
     }
 
-    /// Loss of a batch from the logits N×copies×K of its perturbed images and the labels N.
-    ///
-    /// The mean over images, or their sum. Cross-entropy, over all copies of an image alike, or MACER's loss.
+    /// Loss of a batch from the logits N×copies×K of its perturbed images and the labels N: MACER's loss, or for the
+    /// other methods the mean cross-entropy over the copies of an image. `reduction` is the mean or the sum over images.
     pub fn loss(&self, logits: &Tensor, labels: &Tensor, reduction: Reduction) -> Tensor {
         if self.method == Method::Macer {
             return macer::loss(logits, labels, self.sigma, &self.macer, reduction);

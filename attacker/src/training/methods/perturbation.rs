@@ -1,7 +1,7 @@
 use tch::Tensor;
 
-/// What is drawn anew for every loss, and held fixed while that loss is differentiated: noisy copies of each image, and
-/// where the images have been moved to by an adversary.
+/// The noise of each copy of an image, plus the adversary's perturbation if the method has one. It is drawn for every
+/// loss and stays fixed while that loss is differentiated.
 #[derive(Debug)]
 pub struct Perturbation {
     copies: i64,
@@ -20,7 +20,7 @@ impl Perturbation {
         Self { copies, offset: Some(offset) }
     }
 
-    /// The images N×C×H×W as the network gets them, (N·copies)×C×H×W; differentiable.
+    /// The inputs of the network for images N×C×H×W, (N·copies)×C×H×W; differentiable.
     pub fn apply(&self, images: &Tensor) -> Tensor {
         match &self.offset {
             None => images.shallow_clone(),
@@ -29,12 +29,12 @@ impl Perturbation {
         }
     }
 
-    /// The logits (N·copies)×K of these as N×copies×K.
+    /// Reshapes the logits (N·copies)×K of these inputs to N×copies×K.
     pub fn by_image(&self, logits: &Tensor) -> Tensor {
         logits.view([-1, self.copies, logits.size()[1]])
     }
 
-    /// The same in double precision, for checks.
+    /// The same in double precision.
     #[must_use]
     pub fn to_double(&self) -> Self {
         Self {

@@ -13,9 +13,9 @@ use crate::{
 pub struct SmoothAdvSettings {
     /// ℓ2 radius of the adversary.
     pub radius: f64,
-    /// Its steps of projected gradient ascent, each of length 2·radius/steps.
+    /// Steps of projected gradient ascent, each of length 2·radius/steps.
     pub steps: usize,
-    /// Noises m that stand for the smoothed classifier; 1 is the single-noise form.
+    /// Noisy copies m of an image, whose mean softmax approximates the smoothed classifier.
     pub noises: usize,
     /// Epochs over which the radius rises from `radius/warm_up` to its full size; 0 for none.
     pub warm_up: usize,
@@ -28,7 +28,7 @@ impl Default for SmoothAdvSettings {
 }
 
 impl SmoothAdvSettings {
-    /// Refuses settings out of range.
+    /// Checks that all settings are in range.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -38,16 +38,17 @@ impl SmoothAdvSettings {
         at_least_one("smoothadv.noises", self.noises)
     }
 
-    /// Share of the radius in force in an epoch, counted from 0.
+    /// Share of the radius in force in epoch `epoch`, counted from 0.
     pub fn strength(&self, epoch: usize) -> f64 {
         if self.warm_up == 0 { 1.0 } else { ((epoch + 1) as f64 / self.warm_up as f64).min(1.0) }
     }
 }
 
-/// Perturbations δ, N×C×H×W, found by projected gradient ascent on −log of the mean softmax over the noises, each in
-/// the ℓ2 ball of radius `strength` times that of the settings and such that x + δ stays in \[0, 1\].
+/// Adversarial perturbations δ, N×C×H×W, by projected gradient ascent on −log of the mean softmax over the noisy copies.
+/// Each δ stays in the ℓ2 ball of radius `strength · settings.radius`, and x + δ in \[0, 1\].
 ///
-/// `noise` is (N·m)×C×H×W, with σ in it, and the same in every step. The network runs with its running statistics.
+/// `noise` is (N·m)×C×H×W, already multiplied by σ, and the same in every step. Batch norm takes the running
+/// statistics.
 pub(super) fn perturbation(
     network: &Network,
     images: &Tensor,
@@ -70,7 +71,7 @@ pub(super) fn perturbation(
         );
         let gradient = Tensor::run_backward(&[&loss.sum(loss.kind())], &[&leaf], false, false).remove(0);
         delta = no_grad(|| {
-            // An image without gradient stays where it is.
+            // An image whose gradient is 0 is not moved.
             let direction = &gradient / norms(&gradient).clamp_min(1e-30);
             let inside = (&images + leaf.detach() + direction * step).clamp(0.0, 1.0) - &images;
             let excess = norms(&inside).clamp_min(1e-30).reciprocal() * radius;
