@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Number of classes of a data set: the largest label plus 1, at least 2.
-pub fn classes_of(data: &Dataset) -> usize {
+pub(crate) fn classes_of(data: &Dataset) -> usize {
     data.labels().iter().max().map_or(2, |&label| (usize::from(label) + 1).max(2))
 }
 
@@ -55,7 +55,7 @@ impl Images {
 
 /// Images to calibrate quantised activations on, N×C×H×W: `count` images of a data set, or all if it has fewer, chosen
 /// at random by `seed`, with Gaussian noise of standard deviation `sigma`.
-pub fn calibration_images(data: &Dataset, count: usize, sigma: f64, seed: u64) -> Tensor {
+pub(crate) fn calibration_images(data: &Dataset, count: usize, sigma: f64, seed: u64) -> Tensor {
     let random = Random::new(Domain::Data, seed);
     let order = random.permutation(Purpose::Calibration, 0, data.len());
     let chosen: Vec<usize> = order.iter().take(count).map(|&index| index as usize).collect();
@@ -65,7 +65,7 @@ pub fn calibration_images(data: &Dataset, count: usize, sigma: f64, seed: u64) -
 }
 
 /// Bytes N×C×H×W as floats in \[0, 1\].
-pub fn to_unit_range(bytes: &[u8], count: usize, [c, h, w]: [usize; 3]) -> Tensor {
+pub(crate) fn to_unit_range(bytes: &[u8], count: usize, [c, h, w]: [usize; 3]) -> Tensor {
     let shape = [count as i64, c as i64, h as i64, w as i64];
     let mut pixels = Tensor::from_slice(bytes).view(shape).to_kind(Kind::Float);
     // In place, since it may be a whole data set.
@@ -86,7 +86,7 @@ pub fn levels(epsilon: f64) -> u8 {
 /// Rounds poison to bytes: for each value the nearest byte that is within ε of the clean byte.
 ///
 /// `poison` is N×C×H×W in \[0, 1\]; `clean` are the bytes of the clean images in the same order.
-pub fn round_to_bytes(poison: &Tensor, clean: &[u8], epsilon: f64) -> Vec<u8> {
+pub(crate) fn round_to_bytes(poison: &Tensor, clean: &[u8], epsilon: f64) -> Vec<u8> {
     let host = poison.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
     let mut values = vec![0_f32; host.numel()];
     host.copy_data(&mut values, host.numel());

@@ -103,7 +103,7 @@ fn encode(picture: &Pixmap) -> Result<Vec<u8>, png::EncodingError> {
 
 /// Format of a file with a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// Vector graphics.
     Svg,
     /// Pixels, two for one unit of the SVG.
@@ -129,7 +129,7 @@ impl Format {
 ///
 /// # Errors
 /// [`Error::Write`].
-pub fn prepare(path: &Path) -> Result<(), Error> {
+pub(crate) fn prepare(path: &Path) -> Result<(), Error> {
     Format::of(path)?;
     if path.is_dir() {
         return Err(Error::write(path)("it is a folder; name a file"));

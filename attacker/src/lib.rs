@@ -12,7 +12,7 @@
 //! | [`random`] | random tensors by seed and purpose |
 //! | [`device`] | CPU and CUDA |
 //! | [`events`] | progress and notes of long work |
-//! | [`checkpoint`] | the state of interrupted runs on disk |
+//! | `checkpoint` | the state of interrupted runs on disk |
 //! | [`figure`] | figures as SVG and PNG files |
 //! | [`data`] | training sets as tensors, pixels as bytes |
 //! | [`optimiser`] | Adam and gradient descent |
@@ -33,7 +33,7 @@ pub mod attack;
 pub mod bench;
 pub mod bilevel;
 pub mod boundary;
-pub mod checkpoint;
+mod checkpoint;
 mod choice;
 pub mod cli;
 pub mod data;

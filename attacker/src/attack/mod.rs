@@ -18,14 +18,14 @@ mod settings;
 mod soft_radius;
 mod upper_level;
 
-pub use baselines::{random_signs, watermark};
+pub(crate) use baselines::{random_signs, watermark};
 pub use check::{Agreement, CheckReport, SolveCheck, check};
-pub use clock::Part;
-pub(crate) use clock::now;
+pub(crate) use clock::{Part, now};
 pub use data::{AttackData, AttackImages};
 pub use optimise::{Attack, AttackPosition, AttackState, StepReport};
 pub(crate) use optimise::{Bench, Found, solved_network};
-pub use selection::{CertifiedRadius, SelectionSettings, certified_acr, certified_radii};
+pub(crate) use selection::certified_acr;
+pub use selection::{CertifiedRadius, SelectionSettings, certified_radii};
 pub use settings::{AttackSettings, Curvature, Differentiation, Objective, PoisonStep};
 pub(crate) use settings::{check_classes, check_epsilon, check_share};
 pub use soft_radius::{SoftRadius, soft_radius};

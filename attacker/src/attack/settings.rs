@@ -332,13 +332,13 @@ impl AttackSettings {
     }
 
     /// Poison images moved in a step, of `poisoned` in total.
-    pub fn moved_in_step(&self, poisoned: usize) -> usize {
+    pub(crate) fn moved_in_step(&self, poisoned: usize) -> usize {
         if self.same_batch { self.poison_in_batch() } else { self.images_per_step.unwrap_or(poisoned) }
             .min(poisoned)
     }
 
     /// Steps in a pass over `poisoned` poison images.
-    pub fn steps_in_epoch(&self, poisoned: usize) -> usize {
+    pub(crate) fn steps_in_epoch(&self, poisoned: usize) -> usize {
         poisoned.div_ceil(self.moved_in_step(poisoned).max(1))
     }
 
@@ -378,17 +378,17 @@ impl AttackSettings {
     }
 
     /// The training method of the lower level with its settings.
-    pub fn defence(&self) -> Defence {
+    pub(crate) fn defence(&self) -> Defence {
         self.lower_level().defence()
     }
 
     /// How images of the lower level are cropped and mirrored.
-    pub fn augmentation(&self) -> Augmentation {
+    pub(crate) fn augmentation(&self) -> Augmentation {
         self.lower_level().augmentation()
     }
 
     /// How the linear system of step `step` is solved.
-    pub fn solver_settings(&self, step: usize) -> SolverSettings {
+    pub(crate) fn solver_settings(&self, step: usize) -> SolverSettings {
         SolverSettings {
             solver: self.solver,
             iterations: self.solver_steps,

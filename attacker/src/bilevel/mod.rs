@@ -22,7 +22,8 @@ mod solvers;
 mod unrolled;
 
 pub use gauss_newton::GaussNewton;
-pub use hessian::{Hessian, mixed_product, mixed_product_of};
+pub(crate) use hessian::mixed_product_of;
+pub use hessian::{Hessian, mixed_product};
 pub use newton::{NewtonReport, NewtonSettings, minimise};
 pub use problem::{
     BilevelProblem, DescentSettings, DescentStep, Hypergradient, HypergradientMethod, descend, hypergradient,

@@ -11,7 +11,8 @@ mod smoothed;
 mod study;
 
 pub use picture::picture;
-pub use points::{Distribution, Part, TARGET};
+pub use points::Distribution;
+use points::{Part, TARGET};
 pub use settings::BoundarySettings;
-pub use smoothed::SmoothedClassifier;
+use smoothed::SmoothedClassifier;
 pub use study::{Case, Outcome, study};

@@ -103,7 +103,8 @@ impl SmoothedClassifier {
     }
 
     /// Probability of class 1 at a point.
-    pub fn probability(&self, x: f64, y: f64) -> f64 {
+    #[cfg(test)]
+    fn probability(&self, x: f64, y: f64) -> f64 {
         let weights = self.weights(y);
         self.lines.iter().zip(weights).map(|(line, weight)| weight * line.probability(x, self.sigma)).sum()
     }

@@ -2,7 +2,10 @@ use std::time::Instant;
 
 use tch::{Tensor, no_grad};
 
-use super::{Config, Step, plan::Work};
+use super::{
+    Config,
+    plan::{Step, Work},
+};
 use crate::{
     Error,
     attack::{Attack, AttackImages, AttackSettings},
@@ -51,7 +54,7 @@ impl<'a> Costs<'a> {
                         };
                         step * (job.settings.epochs * self.images.len().div_ceil(job.settings.batch)) as f64
                     }
-                    Work::Certify(_, _, _, group) => {
+                    Work::Certify(_, group) => {
                         let sample = match sample {
                             Some(sample) => sample,
                             None => *sample.insert(self.sample(&self.config.victims.training)?),

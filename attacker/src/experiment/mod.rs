@@ -14,6 +14,5 @@ pub use certifier::{Certifier, Messages};
 pub use config::{
     CertifySettings, Config, DataSettings, GroupSettings, VictimKind, VictimsSettings, read_config,
 };
-pub use plan::{Group, Progress, Step, Work, plan};
 pub use results::{GroupResult, KindResult, Results, table};
 pub use run::{Experiment, Outcome, PlannedStep};

@@ -31,8 +31,8 @@ pub enum Work {
     Poison(VictimKind, Box<PoisonJob>),
     /// Trains a victim.
     Train(VictimKind, VictimJob),
-    /// Certifies a victim, trained with this seed, on a group of test images.
-    Certify(VictimKind, u64, Group, GroupSettings),
+    /// Certifies a victim on a group of test images.
+    Certify(Group, GroupSettings),
 }
 
 /// Which test images are certified.
@@ -138,7 +138,7 @@ pub fn plan(config: &Config, training: &TrainingSet, folder: &Path) -> Result<Ve
                     name: format!("certifying victim {name}, {}", group.name()),
                     place: folder.join("evidence").join(file),
                     needs: vec![trained],
-                    work: Work::Certify(kind, seed, group, settings),
+                    work: Work::Certify(group, settings),
                 });
             }
         }

@@ -129,7 +129,7 @@ impl<'a> Experiment<'a> {
                 Work::Train(kind, job) => {
                     self.train(job, set_of(*kind).as_ref(), &step.place, &step.name, runner)
                 }
-                Work::Certify(_, _, group, settings) => {
+                Work::Certify(group, settings) => {
                     let model = self.steps[step.needs[0]].place.join(names::MODEL);
                     self.certify(&model, &step.place, *group, *settings, certifier, runner.events)
                 }
@@ -224,7 +224,7 @@ impl<'a> Experiment<'a> {
             let records = |wanted: Group| {
                 let evidence = self.steps.iter().find(|other| {
                     other.needs == [number]
-                        && matches!(other.work, Work::Certify(_, _, group, _) if group == wanted)
+                        && matches!(other.work, Work::Certify(group, _) if group == wanted)
                 });
                 evidence.map_or(Ok(Vec::new()), |step| Ok::<_, Error>(read_evidence(&step.place)?.records))
             };

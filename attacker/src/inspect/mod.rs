@@ -9,7 +9,7 @@ mod ssim;
 mod summary;
 mod words;
 
-pub use difference::{difference_picture, spread};
+pub(crate) use difference::{difference_picture, spread};
 pub use export::export_images;
 pub use metrics::{l2_distance, psnr};
 pub use panel::panel;

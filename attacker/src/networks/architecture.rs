@@ -8,7 +8,7 @@ const MLP_HIDDEN: [usize; 2] = [256, 256];
 
 /// A network architecture by name.
 ///
-/// A new network is a variant here with its name in `choice!` and a row in [`Architecture::recipe`]; its layers may have
+/// A new network is a variant here with its name in `choice!` and a row in its table, `recipe`; its layers may have
 /// a file of their own. Flags, files, weights and export then know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -64,7 +64,7 @@ impl Architecture {
     }
 
     /// How the first weights of its convolutions are drawn.
-    pub fn initialization(self) -> Initialization {
+    pub(crate) fn initialization(self) -> Initialization {
         self.recipe().initialization
     }
 

@@ -15,7 +15,7 @@ mod weights;
 pub use architecture::Architecture;
 pub use batch_norm::Statistics;
 pub use export::ExportOptions;
-pub use initialization::Initialization;
+pub(crate) use initialization::Initialization;
 pub use layer::Layer;
 pub use weights::{StoredNetwork, read_weights, write_weights};
 
@@ -36,8 +36,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network with first weights drawn from `random` by [`Architecture::initialization`], and running statistics of
-    /// mean 0 and variance 1.
+    /// A network with first weights drawn from `random`, and running statistics of mean 0 and variance 1.
     ///
     /// # Errors
     /// [`Error::Network`] if the architecture can't take images of this shape.

@@ -6,7 +6,7 @@ mod image_adam;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
-pub use image_adam::ImageAdam;
+pub(crate) use image_adam::ImageAdam;
 
 use crate::{choice::choice, parameters::Parameters};
 
@@ -152,7 +152,7 @@ impl Optimiser {
     }
 
     /// Sets the state to 0 unless `condition`, a boolean scalar on the same device, holds.
-    pub fn reset_unless(&mut self, condition: &Tensor) {
+    pub(crate) fn reset_unless(&mut self, condition: &Tensor) {
         no_grad(|| {
             for tensor in self.state.vectors_mut().flat_map(Parameters::tensors_mut) {
                 let kept = tensor.where_self(condition, &tensor.zeros_like());

@@ -7,5 +7,6 @@
 mod manifest;
 mod set;
 
-pub use manifest::{Generator, Manifest, Origin, Selected, SourceData, classes_in_words};
+pub(crate) use manifest::classes_in_words;
+pub use manifest::{Generator, Manifest, Origin, Selected, SourceData};
 pub use set::PoisonSet;

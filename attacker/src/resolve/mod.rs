@@ -16,7 +16,7 @@ use crate::{
 ///
 /// # Errors
 /// A sentence that says what is wrong in which line.
-pub fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(crate) fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     toml::from_str(text).map_err(|error| {
         let line =
             error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
@@ -65,7 +65,7 @@ pub fn training_settings(table: &Table, attack: Option<&AttackSettings>) -> Resu
 ///
 /// # Errors
 /// A sentence if the text has another form.
-pub fn set(table: &mut Table, text: &str) -> Result<(), String> {
+pub(crate) fn set(table: &mut Table, text: &str) -> Result<(), String> {
     let (key, value) = text
         .split_once('=')
         .map(|(key, value)| (key.trim(), value.trim()))
@@ -88,7 +88,7 @@ pub fn set(table: &mut Table, text: &str) -> Result<(), String> {
 }
 
 /// Adds the settings of one table to another and replaces those already there.
-pub fn merge(into: &mut Table, from: &Table) {
+pub(crate) fn merge(into: &mut Table, from: &Table) {
     for (key, value) in from {
         match (into.get_mut(key), value) {
             (Some(Value::Table(inner)), Value::Table(more)) => merge(inner, more),

@@ -9,10 +9,11 @@ mod schedule;
 mod settings;
 mod victim;
 
-pub use augment::{Augmentation, Crops};
+pub(crate) use augment::{Augmentation, Crops};
 pub use loss::cross_entropy;
 pub(crate) use margin::margin;
-pub use methods::{Defence, MacerSettings, Method, Perturbation, SmoothAdvSettings};
+pub(crate) use methods::{Defence, Perturbation};
+pub use methods::{MacerSettings, Method, SmoothAdvSettings};
 pub use preset::Preset;
 pub use schedule::Schedule;
 pub use settings::TrainingSettings;

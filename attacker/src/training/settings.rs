@@ -100,7 +100,7 @@ impl TrainingSettings {
     }
 
     /// The training method with its settings.
-    pub fn defence(&self) -> Defence {
+    pub(crate) fn defence(&self) -> Defence {
         Defence { method: self.method, sigma: self.sigma, smoothadv: self.smoothadv, macer: self.macer }
     }
 
@@ -111,7 +111,7 @@ impl TrainingSettings {
     }
 
     /// How images are cropped and mirrored.
-    pub fn augmentation(&self) -> Augmentation {
+    pub(crate) fn augmentation(&self) -> Augmentation {
         Augmentation { crop: self.crop, flip: self.flip }
     }
 }
