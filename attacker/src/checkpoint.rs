@@ -158,7 +158,7 @@ fn open<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<(T, Saf
 /// The error for a file that is not a complete checkpoint.
 pub(crate) fn broken(path: &Path, problem: &impl ToString) -> Error {
     let problem = problem.to_string();
-    Error::read(path)(format!("it is no whole checkpoint ({problem}); remove it to start again"))
+    Error::read(path)(format!("it is not a complete checkpoint ({problem}); remove it to start again"))
 }
 
 /// Tells when the next checkpoint is due.
@@ -204,7 +204,7 @@ mod tests {
         for cut in [0, 5, 40, bytes.len() - 1] {
             fs::write(&path, &bytes[..cut]).unwrap();
             let error = read::<(u64, String)>(&path, Device::Cpu).unwrap_err().to_string();
-            assert!(error.contains("no whole checkpoint"), "{error}");
+            assert!(error.contains("not a complete checkpoint"), "{error}");
         }
     }
 }

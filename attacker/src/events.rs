@@ -36,8 +36,8 @@ pub enum Event<'a> {
 ///         notes.lock().unwrap().push(text.to_owned());
 ///     }
 /// };
-/// Events::to(&listen).note("going on after step 7");
-/// assert_eq!(notes.into_inner().unwrap(), ["going on after step 7"]);
+/// Events::to(&listen).note("resuming after step 7");
+/// assert_eq!(notes.into_inner().unwrap(), ["resuming after step 7"]);
 /// ```
 #[derive(Clone, Copy)]
 pub struct Events<'a>(&'a (dyn Fn(Event<'_>) + Sync));

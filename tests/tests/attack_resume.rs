@@ -302,7 +302,7 @@ fn a_checkpoint_of_another_job_and_a_torn_one_are_refused() {
             fs::write(&checkpoint, &bytes[..cut]).unwrap();
             let (status, error) = place.run(&seeded("1"), out);
             assert_eq!(status, Some(1), "{error}");
-            assert!(error.contains("it is no whole checkpoint"), "{error}");
+            assert!(error.contains("it is not a complete checkpoint"), "{error}");
             assert!(error.contains("remove it to start again"), "{error}");
             assert!(!place.path(out).join(last).exists());
         }

@@ -1,22 +1,21 @@
-use serde::Serialize;
-use tch::{Kind, Reduction, Tensor};
+use tch::Kind;
 
-use super::{
-    AttackData, AttackSettings, Curvature,
-    pool::{Drawn, NetworkPool},
-    upper_level::{Outer, outer_level},
-};
+use super::{AttackData, AttackSettings, Curvature};
 use crate::{
     Error,
     bilevel::{
-        GaussNewton, Hessian, LinearOperator, NewtonSettings, Solution, Solver, SolverSettings, minimise,
-        mixed_product, mixed_product_of, solve,
+        GaussNewton, Hessian, LinearOperator, Solution, Solver, SolverSettings, mixed_product,
+        mixed_product_of, solve,
     },
-    data::Images,
-    networks::Network,
     parameters::{Graph, Parameters},
     random::{Domain, Purpose, Random},
 };
+
+mod report;
+mod step;
+
+pub use report::{Agreement, CheckReport, SolveCheck};
+use step::{Step, prepare};
 
 /// Step h of the central differences.
 const STEP: f64 = 1e-5;
@@ -24,145 +23,6 @@ const STEP: f64 = 1e-5;
 const DIRECTIONS: u64 = 2;
 /// Relative residual at which the reference solution counts as exact.
 const EXACT: f64 = 1e-8;
-/// Most Newton steps to solve the lower level again after the poison was moved.
-const NEWTON_STEPS: usize = 12;
-
-/// Errors of the hypergradients of one configuration of the attack.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CheckReport {
-    /// Images in the batch of the lower level.
-    pub images: usize,
-    /// Poison images among them.
-    pub poison: usize,
-    /// Parameters of the network.
-    pub parameters: usize,
-    /// Norm of the upper level's gradient.
-    pub outer_gradient: f64,
-    /// Relative error of products with the curvature matrix, against central differences of the gradient (for
-    /// Gauss–Newton: of the logits).
-    pub curvature_error: f64,
-    /// Relative error of mixed products, against central differences of the gradient.
-    pub mixed_error: f64,
-    /// Relative error of the whole hypergradient, against central differences of the upper level for which the lower
-    /// level is solved again.
-    pub chain_error: f64,
-    /// Damping ρ at which `chain_error` was measured.
-    pub chain_damping: f64,
-    /// Estimate of the Hessian's largest absolute eigenvalue.
-    pub largest_eigenvalue: f64,
-    /// The linear solve as configured.
-    pub solve: SolveCheck,
-}
-
-/// A linear solve compared with the exact solution.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SolveCheck {
-    /// Relative residual ‖A p − b‖ / ‖b‖.
-    pub relative_residual: f64,
-    /// Iterations made.
-    pub iterations: usize,
-    /// Whether negative curvature ended it.
-    pub negative_curvature: bool,
-    /// Relative residuals of the reference solutions: of the same system, and of the system with the Hessian.
-    pub reference_residuals: [f64; 2],
-    /// The hypergradient of the solve, compared with that of the exact solution of the same system.
-    pub same_system: Agreement,
-    /// The same compared with the exact solution of the system with the Hessian; absent if that is the same system.
-    pub hessian: Option<Agreement>,
-}
-
-/// Agreement of a hypergradient with a reference.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Agreement {
-    /// Norm of the difference over the norm of the reference.
-    pub relative_error: f64,
-    /// Cosine of the angle between the two.
-    pub cosine: f64,
-    /// Share of pixels where both have the same sign; a sign step depends on nothing else.
-    pub signs: f64,
-}
-
-impl Agreement {
-    fn between(found: &Parameters, reference: &Parameters) -> Self {
-        let norm = reference.norm();
-        let same = found.tensors()[0].sign().eq_tensor(&reference.tensors()[0].sign());
-        Self {
-            relative_error: found.plus(-1.0, reference).norm() / norm,
-            cosine: found.dot_value(reference) / (norm * found.norm()),
-            signs: same.to_kind(Kind::Double).mean(Kind::Double).double_value(&[]),
-        }
-    }
-}
-
-impl CheckReport {
-    /// Whether all three errors of derivatives are below 10⁻³. Finite differences across the kinks of a ReLU network are
-    /// no more exact than that.
-    pub fn derivatives_hold(&self) -> bool {
-        [self.curvature_error, self.mixed_error, self.chain_error].iter().all(|&error| error < 1e-3)
-    }
-}
-
-/// The losses of one step of the attack in double precision. Noise and the choice of images are drawn once.
-struct Step<'a> {
-    settings: &'a AttackSettings,
-    network: Network,
-    drawn: Drawn,
-    /// Clean images of the batch; the poison images follow them.
-    clean: Tensor,
-    validation: Images,
-    random: Random,
-}
-
-impl Step<'_> {
-    fn logits(&self, theta: &Parameters, u: &Parameters) -> Tensor {
-        let inputs = self.drawn.inputs(&Tensor::cat(&[&self.clean, &u.tensors()[0]], 0));
-        self.network.forward_with(theta, &inputs)
-    }
-
-    fn inner(&self, theta: &Parameters, u: &Parameters) -> Tensor {
-        let logits = self.drawn.perturbation.by_image(&self.logits(theta, u));
-        self.settings.defence().loss(&logits, &self.drawn.labels, Reduction::Mean)
-    }
-
-    /// ∂L/∂θ, without graph.
-    fn inner_gradient(&self, theta: &Parameters, u: &Parameters) -> Parameters {
-        let theta = theta.copy().requires_grad();
-        theta.gradient_of(&self.inner(&theta, u), Graph::Free)
-    }
-
-    /// The upper level and its gradient.
-    fn outer(&self, theta: &Parameters) -> Outer {
-        let theta = theta.copy().requires_grad();
-        outer_level(&self.network, &theta, &self.validation, self.settings, self.random, 0)
-    }
-
-    /// Solves ∂L/∂θ(θ, u) + ρ(θ − θ₀) = ∂L/∂θ(θ₀, u₀) for θ by Newton's method; `at_0` is the right-hand side.
-    ///
-    /// A network in training is not at a minimum of L. Subtracting the gradient at (θ₀, u₀) makes θ₀ the solution for
-    /// u₀, and the damping ρ makes it unique; dθ/du there is that of the damped implicit function theorem.
-    fn solve_again(
-        &self,
-        theta_0: &Parameters,
-        at_0: &Parameters,
-        u: &Parameters,
-        damping: f64,
-    ) -> Parameters {
-        let mut theta = theta_0.copy();
-        for _ in 0..NEWTON_STEPS {
-            let leaf = theta.copy().requires_grad();
-            let hessian = Hessian::new(&self.inner(&leaf, u), &leaf, damping);
-            let residual =
-                hessian.gradient().plus(-1.0, at_0).plus(damping, &theta.plus(-1.0, theta_0)).copy();
-            if residual.norm() <= 1e-12 * (1.0 + at_0.norm()) {
-                break;
-            }
-            let settings =
-                SolverSettings { solver: Solver::Minres, iterations: 200, tolerance: 1e-10, rate: 0.0 };
-            theta.add_scaled(-1.0, &solve(&hessian, &residual, &settings, None).p);
-        }
-        theta
-    }
-}
 
 /// Checks the hypergradients of a configuration on one batch, in double precision.
 ///
@@ -187,7 +47,7 @@ pub fn check(
     let step = prepare(data, settings, random)?;
     let theta = step.network.parameters().copy().requires_grad();
     let device = theta.device();
-    let u = Parameters::new(vec![step.drawn.images.narrow(0, step.clean.size()[0], poisoned(&step))])
+    let u = Parameters::new(vec![step.drawn.images.narrow(0, step.clean.size()[0], step.poisoned())])
         .requires_grad();
     let b = step.outer(&theta).gradient;
     if b.norm() == 0.0 {
@@ -250,7 +110,7 @@ pub fn check(
     let solve = check_solve(&step, &theta, &u, &b, products);
     Ok(CheckReport {
         images,
-        poison: poisoned(&step) as usize,
+        poison: step.poisoned() as usize,
         parameters: theta.len(),
         outer_gradient: b.norm(),
         curvature_error,
@@ -260,45 +120,6 @@ pub fn check(
         largest_eigenvalue: largest,
         solve,
     })
-}
-
-fn poisoned(step: &Step<'_>) -> i64 {
-    step.drawn.images.size()[0] - step.clean.size()[0]
-}
-
-/// A network warmed up as configured, and a batch, in double precision.
-fn prepare<'a>(
-    data: AttackData<'_>,
-    settings: &'a AttackSettings,
-    random: Random,
-) -> Result<Step<'a>, Error> {
-    let poison = data.target.pixels.copy();
-    let mut pool = NetworkPool::new(settings, data, &poison, random)?;
-    pool.train(0, settings.inner_steps, &poison, None);
-    let batch = pool.batch(&poison);
-    let single = pool.drawn(0, &batch, &poison);
-    let drawn = Drawn {
-        images: single.images.to_kind(Kind::Double),
-        labels: single.labels,
-        crops: single.crops,
-        perturbation: single.perturbation.to_double(),
-    };
-    let clean = drawn.images.narrow(0, 0, drawn.images.size()[0] - batch.poison.size()[0]);
-    let validation = Images {
-        pixels: data.validation.pixels.to_kind(Kind::Double),
-        labels: data.validation.labels.shallow_clone(),
-    };
-    let network = pool.network(0).to_kind(Kind::Double);
-    let mut step = Step { settings, network, drawn, clean, validation, random };
-    if settings.is_convex() {
-        let u = Parameters::new(vec![step.drawn.images.narrow(0, step.clean.size()[0], poisoned(&step))]);
-        let mut theta = step.network.parameters().copy();
-        let newton = NewtonSettings { tolerance: 1e-10, steps: 100, products: 500 };
-        let damping = 0.5 * settings.damping;
-        minimise(&mut theta, &newton, None, |theta| step.inner(theta, &u) + theta.dot(theta) * damping);
-        step.network.parameters_mut().assign(&theta);
-    }
-    Ok(step)
 }
 
 fn relative(found: &Parameters, expected: &Parameters) -> f64 {

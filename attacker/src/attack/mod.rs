@@ -7,12 +7,14 @@
 
 mod baselines;
 mod check;
+mod choices;
 mod clock;
 mod convex;
 mod data;
 mod lower_level;
 mod optimise;
 mod pool;
+mod range;
 mod selection;
 mod settings;
 mod soft_radius;
@@ -20,12 +22,13 @@ mod upper_level;
 
 pub(crate) use baselines::{random_signs, watermark};
 pub use check::{Agreement, CheckReport, SolveCheck, check};
+pub use choices::{Curvature, Differentiation, Objective, PoisonStep};
 pub(crate) use clock::{Part, now};
 pub use data::{AttackData, AttackImages};
 pub use optimise::{Attack, AttackPosition, AttackState, StepReport};
 pub(crate) use optimise::{Bench, Found, solved_network};
+pub(crate) use range::{check_classes, check_epsilon, check_share};
 pub(crate) use selection::certified_acr;
 pub use selection::{CertifiedRadius, SelectionSettings, certified_radii};
-pub use settings::{AttackSettings, Curvature, Differentiation, Objective, PoisonStep};
-pub(crate) use settings::{check_classes, check_epsilon, check_share};
+pub use settings::AttackSettings;
 pub use soft_radius::{SoftRadius, soft_radius};

@@ -22,9 +22,9 @@ pub(crate) struct Unrolled {
 
 /// Hypergradient by differentiating through K gradient steps on the lower level instead of through its solution.
 ///
-/// From θ₀ = `parameters`, θₖ₊₁ = θₖ − η ∇L(θₖ). With λ = ∂R/∂θ at θᴷ, for k from K−1 down to 0 the hypergradient
-/// gains −η (∂²L/∂u∂θ)ᵀ λ at θₖ, which is what `mixed(θₖ, η λ)` is called for, and λ loses η H(θₖ) λ. What is
-/// left of λ in the end is the remainder.
+/// From θ₀ = `parameters`, θₖ₊₁ = θₖ − η ∇L(θₖ). It starts with λ = ∂R/∂θ at θᴷ. For k from K−1 down to 0, the caller's
+/// `mixed(θₖ, η λ)` adds −η (∂²L/∂u∂θ)ᵀ λ at θₖ to the hypergradient, then η H(θₖ) λ is subtracted from λ. The last λ is
+/// the remainder.
 ///
 /// At a minimum of L, where θ does not move, this is K terms of the Neumann series with step η.
 /// (Shaban, Cheng, Hatch and Boots, *Truncated back-propagation for bilevel optimization*, 2019.)

@@ -22,8 +22,8 @@ use crate::{
 #[command(after_help = "Example:
   pacd bench --network lenet --method gaussian --device cpu
 
-Images are synthetic: 1x28x28, or 3x32x32 for residual networks. Times are medians in milliseconds. Linear solves make
-all their iterations (solver_tolerance = 0) unless a setting says otherwise.")]
+Images are synthetic: 1x28x28, or 3x32x32 for residual networks. Times are medians in milliseconds.
+Linear solves make all their iterations (solver_tolerance = 0) unless a setting says otherwise.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     device: DeviceArguments,

@@ -20,9 +20,10 @@ use crate::{
 #[command(after_help = "Example:
   pacd poison --data data/mnist --images 6000 --class 8 --sigma 0.25 --epsilon 0.1 --out poison-8
 
-Every setting of the attack has a name, as in the [attack] table of an experiment: --set gives one by name, --config a
-file of them. Flags win over --set, --set over the file, and the file over the preset. After an interruption the same
-command resumes at the last checkpoint and makes the same poison.")]
+Every setting of the attack has a name, as in the [attack] table of an experiment: --set gives one
+by name, --config a file of them. Flags win over --set, --set over the file, and the file over the
+preset. After an interruption the same command resumes at the last checkpoint and makes the same
+poison.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataArguments,

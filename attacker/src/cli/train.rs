@@ -24,9 +24,9 @@ use crate::{
 #[command(after_help = "Example:
   pacd train --data data/mnist --poison poison-8 --sigma 0.25 --seed 1 --out victim-1
 
-Every setting has a name, as in the [victims.training] table of an experiment: --set gives one by name (for example
-smoothadv.radius=0.5), --config a file of them. After an interruption the same command resumes at the last checkpoint
-and ends the same.")]
+Every setting has a name, as in the [victims.training] table of an experiment: --set gives one by
+name (for example smoothadv.radius=0.5), --config a file of them. After an interruption the same
+command resumes at the last checkpoint and ends the same.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataArguments,

@@ -136,7 +136,10 @@ pub fn interrupted_in_words(folder: &Path, run: &Interrupted) -> String {
     };
     line(
         "interrupted:",
-        &format!("{}, {what} that is not finished; the same `{command}` goes on", folder.display()),
+        &format!(
+            "{}, {what} that is not finished; run the same `{command}` again to resume it",
+            folder.display()
+        ),
     );
     line("seed:", &seed.to_string());
     match run {

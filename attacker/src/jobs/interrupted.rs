@@ -2,7 +2,7 @@ use std::{fs, path::Path};
 
 use serde::Serialize;
 
-use super::{names, poison, victim};
+use super::{bilevel, names, victim};
 use crate::{Error, attack::StepReport, checkpoint};
 
 /// An interrupted attack or training, as read from its checkpoint.
@@ -55,7 +55,7 @@ pub fn interrupted(folder: &Path) -> Result<Option<Interrupted>, Error> {
         let (step, steps) = (saved.training.done, saved.steps);
         return Ok(Some(Interrupted::Training { seed: saved.seed, step, steps }));
     }
-    let saved: poison::Saved = serde_json::from_value(value).map_err(broken)?;
+    let saved: bilevel::Saved = serde_json::from_value(value).map_err(broken)?;
     let lines = |name| fs::read_to_string(folder.join(name)).unwrap_or_default();
     let log = lines(names::LOG);
     Ok(Some(Interrupted::Attack {

@@ -1,6 +1,7 @@
 //! The two long jobs of commands and experiments: make a poison set, train a victim. Both read and write files, and save
 //! checkpoints; the same job on the same folder resumes at the last one.
 
+mod bilevel;
 mod interrupted;
 mod poison;
 mod victim;

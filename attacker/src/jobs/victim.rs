@@ -96,7 +96,7 @@ impl VictimReport {
         let path = folder.join(names::REPORT);
         let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
         serde_json::from_str(&text).map_err(|error| {
-            Error::read(&path)(format!("it is no whole report of a training by this version ({error})"))
+            Error::read(&path)(format!("it is not a complete report of a training by this version ({error})"))
         })
     }
 }

@@ -86,7 +86,7 @@ pub struct StoredNetwork {
 pub fn read_weights(path: &Path, device: Device) -> Result<StoredNetwork, Error> {
     let bytes = files::read(path).map_err(Error::read(path))?;
     let bad = |problem: String| Error::Read { path: path.to_owned(), problem };
-    let not_safetensors = |error| bad(format!("it is not a whole safetensors file ({error})"));
+    let not_safetensors = |error| bad(format!("it is not a complete safetensors file ({error})"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(not_safetensors)?;
     let file = SafeTensors::deserialize(&bytes).map_err(not_safetensors)?;
     let entries = header.metadata().clone().unwrap_or_default();
@@ -197,7 +197,7 @@ mod tests {
             error.strip_prefix(&start).map(str::to_owned).unwrap()
         };
         fs::write(&path, b"not a network").unwrap();
-        assert!(refused().contains("not a whole safetensors"));
+        assert!(refused().contains("not a complete safetensors"));
 
         let write = |change: fn(&mut Network)| {
             let mut network = network(Architecture::ResNet20);

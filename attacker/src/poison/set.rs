@@ -132,7 +132,7 @@ impl PoisonSet {
         let path = folder.join(MANIFEST);
         let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
         let broken = |error: serde_json::Error| {
-            Error::read(&path)(format!("it is no whole manifest of a poison set ({error})"))
+            Error::read(&path)(format!("it is not a complete manifest of a poison set ({error})"))
         };
         // The manifest of another schema may lack fields of this one.
         let value: serde_json::Value = serde_json::from_str(&text).map_err(broken)?;

@@ -70,7 +70,9 @@ pub(crate) fn set(table: &mut Table, text: &str) -> Result<(), String> {
         .split_once('=')
         .map(|(key, value)| (key.trim(), value.trim()))
         .filter(|(key, value)| !key.is_empty() && !value.is_empty())
-        .ok_or_else(|| format!("'{text}' is no setting; write it as key=value, such as damping=0.01"))?;
+        .ok_or_else(|| {
+            format!("'{text}' is not a setting; write it as key=value, for example damping=0.01")
+        })?;
     // A value that is not a number, a boolean or a list is a name.
     let fragment = toml::from_str::<Table>(&format!("value = {value}"));
     let value = fragment.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| value.into());
@@ -235,7 +237,7 @@ mod tests {
         assert_eq!((settings.damping, settings.method, settings.macer.noises), (0.5, Method::Macer, 2));
         assert_eq!((settings.target_classes, settings.flip), (vec![1, 2], true));
         for bad in ["damping", "=1", "damping="] {
-            assert!(set(&mut Table::new(), bad).unwrap_err().contains("is no setting"), "{bad}");
+            assert!(set(&mut Table::new(), bad).unwrap_err().contains("is not a setting"), "{bad}");
         }
         assert!(set(&mut found, "damping.x=1").unwrap_err().contains("not a table"));
         let mut wrong = Table::new();

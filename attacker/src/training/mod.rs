@@ -1,5 +1,6 @@
 //! Robust training: how victims are trained from scratch, and the losses of the attack's lower level.
 
+mod accuracy;
 mod augment;
 mod loss;
 mod margin;
@@ -9,6 +10,7 @@ mod schedule;
 mod settings;
 mod victim;
 
+pub use accuracy::{ClassAccuracy, accuracy_by_class};
 pub(crate) use augment::{Augmentation, Crops};
 pub use loss::cross_entropy;
 pub(crate) use margin::margin;
@@ -18,4 +20,4 @@ pub use preset::Preset;
 pub use schedule::Schedule;
 pub use settings::TrainingSettings;
 pub(crate) use settings::{at_least_one, not_negative, positive};
-pub use victim::{ClassAccuracy, Training, TrainingPosition, TrainingState, accuracy_by_class};
+pub use victim::{Training, TrainingPosition, TrainingState};

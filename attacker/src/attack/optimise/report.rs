@@ -85,7 +85,7 @@ impl PoisonOptimiser<'_> {
                 () if nonzero == 0.0 => "the gradient of the upper level was 0, its softmax saturated",
                 () if finite_p == 0.0 => "the linear solve was not finite",
                 () if negative != 0.0 => "the first direction of the linear solve had negative curvature",
-                () => "the linear solve came to nothing",
+                () => "the solution of the linear solve was 0",
             };
             reason.to_owned()
         };
