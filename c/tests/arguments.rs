@@ -14,6 +14,7 @@ use mithridate::{
     mithridate_load, mithridate_seed, mithridate_version,
 };
 use mithridate_onnx::{Dim, ElementType, GraphBuilder, ModelMetadata};
+use mithridate_testkit::program::onnx_runtime;
 use ndarray::Array2;
 
 fn string(pointer: *const c_char) -> String {
@@ -48,10 +49,7 @@ fn model(path: &Path, sigma: Option<f64>) -> CString {
 }
 
 fn library() -> CString {
-    let path = std::env::var("ORT_DYLIB_PATH").unwrap_or_else(|_| {
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../third_party/onnxruntime/lib/libonnxruntime.so").to_owned()
-    });
-    CString::new(path).unwrap()
+    CString::new(onnx_runtime().to_str().unwrap()).unwrap()
 }
 
 #[test]

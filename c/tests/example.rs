@@ -11,6 +11,7 @@ use std::{
 };
 
 use mithridate_onnx::{Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata};
+use mithridate_testkit::program::onnx_runtime;
 use ndarray::Array4;
 
 const SIDE: usize = 28;
@@ -76,11 +77,7 @@ fn certify(program: &str, folder: &Path, arguments: &[&str]) -> Output {
 
 /// Where ONNX Runtime is.
 fn library(command: &mut Command) -> &mut Command {
-    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        let library = "../third_party/onnxruntime/lib/libonnxruntime.so";
-        command.env("ORT_DYLIB_PATH", Path::new(env!("CARGO_MANIFEST_DIR")).join(library));
-    }
-    command
+    command.env("ORT_DYLIB_PATH", onnx_runtime())
 }
 
 #[test]

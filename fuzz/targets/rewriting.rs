@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mithridate_fuzz::rewriting(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mithridate_testkit::fuzzing::rewriting(bytes));

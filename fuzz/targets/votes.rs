@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mithridate_fuzz::votes(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mithridate_testkit::fuzzing::votes(bytes));

@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod program;
-
 use mithridate_onnx::{
     Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata, Pool2d, Value, messages::ModelProto, to_float16,
     to_int8,
 };
 use mithridate_runtime::backend::{InputOptions, OnnxModel, OnnxRuntime};
+use mithridate_testkit::program::rscert;
 use ndarray::ArrayD;
-use program::rscert;
 
 /// A network under construction with the number of its weights, whose elements are all alike.
 struct Network(GraphBuilder, usize);

@@ -3,13 +3,11 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
-mod program;
-
 use std::{path::Path, process::Output};
 
 use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::evidence::read_evidence;
-use program::{model, place, rscert};
+use mithridate_testkit::{halves::model, place::place, program::rscert};
 
 /// Status, what is printed and what is noted.
 fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {

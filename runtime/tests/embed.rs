@@ -16,7 +16,7 @@ use mithridate_runtime::{
     noise::Distribution,
     units::Sigma,
 };
-use mithridate_test_models::{numbers, zoo};
+use mithridate_testkit::{numbers, program::onnx_runtime, zoo};
 use ndarray::array;
 
 const NEVER: Duration = Duration::MAX;
@@ -61,11 +61,7 @@ impl Classifier for Slow {
 }
 
 fn open(folder: &Path, name: &str, reading: &InputOptions) -> (OnnxRuntime, OnnxModel) {
-    let library = std::env::var_os("ORT_DYLIB_PATH").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../third_party/onnxruntime/lib/libonnxruntime.so"),
-        Into::into,
-    );
-    let runtime = OnnxRuntime::load_file(&library).unwrap();
+    let runtime = OnnxRuntime::load_file(&onnx_runtime()).unwrap();
     let model = OnnxModel::open(&runtime, &folder.join(name), reading).unwrap();
     (runtime, model)
 }

@@ -4,8 +4,6 @@
 #![cfg(all(feature = "cli", unix))]
 #![allow(clippy::unwrap_used)]
 
-mod program;
-
 use std::{
     fs::{self, File},
     io::Read,
@@ -14,7 +12,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use program::{place, put, rscert};
+use mithridate_testkit::{
+    place::{place, png, put},
+    program::{self, rscert},
+};
 
 /// A short run, with flags beside the usual ones.
 fn certify(folder: &Path, flags: &[&str]) -> Command {
@@ -60,7 +61,7 @@ fn unread() -> Stdio {
 fn a_run_goes_on_when_nobody_hears_its_notes() {
     let folder = place();
     let root = folder.path();
-    put(root, "one.png", &program::png(2, 2, &[200, 190, 20, 10]));
+    put(root, "one.png", &png(2, 2, &[200, 190, 20, 10]));
     let full = || File::options().write(true).open("/dev/full").map_or_else(|_| unread(), Stdio::from);
     for (out, errors) in [("full.jsonl", full()), ("unread.jsonl", unread())] {
         // The true class is not known, which is said on standard error.

@@ -3,15 +3,13 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
-mod program;
-
 use mithridate_runtime::{
     certify::{Certificate, Decision, Procedure, Settings, Votes},
     evidence::{EvidenceWriter, Record, read_evidence, verify},
     noise::Distribution,
     units::Sigma,
 };
-use program::{certify, place};
+use mithridate_testkit::{place::place, program::certify};
 
 #[test]
 fn every_bound_and_radius_holds_for_any_share_of_votes() {

@@ -3,17 +3,12 @@
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used)]
 
-mod program;
-
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
+use std::{path::Path, process::Output};
 
 use mithridate_onnx::{Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata};
 use mithridate_runtime::{data::write_idx, evidence::read_evidence};
+use mithridate_testkit::program::{after, rscert};
 use ndarray::{Array1, Array2, ArrayD};
-use program::rscert;
 
 const SIDE: usize = 32;
 const FILTERS: usize = 64;
@@ -56,13 +51,11 @@ fn certify(folder: &Path, out: &str, limit: Option<u64>) -> Output {
         "--out",
         out,
     ];
-    let run = rscert(folder, &[&fixed[..], &plan].concat());
-    let Some(limit) = limit else { return { run }.output().unwrap() };
-    let mut limited = Command::new("sh");
-    limited.current_dir(folder).arg("-c").arg(format!("ulimit -v {limit} && exec \"$0\" \"$@\""));
-    limited.arg(run.get_program()).args(run.get_args());
-    limited.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    limited.output().unwrap()
+    let mut run = rscert(folder, &[&fixed[..], &plan].concat());
+    if let Some(limit) = limit {
+        run = after(&format!("ulimit -v {limit} || exit"), &run);
+    }
+    run.output().unwrap()
 }
 
 #[test]

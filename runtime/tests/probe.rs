@@ -4,20 +4,21 @@
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod program;
-
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Output, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use mithridate_onnx::ModelMetadata;
-use program::{
+use mithridate_testkit::{
+    halves::model,
     looping::{endless, greedy},
-    model, place, rscert,
+    place::place,
+    processes::{Watched, send},
+    program::rscert,
 };
 
 /// Every command that loads a model, each with flags that let it come that far.
@@ -55,7 +56,7 @@ fn sentence(output: &Output) -> String {
 fn a_model_without_end_is_ended_wherever_it_is_loaded() {
     let folder = place();
     let root = folder.path();
-    mithridate_onnx::write(&endless(), root.join("bad.onnx")).unwrap();
+    mithridate_onnx::write(&endless(model(&ModelMetadata::default())), root.join("bad.onnx")).unwrap();
     let commands = commands(root);
     let before = names(root);
     for arguments in &commands {
@@ -96,7 +97,7 @@ fn a_model_without_end_is_ended_wherever_it_is_loaded() {
 fn a_model_that_takes_all_memory_is_ended_with_a_sentence() {
     let folder = place();
     let root = folder.path();
-    mithridate_onnx::write(&greedy(), root.join("bad.onnx")).unwrap();
+    mithridate_onnx::write(&greedy(model(&ModelMetadata::default())), root.join("bad.onnx")).unwrap();
     let limit = ["--probe-memory", "1G", "--probe-seconds", "120"];
     let output = rscert(root, &["bench", "--model", "bad.onnx"]).args(limit).output().unwrap();
     let said = sentence(&output);
@@ -117,22 +118,11 @@ fn a_model_that_takes_all_memory_is_ended_with_a_sentence() {
     assert!(output.status.success() && said.contains("not possible: "), "{said}");
 }
 
-/// Ends a process that would otherwise run for ever.
-struct Watched(Child);
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Starts the inspection of a model without end and returns the process that tries it, once that runs.
 fn trying(root: &Path) -> (Watched, u32) {
-    mithridate_onnx::write(&endless(), root.join("bad.onnx")).unwrap();
-    let mut command = rscert(root, &["bench", "--model", "bad.onnx", "--probe-seconds", "100"]);
-    let parent = Watched(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-    let children = format!("/proc/{0}/task/{0}/children", parent.0.id());
+    mithridate_onnx::write(&endless(model(&ModelMetadata::default())), root.join("bad.onnx")).unwrap();
+    let parent = Watched::start(rscert(root, &["bench", "--model", "bad.onnx", "--probe-seconds", "100"]));
+    let children = format!("/proc/{0}/task/{0}/children", parent.id());
     let started = Instant::now();
     loop {
         assert!(started.elapsed() < Duration::from_secs(30), "no process tries the model");
@@ -156,10 +146,6 @@ fn processor_time(process: u32) -> u64 {
     state(process).and_then(|fields| fields.get(11)?.parse().ok()).unwrap_or(0)
 }
 
-fn send(signal: &str, process: u32) {
-    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
-}
-
 #[test]
 fn a_crash_of_the_engine_is_a_sentence() {
     for (signal, expected) in [
@@ -173,7 +159,7 @@ fn a_crash_of_the_engine_is_a_sentence() {
     ] {
         let folder = place();
         let root = folder.path();
-        let (mut parent, child) = trying(root);
+        let (parent, child) = trying(root);
         let before = names(root);
         send(signal, child);
         // Rust takes the first of these for the end of a stack, and lets the next one through.
@@ -181,9 +167,7 @@ fn a_crash_of_the_engine_is_a_sentence() {
             sleep(Duration::from_millis(100));
             send(signal, child);
         }
-        let status = parent.0.wait().unwrap();
-        let mut said = String::new();
-        std::io::Read::read_to_string(&mut parent.0.stderr.take().unwrap(), &mut said).unwrap();
+        let (status, said, _) = parent.end();
         assert!(status.code() == Some(1) && said.starts_with(expected), "{signal}: {status}, {said}");
         assert_eq!(said.lines().count(), 1, "{said}");
         assert_eq!(names(root), before, "{signal} left something, such as a core");
@@ -194,9 +178,8 @@ fn a_crash_of_the_engine_is_a_sentence() {
 #[test]
 fn the_process_ends_with_the_one_that_started_it() {
     let folder = place();
-    let (mut parent, child) = trying(folder.path());
-    parent.0.kill().unwrap();
-    parent.0.wait().unwrap();
+    let (parent, child) = trying(folder.path());
+    parent.kill();
     ends(child);
 }
 
@@ -213,11 +196,9 @@ fn ends(child: u32) {
 #[test]
 fn an_interruption_ends_both() {
     let folder = place();
-    let (mut parent, child) = trying(folder.path());
-    send("-INT", parent.0.id());
-    let status = parent.0.wait().unwrap();
-    let mut said = String::new();
-    std::io::Read::read_to_string(&mut parent.0.stderr.take().unwrap(), &mut said).unwrap();
+    let (parent, child) = trying(folder.path());
+    parent.send("-INT");
+    let (status, said, _) = parent.end();
     assert_eq!((status.code(), said.as_str()), (Some(130), "rscert: interrupted by SIGINT\n"));
     ends(child);
 }

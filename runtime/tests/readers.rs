@@ -4,13 +4,10 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
-mod program;
-
 use std::{
     fs::{self, File},
     io::{self, Write},
     path::Path,
-    process::Command,
 };
 
 use flate2::{Compression, write::GzEncoder};
@@ -18,8 +15,12 @@ use mithridate_runtime::{
     data::{Dataset, NpzArray, Split, write_npz},
     evidence::{is_table, read_results},
 };
+use mithridate_testkit::{
+    halves,
+    place::{place, put},
+    program::{after, rscert},
+};
 use ndarray::{ArrayD, ShapeBuilder, aview1};
-use program::{place, put, rscert};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 const MIB: u64 = 1 << 20;
@@ -160,11 +161,7 @@ fn a_line_without_end_is_no_line_of_results() {
 
 /// Runs a command with 2 GB of address space.
 fn limited(root: &Path, arguments: &[&str]) -> String {
-    let command = rscert(root, arguments);
-    let mut shell = Command::new("sh");
-    shell.current_dir(root).envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    shell.args(["-c", "ulimit -v 2000000; exec \"$0\" \"$@\""]).arg(command.get_program()).args(arguments);
-    let output = shell.output().unwrap();
+    let output = after("ulimit -v 2000000", &rscert(root, arguments)).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {} {said}", output.status);
     assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
@@ -226,7 +223,7 @@ fn too_little_memory_is_a_sentence_for_every_reader() {
 fn heavy() -> Vec<u8> {
     use mithridate_onnx::messages::StringStringEntryProto;
 
-    let mut model = program::model(&mithridate_onnx::ModelMetadata::default());
+    let mut model = halves::model(&mithridate_onnx::ModelMetadata::default());
     let weight = &mut model.graph.as_mut().unwrap().initializer[0];
     let location = StringStringEntryProto { key: Some("location".into()), value: Some("weights.bin".into()) };
     (weight.raw_data, weight.data_location, weight.external_data) = (None, Some(1), vec![location]);

@@ -2,14 +2,13 @@
 
 #![allow(clippy::expect_used)]
 
-#[path = "../../fuzz/src/lib.rs"]
-mod targets;
-
 use std::{
     fs,
     path::Path,
     time::{Duration, Instant},
 };
+
+use mithridate_testkit::fuzzing;
 
 fn replay(target: &str, run: fn(&[u8])) {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
@@ -37,7 +36,7 @@ macro_rules! targets {
         $(
         #[test]
         fn $target() {
-            replay(stringify!($target), targets::$target);
+            replay(stringify!($target), fuzzing::$target);
         }
         )*
     };
@@ -54,7 +53,7 @@ fn empty_nodes_without_end() {
     let error = mithridate_onnx::from_bytes(&bytes).expect_err("it is made to fill the memory");
     assert!(error.to_string().contains("would fill more than"), "{error}");
     let started = Instant::now();
-    targets::onnx(&bytes);
+    fuzzing::onnx(&bytes);
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
@@ -70,7 +69,9 @@ fn every_fuzz_target_is_replayed() {
         let entry = format!("[[bin]]\nname = \"{target}\"\npath = \"targets/{target}.rs\"\n");
         assert!(manifest.contains(&entry), "{target}");
         let source = fs::read_to_string(fuzz.join(format!("targets/{target}.rs"))).expect("it is there");
-        let line = format!("libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mithridate_fuzz::{target}(bytes));");
+        let line = format!(
+            "libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mithridate_testkit::fuzzing::{target}(bytes));"
+        );
         assert_eq!(source, format!("#![no_main]\n\n{line}\n"), "{target}");
     }
 }

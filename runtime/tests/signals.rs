@@ -3,76 +3,26 @@
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used)]
 
-mod program;
+use std::{fs, path::Path, process::Command, thread::sleep, time::Duration};
 
-use std::{
-    fs,
-    io::Read,
-    path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
+use mithridate_onnx::ModelMetadata;
+use mithridate_runtime::evidence::read_evidence;
+use mithridate_testkit::{
+    halves::model,
+    looping::slow,
+    place::place,
+    processes::{Watched, until_lines},
+    program::{after, certification, handed, rscert},
 };
 
-use mithridate_runtime::evidence::read_evidence;
-use program::{looping::slow, place, rscert};
-
-/// A run of three inputs that takes seconds, and its flags.
-const RUN: [&str; 15] = [
-    "certify",
-    "--model",
-    "model.onnx",
-    "--data",
-    "data",
-    "--sigma",
-    "0.25",
-    "--n",
-    "4000000",
-    "--seed",
-    "7",
-    "--batch",
-    "256",
-    "--threads",
-    "1",
-];
-
-/// Ends a command that a failed test would leave behind.
-struct Watched(Child);
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(mut command: Command) -> Watched {
-    Watched(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-}
-
-fn send(signal: &str, child: &Watched) {
-    assert!(Command::new("kill").args([signal, &child.0.id().to_string()]).status().unwrap().success());
-}
-
-/// Waits until a file of evidence has so many lines.
-fn until_lines(path: &Path, count: usize) {
-    let started = Instant::now();
-    while fs::read_to_string(path).unwrap_or_default().lines().count() < count {
-        assert!(started.elapsed() < Duration::from_mins(2), "{} does not grow", path.display());
-        sleep(Duration::from_millis(2));
-    }
-}
-
-/// How a command ended, what it said on standard error, and how long that took.
-fn end(mut child: Watched) -> (ExitStatus, String, Duration) {
-    let started = Instant::now();
-    let mut said = String::new();
-    child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    (child.0.wait().unwrap(), said, started.elapsed())
+/// A run of three inputs that takes seconds.
+fn long() -> Vec<&'static str> {
+    let flags = ["--sigma", "0.25", "--n", "4000000", "--seed", "7", "--batch", "256", "--threads", "1"];
+    certification("model.onnx", "data", &flags)
 }
 
 fn run(root: &Path, flags: &[&str]) {
-    let output = rscert(root, &[&RUN[..], flags].concat()).output().unwrap();
+    let output = rscert(root, &[&long()[..], flags].concat()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -86,10 +36,11 @@ fn a_run_that_is_interrupted_says_how_to_go_on_and_does() {
         [("-INT", "SIGINT", 130), ("-TERM", "SIGTERM", 143), ("-HUP", "SIGHUP", 129)]
     {
         let out = format!("{name}.jsonl");
-        let child = start(rscert(root, &[&RUN[..], &["--keep-votes", "--json", "--out", &out]].concat()));
+        let child =
+            Watched::start(rscert(root, &[&long()[..], &["--keep-votes", "--json", "--out", &out]].concat()));
         until_lines(&root.join(&out), 2);
-        send(signal, &child);
-        let (found, said, time) = end(child);
+        child.send(signal);
+        let (found, said, time) = child.end();
         assert_eq!(found.code(), Some(status), "{said}");
         assert_eq!(
             said,
@@ -108,10 +59,10 @@ fn a_run_that_is_interrupted_says_how_to_go_on_and_does() {
         }
     }
     // Without votes, which are part of the chain, it is the same to the last value.
-    let child = start(rscert(root, &[&RUN[..], &["--out", "again.jsonl"]].concat()));
+    let child = Watched::start(rscert(root, &[&long()[..], &["--out", "again.jsonl"]].concat()));
     until_lines(&root.join("again.jsonl"), 2);
-    send("-TERM", &child);
-    assert_eq!(end(child).0.code(), Some(143));
+    child.send("-TERM");
+    assert_eq!(child.end().0.code(), Some(143));
     run(root, &["--out", "again.jsonl", "--resume"]);
     assert_eq!(read_evidence(&root.join("again.jsonl")).unwrap().footer.chain, whole.footer.chain);
 }
@@ -124,10 +75,10 @@ fn recertification_is_interrupted_alike() {
     let again =
         ["recertify", "--from", "old.jsonl", "--model", "model.onnx", "--data", "data", "--n", "4000000"];
     let plan = ["--seed", "8", "--batch", "256", "--threads", "1", "--out", "new.jsonl"];
-    let child = start(rscert(root, &[&again[..], &plan].concat()));
+    let child = Watched::start(rscert(root, &[&again[..], &plan].concat()));
     until_lines(&root.join("new.jsonl"), 2);
-    send("-INT", &child);
-    let (status, said, _) = end(child);
+    child.send("-INT");
+    let (status, said, _) = child.end();
     assert_eq!(status.code(), Some(130), "{said}");
     assert!(
         said.ends_with("what is finished is in new.jsonl: run the same command with --resume to go on\n"),
@@ -143,32 +94,21 @@ fn recertification_is_interrupted_alike() {
 fn a_batch_that_takes_long_is_not_waited_for() {
     let folder = place();
     let root = folder.path();
-    mithridate_onnx::write(&slow(), root.join("slow.onnx")).unwrap();
-    let certify = [
-        "certify",
-        "--model",
-        "slow.onnx",
-        "--data",
-        "data",
-        "--sigma",
-        "0.25",
-        "--n",
-        "1000",
-        "--seed",
-        "1",
-    ];
+    mithridate_onnx::write(&slow(model(&ModelMetadata::default())), root.join("slow.onnx")).unwrap();
+    let settings = ["--sigma", "0.25", "--n", "1000", "--seed", "1"];
     let plan = ["--batch", "256", "--threads", "1", "--out", "slow.jsonl"];
+    let certify = certification("slow.onnx", "data", &[&settings[..], &plan].concat());
     for twice in [false, true] {
         let _ = fs::remove_file(root.join("slow.jsonl"));
-        let child = start(rscert(root, &[&certify[..], &plan].concat()));
+        let child = Watched::start(rscert(root, &certify));
         until_lines(&root.join("slow.jsonl"), 1);
         sleep(Duration::from_millis(300));
-        send("-INT", &child);
+        child.send("-INT");
         if twice {
             sleep(Duration::from_millis(100));
-            send("-INT", &child);
+            child.send("-INT");
         }
-        let (status, said, time) = end(child);
+        let (status, said, time) = child.end();
         assert_eq!(status.code(), Some(130), "{said}");
         assert!(
             said.ends_with("run the same command with --resume to go on\n") && said.lines().count() == 1,
@@ -182,14 +122,11 @@ fn a_batch_that_takes_long_is_not_waited_for() {
 fn what_a_process_was_started_to_ignore_it_ignores() {
     let folder = place();
     let root = folder.path();
-    let command = rscert(root, &[&RUN[..], &["--out", "run.jsonl"]].concat());
-    let mut shell = Command::new("sh");
-    shell.current_dir(root).envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
-    let child = start(shell);
+    let command = rscert(root, &[&long()[..], &["--out", "run.jsonl"]].concat());
+    let child = Watched::start(after("trap '' HUP", &command));
     until_lines(&root.join("run.jsonl"), 2);
-    send("-HUP", &child);
-    let (status, said, _) = end(child);
+    child.send("-HUP");
+    let (status, said, _) = child.end();
     assert!(status.success(), "{said}");
     assert_eq!(read_evidence(&root.join("run.jsonl")).unwrap().records.len(), 3);
 }
@@ -198,29 +135,17 @@ fn what_a_process_was_started_to_ignore_it_ignores() {
 fn a_limit_on_the_size_of_files_loses_nothing() {
     let folder = place();
     let root = folder.path();
-    let flags = [
-        "certify",
-        "--model",
-        "model.onnx",
-        "--data",
-        "data",
-        "--sigma",
-        "0.25",
-        "--n",
-        "200",
-        "--seed",
-        "1",
-    ];
+    let flags = certification("model.onnx", "data", &["--sigma", "0.25", "--n", "200", "--seed", "1"]);
     let output = rscert(root, &[&flags[..], &["--out", "whole.jsonl"]].concat()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // Room for the header, an input and a part of the next.
     let whole = fs::read_to_string(root.join("whole.jsonl")).unwrap();
     let room = 100 + whole.split_inclusive('\n').take(2).map(str::len).sum::<usize>();
     let command = rscert(root, &[&flags[..], &["--out", "run.jsonl"]].concat());
-    let mut limited = Command::new("prlimit");
-    limited.current_dir(root).envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    limited.arg(format!("--fsize={room}")).arg(command.get_program()).args(command.get_args());
-    let (status, said, _) = end(start(limited));
+    let mut limit = Command::new("prlimit");
+    limit.arg(format!("--fsize={room}"));
+    let limited = handed(limit, &command);
+    let (status, said, _) = Watched::start(limited).end();
     assert_eq!(status.code(), Some(1), "{status}: {said}");
     assert_eq!(
         said,

@@ -3,10 +3,7 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use std::{path::PathBuf, process::Output};
 
 use mithridate_onnx::{Dim, ElementType, GraphBuilder, ModelMetadata};
 use mithridate_runtime::{
@@ -15,6 +12,7 @@ use mithridate_runtime::{
     noise::{Distribution, NoiseMode},
     statistics::Norm,
 };
+use mithridate_testkit::program::rscert;
 use ndarray::{Array1, Array2};
 use serde_json::Value;
 
@@ -51,12 +49,7 @@ impl Place {
     }
 
     fn rscert(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rscert"));
-        if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-            let library = "../third_party/onnxruntime/lib/libonnxruntime.so";
-            command.env("ORT_DYLIB_PATH", Path::new(env!("CARGO_MANIFEST_DIR")).join(library));
-        }
-        command.current_dir(self.0.path()).args(arguments).output().unwrap()
+        rscert(self.0.path(), arguments).output().unwrap()
     }
 
     fn run(&self, command: &str, flags: &[&str]) -> Output {

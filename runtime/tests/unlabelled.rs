@@ -3,14 +3,15 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
-mod program;
-
 use std::{fs, path::Path, process::Output};
 
 use mithridate_runtime::evidence::{read_evidence, read_results};
+use mithridate_testkit::{
+    place::{place, put},
+    program::rscert,
+};
 use ndarray::{Array3, array};
 use ndarray_npy::write_npy;
-use program::{place, put, rscert};
 use serde_json::Value;
 
 /// What a command prints that must succeed, and what it notes.

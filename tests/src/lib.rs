@@ -1,51 +1,16 @@
-//! What the tests that cross crates share: the programs under test, small data sets, and places to work in.
+//! What the tests that need libtorch or several crates share: small data sets, and networks trained on them.
 
 #![allow(clippy::expect_used)]
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-};
+use std::path::{Path, PathBuf};
 
 use mithridate_runtime::data::write_idx;
-
-/// The folder of the workspace.
-pub fn workspace() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
-
-/// A program of the workspace, `rscert` or `pacd`, built like the test itself.
-///
-/// # Panics
-/// If it can't be built.
-pub fn program(name: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let folder = BUILT.get_or_init(|| {
-        // …/target/<profile>/deps/<test>
-        let test = env::current_exe().expect("a test has a file");
-        let folder = test.ancestors().nth(2).expect("in the target folder").to_owned();
-        // Whoever has just built everything, as `make test` has, need not have it checked in every test program.
-        if env::var_os("MITHRIDATE_PROGRAMS_BUILT").is_none() {
-            let mut build = Command::new(env!("CARGO"));
-            build.current_dir(workspace()).args(["build", "--quiet", "--workspace", "--bins"]);
-            if !cfg!(debug_assertions) {
-                build.arg("--release");
-            }
-            assert!(build.status().expect("cargo runs").success(), "the programs don't build");
-        }
-        folder
-    });
-    folder.join(name)
-}
+use mithridate_testkit::program::{Program, onnx_runtime};
 
 /// A command that runs a program of the workspace with the native libraries of `scripts/setup.py`.
 pub fn command(name: &str) -> assert_cmd::Command {
-    let mut command = assert_cmd::Command::new(program(name));
-    if env::var_os("ORT_DYLIB_PATH").is_none() {
-        command.env("ORT_DYLIB_PATH", workspace().join("third_party/onnxruntime/lib/libonnxruntime.so"));
-    }
+    let mut command = assert_cmd::Command::new(Program::built(name).path());
+    command.env("ORT_DYLIB_PATH", onnx_runtime());
     command
 }
 

@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use mithridate_tests::{bars, program};
+use mithridate_testkit::program::Program;
+use mithridate_tests::bars;
 use serde_json::Value;
 
 /// How often a run is killed, unless it is faster.
@@ -36,7 +37,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str], out: &str) -> Command {
-        let mut command = Command::new(program("pacd"));
+        let mut command = Command::new(Program::built("pacd").path());
         command.current_dir(self.folder.path()).args(arguments).args(["--data", "data", "--out", out]);
         command.args(["--validation", "60", "--threads", "1", "--checkpoint-every", "0"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -313,7 +314,7 @@ fn a_checkpoint_of_another_job_and_a_torn_one_are_refused() {
 fn an_interrupted_run_says_where_it_stands_and_finds_its_seed_again() {
     let place = Place::new();
     let inspect = |out: &str, flags: &[&str]| {
-        let mut run = Command::new(program("pacd"));
+        let mut run = Command::new(Program::built("pacd").path());
         let output =
             run.current_dir(place.folder.path()).args(["inspect", out]).args(flags).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -5,7 +5,8 @@
 
 use std::{env, fs, process::Command};
 
-use mithridate_tests::{command, workspace};
+use mithridate_testkit::program::workspace;
+use mithridate_tests::command;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 

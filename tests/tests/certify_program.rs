@@ -6,13 +6,14 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use mithridate_runtime::evidence::{Record, read_evidence};
-use mithridate_tests::{bars, command, program, trained, workspace};
+use mithridate_testkit::program::Program;
+use mithridate_tests::{bars, command, trained};
 use serde_json::Value;
 
 /// A folder with data and a model for them.
@@ -43,6 +44,12 @@ impl Place {
         }
         arguments.extend(flags.iter().map(ToString::to_string));
         arguments
+    }
+
+    /// Starts a run that nobody listens to.
+    fn start(&self, out: &Path, flags: &[&str]) -> Child {
+        let mut command = Program::built("rscert").command(self.folder.path(), &self.arguments(out, flags));
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     fn certify(&self, name: &str, flags: &[&str]) -> PathBuf {
@@ -80,16 +87,7 @@ fn killed_and_resumed_it_leaves_the_evidence_of_an_uninterrupted_run() {
     let place = Place::new();
     let whole = records(&place.certify("whole.jsonl", &["--n", "20000"]));
     let out = place.path("killed.jsonl");
-    let mut child = Command::new(program("rscert"));
-    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        child.env("ORT_DYLIB_PATH", workspace().join("third_party/onnxruntime/lib/libonnxruntime.so"));
-    }
-    let mut child = child
-        .args(place.arguments(&out, &["--n", "20000"]))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = place.start(&out, &["--n", "20000"]);
     let lines = || fs::read_to_string(&out).unwrap_or_default().lines().count();
     let started = Instant::now();
     while lines() < 8 && started.elapsed() < Duration::from_mins(1) {
@@ -126,16 +124,7 @@ fn a_seed_is_drawn_and_written_down_where_none_is_given() {
 /// Largest resident set of a run, in KiB, read from the kernel while it runs.
 #[cfg(target_os = "linux")]
 fn peak_memory(place: &Place, name: &str, flags: &[&str]) -> u64 {
-    let mut child = Command::new(program("rscert"));
-    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        child.env("ORT_DYLIB_PATH", workspace().join("third_party/onnxruntime/lib/libonnxruntime.so"));
-    }
-    let mut child = child
-        .args(place.arguments(&place.path(name), flags))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = place.start(&place.path(name), flags);
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
         if let Ok(status) = fs::File::open(format!("/proc/{}/status", child.id())) {

@@ -5,12 +5,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../../runtime/tests/error_messages/harness.rs"]
-mod harness;
-
 use std::{fs, path::Path, process::Stdio, thread::sleep, time::Duration};
 
-use mithridate_tests::{bars, command, program, trained, trained_with, workspace};
+use mithridate_testkit::{
+    program::{Program, workspace},
+    sentences,
+};
+use mithridate_tests::{bars, command, trained, trained_with};
 
 /// A case: what is wrong, and the arguments.
 type Case<'a> = (&'a str, Vec<&'a str>);
@@ -21,7 +22,7 @@ fn sentences(folder: &Path, cases: &[Case<'_>]) -> String {
         let output = command("pacd").current_dir(folder).args(arguments).output().unwrap();
         ((*what).to_owned(), output)
     };
-    let text = harness::list(folder, cases.iter().map(run));
+    let text = sentences::list(folder, cases.iter().map(run));
     text.replace(&workspace().join("").display().to_string(), "[WORKSPACE]/")
 }
 
@@ -53,9 +54,8 @@ fn broken_things(folder: &Path) {
 
 /// Starts a run and kills it when its checkpoint is there.
 fn interrupted(folder: &Path, arguments: &[&str]) {
-    let mut run = std::process::Command::new(program("pacd"));
-    run.current_dir(folder).args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = run.spawn().unwrap();
+    let mut run = Program::built("pacd").command(folder, arguments);
+    let mut child = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let out = arguments.iter().position(|flag| *flag == "--out").unwrap() + 1;
     let checkpoint = folder.join(arguments[out]).join("checkpoint.safetensors");
     while !checkpoint.exists() {

@@ -17,7 +17,7 @@ use mithridate_runtime::{
     noise::{Distribution, Noise, NoiseBank, NoiseMode, Role},
     units::Sigma,
 };
-use mithridate_test_models::numbers;
+use mithridate_testkit::numbers;
 use ndarray::{Array1, Array2, ArrayD};
 use tract_onnx::prelude::*;
 

@@ -11,7 +11,8 @@ use mithridate_runtime::{
     noise::{Distribution, Noise, NoiseKey, Role},
     units::Sigma,
 };
-use mithridate_tests::{bars, command, trained_with, workspace};
+use mithridate_testkit::program::workspace;
+use mithridate_tests::{bars, command, trained_with};
 
 /// Test images, and noisy samples of each.
 const IMAGES: usize = 500;

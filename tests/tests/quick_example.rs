@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use mithridate_tests::{command, workspace};
+use mithridate_testkit::program::workspace;
+use mithridate_tests::command;
 use serde_json::Value;
 
 #[test]

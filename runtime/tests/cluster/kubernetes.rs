@@ -7,9 +7,10 @@ use std::{
 };
 
 use mithridate_runtime::evidence::read_evidence;
+use mithridate_testkit::program::rscert;
 use saphyr::{LoadableYamlNode, Yaml};
 
-use super::{example, prepare, rscert, text, undivided};
+use super::{example, prepare, text, undivided};
 
 /// One Job and its only container.
 struct Job {

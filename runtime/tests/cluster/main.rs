@@ -4,8 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod kubernetes;
-#[path = "../program/mod.rs"]
-mod program;
 mod slurm;
 
 use std::{
@@ -16,10 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mithridate_onnx::ModelMetadata;
-use mithridate_runtime::{data::write_idx, evidence::read_evidence};
+use mithridate_runtime::evidence::read_evidence;
+use mithridate_testkit::{
+    place::halves,
+    program::{Program, certify, rscert},
+};
 
-use program::{model, rscert};
 use slurm::Slurm;
 
 const INPUTS: usize = 24;
@@ -36,19 +36,15 @@ fn example(path: &str) -> PathBuf {
 
 /// Writes `model.onnx` and `data/` for it.
 fn prepare(folder: &Path) {
-    mithridate_onnx::write(&model(&ModelMetadata::default()), folder.join("model.onnx")).unwrap();
-    fs::create_dir(folder.join("data")).unwrap();
     let images: Vec<u8> = (0..INPUTS as u8).flat_map(|input| [60 + 6 * input, 130, 90, 100]).collect();
-    write_idx(&folder.join("data/t10k-images-idx3-ubyte"), &[INPUTS, 2, 2], &images).unwrap();
     let labels: Vec<u8> = (0..INPUTS).map(|input| u8::from(input < INPUTS / 2)).collect();
-    write_idx(&folder.join("data/t10k-labels-idx1-ubyte"), &[INPUTS], &labels).unwrap();
+    halves(folder, &images, &labels);
 }
 
 /// The result hash of an undivided run.
 fn undivided(folder: &Path, n: &str) -> String {
-    let plan =
-        ["certify", "--model", "model.onnx", "--data", "data", "--threads", "1", "--out", "whole.jsonl"];
-    let output = rscert(folder, &[&plan[..], &flags(n)].concat()).output().unwrap();
+    let plan = ["--threads", "1", "--out", "whole.jsonl"];
+    let output = certify(folder, &[&plan[..], &flags(n)].concat()).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     read_evidence(&folder.join("whole.jsonl")).unwrap().footer.chain
 }
@@ -86,7 +82,7 @@ fn writer_of(path: &Path) -> Option<String> {
     let processes = fs::read_dir("/proc").ok()?.flatten();
     processes.map(|entry| entry.file_name().to_string_lossy().into_owned()).find(|process| {
         let arguments = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-        arguments.starts_with(env!("CARGO_BIN_EXE_rscert").as_bytes())
+        arguments.starts_with(Program::tested("rscert").path().as_os_str().as_encoded_bytes())
             && String::from_utf8_lossy(&arguments).contains(&*path.to_string_lossy())
     })
 }
@@ -109,7 +105,7 @@ fn a_slurm_array_survives_a_killed_and_a_requeued_task() {
     let run = folder.join("run");
     let run_text = run.display().to_string();
     let mut submit = slurm.command(example("slurm/submit.sh"));
-    submit.current_dir(folder).env("RSCERT", env!("CARGO_BIN_EXE_rscert"));
+    submit.current_dir(folder).env("RSCERT", Program::tested("rscert").path());
     if let Some(library) = rscert(folder, &[]).get_envs().find(|(name, _)| *name == "ORT_DYLIB_PATH") {
         submit.env(library.0, library.1.unwrap());
     }

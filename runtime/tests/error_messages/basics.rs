@@ -3,13 +3,13 @@
 use std::{fs, path::Path};
 
 use mithridate_runtime::data::write_idx;
-
-use crate::{
-    certify, fixture,
-    harness::list,
-    program::{place, put, rscert},
-    sentences,
+use mithridate_testkit::{
+    place::{place, put},
+    program::rscert,
+    sentences::list,
 };
+
+use super::{certify, fixture, sentences};
 
 /// The ways in which a model and data sets can be broken.
 fn broken_things(root: &Path) {

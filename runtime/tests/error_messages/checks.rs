@@ -1,10 +1,11 @@
 //! Flags of checks and claims: parts, kinds of noise, predictions, verification, merging, tables.
 
-use crate::{
-    certify,
-    program::{place, put, rscert},
-    sentences,
+use mithridate_testkit::{
+    place::{place, put},
+    program::rscert,
 };
+
+use super::{certify, sentences};
 
 #[test]
 fn of_checks_and_claims() {

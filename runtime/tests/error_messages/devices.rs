@@ -1,4 +1,6 @@
-use super::{certify, place, sentences};
+use mithridate_testkit::place::place;
+
+use super::{certify, sentences};
 
 #[test]
 fn of_devices() {

@@ -1,41 +1,24 @@
 //! What has no end, or waits for somebody: devices and pipes wherever a file is read.
 
-use std::{
-    path::Path,
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
+use std::{path::Path, process::Command, time::Duration};
+
+use mithridate_testkit::{
+    place::{place, put},
+    processes::Watched,
+    program::rscert,
 };
 
-use crate::{
-    certify,
-    program::{place, put, rscert},
-    sentences,
-};
+use super::{certify, sentences};
 
 /// A named pipe that nobody writes to.
 fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// Ends a command that would otherwise read for ever.
-struct Watched(Child);
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Fails if the command does not end by itself.
 fn ends(folder: &Path, arguments: &[&str]) {
-    let mut child = Watched(rscert(folder, arguments).stderr(Stdio::null()).spawn().unwrap());
-    let started = Instant::now();
-    while child.0.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < Duration::from_secs(30), "{arguments:?} goes on and on");
-        sleep(Duration::from_millis(20));
-    }
+    let mut child = Watched::start(rscert(folder, arguments));
+    child.ends_within(Duration::from_secs(30), &format!("{arguments:?}"));
 }
 
 #[test]

@@ -9,16 +9,17 @@ mod checks;
 mod devices;
 #[cfg(unix)]
 mod endless;
-mod harness;
 mod places;
-#[path = "../program/mod.rs"]
-mod program;
 
 use std::{fs, path::Path};
 
-use harness::{list, sentence};
 use mithridate_onnx::ModelMetadata;
-use program::{model, place, png, put, rscert};
+use mithridate_testkit::{
+    halves::model,
+    place::{place, png, put},
+    program::rscert,
+    sentences::{list, sentence},
+};
 
 /// Runs each case, what is wrong and the arguments, and lists what was said.
 fn sentences(folder: &Path, cases: &[(&str, Vec<&str>)]) -> String {

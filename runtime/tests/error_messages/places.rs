@@ -5,12 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    certify,
-    harness::sentence,
-    program::{place, put, rscert},
-    sentences,
+use mithridate_testkit::{
+    place::{place, put},
+    program::rscert,
+    sentences::sentence,
 };
+
+use super::{certify, sentences};
 
 #[test]
 fn of_places_that_take_no_results() {

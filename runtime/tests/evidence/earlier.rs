@@ -9,13 +9,12 @@ use mithridate_runtime::{
     noise::NoiseMode,
     units::Sigma,
 };
-use serde_json::Value;
-
-use crate::{
+use mithridate_testkit::{
     forgery::{forge, forge_votes, proved},
-    place::Place,
-    program::model_leaning,
+    halves::model_leaning,
+    place::{Place, png},
 };
+use serde_json::Value;
 
 /// A run whose votes are kept, a changed model, and the run of that, which rests on the first.
 fn prepared() -> Place {
@@ -280,8 +279,8 @@ fn flags_for_reading_the_changed_model_are_used_and_written_down() {
     named("other.onnx", ["below", "above"]);
     fs::create_dir_all(place.path("images/above")).unwrap();
     fs::create_dir_all(place.path("images/below")).unwrap();
-    fs::write(place.path("images/above/1.png"), crate::program::png(2, 2, &[200, 190, 20, 10])).unwrap();
-    fs::write(place.path("images/below/1.png"), crate::program::png(2, 2, &[20, 10, 200, 190])).unwrap();
+    fs::write(place.path("images/above/1.png"), png(2, 2, &[200, 190, 20, 10])).unwrap();
+    fs::write(place.path("images/below/1.png"), png(2, 2, &[20, 10, 200, 190])).unwrap();
     let certify = ["certify", "--model", "model.onnx", "--data", "images", "--sigma", "0.25", "--n", "500"];
     let output = place.run(&[&certify[..], &["--keep-votes", "--out", "names.jsonl"]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -7,12 +7,11 @@ use mithridate_runtime::{
     evidence::{EvidenceWriter, Header, Record, Simultaneous, read_evidence, verify},
     setting_names::with_flags,
 };
-use serde_json::{Value, json};
-
-use crate::{
+use mithridate_testkit::{
     forgery::{forge, forge_votes, proved},
     place::{INPUTS, Place},
 };
+use serde_json::{Value, json};
 
 type Lie = fn(&mut Header, &mut Vec<Record>);
 

@@ -3,13 +3,8 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../program/mod.rs"]
-mod program;
-
 mod earlier;
 mod forged;
-mod forgery;
-mod place;
 mod recertification;
 mod stopping;
 mod swapped;
@@ -17,20 +12,20 @@ mod swapped;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
 
 use mithridate_onnx::ModelMetadata;
-use mithridate_runtime::{
-    certify::{Decision, Procedure},
-    evidence::{EvidenceWriter, Record, Verification, read_evidence, verify},
+use mithridate_runtime::evidence::{Record, Verification, read_evidence, verify};
+use mithridate_testkit::{
+    forgery,
+    halves::model,
+    place::{Place, without_times},
+    program::after,
 };
 use serde_json::Value;
-
-use place::{Place, without_times};
-use program::model;
 
 /// Random numbers that are the same in every run of the tests.
 fn numbers() -> impl FnMut(u64) -> u64 {
@@ -90,13 +85,9 @@ fn a_full_disk_ends_in_a_sentence_and_loses_nothing() {
     // A limit on the size of files, in blocks of 512 or 1024 bytes, stands for the disk that is full.
     for blocks in 1..40 {
         let run = place.command("full.jsonl", &["--n", "100", "--resume"]);
-        let mut shell = Command::new("sh");
-        shell.current_dir(place.root()).envs(run.get_envs().filter_map(|(key, value)| Some((key, value?))));
         // Whether the signal that comes with it is ignored or not.
         let trap = if blocks % 2 == 0 { "trap '' XFSZ; " } else { "" };
-        let script = format!("{trap}ulimit -f {blocks}; exec \"$0\" \"$@\"");
-        let output =
-            shell.arg("-c").arg(script).arg(run.get_program()).args(run.get_args()).output().unwrap();
+        let output = after(&format!("{trap}ulimit -f {blocks}"), &run).output().unwrap();
         if output.status.success() {
             break;
         }
@@ -253,18 +244,9 @@ fn moved_lines_are_found_and_blamed() {
     assert_eq!(blamed, [7, lines.len()], "{:?}", found(&changed).problems);
 }
 
-/// Writes a run anew with changed records, hashes and all, as a forger would.
-fn forge(place: &Place, path: &Path, change: impl Fn(&mut Record)) -> PathBuf {
-    let evidence = read_evidence(path).unwrap();
-    let out = place.path("forged.jsonl");
-    let _ = fs::remove_file(&out);
-    let mut writer = EvidenceWriter::create(&out, &evidence.header).unwrap();
-    for mut record in evidence.records {
-        change(&mut record);
-        writer.record(&record).unwrap();
-    }
-    writer.finish().unwrap();
-    out
+/// Writes `run.jsonl` anew with changed records, hashes and all, as a forger would.
+fn forge(place: &Place, change: impl Fn(&mut Record)) -> PathBuf {
+    forgery::forge(place, "run.jsonl", "forged.jsonl", |_, records| records.iter_mut().for_each(change))
 }
 
 type Change = fn(&mut Record);
@@ -273,7 +255,7 @@ type Change = fn(&mut Record);
 fn numbers_that_the_votes_do_not_give_are_found_under_good_hashes() {
     let place = Place::new();
     let path = place.certify("run.jsonl", &["--n", "1000"]);
-    let honest = forge(&place, &path, |_| {});
+    let honest = forge(&place, |_| {});
     assert_eq!(fs::read(&honest).unwrap(), fs::read(&path).unwrap());
     let changes: [(&str, Change); 7] = [
         ("its radius is", |record| record.radius = record.radius.next_up()),
@@ -285,7 +267,7 @@ fn numbers_that_the_votes_do_not_give_are_found_under_good_hashes() {
         ("votes for 2 classes", |record| record.estimation = vec![900, 50, 50].into()),
     ];
     for (expected, change) in changes {
-        let found = verify(&forge(&place, &path, change)).unwrap();
+        let found = verify(&forge(&place, change)).unwrap();
         assert!(
             found.problems.iter().any(|problem| problem.problem.contains(expected)),
             "{expected}: {:?}",
@@ -293,9 +275,9 @@ fn numbers_that_the_votes_do_not_give_are_found_under_good_hashes() {
         );
     }
     // Twice the radius is caught by the second computation too.
-    let found = verify(&forge(&place, &path, |record| record.radius *= 2.0)).unwrap();
+    let found = verify(&forge(&place, |record| record.radius *= 2.0)).unwrap();
     assert!(found.problems.iter().any(|problem| problem.problem.contains("needs a probability of")));
-    let found = verify(&forge(&place, &path, |record| record.p_lower = 0.5 + record.p_lower / 2.0)).unwrap();
+    let found = verify(&forge(&place, |record| record.p_lower = 0.5 + record.p_lower / 2.0)).unwrap();
     assert!(found.problems.iter().any(|problem| problem.problem.contains("have probability")));
 }
 
@@ -328,16 +310,12 @@ fn votes_that_the_model_does_not_give_are_found_by_replaying() {
         if let Some(class) = record.class {
             let mut votes = vec![0; 2];
             votes[class] = 1000;
-            let procedure = Procedure::new(evidence.header.settings.clone()).unwrap();
-            let Decision { p_lower, radius, .. } =
-                procedure.decide(&record.selection, &votes.clone().into(), record.samples).unwrap();
             record.estimation = votes.into();
-            (record.p_lower, record.radius) = (p_lower, radius.unwrap());
-            record.radii = Some(evidence.header.radii(record.radius));
-            record.abstained = false;
+            forgery::prove(record, &evidence.header).unwrap();
+            assert!(!record.abstained);
         }
     };
-    let forged = forge(&place, &path, better);
+    let forged = forge(&place, better);
     assert!(verify(&forged).unwrap().holds());
     assert_eq!(check(&forged, &[]).0, Some(0));
     let (status, text, _) = check(&forged, &["--replay", "all"]);
@@ -363,7 +341,7 @@ fn votes_that_the_model_does_not_give_are_found_by_replaying() {
 #[test]
 fn another_model_other_data_and_another_selection_are_found() {
     let place = Place::new();
-    let path = place.certify("run.jsonl", &["--n", "100", "--class", "1"]);
+    place.certify("run.jsonl", &["--n", "100", "--class", "1"]);
     let other = ModelMetadata { training_sigma: Some(0.5), ..ModelMetadata::default() };
     mithridate_onnx::write(&model(&other), place.path("other.onnx")).unwrap();
     let output = place.run(&["verify", "run.jsonl", "--model", "other.onnx"]);
@@ -372,15 +350,10 @@ fn another_model_other_data_and_another_selection_are_found() {
     let output = place.run(&["verify", "run.jsonl", "--model", "model.onnx", "--data", "data"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
     // The right inputs, left out at will: hashes are good, but the data tell.
-    let evidence = read_evidence(&path).unwrap();
-    let mut header = evidence.header.clone();
-    header.subset.count -= 1;
-    let out = place.path("chosen.jsonl");
-    let mut writer = EvidenceWriter::create(&out, &header).unwrap();
-    for record in &evidence.records[1..] {
-        writer.record(record).unwrap();
-    }
-    writer.finish().unwrap();
+    let out = forgery::forge(&place, "run.jsonl", "chosen.jsonl", |header, records| {
+        header.subset.count -= 1;
+        records.remove(0);
+    });
     assert!(verify(&out).unwrap().holds());
     let output = place.run(&["verify", "chosen.jsonl", "--data", "data"]);
     assert_eq!(output.status.code(), Some(3));

@@ -8,10 +8,9 @@ use mithridate_runtime::{
     statistics::{certified_radius, clopper_pearson_lower, mean_down},
     units::Sigma,
 };
-
-use crate::{
+use mithridate_testkit::{
+    halves::model_leaning,
     place::{INPUTS, Place, without_times},
-    program::model_leaning,
 };
 
 /// A place with a run whose votes are kept, and a changed model. Few selection samples leave some inputs without a miss.

@@ -3,8 +3,7 @@
 use std::fs;
 
 use mithridate_runtime::evidence::{read_evidence, verify};
-
-use crate::place::{INPUTS, Place, without_times};
+use mithridate_testkit::place::{INPUTS, Place, without_times};
 
 /// Rules that depend on nothing but votes, with settings.
 const RULES: [&[&str]; 6] = [

@@ -11,13 +11,12 @@ use mithridate_runtime::{
     data::{Dataset, Split, sha256},
     evidence::{Header, Record, read_evidence, verify},
 };
-use serde_json::Value;
-
-use crate::{
+use mithridate_testkit::{
     forgery::forge,
-    place::Place,
-    program::{model, model_leaning, png, put},
+    halves::{model, model_leaning},
+    place::{Place, png, put},
 };
+use serde_json::Value;
 
 /// The file is swapped all the time, between the model that was certified and one that gave the votes.
 #[test]

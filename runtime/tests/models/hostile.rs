@@ -3,10 +3,10 @@
 use mithridate_onnx::{Dim, ElementType, GraphBuilder, messages::ModelProto};
 use mithridate_runtime::backend::InputOptions;
 
-use crate::{with_external_weights, zoo};
+use super::{with_external_weights, zoo};
 
 fn refused(model: &ModelProto) -> String {
-    crate::refused(model, &InputOptions::default())
+    super::refused(model, &InputOptions::default())
 }
 
 #[test]

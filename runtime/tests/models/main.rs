@@ -19,7 +19,7 @@ use mithridate_runtime::backend::{
     Batching, Classifier, InputOptions, Layout, OnnxModel, OnnxRuntime, OutputKind, Provider,
 };
 use mithridate_runtime::evidence::ExternalSource;
-use mithridate_test_models::{numbers, zoo};
+use mithridate_testkit::{numbers, zoo};
 
 /// Writes a model into a folder and opens it.
 fn open(folder: &Path, model: &ModelProto, reading: &InputOptions) -> Result<OnnxModel, String> {

@@ -9,7 +9,7 @@ use mithridate_onnx::{
 };
 use mithridate_runtime::backend::InputOptions;
 
-use crate::{check, images, logits, named, open, refused, zoo};
+use super::{check, images, logits, named, open, refused, zoo};
 
 /// A node that makes `output` of `inputs`.
 fn node(operator: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {

@@ -3,21 +3,21 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
 use mithridate_onnx::{GraphBuilder, ModelMetadata};
 use mithridate_runtime::{
     backend::{OnnxModel, OnnxRuntime},
-    data::write_idx,
     evidence::{ModelUse, read_evidence},
 };
+use mithridate_testkit::{place::zoo_images, program};
 use serde_json::Value as Json;
 
-use crate::{numbers, with_external_weights, zoo};
+use super::{with_external_weights, zoo};
 
 pub fn rscert(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rscert")).current_dir(folder).args(arguments).output().unwrap()
+    program::rscert(folder, arguments).output().unwrap()
 }
 
 /// What a run that must succeed prints.
@@ -31,9 +31,7 @@ fn printed(folder: &Path, arguments: &[&str]) -> String {
 fn place() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    let bytes: Vec<u8> = numbers(6 * zoo::VALUES, 5).iter().map(|v| (127.5 + 127.0 * v) as u8).collect();
-    write_idx(&path.join("t10k-images-idx3-ubyte"), &[6, 3, 4, 4], &bytes).unwrap();
-    write_idx(&path.join("t10k-labels-idx1-ubyte"), &[6], &[0, 1, 2, 3, 4, 0]).unwrap();
+    zoo_images(&path);
     (folder, path)
 }
 

@@ -13,7 +13,7 @@ use mithridate_runtime::{
 use ndarray::{Array1, Array2, ArrayD};
 use serde_json::Value as Json;
 
-use crate::{check, named, open, program::rscert, refused, zoo};
+use super::{check, named, open, program::rscert, refused, zoo};
 
 /// The classifier of the zoo with something done to its logits.
 fn ending(end: impl Fn(&mut GraphBuilder, &Value) -> Value) -> ModelProto {
@@ -253,7 +253,7 @@ fn labels_are_compared_on_given_images_too() {
     )
     .unwrap();
     let runtime = OnnxRuntime::load().unwrap();
-    let images = crate::images(100);
+    let images = super::images(100);
     opened.check_labels(&runtime, &images).unwrap();
     let bright: Vec<f32> = images.iter().map(|value| 9.0 * value).collect();
     let text = opened.check_labels(&runtime, &bright).unwrap_err().to_string();

@@ -15,10 +15,10 @@ use mithridate_runtime::{
     noise::{BLOCK, Distribution, Noise, NoiseBank, NoiseKey, NoiseMode, Role},
     units::Sigma,
 };
+use mithridate_testkit::{numbers, zoo};
 use ndarray::ArrayD;
 
-use super::{open, zoo};
-use crate::numbers;
+use super::open;
 
 const SIGMA: f64 = 0.4;
 

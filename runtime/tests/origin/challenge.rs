@@ -4,13 +4,13 @@ use std::fs;
 
 use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::evidence::{EvidenceWriter, Header, challenge_seed, read_evidence, verify};
-
-use crate::{
-    done,
+use mithridate_testkit::{
+    halves::model_leaning,
     place::{Place, without_times},
-    program::{certify, model_leaning},
-    python, text_of,
+    program::certify,
 };
+
+use super::{done, python, text_of};
 
 /// `Place::certify` without its seed.
 fn challenged(place: &Place, out: &str, flags: &[&str]) -> (Option<i32>, String, String) {

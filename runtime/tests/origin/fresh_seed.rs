@@ -2,13 +2,17 @@
 
 use mithridate_onnx::ModelMetadata;
 use mithridate_runtime::{
-    certify::{Decision, Procedure},
     data::write_idx,
-    evidence::{EvidenceWriter, Header, Record, read_evidence, verify},
+    evidence::{EvidenceWriter, Header, read_evidence, verify},
+};
+use mithridate_testkit::{
+    forgery::{forge, prove},
+    halves::model_leaning,
+    place::Place,
 };
 use serde_json::Value;
 
-use crate::{done, place::Place, program::model_leaning, text_of};
+use super::{done, text_of};
 
 const ANEW: [&str; 8] = ["--model", "model.onnx", "--data", "data", "--threads", "1", "--fresh-seed", "all"];
 
@@ -51,30 +55,15 @@ fn honest_runs_are_compatible() {
 #[test]
 fn forged_votes_are_found_and_said_input_by_input() {
     let place = Place::new();
-    let path = place.certify("run.jsonl", &["--n", "1000"]);
-    let evidence = read_evidence(&path).unwrap();
-    let forged = place.path("forged.jsonl");
-    let mut writer = EvidenceWriter::create(&forged, &evidence.header).unwrap();
-    for mut record in evidence.records {
-        if record.index == 4 {
-            let class = record.class.unwrap();
-            let mut votes = vec![0; 2];
-            votes[class] = 1000;
-            let procedure = Procedure::new(evidence.header.settings.clone()).unwrap();
-            let Decision { p_lower, radius, .. } =
-                procedure.decide(&record.selection, &votes.clone().into(), 1000).unwrap();
-            record = Record {
-                estimation: votes.into(),
-                p_lower,
-                radius: radius.unwrap(),
-                radii: Some(evidence.header.radii(radius.unwrap())),
-                abstained: false,
-                ..record
-            };
-        }
-        writer.record(&record).unwrap();
-    }
-    writer.finish().unwrap();
+    place.certify("run.jsonl", &["--n", "1000"]);
+    let forged = forge(&place, "run.jsonl", "forged.jsonl", |header, records| {
+        let record = records.iter_mut().find(|record| record.index == 4).unwrap();
+        let mut votes = vec![0; 2];
+        votes[record.class.unwrap()] = 1000;
+        record.estimation = votes.into();
+        prove(record, header).unwrap();
+        assert!(!record.abstained);
+    });
     assert!(verify(&forged).unwrap().holds());
     let (status, text, _) = text_of(&place.run(&[&["verify", "forged.jsonl"][..], &ANEW].concat()));
     assert_eq!(status, Some(3), "{text}");

@@ -3,19 +3,13 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
-#[path = "../evidence/place.rs"]
-#[allow(dead_code)]
-mod place;
-#[path = "../program/mod.rs"]
-mod program;
-
 mod challenge;
 mod fresh_seed;
 mod signatures;
 
 use std::process::{Command, Output};
 
-use place::Place;
+use mithridate_testkit::place::Place;
 
 /// Status, standard output and standard error.
 fn text_of(output: &Output) -> (Option<i32>, String, String) {

@@ -3,14 +3,10 @@
 use std::fs;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use mithridate_testkit::place::{Place, png, put};
 use serde_json::Value;
 
-use crate::{
-    done,
-    place::Place,
-    program::{png, put},
-    python, text_of,
-};
+use super::{done, python, text_of};
 
 /// A place with a signed run and two pairs of keys.
 fn signed() -> Place {

@@ -5,11 +5,9 @@
 //! | [`models`] | hostile and odd models, certified by the program |
 //! | [`evidence`] | forged evidence, given to every command that reads it |
 //! | [`shares`] | the share of false certificates, counted |
-//! | [`program`] | `rscert`, run as a user runs it |
 //! | [`table`] | printing |
 
 pub mod evidence;
 pub mod models;
-pub mod program;
 pub mod shares;
 pub mod table;

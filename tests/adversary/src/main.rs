@@ -4,11 +4,10 @@
 use std::{env, process::ExitCode};
 
 use mithridate_adversary::{
-    evidence, models,
-    program::Program,
-    shares,
+    evidence, models, shares,
     table::{Row, check_all, print_rows, print_share_columns, print_shares},
 };
+use mithridate_testkit::program::Program;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

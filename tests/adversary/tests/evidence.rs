@@ -4,13 +4,13 @@
 
 use mithridate_adversary::{
     evidence::{Honest, all, check},
-    program::Program,
     table::{Row, check_all, print_rows},
 };
+use mithridate_testkit::program::Program;
 
 #[test]
 fn every_forgery_is_found() {
-    let program = Program::new(env!("CARGO_BIN_EXE_mithridate-adversary"));
+    let program = Program::tested("mithridate-adversary");
     let honest = Honest::make(&program).unwrap();
     let entries = all();
     assert!(entries.len() >= 60, "{}", entries.len());

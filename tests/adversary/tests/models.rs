@@ -2,13 +2,13 @@
 
 use mithridate_adversary::{
     models,
-    program::Program,
     table::{Row, check_all, print_rows},
 };
+use mithridate_testkit::program::Program;
 
 #[test]
 fn every_model_gets_what_it_must() {
-    let program = Program::new(env!("CARGO_BIN_EXE_mithridate-adversary"));
+    let program = Program::tested("mithridate-adversary");
     let entries = models::all();
     assert!(entries.len() >= 60, "{}", entries.len());
     let rows = check_all(&entries, |entry| Row {

@@ -15,15 +15,12 @@ mod records;
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::ensure;
-use mithridate_runtime::{
-    certify::{Decision, Procedure},
-    evidence::{EvidenceWriter, Header, Record, read_evidence, votes_path},
-};
-use mithridate_test_models::zoo;
-
-use crate::{
-    models,
-    program::{Ended, Program},
+use mithridate_runtime::evidence::{Header, Record, votes_path};
+use mithridate_testkit::{
+    forgery,
+    place::zoo_images,
+    program::{Ended, Program, certification},
+    zoo,
 };
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -102,7 +99,7 @@ impl Honest {
         let folder = tempfile::tempdir()?;
         let root = folder.path();
         fs::create_dir(root.join("data"))?;
-        models::place(&root.join("data"))?;
+        zoo_images(&root.join("data"));
         fs::write(root.join("model.onnx"), mithridate_onnx::to_bytes(&zoo::plain(0)))?;
         let mut changed = zoo::plain(0);
         for tensor in changed.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
@@ -118,9 +115,8 @@ impl Honest {
         let honest = Self(folder);
         let root = honest.0.path();
         for (out, flags) in RUNS {
-            let fixed =
-                ["certify", "--model", "model.onnx", "--data", "data", "--threads", "1", "--out", out];
-            succeed(program, root, &[&fixed[..], &SETTINGS, flags].concat())?;
+            let flags = [&["--threads", "1", "--out", out], &SETTINGS[..], flags].concat();
+            succeed(program, root, &certification("model.onnx", "data", &flags))?;
         }
         let recertify = ["recertify", "--from", "old.jsonl", "--model", "changed.onnx", "--data", "data"];
         let flags = ["--n", "2000", "--seed", "5", "--batch", "64", "--threads", "1", "--out", "new.jsonl"];
@@ -228,16 +224,7 @@ fn forge(root: &Path, entry: &Entry) -> anyhow::Result<()> {
             fs::copy(&from, &to)?;
             change(root)?;
         }
-        Change::Typed(change) => {
-            let evidence = read_evidence(&from)?;
-            let (mut header, mut records) = (evidence.header, evidence.records);
-            change(&mut header, &mut records);
-            let mut writer = EvidenceWriter::create(&to, &header)?;
-            for record in &records {
-                writer.record(record)?;
-            }
-            writer.finish()?;
-        }
+        Change::Typed(change) => forgery::rewrite(&from, &to, change)?,
     }
     if votes_path(&from).exists() && !matches!(entry.change, Change::Files(_)) {
         fs::copy(votes_path(&from), votes_path(&to))?;
@@ -245,17 +232,9 @@ fn forge(root: &Path, entry: &Entry) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sets what follows from the votes of a record, as a forger would who knows the code.
+/// Sets what follows from the votes of a record, as a forger would who knows the code; nothing where nothing follows.
 fn follow(header: &Header, record: &mut Record) {
-    let Ok(procedure) = Procedure::new(header.settings.clone()) else { return };
-    let Ok(Decision { class, p_lower, radius }) =
-        procedure.decide(&record.selection, &record.estimation, record.samples)
-    else {
-        return;
-    };
-    (record.class, record.p_lower, record.radius) = (class, p_lower, radius.unwrap_or(0.0));
-    record.radii = radius.map(|radius| header.radii(radius));
-    record.abstained = radius.is_none();
+    let _ = forgery::prove(record, header);
 }
 
 /// Sets a radius, with those in other norms.

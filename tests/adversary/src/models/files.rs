@@ -3,12 +3,11 @@
 use mithridate_onnx::{
     Dim, ElementType, GraphBuilder,
     messages::{
-        AttributeProto, AttributeType, DataLocation, Dimension, GraphProto, ModelProto, NodeProto,
-        StringStringEntryProto, TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue,
-        ValueInfoProto,
+        DataLocation, Dimension, GraphProto, ModelProto, StringStringEntryProto, TensorShapeProto,
+        TensorType, TypeProto, TypeValue, ValueInfoProto,
     },
 };
-use mithridate_test_models::zoo;
+use mithridate_testkit::{looping, zoo};
 
 use super::{Entry, Must, net::Net};
 
@@ -77,17 +76,6 @@ fn elsewhere() -> Vec<Entry> {
     entries
 }
 
-fn node(operator: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    NodeProto {
-        op_type: Some(operator.into()),
-        input: names(inputs),
-        output: names(outputs),
-        attribute,
-        ..NodeProto::default()
-    }
-}
-
 fn value(name: &str, element: ElementType, dimensions: Option<usize>) -> ValueInfoProto {
     let shape = dimensions.map(|count| TensorShapeProto { dim: vec![Dimension::default(); count] });
     let tensor = TensorType { elem_type: Some(element as i32), shape };
@@ -96,49 +84,6 @@ fn value(name: &str, element: ElementType, dimensions: Option<usize>) -> ValueIn
         r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), ..TypeProto::default() }),
         ..ValueInfoProto::default()
     }
-}
-
-/// The plain classifier that waits for a `Loop` without end.
-fn endless() -> ModelProto {
-    let mut model = zoo::plain(0);
-    let graph = model.graph.get_or_insert_default();
-    for node in &mut graph.node {
-        for output in node.output.iter_mut().filter(|output| *output == "logits") {
-            *output = "scores".into();
-        }
-    }
-    let constant = |name: &str, element: ElementType, bytes: Vec<u8>, dims: Vec<i64>| TensorProto {
-        name: Some(name.into()),
-        dims,
-        data_type: Some(element as i32),
-        raw_data: Some(bytes),
-        ..TensorProto::default()
-    };
-    graph.initializer.push(constant("yes", ElementType::Bool, vec![1], Vec::new()));
-    graph.initializer.push(constant("one", ElementType::Float, 1.0_f32.to_le_bytes().to_vec(), vec![1]));
-    let body = GraphProto {
-        name: Some("body".into()),
-        node: vec![
-            node("Identity", &["going"], &["on"], Vec::new()),
-            node("Neg", &["before"], &["after"], Vec::new()),
-        ],
-        input: vec![
-            value("turn", ElementType::Int64, Some(0)),
-            value("going", ElementType::Bool, Some(0)),
-            value("before", ElementType::Float, Some(1)),
-        ],
-        output: vec![value("on", ElementType::Bool, Some(0)), value("after", ElementType::Float, Some(1))],
-        ..GraphProto::default()
-    };
-    let body = AttributeProto {
-        name: Some("body".into()),
-        g: Some(Box::new(body)),
-        r#type: Some(AttributeType::Graph as i32),
-        ..AttributeProto::default()
-    };
-    graph.node.push(node("Loop", &["", "yes", "one"], &["last"], vec![body]));
-    graph.node.push(node("Add", &["scores", "last"], &["logits"], Vec::new()));
-    model
 }
 
 fn changed(name: &str, must: Must, change: impl FnOnce(&mut GraphProto)) -> Entry {
@@ -182,7 +127,7 @@ pub fn all() -> Vec<Entry> {
         Entry::new(
             KIND,
             "a loop without end",
-            &endless(),
+            &looping::endless(zoo::plain(0)),
             Must::Refused(&["could not be loaded and tried within"]),
         )
         .flags(&["--probe-seconds", "2"]),

@@ -1,7 +1,7 @@
 //! Models that are odd and right.
 
 use mithridate_onnx::ElementType;
-use mithridate_test_models::zoo;
+use mithridate_testkit::zoo;
 
 use super::{Entry, Must};
 

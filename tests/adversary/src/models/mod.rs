@@ -21,22 +21,19 @@ use std::{fs, path::Path, sync::OnceLock, time::Duration};
 
 use anyhow::{Context, ensure};
 use mithridate_onnx::messages::ModelProto;
-use mithridate_runtime::{
-    data::write_idx,
-    evidence::{Evidence, read_evidence},
+use mithridate_runtime::evidence::{Evidence, read_evidence};
+use mithridate_testkit::{
+    place::zoo_images,
+    program::{Ended, Program, certification},
+    zoo,
 };
-use mithridate_test_models::{numbers as made_up, zoo};
 
 pub use net::write_linear;
-
-use crate::program::{Ended, Program};
 
 /// Longest that a model may take; one that never ends is given less by its flags.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Estimation samples of an input.
 const N: u64 = 400;
-/// Images.
-const IMAGES: usize = 6;
 
 /// What must happen to a model.
 #[derive(Clone, Copy, Debug)]
@@ -173,7 +170,7 @@ fn summary(evidence: &Evidence) -> String {
 fn run(program: &Program, entry: &Entry) -> anyhow::Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let root = folder.path();
-    place(root)?;
+    zoo_images(root);
     fs::write(root.join("model.onnx"), &entry.file)?;
     for (name, content) in &entry.beside {
         let path = root.join(name);
@@ -187,22 +184,13 @@ fn run(program: &Program, entry: &Entry) -> anyhow::Result<Outcome> {
     certify(program, root, entry.sigma, &entry.flags)
 }
 
-/// Images and labels.
-pub(crate) fn place(root: &Path) -> anyhow::Result<()> {
-    let images: Vec<u8> =
-        made_up(IMAGES * zoo::VALUES, 5).iter().map(|v| (127.5 + 127.0 * v) as u8).collect();
-    write_idx(&root.join("t10k-images-idx3-ubyte"), &[IMAGES, 3, 4, 4], &images)?;
-    write_idx(&root.join("t10k-labels-idx1-ubyte"), &[IMAGES], &[0, 1, 2, 3, 4, 0])?;
-    Ok(())
-}
-
 fn certify(program: &Program, root: &Path, sigma: &str, flags: &[&str]) -> anyhow::Result<Outcome> {
     let n = N.to_string();
-    let fixed = ["certify", "--model", "model.onnx", "--data", ".", "--out", "run.jsonl", "--sigma", sigma];
-    let more = ["--n", &n, "--n0", "50", "--seed", "3", "--threads", "1"];
+    let settings = ["--out", "run.jsonl", "--sigma", sigma, "--n", &n, "--n0", "50", "--seed", "3"];
     let batch: &[&str] = if flags.contains(&"--batch") { &[] } else { &["--batch", "64"] };
+    let flags = [&settings[..], &["--threads", "1"], batch, flags].concat();
     let Ended { status, errors, .. } =
-        program.run(root, &[&fixed[..], &more, batch, flags].concat(), PATIENCE)?;
+        program.run(root, &certification("model.onnx", ".", &flags), PATIENCE)?;
     ensure!(!errors.contains("panicked"), "it panicked: {errors}");
     let sentences: Vec<&str> = errors.lines().filter(|line| !line.starts_with("rscert: note: ")).collect();
     let path = root.join("run.jsonl");
@@ -227,11 +215,10 @@ fn plain(program: &Program) -> Result<&'static Evidence, String> {
     static PLAIN: OnceLock<Result<Evidence, String>> = OnceLock::new();
     let plain = PLAIN.get_or_init(|| {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let made = place(folder.path()).and_then(|()| {
-            fs::write(folder.path().join("model.onnx"), mithridate_onnx::to_bytes(&zoo::plain(0)))?;
-            certify(program, folder.path(), "0.25", &[])
-        });
-        match made {
+        zoo_images(folder.path());
+        mithridate_onnx::write(&zoo::plain(0), folder.path().join("model.onnx"))
+            .map_err(|error| error.to_string())?;
+        match certify(program, folder.path(), "0.25", &[]) {
             Ok(Outcome::Certified(evidence)) => Ok(*evidence),
             Ok(Outcome::Refused(sentence)) => Err(format!("the plain classifier is refused: {sentence}")),
             Err(error) => Err(format!("{error:#}")),

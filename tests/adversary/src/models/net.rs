@@ -7,7 +7,7 @@ use mithridate_onnx::{
     attributes::{int, ints},
     messages::{AttributeProto, ModelProto},
 };
-use mithridate_test_models::zoo;
+use mithridate_testkit::zoo;
 use ndarray::{ArrayD, array};
 
 /// A graph for images of the zoo. Shapes of inner values are not kept: none is written into the file.

@@ -2,12 +2,13 @@
 
 use mithridate_onnx::{Value, attributes::int};
 use mithridate_runtime::evidence::Evidence;
+use mithridate_testkit::place::ZOO_IMAGES;
 
-use super::{Entry, IMAGES, Must, N, mixing::padded, net::Net};
+use super::{Entry, Must, N, mixing::padded, net::Net};
 
 const KIND: &str = "odd numbers";
 /// Estimation samples of all inputs.
-const ALL: u64 = N * IMAGES as u64;
+const ALL: u64 = N * ZOO_IMAGES as u64;
 
 fn single(name: &str, make: impl FnOnce(&mut Net, &Value) -> Value, must: Must) -> Entry {
     let mut net = Net::new();
@@ -133,7 +134,7 @@ pub fn all() -> Vec<Entry> {
                     .records
                     .iter()
                     .all(|record| record.class == Some(2) && record.estimation.by_class()[2] == N);
-                if is_so { expect(evidence, [0, 0, 0], IMAGES as u64) } else { Err("other votes".into()) }
+                if is_so { expect(evidence, [0, 0, 0], ZOO_IMAGES as u64) } else { Err("other votes".into()) }
             }),
         ),
         single(

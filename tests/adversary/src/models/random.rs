@@ -5,7 +5,7 @@ use mithridate_onnx::{
     attributes::{float, int, ints},
     messages::TensorProto,
 };
-use mithridate_test_models::zoo;
+use mithridate_testkit::zoo;
 
 use super::{Entry, Must, net::Net};
 

@@ -4,10 +4,12 @@
 //! | part | subject |
 //! | --- | --- |
 //! | `truth` | the classifier, its probabilities, and what makes a certificate false |
+//! | `mixing` | the classifier with answers that depend on the others of their batch |
 //! | `ways` | how it is certified: one input after the other, packed, as frames, from C |
 //! | `wrong` | procedures that are wrong on purpose and must be found out |
 
 mod c_interface;
+mod mixing;
 mod truth;
 mod ways;
 mod wrong;

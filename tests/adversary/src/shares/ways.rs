@@ -10,9 +10,10 @@ use mithridate_runtime::{
 };
 
 use super::{
-    Case, Claim, LEVELS, Share, c_interface, settings,
+    Case, Claim, LEVELS, Share, c_interface,
+    mixing::Mixing,
+    settings,
     truth::{classifier, value},
-    wrong::Mixing,
 };
 use crate::models::write_linear;
 

@@ -1,17 +1,13 @@
-//! Models with a `Loop`: one without end, one that takes all memory, one that is slow on large batches.
+//! Models with a `Loop`: one without end, one that takes all memory, one that is slow on large batches. Each is made of a
+//! model with the output `logits`, which then waits for the loop.
 
 use mithridate_onnx::{
-    ElementType, ModelMetadata,
+    ElementType,
     messages::{
-        AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
-        TensorType, TypeProto, TypeValue, ValueInfoProto,
+        AttributeProto, AttributeType, Dimension, GraphProto, ModelProto, NodeProto, TensorProto,
+        TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
     },
 };
-
-use super::model;
-
-/// `AttributeProto.type` of a graph.
-const GRAPH: i32 = 5;
 
 fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<AttributeProto>) -> NodeProto {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -34,10 +30,9 @@ fn value(name: &str, element: ElementType, dimensions: Option<usize>) -> ValueIn
     }
 }
 
-/// The model of a linear classifier whose logits wait for a `Loop` that does `step` to a list of one number, as often as
-/// the scalar `turns` says, or without end where that is empty.
-fn looping(turns: &str, step: NodeProto) -> ModelProto {
-    let mut model = model(&ModelMetadata::default());
+/// The model, whose logits wait for a `Loop` that does `step` to a list of one number, as often as the scalar `turns` says,
+/// or without end where that is empty.
+fn looping(mut model: ModelProto, turns: &str, step: NodeProto) -> ModelProto {
     let graph = model.graph.as_mut().unwrap();
     for node in &mut graph.node {
         for output in node.output.iter_mut().filter(|output| *output == "logits") {
@@ -72,13 +67,13 @@ fn looping(turns: &str, step: NodeProto) -> ModelProto {
     let body = AttributeProto {
         name: Some("body".into()),
         g: Some(Box::new(body)),
-        r#type: Some(GRAPH),
+        r#type: Some(AttributeType::Graph as i32),
         ..AttributeProto::default()
     };
     let keep = AttributeProto {
         name: Some("keepdims".into()),
         i: Some(0),
-        r#type: Some(2),
+        r#type: Some(AttributeType::Int as i32),
         ..AttributeProto::default()
     };
     graph.node.extend([
@@ -89,24 +84,26 @@ fn looping(turns: &str, step: NodeProto) -> ModelProto {
     model
 }
 
-pub fn endless() -> ModelProto {
-    looping("", node("Add", &["before", "before"], &["after"], vec![]))
+/// The model never answers.
+pub fn endless(model: ModelProto) -> ModelProto {
+    looping(model, "", node("Add", &["before", "before"], &["after"], vec![]))
 }
 
-/// Twice the memory each time.
-pub fn greedy() -> ModelProto {
+/// The model never answers, and takes twice the memory in each turn.
+pub fn greedy(model: ModelProto) -> ModelProto {
     let axis = AttributeProto {
         name: Some("axis".into()),
         i: Some(0),
-        r#type: Some(2),
+        r#type: Some(AttributeType::Int as i32),
         ..AttributeProto::default()
     };
-    looping("", node("Concat", &["before", "before"], &["after"], vec![axis]))
+    looping(model, "", node("Concat", &["before", "before"], &["after"], vec![axis]))
 }
 
-/// A moment for the few inputs that a model is tried with, seconds for a batch of 256: sixteen turns for the batch's square.
-pub fn slow() -> ModelProto {
-    let mut model = looping("turns", node("Identity", &["before"], &["after"], vec![]));
+/// The model, whose input is `image`, takes a moment for the few inputs that a model is tried with and seconds for a batch
+/// of 256: sixteen turns for the square of the batch.
+pub fn slow(model: ModelProto) -> ModelProto {
+    let mut model = looping(model, "turns", node("Identity", &["before"], &["after"], vec![]));
     let graph = model.graph.as_mut().unwrap();
     let scalar = |name: &str, number: i64| TensorProto {
         name: Some(name.into()),

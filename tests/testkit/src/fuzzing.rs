@@ -1,5 +1,5 @@
-//! What a fuzz target does with its bytes: one function a target, so that an ordinary test can replay what was found.
-//! None may panic, hang, or take memory out of proportion to its input, whatever it is given.
+//! What a fuzz target does with its bytes: one function a target of `fuzz`, so that an ordinary test can replay what was
+//! found. None may panic, hang, or take memory out of proportion to its input, whatever it is given.
 
 use std::{fs, path::Path};
 
@@ -86,7 +86,7 @@ pub fn signature(bytes: &[u8]) {
         let _ = (PrivateKey::from_pem(text), PublicKey::from_pem(text));
     }
     let Ok(mut envelope) = Envelope::parse(bytes) else { return };
-    let key = PrivateKey::from_pem(include_str!("../seeds/signature/private.pem")).expect("a key");
+    let key = PrivateKey::from_pem(include_str!("../../../fuzz/seeds/signature/private.pem")).expect("a key");
     envelope.sign(&key);
     assert_eq!(envelope.signed_by(&key.public_key()).expect("signed"), envelope.unchecked_payload());
     // It may hold one signature too many now.

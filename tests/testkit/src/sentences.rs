@@ -1,6 +1,4 @@
-//! What a command says that must fail, for tests of both programs.
-
-#![allow(dead_code)]
+//! What a command that must fail says, in the form of the snapshots.
 
 use std::{fmt::Write, path::Path, process::Output};
 
