@@ -25,6 +25,9 @@ build: setup
 
 lint: setup
 	cargo fmt --all --check
+	python3 scripts/test_module_graph.py --quiet
+	python3 scripts/module_graph.py
+	python3 scripts/module_graph.py --check docs/architecture.md
 	cargo clippy --release --workspace --all-targets --quiet -- -D warnings
 	python3 scripts/lint_alone.py
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --quiet
