@@ -145,7 +145,7 @@ uint64_t mithridate_seed(const mithridate_certifier *certifier);
 // `certifier` is null, or comes from `mithridate_load()`, has not been freed and is not in use.
 void mithridate_free(mithridate_certifier *certifier);
 
-// Default options for the model file `model`: alpha 0.001, n0 64, max_samples 100000, a seed from the operating
+// Default options for the model file `model`: alpha 0.001, n0 64, `max_samples` 100000, a seed from the operating
 // system, one thread of the processor, batches of 64, sigma from the model's metadata.
 mithridate_options mithridate_default_options(const char *model);
 

@@ -46,7 +46,7 @@ pub struct Options {
     pub batch: u32,
 }
 
-/// Default options for the model file `model`: alpha 0.001, n0 64, max_samples 100000, a seed from the operating
+/// Default options for the model file `model`: alpha 0.001, n0 64, `max_samples` 100000, a seed from the operating
 /// system, one thread of the processor, batches of 64, sigma from the model's metadata.
 #[unsafe(no_mangle)]
 pub extern "C" fn mithridate_default_options(model: *const c_char) -> Options {

@@ -1,5 +1,5 @@
 use crate::{
-    certify::{Nobody, Settings, StoppingRule},
+    certify::{Nobody, Settings},
     evidence::{DataSource, Evidence, Recertification, Record, Table},
     noise::{Distribution, NoiseMode},
     statistics::{Norm, Radii, certified_radius, clopper_pearson_lower},
@@ -221,12 +221,8 @@ fn nobody_note(Nobody { ties, infinite, not_a_number }: Nobody) -> Option<String
 fn stopping_note(settings: &Settings, records: &[Record]) -> Option<String> {
     let samples = records.iter().fold(0_u64, |sum, record| sum.saturating_add(record.samples));
     let mean = samples as f64 / records.len().max(1) as f64;
-    let holds = match settings.stop {
-        StoppingRule::Fixed => return None,
-        StoppingRule::Loss(_) => "chosen from the selection votes",
-        _ => "bounds that hold whenever sampling stops",
-    };
-    Some(format!("stopping rule {}, {holds}: {mean:.0} samples an input on average", settings.stop))
+    let reason = settings.stop.reason()?;
+    Some(format!("stopping rule {}, {reason}: {mean:.0} samples an input on average", settings.stop))
 }
 
 /// Note about inputs without a label.

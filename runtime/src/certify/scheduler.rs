@@ -300,7 +300,7 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
             let budget = match in_flight.chosen {
                 Some((_, budget)) => budget,
                 // How many there will be is for the selection to say.
-                None if matches!(self.task.rule(), StoppingRule::Loss(_)) => return None,
+                None if self.task.rule().waits_for_selection() => return None,
                 None => n,
             };
             (self.task.role(), &in_flight.estimation, budget)
@@ -352,7 +352,7 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
                 in_flight.is_done |= in_flight.n == 0;
                 return Ok(());
             };
-            let was_waiting = matches!(procedure.settings().stop, StoppingRule::Loss(_));
+            let was_waiting = procedure.settings().stop.waits_for_selection();
             in_flight.chosen = Some((class, procedure.budget(&in_flight.selection.votes)?));
             // Without a class there is nothing to decide.
             in_flight.is_done |= class.is_none() && procedure.is_adaptive();

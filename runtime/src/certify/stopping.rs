@@ -60,6 +60,31 @@ impl StoppingRule {
         matches!(self, Self::Radius(_) | Self::Precision(_) | Self::Deadline(_))
     }
 
+    /// Whether the number of estimation samples follows from the selection votes, so that none can be drawn before these are
+    /// known.
+    pub fn waits_for_selection(&self) -> bool {
+        matches!(self, Self::Loss(_))
+    }
+
+    /// Estimation samples that an input is likely to take of at most `n`: a rough guess, to know how long a run will be.
+    pub fn expected_samples(&self, n: u64) -> u64 {
+        match self {
+            Self::Fixed | Self::Loss(_) | Self::Precision(_) => n,
+            Self::Radius(_) | Self::Deadline(_) => n / 50,
+        }
+    }
+
+    /// Why a number of samples other than n leaves a certificate true, for a note beside results.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Fixed => None,
+            Self::Loss(_) => Some("chosen from the selection votes"),
+            Self::Radius(_) | Self::Precision(_) | Self::Deadline(_) => {
+                Some("bounds that hold whenever sampling stops")
+            }
+        }
+    }
+
     /// The time that an input may take, if that is the rule.
     pub fn deadline(&self) -> Option<Duration> {
         match self {

@@ -120,7 +120,7 @@ impl FrameCertifier {
     /// [`EmbedError`] if the settings are invalid or use the stopping rule `loss`, the noise fails its self-test, the
     /// model can't be run, or its answer to a sample depends on the batch.
     pub fn new(model: Box<dyn Classifier>, settings: Settings) -> Result<Self, EmbedError> {
-        if matches!(settings.stop, StoppingRule::Loss(_)) {
+        if settings.stop.waits_for_selection() {
             return Err(EmbedError::Rule(settings.stop));
         }
         let sequence = lower_bounds(&settings);

@@ -150,7 +150,8 @@ impl Certify {
             NoiseMode::Shared => header.settings.shared_noise(),
             NoiseMode::Independent => None,
         };
-        let samples = likely_samples(&header.settings).saturating_mul(indices.len() as u64);
+        let Settings { n0, n, stop, .. } = &header.settings;
+        let samples = n0.saturating_add(stop.expected_samples(*n)).saturating_mul(indices.len() as u64);
         let ready = self.model.ready(control, runtime, model, shared.as_ref(), samples)?;
         header.execution.plan = ready.plan;
         // Nothing is written for settings or a model that can't be certified with.
@@ -333,13 +334,4 @@ pub(super) fn begin_or_resume(
         ));
     }
     Ok((writer, done))
-}
-
-/// A rough guess at the samples that an input will take, to know how long a run will be.
-fn likely_samples(settings: &Settings) -> u64 {
-    let estimation = match settings.stop {
-        StoppingRule::Fixed | StoppingRule::Loss(_) | StoppingRule::Precision(_) => settings.n,
-        StoppingRule::Radius(_) | StoppingRule::Deadline(_) => settings.n / 50,
-    };
-    settings.n0.saturating_add(estimation)
 }

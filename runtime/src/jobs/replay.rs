@@ -141,7 +141,7 @@ impl<'a> Replayed<'a> {
                 |samples| control.observer.advance(samples),
                 |again| {
                     let Some(record) = left.next() else { return Ok(()) };
-                    match self.compare(record, again) {
+                    match self.compare(record, &again) {
                         Ok(replay) => replays.push(replay),
                         Err(error) => {
                             let message = error.to_string();
@@ -160,9 +160,9 @@ impl<'a> Replayed<'a> {
         Ok(replays)
     }
 
-    fn compare(&mut self, record: &Record, again: CountedVotes) -> Result<Replay, EvidenceError> {
+    fn compare(&mut self, record: &Record, again: &CountedVotes) -> Result<Replay, EvidenceError> {
         let (_, n0, _) = samples(self.header, record);
-        let mut replay = replayed(record, &again, n0);
+        let mut replay = replayed(record, again, n0);
         match self.kept.as_deref_mut().filter(|_| record.samples > 0) {
             Some(kept) => replay.compare(&kept.of(record)?, &again.votes),
             None => replay.compare_hash(record, &again.votes),

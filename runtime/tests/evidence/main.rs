@@ -18,7 +18,7 @@ use std::{
 };
 
 use mithridate_onnx::ModelMetadata;
-use mithridate_runtime::evidence::{Record, Verification, read_evidence, verify};
+use mithridate_runtime::evidence::{Record, Verification, read_evidence, verify, votes_path};
 use mithridate_testkit::{
     forgery,
     halves::model,
@@ -408,4 +408,49 @@ fn tables_are_written_and_audited_beside_evidence() {
         "rscert: bad.tsv is neither evidence nor a table of results: line 1 has no column 'radius'; the columns are idx, \
          label, predict, radius\n"
     );
+}
+
+/// In batches of 1 an answer can't depend on other samples, and the file says so of all its certificates or of none.
+#[test]
+fn runs_in_batches_of_one_and_others_are_not_mixed() {
+    let place = Place::new();
+    let flags = |batch: &'static str| ["--n", "200", "--batch", batch];
+    for (begun, resumed) in [("1", "64"), ("64", "1")] {
+        let out = format!("begun-{begun}.jsonl");
+        let run = place.certify(&out, &flags(begun));
+        let text = fs::read_to_string(&run).unwrap();
+        let end = text.match_indices('\n').nth(3).unwrap().0;
+        fs::write(&run, &text[..=end]).unwrap();
+        let output = place.command(&out, &[&flags(resumed)[..], &["--resume"]].concat()).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            error.contains(&format!("batch differs (there {begun}, here {resumed})")),
+            "{:?} {error}",
+            output.status
+        );
+        place.certify(&out, &[&flags(begun)[..], &["--resume"]].concat());
+    }
+    for (shard, batch) in [("1/2", "1"), ("2/2", "64")] {
+        place.certify(&shard.replace('/', "of"), &[&flags(batch)[..], &["--shard", shard]].concat());
+    }
+    let output = place.run(&["merge", "1of2", "2of2", "--out", "mixed.jsonl"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && error.contains("its batch is 64, and 1 in 1of2"), "{error}");
+}
+
+/// Votes that were kept and are not there any more have a hash, and a replay makes them all again.
+#[test]
+fn a_replay_finds_a_wrong_hash_of_votes() {
+    let place = Place::new();
+    let run = place.certify("kept.jsonl", &["--n", "200", "--keep-votes"]);
+    fs::remove_file(votes_path(&run)).unwrap();
+    let verified = |name: &str| place.verify_replayed(name, "model.onnx", &[]);
+    assert_eq!(verified("kept.jsonl").status.code(), Some(0));
+    let forged = forgery::forge(&place, "kept.jsonl", "forged.jsonl", |_, records| {
+        records[1].votes_sha256 = Some("00".repeat(32));
+    });
+    let _ = fs::remove_file(votes_path(&forged));
+    let output = verified("forged.jsonl");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.code() == Some(3) && text.contains("1 of "), "{text}");
 }

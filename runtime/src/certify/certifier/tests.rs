@@ -10,8 +10,8 @@ use crate::{
     units::Sigma,
 };
 
-fn model() -> Box<LinearClassifier> {
-    Box::new(LinearClassifier::new(array![[1.0, 0.5], [-1.0, 0.0], [0.0, -2.0]], array![0.0, 0.1, 0.0]))
+fn model() -> LinearClassifier {
+    LinearClassifier::new(array![[1.0, 0.5], [-1.0, 0.0], [0.0, -2.0]], array![0.0, 0.1, 0.0])
 }
 
 fn inputs(count: u64) -> impl Iterator<Item = Input> {
@@ -20,9 +20,12 @@ fn inputs(count: u64) -> impl Iterator<Item = Input> {
 
 fn run(workers: usize, batch: usize, count: u64) -> Vec<Certificate> {
     let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
-    let mut certifier =
-        Certifier::new((0..workers).map(|_| model() as Box<dyn VoteSampler>).collect(), settings, batch)
-            .unwrap();
+    let mut certifier = Certifier::new(
+        (0..workers).map(|_| Box::new(model()) as Box<dyn VoteSampler>).collect(),
+        settings,
+        batch,
+    )
+    .unwrap();
     let (mut certificates, mut samples) = (Vec::new(), 0);
     certifier
         .certify_all(
@@ -51,7 +54,7 @@ fn certificates_depend_on_neither_batch_nor_workers() {
 #[test]
 fn an_input_is_certified_alike_alone_and_among_others() {
     let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
-    let mut certifier = Certifier::new(vec![model()], settings, 128).unwrap();
+    let mut certifier = Certifier::new(vec![Box::new(model())], settings, 128).unwrap();
     let alone = certifier.certify_one(&inputs(5).last().unwrap()).unwrap();
     assert_eq!(Certificate { seconds: 0.0, ..alone }, run(2, 128, 5)[4]);
 }
@@ -77,7 +80,7 @@ fn the_share_of_votes_is_the_closed_form_for_a_linear_model() {
 #[test]
 fn an_input_of_the_wrong_size_is_named() {
     let settings = Settings::new(Sigma::new(0.5).unwrap(), 1);
-    let mut certifier = Certifier::new(vec![model()], settings, 64).unwrap();
+    let mut certifier = Certifier::new(vec![Box::new(model())], settings, 64).unwrap();
     let error = certifier.certify_one(&Input { index: 4, label: None, image: vec![0.0; 3] }).unwrap_err();
     assert_eq!(error.to_string(), "input 4 has 3 values and the model takes 2");
 }
@@ -134,7 +137,8 @@ impl Classifier for SmallMemory {
 #[test]
 fn too_little_memory_halves_the_batch_and_leaves_the_votes() {
     let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
-    let mut certifier = Certifier::new(vec![Box::new(SmallMemory(model(), 10))], settings, 64).unwrap();
+    let mut certifier =
+        Certifier::new(vec![Box::new(SmallMemory(Box::new(model()), 10))], settings, 64).unwrap();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let list = heard.clone();
     let notices: Notices = Arc::new(move |text| list.lock().unwrap().push(text.to_owned()));
@@ -149,7 +153,8 @@ fn too_little_memory_halves_the_batch_and_leaves_the_votes() {
 #[test]
 fn no_memory_for_a_single_input_ends_the_run() {
     let settings = Settings::new(Sigma::new(0.5).unwrap(), 1);
-    let mut certifier = Certifier::new(vec![Box::new(SmallMemory(model(), 0))], settings, 64).unwrap();
+    let mut certifier =
+        Certifier::new(vec![Box::new(SmallMemory(Box::new(model()), 0))], settings, 64).unwrap();
     let error = certifier.certify_one(&inputs(1).last().unwrap()).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -179,7 +184,7 @@ fn a_panicking_model_ends_the_run_with_an_error() {
     let mut certifier = Certifier::new(models, settings.clone(), 64).unwrap();
     let error = certifier.certify_one(&Input { index: 0, label: None, image: vec![0.0] }).unwrap_err();
     assert!(error.to_string().ends_with("its thread ended unexpectedly"), "{error}");
-    let models: Instances = vec![Box::new(Panicking), model()];
+    let models: Instances = vec![Box::new(Panicking), Box::new(model())];
     assert!(Certifier::new(models, settings, 64).is_err(), "instances of different models");
 }
 
@@ -214,19 +219,19 @@ impl Classifier for FixedBatch {
 #[test]
 fn a_fixed_batch_gives_the_same_votes() {
     let settings = Settings { n0: 70, n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
-    let mut certifier = Certifier::new(vec![Box::new(FixedBatch(model()))], settings, 100).unwrap();
+    let mut certifier = Certifier::new(vec![Box::new(FixedBatch(Box::new(model())))], settings, 100).unwrap();
     let certificate = certifier.certify_one(&inputs(3).last().unwrap()).unwrap();
     assert_eq!(Certificate { seconds: 0.0, ..certificate }, run(1, 64, 3)[2]);
 }
 
 /// A classifier of one value: the first class above `boundary`.
-fn threshold(boundary: f32) -> Box<LinearClassifier> {
-    Box::new(LinearClassifier::new(array![[1.0], [-1.0]], array![-boundary, boundary]))
+fn threshold(boundary: f32) -> LinearClassifier {
+    LinearClassifier::new(array![[1.0], [-1.0]], array![-boundary, boundary])
 }
 
 fn share(settings: Settings, boundary: f32, image: f32) -> (f64, Certificate) {
     let n = settings.n;
-    let mut certifier = Certifier::new(vec![threshold(boundary)], settings, 512).unwrap();
+    let mut certifier = Certifier::new(vec![Box::new(threshold(boundary))], settings, 512).unwrap();
     let input = Input { index: 0, label: None, image: vec![image] };
     let certificate = certifier.certify_one(&input).unwrap();
     (certificate.estimation.by_class()[0] as f64 / n as f64, certificate)
@@ -263,7 +268,7 @@ fn on_the_grid_the_share_is_that_of_the_rounded_gaussian() {
 fn an_image_off_the_grid_is_refused_under_noise_on_the_grid() {
     let sigma = Sigma::new(0.5).unwrap();
     let settings = Settings { distribution: Distribution::QuantizedGaussian, ..Settings::new(sigma, 1) };
-    let mut certifier = Certifier::new(vec![model()], settings.clone(), 64).unwrap();
+    let mut certifier = Certifier::new(vec![Box::new(model())], settings.clone(), 64).unwrap();
     let input = Input { index: 4, label: None, image: vec![1.0, 0.3] };
     assert_eq!(
         certifier.certify_one(&input).unwrap_err().to_string(),
@@ -271,7 +276,7 @@ fn an_image_off_the_grid_is_refused_under_noise_on_the_grid() {
          (`exact_noise`) is for 8-bit images"
     );
     let tiny = Settings { sigma: Sigma::new(0.001).unwrap(), ..settings };
-    assert!(Certifier::new(vec![model()], tiny, 64).is_err());
+    assert!(Certifier::new(vec![Box::new(model())], tiny, 64).is_err());
 }
 
 #[test]
@@ -279,7 +284,7 @@ fn predictions_depend_on_neither_batch_nor_workers() {
     let settings = Settings { n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
     let predict = |workers: usize, batch| {
         let mut certifier = Certifier::new(
-            (0..workers).map(|_| model() as Box<dyn VoteSampler>).collect(),
+            (0..workers).map(|_| Box::new(model()) as Box<dyn VoteSampler>).collect(),
             settings.clone(),
             batch,
         )
@@ -311,9 +316,12 @@ fn run_rule(
     noise_threads: usize,
 ) -> (Vec<Certificate>, u64) {
     let settings = Settings { n, stop: rule.parse().unwrap(), ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
-    let mut certifier =
-        Certifier::new((0..workers).map(|_| model() as Box<dyn VoteSampler>).collect(), settings, batch)
-            .unwrap();
+    let mut certifier = Certifier::new(
+        (0..workers).map(|_| Box::new(model()) as Box<dyn VoteSampler>).collect(),
+        settings,
+        batch,
+    )
+    .unwrap();
     certifier.set_noise_threads(noise_threads);
     let mut certificates = Vec::new();
     let keep = |certificate| {
@@ -361,7 +369,8 @@ fn a_deadline_ends_each_input_with_what_is_proved_by_then() {
         stop: "deadline:30".parse().unwrap(),
         ..Settings::new(Sigma::new(0.5).unwrap(), 11)
     };
-    let mut certifier = Certifier::new(vec![model(), model()], settings.clone(), 64).unwrap();
+    let mut certifier =
+        Certifier::new(vec![Box::new(model()), Box::new(model())], settings.clone(), 64).unwrap();
     let mut certificates = Vec::new();
     let keep = |certificate| {
         certificates.push(certificate);
@@ -374,7 +383,7 @@ fn a_deadline_ends_each_input_with_what_is_proved_by_then() {
         // The same samples at any other time give the same.
         if certificate.samples > 0 {
             let again = Settings { n: certificate.samples, stop: StoppingRule::Fixed, ..settings.clone() };
-            let mut certifier = Certifier::new(vec![model()], again, 64).unwrap();
+            let mut certifier = Certifier::new(vec![Box::new(model())], again, 64).unwrap();
             let input = inputs(3).find(|input| input.index == certificate.index).unwrap();
             let again = certifier.certify_one(&input).unwrap();
             assert_eq!((again.selection, again.estimation), (certificate.selection, certificate.estimation));
@@ -390,17 +399,17 @@ fn no_batch_is_begun_when_time_is_up() {
     use crate::certify::forward::{Forward, forward};
     let (mut answers, mut batch) = (Answers::default(), 2);
     let late = Forward { notices: None, until: Some(Instant::now()), stop: None };
-    forward(&mut *model(), &[0.0; 8], &mut batch, &mut answers, &late, |_, _| Ok(())).unwrap();
+    forward(&mut model(), &[0.0; 8], &mut batch, &mut answers, &late, |_, _| Ok(())).unwrap();
     assert!(answers.votes.is_empty());
     let free = Forward { notices: None, until: None, stop: None };
-    forward(&mut *model(), &[0.0; 8], &mut batch, &mut answers, &free, |_, _| Ok(())).unwrap();
+    forward(&mut model(), &[0.0; 8], &mut batch, &mut answers, &free, |_, _| Ok(())).unwrap();
     assert_eq!(answers.votes.len(), 4);
 }
 
 #[test]
 fn kept_votes_are_those_that_were_counted() {
     let settings = Settings { n: 900, ..Settings::new(Sigma::new(0.5).unwrap(), 11) };
-    let mut certifier = Certifier::new(vec![model(), model()], settings, 100).unwrap();
+    let mut certifier = Certifier::new(vec![Box::new(model()), Box::new(model())], settings, 100).unwrap();
     certifier.keep_votes();
     let mut seen = 0;
     let check = |certificate: Certificate, votes: Option<Vec<Vote>>| {

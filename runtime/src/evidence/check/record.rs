@@ -1,6 +1,6 @@
 use super::{in_words, otherwise::check_otherwise, recertification};
 use crate::{
-    certify::{Certificate, Decision, Procedure, StoppingRule},
+    certify::{Certificate, Decision, Procedure},
     evidence::{Header, Record},
     statistics::Radii,
 };
@@ -99,7 +99,7 @@ fn check_votes(record: &Record, header: &Header, add: &mut impl FnMut(String)) {
             add(format!("it has {} {name} votes for {classes} classes", votes.by_class().len()));
         }
     }
-    let is_cut_short = matches!(header.settings.stop, StoppingRule::Deadline(_)) && *samples == 0;
+    let is_cut_short = header.settings.stop.deadline().is_some() && *samples == 0;
     if selection.samples() != n0 && !(is_cut_short && selection.samples() < n0) {
         add(format!("its selection has {} votes, for nobody included, of {n0} samples", selection.samples()));
     }
