@@ -15,7 +15,10 @@ mod train;
 use std::{panic, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
-use mithridate_runtime::terminal::{self, say};
+use mithridate_runtime::{
+    setting_names::with_flags,
+    terminal::{self, say},
+};
 
 use crate::{Error, memory::keep_freed_memory};
 
@@ -65,7 +68,9 @@ pub fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) => {
             let flag = error.downcast_ref::<Error>().and_then(flag).map(|flag| format!(" ({flag})"));
-            say(&format!("pacd: {error:#}{}", flag.unwrap_or_default()));
+            // What `runtime` reads names settings as `rscert` calls them, and these flags are the same here.
+            let text = with_flags(&format!("{error:#}"));
+            say(&format!("pacd: {text}{}", flag.unwrap_or_default()));
             ExitCode::FAILURE
         }
     }

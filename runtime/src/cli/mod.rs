@@ -7,6 +7,7 @@ mod data;
 mod device;
 mod fresh;
 mod inspect;
+mod inspect_report;
 mod interruption;
 mod keygen;
 mod merge;
