@@ -1,5 +1,8 @@
-//! Training methods. A method is a name, what it draws for a loss, and the loss: a new one has a variant of [`Method`],
-//! an arm in each function of [`Defence`] where it differs from Gaussian augmentation, and a file of its own here.
+//! Training methods. A method has a name, draws noise for a loss, and defines the loss.
+//!
+//! A new method needs a variant of [`Method`] with its name, an arm in each function of [`Defence`] where it differs
+//! from Gaussian augmentation, and a file here. If it has settings of its own, they are a field of [`Defence`], of
+//! `TrainingSettings` and of `AttackSettings`.
 
 mod macer;
 mod perturbation;
@@ -9,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Reduction, Tensor, no_grad};
 
 pub use macer::MacerSettings;
-pub use perturbation::Perturbation;
+pub(crate) use perturbation::Perturbation;
 pub use smoothadv::SmoothAdvSettings;
 
 use super::cross_entropy;
@@ -52,7 +55,7 @@ impl Method {
 
 /// A training method with its settings: it defines the loss that is minimised.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Defence {
+pub(crate) struct Defence {
     /// Which method.
     pub method: Method,
     /// Standard deviation of the noise.
