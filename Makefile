@@ -18,8 +18,9 @@ check:
 	@$(MAKE) --no-print-directory graphs
 
 # What a change must pass, and continuous integration runs: formatting, lints, documentation, all tests; the quick example
-# is one of them. Tests run side by side: threads that wait must not keep a core busy.
-test: build lint
+# is one of them. Cargo builds the programs for the tests of their crates, where those of other crates find them too. Tests
+# run side by side: threads that wait must not keep a core busy.
+test: lint
 	OMP_WAIT_POLICY=passive MITHRIDATE_PROGRAMS_BUILT=1 cargo test --release --workspace
 
 # Native libraries into third_party/, MNIST into data/; versions and checksums are pinned in the script.
