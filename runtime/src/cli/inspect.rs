@@ -13,7 +13,7 @@ use super::{
     probe::ProbeArguments,
 };
 use crate::{
-    backend::{Batching, InputOptions, Layout, OnnxModel, OnnxRuntime, Provider},
+    backend::{InputOptions, OnnxModel, OnnxRuntime, Provider},
     data::sha256_file,
     terminal::{self, printable},
 };
