@@ -12,43 +12,45 @@ use crate::{
 
 /// Up to one block of samples of one input.
 pub(super) struct Piece {
-    /// Number of the input among those of this run; 0 is the first that its certifier ever had.
+    /// Number of the input in this run. Only the very first input of a certifier has number 0.
     pub input: u64,
-    /// Its index in the data set.
+    /// Index of the input in the data set.
     pub index: u64,
-    /// Its values.
+    /// Values of the input, C·H·W.
     pub image: Arc<[f32]>,
-    /// Noise of the samples.
+    /// Key of the block of noise that the samples get.
     pub key: NoiseKey,
     /// Number of samples.
     pub samples: usize,
 }
 
-/// Samples to run together, with the buffers for them: they go round between the scheduler, the noise threads and the
-/// models, and are used again.
+/// Samples that are run together, with the memory for them. Batch buffers circulate between the scheduler, the noise
+/// threads and the workers, and are reused.
 pub(super) struct BatchBuffer {
     pub pieces: Vec<Piece>,
-    /// Samples of all pieces.
+    /// Number of samples of all pieces.
     pub samples: usize,
-    /// Most samples.
+    /// Largest number of samples.
     pub capacity: usize,
-    /// Whether each piece takes the room of a whole block, as where the engine adds the noise.
+    /// Whether each piece takes the room of a whole block, however few samples it has. This is so if the engine adds
+    /// the noise.
     pub counts_blocks: bool,
-    /// Noisy inputs, samples × values of an input, once they are made.
+    /// Noisy inputs, samples × (C·H·W) values, after [`draw`](Self::draw).
     pub noisy: Vec<f32>,
-    /// Vote of each sample; fewer than there are samples if time was up.
+    /// Vote of each sample. There are fewer votes than samples if the run stopped or the deadline passed.
     pub voted: Vec<Vote>,
-    /// When to stop.
+    /// Deadline after which the model is not run any more.
     pub until: Option<Instant>,
-    /// Time that making noise took.
+    /// Time spent on drawing noise.
     pub noise: Duration,
-    /// Time that all of it took.
+    /// Time spent on noise and model together.
     pub work: Duration,
 }
 
 impl BatchBuffer {
-    /// For up to `capacity` samples, which the model gets as `inputs` inputs at most. `noisy` is for a slot whose noise is
-    /// made ahead; else it is with the instance of the model, so that it stays near its processor.
+    /// A buffer for up to `capacity` samples, which make at most `inputs` inputs of the model with the rows that fill
+    /// up a fixed batch. `noisy` has the memory for noisy inputs if noise is drawn ahead. Otherwise that memory belongs
+    /// to the worker, so that it stays near the worker's processor.
     ///
     /// # Errors
     /// [`BackendError::OutOfMemory`].
@@ -68,7 +70,7 @@ impl BatchBuffer {
         })
     }
 
-    /// Makes it empty again.
+    /// Removes all pieces and votes.
     pub fn clear(&mut self) {
         self.pieces.clear();
         self.voted.clear();
@@ -76,12 +78,12 @@ impl BatchBuffer {
         (self.noise, self.work) = (Duration::ZERO, Duration::ZERO);
     }
 
-    /// Whether time is up.
+    /// Whether the deadline has passed.
     pub fn is_late(&self) -> bool {
         self.until.is_some_and(|until| Instant::now() >= until)
     }
 
-    /// Whether a piece of so many samples finds room.
+    /// Whether there is room for a piece of `samples` samples.
     pub fn has_room(&self, samples: usize) -> bool {
         if self.counts_blocks {
             (self.pieces.len() + 1) * BLOCK as usize <= self.capacity
@@ -95,7 +97,7 @@ impl BatchBuffer {
         self.pieces.push(piece);
     }
 
-    /// Writes down which samples are answered again, more of them where votes are verified.
+    /// Writes to `samples` which samples are compared. With a `secret`, for a replay, there are more of them.
     pub fn choose(&self, secret: Option<u64>, samples: &mut Vec<Chosen>) {
         samples.clear();
         let mut start = 0;

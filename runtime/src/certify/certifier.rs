@@ -16,24 +16,24 @@ use crate::{
 /// An input to certify.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {
-    /// Index in its data set: part of the key of its noise.
+    /// Index in its data set. It is part of the noise key.
     pub index: u64,
     /// True class, if known.
     pub label: Option<usize>,
-    /// Values in units of the data set.
+    /// Values in data-set units, C·H·W of them.
     pub image: Vec<f32>,
 }
 
 /// What can go wrong during certification.
 #[derive(Debug, thiserror::Error)]
 pub enum CertifyError {
-    /// The settings are no good.
+    /// The settings are invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The engine failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// The votes can't be right.
+    /// The vote counts are impossible, such as more votes than samples.
     #[error("the votes of input {index} prove nothing")]
     Statistics {
         /// Index of the input.
@@ -51,7 +51,7 @@ pub enum CertifyError {
         /// Values the model takes.
         expected: usize,
     },
-    /// An input that noise on the grid can't be added to.
+    /// An input with values off the grid k/255, for noise that is rounded to this grid.
     #[error(
         "value {position} of input {index} is {value}, which is not k/255 for a whole k from 0 to 255; noise on that \
          grid (`exact_noise`) is for 8-bit images"
@@ -67,7 +67,7 @@ pub enum CertifyError {
     /// The run was asked to stop, see [`Certifier::stop_when`].
     #[error("the run was stopped before its end")]
     Interrupted,
-    /// An input that holds what is no finite number, or is so large that the noise would be rounded away.
+    /// An input with a value that is not finite, or so large that the noise would be lost in rounding.
     #[error("value {position} of input {index} is {value}, {problem}")]
     UnfitValue {
         /// Index of the input.
@@ -76,10 +76,10 @@ pub enum CertifyError {
         position: usize,
         /// The value.
         value: f32,
-        /// Why, and what to do.
+        /// What is wrong with it, and what to do.
         problem: String,
     },
-    /// A finished certificate could not be handed on, such as to a full disk.
+    /// The caller could not take a finished certificate, for example because its disk is full.
     #[error(transparent)]
     Output(#[from] std::io::Error),
 }
@@ -96,22 +96,24 @@ pub struct Certifier {
     batch: usize,
     keep_votes: bool,
     stop: Option<Arc<AtomicBool>>,
-    /// Whether inputs were sampled before: more samples of the very first are answered again.
+    /// Whether this certifier has sampled inputs before. Of its very first input, more samples are compared.
     has_begun: bool,
 }
 
 impl CertifyError {
-    /// An input with a value that the model can't be given with noise.
+    /// The error for an input with a value to which noise can't be added.
     pub(crate) fn unfit(index: u64, UnfitValue { position, value, problem }: UnfitValue) -> Self {
         Self::UnfitValue { index, position, value, problem }
     }
 }
 
 impl Certifier {
-    /// `batch` is the number of noisy inputs the model is given at once.
+    /// A certifier with one worker thread for each instance in `models`. `batch` is the number of noisy inputs in one
+    /// call of the model.
     ///
     /// # Errors
-    /// [`CertifyError::Settings`].
+    /// [`CertifyError::Settings`] if the settings are invalid, `models` is empty, `batch` is 0, the instances differ,
+    /// or the model has too many classes; [`CertifyError::Backend`] if a worker can't be set up.
     pub fn new(models: Instances, settings: Settings, batch: usize) -> Result<Self, CertifyError> {
         let procedure = Procedure::new(settings)?;
         if models.is_empty() || batch == 0 {
@@ -141,50 +143,51 @@ impl Certifier {
         })
     }
 
-    /// Which inputs get which noise; independent noise unless said otherwise.
+    /// Sets whether inputs share their noise. The default is [`NoiseMode::Independent`].
     pub fn set_noise_mode(&mut self, mode: NoiseMode) {
         self.noise_mode = mode;
     }
 
-    /// Makes noise ahead on so many threads of its own; with 0, as at first, each instance of the model makes its own
-    /// between batches. The result is the same.
+    /// Draws noise ahead of the model on `threads` separate threads. With 0, the default, each worker draws its own
+    /// noise between batches. The results are the same.
     pub fn set_noise_threads(&mut self, threads: usize) {
         self.noise_threads = threads;
     }
 
-    /// For votes that are made once more to verify them: gives samples that are run together to the model in reverse order,
-    /// and answers one sample in 16 again, alone. `secret` chooses which, so take a number that nobody could foresee
-    /// ([`seed_from_os`](crate::noise::seed_from_os)): a model could be made to answer well for samples that are known. Not
-    /// for the stopping rule `deadline`, nor for a model that adds the noise itself.
+    /// Prepares a replay, which runs recorded samples again to verify their votes. The samples of a batch go to the
+    /// model in reverse order, and one sample in 16 is compared with an answer that it gets alone. `secret` chooses
+    /// these samples. It must be unpredictable ([`seed_from_os`](crate::noise::seed_from_os)), because a model could be
+    /// built to answer well for samples that are known beforehand. Do not use this with the stopping rule `deadline` or
+    /// with a model that adds the noise itself.
     pub fn verify_votes(&mut self, secret: u64) {
         for worker in &mut self.workers {
             worker.verification = Some(secret);
         }
     }
 
-    /// Leaves out what every run does otherwise: to answer a share of its samples again, alone and in another batch, and to
-    /// fail where an answer differs. Without it nothing shows that the model's answer to a sample depends on that sample
-    /// alone, on which certificates rest; so this is for measurements.
+    /// Turns off the comparison: by default, every run answers a share of its samples again, alone and in another
+    /// batch, and fails if an answer differs. Certificates assume that the answer to a sample depends on that sample
+    /// alone, and only the comparison tests this. Turn it off for measurements only.
     pub fn leave_comparison_out(&mut self) {
         self.workers.iter_mut().for_each(Worker::leave_comparison_out);
     }
 
-    /// Hands on the vote of every estimation sample with each certificate.
+    /// Keeps the vote of every estimation sample and passes the votes on with each result.
     pub fn keep_votes(&mut self) {
         self.keep_votes = true;
     }
 
-    /// `notices` hears, from the threads of the workers, what the user should know while a run goes on: that memory
-    /// was too small for a batch and smaller ones are used.
+    /// Calls `notices`, from the worker threads, with each notice for the user during a run, for example that there was
+    /// too little memory for a batch and smaller batches are used from now on.
     pub fn on_notice(&mut self, notices: &Notices) {
         for worker in &mut self.workers {
             worker.notices = Some(notices.clone());
         }
     }
 
-    /// Ends a run with [`CertifyError::Interrupted`] once `stop` is true: when the batches that the model runs at that
-    /// moment are done. Certificates handed on before are good; that of an input under way is not made, and a run of the
-    /// inputs that are left gives the certificates that this one would have.
+    /// Ends a run with [`CertifyError::Interrupted`] once `stop` is true, after the batches that the model is running
+    /// at that moment. Certificates passed on before are valid. Inputs in flight get no certificate. A later run over
+    /// the remaining inputs gives the same certificates that this run would have given.
     ///
     /// # Example
     /// ```
@@ -225,7 +228,7 @@ impl Certifier {
         self.workers[0].model().classes()
     }
 
-    /// Where the time of all workers went so far.
+    /// The time spent so far on noise, forward pass, counting and comparison, summed over all workers.
     pub fn timings(&self) -> Timings {
         let mut sum = Timings::default();
         for worker in &self.workers {
@@ -234,7 +237,7 @@ impl Certifier {
         sum
     }
 
-    /// Gives the instances of the model back.
+    /// Returns the instances of the model.
     pub fn into_models(self) -> Instances {
         self.workers.into_iter().map(Worker::into_model).collect()
     }
@@ -256,11 +259,11 @@ impl Certifier {
         certificate.ok_or(CertifyError::Settings(SettingsError::NoWorkers))
     }
 
-    /// Certifies inputs; `on_samples` hears of every batch of samples done, `on_certificate` gets each certificate
-    /// in the order of the inputs, once all of its samples that are to be answered again were.
+    /// Certifies inputs. `on_samples` gets the number of samples of every finished batch. `on_certificate` gets the
+    /// certificates in the order of the inputs, each after all comparisons of its samples.
     ///
     /// # Errors
-    /// [`CertifyError`]; certificates handed on before are good.
+    /// [`CertifyError`]. Certificates passed on before are valid.
     pub fn certify_all(
         &mut self,
         inputs: impl Iterator<Item = Input>,
@@ -270,8 +273,8 @@ impl Certifier {
         self.certify_with_votes(inputs, on_samples, |certificate, _| on_certificate(certificate))
     }
 
-    /// As [`certify_all`](Self::certify_all), with the vote of every estimation sample of each input after
-    /// [`keep_votes`](Self::keep_votes), else none.
+    /// As [`certify_all`](Self::certify_all). After [`keep_votes`](Self::keep_votes), `on_certificate` also gets the
+    /// vote of every estimation sample of the input, otherwise `None`.
     ///
     /// # Errors
     /// [`CertifyError`].
@@ -290,7 +293,7 @@ impl Certifier {
         })
     }
 
-    /// Predicts the class of inputs by n samples each (PREDICT); `on_samples` and `on_prediction` as for
+    /// Predicts the class of inputs from n samples each (PREDICT). `on_samples` and `on_prediction` are called as in
     /// [`certify_all`](Self::certify_all).
     ///
     /// # Errors
@@ -331,10 +334,9 @@ impl Certifier {
         })
     }
 
-    /// Counts the votes of inputs, each with noise of a seed and numbers of samples of its own; seed, n0, n and stopping rule
-    /// of the settings have no part in it. `on_samples` hears of every batch of samples done, `on_votes` gets the votes of
-    /// each input in the order of the requests. This is how runs are replayed and certified again: nothing is concluded
-    /// from the votes.
+    /// Counts the votes of inputs without a conclusion from them. Each request has its own seed, n0 and n; the seed,
+    /// n0, n and stopping rule of the settings are not used. `on_samples` gets the number of samples of every finished
+    /// batch, `on_votes` the votes of each input in the order of the requests. Replay and recertification use this.
     ///
     /// # Errors
     /// [`CertifyError`].
@@ -381,7 +383,7 @@ impl Certifier {
     ) -> Result<(), CertifyError> {
         let (values, classes) = (self.workers[0].model().input_len(), self.classes());
         let precision = self.workers[0].model().input_precision();
-        // A model that adds the noise itself needs none made.
+        // A model that adds the noise itself needs no noise threads.
         let noise_threads =
             if self.workers[0].noise_source() == NoiseSource::Engine { 0 } else { self.noise_threads };
         let first = u64::from(std::mem::replace(&mut self.has_begun, true));

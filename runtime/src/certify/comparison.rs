@@ -1,5 +1,5 @@
-//! Samples of a run answered again in other company: what its votes rest on is that an answer depends on its own input
-//! alone.
+//! The comparison: a share of the samples of a run is answered again, alone and in another batch. It tests what
+//! certificates assume, that the answer to an input depends on that input alone.
 
 use std::collections::BTreeMap;
 
@@ -12,55 +12,55 @@ use crate::{
     noise::{BLOCK, Role, keyed_stream},
 };
 
-/// Blocks of a run with one sample that is answered again alone: one in this many.
+/// One of this number of blocks has a sample that is answered again alone.
 const ALONE: u64 = 8;
-/// Samples of the first block of each role of every input that are answered alone.
+/// Number of samples answered alone in the first block of each role of an input.
 const FIRST: usize = 2;
-/// The same for the first input of a run.
+/// The same for the first input of a certifier.
 const FIRST_INPUT: usize = 32;
-/// Samples of every block that are answered alone where votes are verified.
+/// Number of samples answered alone in every block of a replay.
 const DENSE: usize = 4;
-/// Of the samples that are answered alone, one in this many is answered in another batch too.
+/// One of this number of the samples that are answered alone is answered in another batch too.
 const OTHER_BATCH: u64 = 2;
-/// Samples that are waited for before they are answered again, in one batch.
+/// Number of waiting samples from which on they are answered again.
 const BATCH: usize = 32;
-/// Most samples that wait.
+/// Largest number of samples that wait.
 const ROOM: usize = 96;
-/// Most bytes of inputs that wait, but for a few.
+/// Largest number of bytes of the noisy inputs that wait; [`LEAST_ROOM`] samples may wait in any case.
 const ROOM_BYTES: usize = 16 << 20;
-/// Samples that may wait however large they are.
+/// Number of samples that may wait even if they exceed [`ROOM_BYTES`].
 const LEAST_ROOM: usize = 8;
-/// Samples for each of which one vote may differ by rounding in single precision: near ties are rare.
+/// One vote in this number of samples may differ by rounding in single precision: near ties are rare.
 const TIES: u64 = 2_000;
-/// The same for other arithmetic, in which they are less so.
+/// The same for lower precision, in which near ties are more frequent.
 const TIES_HALF: u64 = 100;
-/// Chance that near ties at that rate, of one input, are more than are allowed.
+/// Probability with which one input may have more near ties than allowed, if near ties occur at that rate.
 const SUSPICIOUS: f64 = 1e-5;
-/// Inputs whose answers are counted by themselves, at once.
+/// Number of inputs, the most recent ones, whose near ties are counted separately.
 const MOST_INPUTS: usize = 256;
-/// Samples for each of which one answer may differ by more: a model that jumps where rounding differs does so about as
-/// often, and a run of days must not end for it.
+/// One answer in this number of samples may differ by more than rounding. A model with discontinuities, where rounding
+/// can change the answer, has about that rate, and a run of several days must not fail because of it.
 const JUMPS: u64 = 100_000;
 
-/// A sample of a slot that is answered again.
+/// A sample of a batch buffer that is compared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chosen {
-    /// Its row among all samples of the slot.
+    /// Its row among all samples of the batch buffer.
     pub row: usize,
-    /// Its piece, and its position there.
+    /// Index of its piece, and its position in the piece.
     pub piece: usize,
     pub position: usize,
-    /// Whether it is to be answered in another batch too, not alone only.
+    /// Whether it is answered in another batch too.
     pub in_other: bool,
 }
 
-/// A sample of a batch that was run.
+/// A sample with the answer that was counted.
 pub(super) struct Answered<'a> {
-    /// The samples of its slot.
+    /// The pieces of its batch buffer.
     pub pieces: &'a [Piece],
-    /// Which of them it is.
+    /// The sample.
     pub chosen: Chosen,
-    /// Its noisy input.
+    /// Its noisy input, C·H·W values.
     pub input: &'a [f32],
     /// The vote that is counted.
     pub vote: Vote,
@@ -68,61 +68,62 @@ pub(super) struct Answered<'a> {
     pub logits: Option<&'a [f32]>,
 }
 
-/// A sample that waits to be answered again.
+/// A sample that waits for comparison.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    /// Number of its input in the run, and index in the data set.
+    /// Number of its input in the run, and index of the input in the data set.
     input: u64,
     index: u64,
     role: Role,
     /// Its number among the samples of its role.
     number: u64,
     vote: Vote,
-    /// Whether its logits are known, not its vote alone.
+    /// Whether its logits are known; otherwise only its vote is.
     has_logits: bool,
-    /// Whether it is to be answered in another batch too.
+    /// Whether it is answered in another batch too.
     in_other: bool,
 }
 
-/// Answers a share of the samples of one instance of a model again, alone, and some of them in another batch, order and
-/// position too, and compares votes and logits.
+/// Answers a share of the samples of one instance of a model again, and compares votes and logits. Each chosen sample
+/// is answered alone; some are also answered in another batch, with other neighbours and at another position.
 ///
-/// The samples are chosen by a stream keyed by seed, role, input and block, so that the same run chooses the same ones,
-/// whatever its batches and threads: one sample of every eighth block, that is one in 512; two of the first block of each
-/// role of every input, for a model may be made to misbehave for one input only; 32 of these of the run's first input. Every second
-/// of them is answered in another batch too. Where votes are verified it is four samples of every block.
+/// A random stream keyed by seed, role, input and block chooses the samples, so that a run chooses the same samples for
+/// any batch size and number of threads. On average, one in eight blocks has one such sample, which makes one sample in
+/// 512. The first block of each role of every input has two, because a model could misbehave for one input only; for
+/// the first input of a certifier it has 32. Half of these samples, on average, are also answered in another batch. A
+/// replay compares four samples of every block.
 pub(super) struct Comparison {
     tally: Tally,
     samples: Vec<Sample>,
-    /// Noisy inputs of the samples, and their logits.
+    /// Noisy inputs of the waiting samples, and their logits.
     inputs: Vec<f32>,
     logits: Vec<f32>,
-    /// Buffers for the inputs in their new order, for one input alone, and for answers.
+    /// Buffers for the inputs in their new order, for one input alone, and for logits.
     again: Vec<f32>,
     room: Vec<f32>,
     answers: Vec<f32>,
-    /// Samples in their order in another batch.
+    /// Indices of the samples in their order in the other batch.
     order: Vec<usize>,
-    /// Most samples that wait.
+    /// Largest number of samples that wait.
     most: usize,
 }
 
-/// What came of the comparisons.
+/// Results of the comparisons so far.
 struct Tally {
     rounding: Rounding,
-    /// Samples for each of which one vote may differ by rounding.
+    /// One vote in this number of samples may differ by rounding.
     for_each_tie: u64,
     compared: u64,
     /// Other votes between near ties.
     ties: u64,
     /// Other answers.
     jumps: u64,
-    /// The same for the inputs of late, by their numbers: a model that answers one input otherwise must not pass for one
-    /// that rounds otherwise now and then.
+    /// Results of the most recent inputs, by number. Without them, a model that answers one input differently could
+    /// pass as one with rare rounding differences.
     inputs: BTreeMap<u64, OfInput>,
 }
 
-/// Answers to samples of one input.
+/// Results of the comparisons of one input.
 #[derive(Clone, Copy, Debug, Default)]
 struct OfInput {
     compared: u64,
@@ -130,8 +131,8 @@ struct OfInput {
     ties: u64,
 }
 
-/// The samples of a piece that are answered again, in their order: the position of each, and whether in another batch too.
-/// Where votes are verified, `secret` is a number that nobody knew when the model was made.
+/// The samples of a piece that are compared, in order: the position of each, and whether it is also answered in another
+/// batch. `secret` is given for a replay: a number that nobody knew when the model was made.
 pub(super) fn chosen(piece: &Piece, secret: Option<u64>) -> impl Iterator<Item = (usize, bool)> + use<> {
     let (key, samples) = (&piece.key, piece.samples);
     let mut stream = keyed_stream(
@@ -144,7 +145,7 @@ pub(super) fn chosen(piece: &Piece, secret: Option<u64>) -> impl Iterator<Item =
         (None, 0, _) => FIRST,
         (None, ..) => usize::from(stream.next_u64().is_multiple_of(ALONE)),
     };
-    // One of each of as many equal parts of the block.
+    // Divides the block into `wanted` equal parts and chooses one sample from each.
     let part = BLOCK as usize / wanted.max(1);
     (0..wanted)
         .map(move |number| {
@@ -155,7 +156,7 @@ pub(super) fn chosen(piece: &Piece, secret: Option<u64>) -> impl Iterator<Item =
 }
 
 impl Comparison {
-    /// For a model; takes all memory it needs.
+    /// The comparison for one instance of a model. Allocates all memory that it needs.
     ///
     /// # Errors
     /// [`BackendError::OutOfMemory`].
@@ -185,18 +186,18 @@ impl Comparison {
         })
     }
 
-    /// Samples compared so far.
+    /// Number of samples compared so far.
     pub fn compared(&self) -> u64 {
         self.tally.compared
     }
 
-    /// The lowest number of an input that has samples waiting; `u64::MAX` if none wait.
+    /// The lowest number of an input with waiting samples; `u64::MAX` if none wait.
     pub fn first_waiting(&self) -> u64 {
         self.samples.iter().map(|sample| sample.input).min().unwrap_or(u64::MAX)
     }
 
-    /// Takes up a sample. Where there is no more room, those that wait are answered again first; `batch` is the most
-    /// inputs that the model is given at once.
+    /// Adds a sample to those that wait. If there is no room, the waiting samples are compared first. `batch` is the
+    /// largest number of inputs in one call of the model.
     ///
     /// # Errors
     /// As [`finish`](Self::finish).
@@ -231,7 +232,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// Answers the samples that wait again, if they are enough for a batch.
+    /// Compares the waiting samples if there are at least [`BATCH`] of them or there is no more room.
     ///
     /// # Errors
     /// As [`finish`](Self::finish).
@@ -239,16 +240,16 @@ impl Comparison {
         if self.samples.len() >= BATCH.min(self.most) { self.finish(model, batch) } else { Ok(()) }
     }
 
-    /// Answers the samples that wait again.
+    /// Compares all waiting samples.
     ///
     /// # Errors
-    /// [`BackendError::Dependent`] if a sample was answered otherwise; else what the model fails with.
+    /// [`BackendError::Dependent`] if more answers differ than rounding explains; otherwise the error of the model.
     pub fn finish(&mut self, model: &mut dyn Classifier, batch: usize) -> Result<(), BackendError> {
         let (count, len, classes) = (self.samples.len(), model.input_len(), model.classes());
         if count == 0 {
             return Ok(());
         }
-        // In a batch of one there are no others to depend on.
+        // With a batch of one, the answer can't depend on other inputs.
         let is_single = model.fixed_batch().unwrap_or(batch) == 1;
         let how = if is_single { Company::Again } else { Company::Alone };
         let samples = self.samples.iter().zip(self.inputs.chunks(len)).zip(self.logits.chunks(classes));
@@ -266,8 +267,8 @@ impl Comparison {
         Ok(())
     }
 
-    /// Answers those that are to be in reverse order, so that each has other neighbours and another position. What fills up
-    /// the last batch of a model with a fixed one are some of them again.
+    /// Answers the samples with `in_other` in reverse order, so that each has other neighbours and another position.
+    /// The last batch of a model with a fixed batch size is filled up with copies of these samples.
     fn run_reversed(&mut self, model: &mut dyn Classifier, batch: usize) -> Result<(), BackendError> {
         let (len, classes) = (model.input_len(), model.classes());
         self.order.clear();
@@ -296,12 +297,12 @@ impl Comparison {
     }
 }
 
-/// How a sample was answered again.
+/// How a sample is answered again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Company {
     Alone,
     OtherBatch,
-    /// In a batch of one, as before.
+    /// In a batch of one, as the first time.
     Again,
 }
 
@@ -320,7 +321,7 @@ impl Tally {
             self.rounding.compare_vote(sample.vote, answer)
         };
         if self.inputs.len() >= MOST_INPUTS && !self.inputs.contains_key(&sample.input) {
-            // Inputs come in order.
+            // Inputs come in order, so the first entry is the oldest.
             self.inputs.pop_first();
         }
         let of_input = self.inputs.entry(sample.input).or_default();
@@ -364,11 +365,11 @@ impl Tally {
     }
 }
 
-/// Most near ties among so many samples of one input, of which each is one with probability 1 / `for_each_tie`: the least
-/// number that is exceeded with probability [`SUSPICIOUS`] at most.
+/// Largest number of near ties allowed among `compared` samples of one input, if each sample is a near tie with
+/// probability 1 / `for_each_tie`: the smallest number that is exceeded with probability [`SUSPICIOUS`] at most.
 fn most_ties(compared: u64, for_each_tie: u64) -> u64 {
     let p = 1.0 / for_each_tie as f64;
-    // Binomial probabilities, one after the other.
+    // `probability` is the binomial probability of `ties` near ties, `more` that of more than `ties`.
     let mut probability = (1.0 - p).powf(compared as f64);
     let mut more = 1.0 - probability;
     let mut ties = 0;
@@ -380,10 +381,10 @@ fn most_ties(compared: u64, for_each_tie: u64) -> u64 {
     ties
 }
 
-/// What an answer that depends on the others of a batch means.
+/// Advice for an answer that depends on the other inputs of the batch.
 const OTHERS: &str = "the model's answer to an input depends on the others in its batch, or is random, so that votes \
                       prove nothing; certify it with `batch` 1";
-/// What another answer in a batch of one means.
+/// Advice for an answer that differs in a batch of one.
 const RANDOM: &str =
     "the model draws random numbers, so that no result could be verified; export it in inference mode";
 

@@ -1,6 +1,6 @@
 use super::{Certificate, Decision, Input, Settings, Vote, Votes};
 
-/// An input whose votes are wanted, for noise of a seed of its own and numbers of samples of its own.
+/// A request to count the votes of one input, with its own seed and numbers of samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VoteRequest {
     /// The input.
@@ -14,13 +14,13 @@ pub struct VoteRequest {
 }
 
 impl VoteRequest {
-    /// What an input gets by the settings of a run.
+    /// The request for an input with the seed, n0 and n of `settings`.
     pub(super) fn of(input: Input, settings: &Settings) -> Self {
         Self { input, seed: settings.seed, n0: settings.n0, n: settings.n }
     }
 }
 
-/// Votes of an input, from which nothing was concluded.
+/// Votes of an input, without a conclusion from them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountedVotes {
     /// Index of the input in its data set.
@@ -31,14 +31,15 @@ pub struct CountedVotes {
     pub estimation: Votes,
     /// Number of estimation samples.
     pub samples: u64,
-    /// The vote of each estimation sample, after [`Certifier::keep_votes`](super::Certifier::keep_votes); else empty.
+    /// The vote of each estimation sample after [`Certifier::keep_votes`](super::Certifier::keep_votes), otherwise
+    /// empty.
     pub votes: Vec<Vote>,
     /// Time the samples took, summed over workers, in seconds.
     pub seconds: f64,
 }
 
 impl CountedVotes {
-    /// The certificate of an input with the true class `label`, if that is known, by what was decided from these votes.
+    /// The certificate of an input with the true class `label`, if known, and the `decision` made from these votes.
     pub fn into_certificate(self, label: Option<usize>, decision: Decision) -> Certificate {
         let Self { index, selection, estimation, samples, votes: _, seconds } = self;
         let Decision { class, p_lower, radius } = decision;

@@ -9,12 +9,12 @@ use std::{
 use super::Vote;
 use crate::backend::{Answers, BackendError, Classifier, Samples, VoteSampler};
 
-/// Hears sentences for the user while a run goes on.
+/// A callback that gets notices for the user, one sentence each, during a run.
 pub type Notices = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How to go about running the model.
+/// Notices and stop conditions of a run of the model.
 pub(super) struct Forward<'a> {
-    /// Hears of a batch that had to be made smaller.
+    /// Gets a notice when the batch size is halved.
     pub notices: Option<&'a Notices>,
     /// No batch is begun after this.
     pub until: Option<Instant>,
@@ -24,19 +24,19 @@ pub(super) struct Forward<'a> {
 
 /// A batch that was run.
 pub(super) struct Batch<'a> {
-    /// Number of its first row among all that are run.
+    /// Index of its first row among all rows that are run.
     pub first: usize,
-    /// Its noisy inputs.
+    /// Its noisy inputs, N×(C·H·W) values.
     pub inputs: &'a [f32],
-    /// Logits of each row, from engines that give them.
+    /// Logits of the rows, N×K values; `None` from engines that give votes only.
     pub logits: Option<&'a [f32]>,
     /// Vote of each row.
     pub votes: &'a [Vote],
-    /// Most inputs that the model is given at once.
+    /// Largest number of inputs in one call of the model.
     pub most: usize,
 }
 
-/// Where the time of running a model went.
+/// Time spent on running a model.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ForwardTime {
     /// The forward pass.
@@ -45,14 +45,16 @@ pub(super) struct ForwardTime {
     pub count: Duration,
 }
 
-/// Appends the vote of each noisy input to `answers.votes`, `batch` of them at a time; `on_batch` hears of every batch that
-/// was run.
+/// Runs the model on noisy inputs, `batch` of them at a time, and appends the vote of each to `answers.votes`.
+/// `on_batch` is called after every batch.
 ///
-/// Where the engine has too little memory for a batch, it is halved, from now on, and the run goes on; votes do not
-/// depend on the batch. Where time is up, or the run is to stop, the votes are fewer than the inputs.
+/// If the engine has too little memory for a batch, `batch` is halved from then on and the run continues; votes do not
+/// depend on the batch size. If the deadline `run.until` passes, or `run.stop` becomes true, there are fewer votes than
+/// inputs.
 ///
 /// # Errors
-/// [`BackendError`]; that of memory where not even one input, or a fixed batch, fits.
+/// [`BackendError`]; [`BackendError::OutOfMemory`] only if not even one input, or the batch of a model with a fixed
+/// batch size, fits.
 pub(super) fn forward(
     model: &mut dyn VoteSampler,
     inputs: &[f32],
@@ -93,9 +95,10 @@ pub(super) fn forward(
     Ok(time)
 }
 
-/// Half of a batch of `failed` inputs, for which memory was too small, or of `batch` if that is less; says so.
+/// The next batch size after a batch of `failed` inputs ran out of memory: half of `failed` or of `batch`, whichever is
+/// less. Sends a notice.
 pub(super) fn halved(batch: usize, failed: usize, problem: &str, notices: Option<&Notices>) -> usize {
-    // The batch may have been a last, smaller one.
+    // The batch that failed may have been the last one, which can be smaller than `batch`.
     let smaller = (failed.min(batch) / 2).max(1);
     if let Some(notices) = notices {
         notices(&format!(

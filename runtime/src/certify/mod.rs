@@ -1,18 +1,18 @@
-//! The procedures CERTIFY and PREDICT of Cohen et al. (2019) over many inputs, with rules for when to stop.
+//! The procedures CERTIFY and PREDICT of Cohen et al. (2019) over many inputs, with stopping rules.
 //!
-//! Samples of different inputs are packed into full batches, so the engine always gets the batch size it is fastest
-//! at; votes are sorted back to their inputs, and certificates come out in the order of the inputs whatever the
-//! number of workers.
+//! Samples of different inputs are packed into full batches, so the engine always gets the batch size at which it is
+//! fastest. The votes are then assigned to their inputs again. Certificates come out in the order of the inputs, for
+//! any number of workers.
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `settings`, `stopping` | what a certificate depends on |
-//! | `procedure` | when to stop, and what the votes prove |
-//! | `scheduler` | which samples come next, and what is known of every input |
-//! | `buffer`, `pipeline`, `worker`, `forward` | buffers and threads that the samples go through |
-//! | `comparison` | a share of the samples answered again, alone and in another batch |
-//! | `certifier` | all of it for many inputs |
-//! | `tune` | how to split the work |
+//! | `settings`, `stopping` | everything that a certificate depends on besides model and input |
+//! | `procedure` | CERTIFY without the sampling: when to stop, and the bound and radius that the votes prove |
+//! | `scheduler` | chooses the samples of the next batch, and counts the votes of the inputs in flight |
+//! | `batch_buffer`, `pipeline`, `worker`, `forward` | buffers and threads that the samples pass through |
+//! | `comparison` | runs a share of the samples again, alone and in another batch, and compares the answers |
+//! | `certifier` | the public entry point: certify, predict or count votes for many inputs |
+//! | `tune` | finds the fastest number of instances, threads and batch size |
 
 mod batch_buffer;
 mod certificate;

@@ -21,10 +21,10 @@ use crate::{
     noise::{BLOCK, Noise},
 };
 
-/// Threads that samples go through: the scheduler, which is the caller's; those that make noise ahead, if any; and one
-/// for each instance of the model.
+/// The threads that samples pass through: the caller's thread, which runs the scheduler; threads that draw noise ahead,
+/// if any; and one worker thread for each instance of the model.
 ///
-/// Samples travel in a fixed number of slots, whose buffers are used again, so that a batch allocates nothing.
+/// Samples travel in a fixed number of batch buffers, which are reused, so that a batch allocates no memory.
 pub(super) struct Pipeline<'a> {
     workers: &'a mut [Worker],
     noise: &'a Noise,
@@ -32,14 +32,15 @@ pub(super) struct Pipeline<'a> {
     slots: Vec<BatchBuffer>,
 }
 
-/// A slot that came back, or why it did not.
+/// A batch buffer that a thread has finished with, or the error that it failed with.
 type Done = Result<BatchBuffer, BackendError>;
 
 impl<'a> Pipeline<'a> {
-    /// Makes the slots, of a batch or a block each, whichever is larger; smaller ones where there is no memory for them.
+    /// Allocates the batch buffers. Each has room for one batch or one block, whichever is larger. If memory is too
+    /// small for that, the capacity is halved, down to one block.
     ///
     /// # Errors
-    /// [`BackendError::OutOfMemory`] where there is none even for a block.
+    /// [`BackendError::OutOfMemory`] if there is too little memory even for buffers of one block.
     pub fn new(
         workers: &'a mut [Worker],
         noise: &'a Noise,
@@ -60,13 +61,13 @@ impl<'a> Pipeline<'a> {
         Ok(Self { workers, noise, noise_threads, slots })
     }
 
-    /// Blocks that may be under way at once.
+    /// Number of blocks that may be in flight at once.
     pub fn blocks(&self) -> usize {
         self.slots.iter().map(|buffer| buffer.capacity / BLOCK as usize).sum()
     }
 
-    /// Runs until the board has no more inputs. `on_samples` hears of the samples of every slot, `on_sampled` gets each
-    /// input in order. Once `stop` is true, nothing more is begun or counted.
+    /// Runs until the scheduler has no more inputs. `on_samples` gets the number of samples run of every batch buffer,
+    /// `on_sampled` gets each finished input, in order. Once `stop` is true, no batch is begun and no vote is counted.
     pub fn run<I: Iterator<Item = VoteRequest>>(
         self,
         mut scheduler: Scheduler<'_, I>,
@@ -77,23 +78,23 @@ impl<'a> Pipeline<'a> {
         let Self { workers, noise, noise_threads, slots: mut free } = self;
         let count = free.len();
         let fixed_batch = workers[0].model().fixed_batch();
-        // As many places as there are slots: nobody ever waits for one.
+        // The queues have room for all batch buffers, so that no sender ever waits.
         let (to_noise, drawing) = sync_channel::<BatchBuffer>(count);
         let (to_models, running) = sync_channel::<BatchBuffer>(count);
-        // Each worker may have an error to tell besides.
+        // Besides, each worker may send one error.
         let (to_here, done) = sync_channel::<Done>(count + workers.len());
         let (drawing, running) = (Mutex::new(drawing), Mutex::new(running));
         let uncompared: Vec<_> = workers.iter().map(Worker::uncompared).collect();
-        // Results that wait until all their samples that are to be answered again were, with the numbers of their inputs.
+        // Finished inputs that wait for the comparison of their samples, each with the number of its input.
         let mut results: VecDeque<(u64, Sampled)> = VecDeque::new();
         thread::scope(|scope| {
-            // Queues end when all who write to them are gone.
+            // A queue ends when all its senders are dropped.
             let first = if noise_threads == 0 { to_models.clone() } else { to_noise };
             for _ in 0..noise_threads {
                 let (drawing, to_models, to_here) = (&drawing, to_models.clone(), to_here.clone());
                 let draw_ahead = move || {
                     let draw = |mut buffer: BatchBuffer| {
-                        // The model will not be run on it.
+                        // If the deadline has passed, the model will not be run, so no noise is needed.
                         if !buffer.is_late() {
                             buffer.draw(noise, fixed_batch);
                         }
@@ -123,7 +124,7 @@ impl<'a> Pipeline<'a> {
                         if to_here.send(result).is_err() {
                             return;
                         }
-                        // Nobody waits for this, and a deadline is kept.
+                        // The batch buffer was sent on first, so the comparison does not delay it.
                         if let Err(error) = caught(0, || worker.compare(false)) {
                             let _ = to_here.send(Err(error));
                             return;
@@ -138,7 +139,7 @@ impl<'a> Pipeline<'a> {
             drop((to_models, to_here));
             let mut under_way = 0;
             let is_stopped = loop {
-                // Votes of a batch that was broken off must not be counted.
+                // Votes of an incomplete batch must not be counted.
                 if stop.is_some_and(|stop| stop.load(Ordering::SeqCst)) {
                     break true;
                 }
@@ -175,7 +176,7 @@ impl<'a> Pipeline<'a> {
                     free.push(buffer);
                 }
             };
-            // The workers answer the last samples again, on which the last results wait.
+            // The workers now compare their last samples; the last results wait for this.
             drop(first);
             done.iter().try_for_each(|result| result.map(drop))?;
             results.into_iter().try_for_each(|(_, sampled)| on_sampled(sampled))?;
@@ -184,7 +185,7 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// Starts a thread of a run. If there is none to be had, those started before end when the run does.
+/// Starts a thread of a run. If the operating system gives no thread, the threads started before end with the run.
 fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() + Send + 'scope,
@@ -193,7 +194,8 @@ fn start<'scope>(
     started.map(drop).map_err(|error| BackendError::thread(&error))
 }
 
-/// Slots, and the buffers for noise: with the slots if it is made ahead, else with the workers.
+/// Allocates the batch buffers and the memory for noisy inputs. That memory belongs to the batch buffers if noise is
+/// drawn ahead, otherwise to the workers.
 fn make_buffers(
     workers: &mut [Worker],
     noise_threads: usize,
@@ -211,8 +213,8 @@ fn make_buffers(
     for worker in &mut *workers {
         worker.noisy = buffer(!is_ahead && noise_source == NoiseSource::Caller)?;
     }
-    // One for each worker to run and one to wait for it, so that none ever sleeps while there is work: threads that wake
-    // each other by turns end up on one processor.
+    // For each worker, one buffer to run and one that waits, so that no worker sleeps while there is work: threads that
+    // wake each other in turns end up on one processor.
     let count = 2 * workers.len() + 1 + 2 * noise_threads;
     (0..count)
         .map(|_| {
@@ -222,12 +224,12 @@ fn make_buffers(
         .collect()
 }
 
-/// The next slot in a queue that several threads share, until the other end is gone.
+/// The next batch buffer in a queue that several threads share; `None` once all senders are dropped.
 fn next(queue: &Mutex<Receiver<BatchBuffer>>) -> Option<BatchBuffer> {
     queue.lock().ok()?.recv().ok()
 }
 
-/// A model that panics must end the run with an error, not leave it waiting for the slot.
+/// A model that panics must end the run with an error. Otherwise the run would wait for the batch buffer forever.
 fn guarded(buffer: BatchBuffer, work: impl FnOnce(BatchBuffer) -> Done) -> Done {
     caught(buffer.samples, || work(buffer))
 }

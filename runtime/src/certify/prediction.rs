@@ -6,14 +6,14 @@ use crate::{
     units::Alpha,
 };
 
-/// What the smoothed classifier answers for one input, or an abstention.
+/// The predicted class of the smoothed classifier for one input, or an abstention.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prediction {
     /// Index of the input in its data set.
     pub index: u64,
     /// True class, if known.
     pub label: Option<usize>,
-    /// The answer, wrong with probability at most α; `None` is an abstention.
+    /// The predicted class, wrong with probability at most α; `None` is an abstention.
     pub class: Option<usize>,
     /// Votes of the n samples.
     pub votes: Votes,
@@ -23,7 +23,7 @@ pub struct Prediction {
     pub seconds: f64,
 }
 
-/// What the votes of an input answer.
+/// The class that the votes of an input predict.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Answer {
     /// The class of the smoothed classifier, wrong with probability at most α; `None` is an abstention.
@@ -32,11 +32,11 @@ pub struct Answer {
     pub p_value: f64,
 }
 
-/// Answer and p-value that the votes of n samples give: PREDICT without the sampling.
+/// PREDICT without the sampling: the predicted class and p-value from the votes of `samples` samples.
 ///
-/// The two-sided exact binomial test of the two largest counts at ½; abstains if its p-value exceeds α. With
-/// probability at least 1 − α over the samples the answer is that of the smoothed classifier or an abstention
-/// (Cohen, Rosenfeld and Kolter 2019, Proposition 1). A tie for the second place changes nothing.
+/// Applies the two-sided exact binomial test with probability ½ to the two largest counts, and abstains if its p-value
+/// exceeds α. With probability at least 1 − α over the samples, the result is the class of the smoothed classifier or
+/// an abstention (Cohen, Rosenfeld and Kolter 2019, Proposition 1). A tie for the second largest count does not matter.
 ///
 /// # Errors
 /// [`StatisticsError`] if there are more votes than samples, or no samples.

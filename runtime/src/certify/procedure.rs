@@ -5,20 +5,20 @@ use crate::{
     units::Alpha,
 };
 
-/// Chance that samples left out would have certified more than a rule counts on, all probabilities of the class having been
-/// equally likely beforehand. It decides only when to stop: where it comes true, radius is lost and no certificate is
-/// false.
+/// Chance that the remaining samples would certify more than the rule assumes, with a uniform prior on the probability
+/// of the class. It affects only when to stop: if it happens, the radius is smaller than it could be, but no
+/// certificate is wrong.
 const CHANCE: f64 = 0.001;
-/// Level of the upper bound by which `loss` chooses a number of samples.
+/// Level of the upper bound from which the rule `loss` computes a number of samples.
 const LIKELY_LEVEL: f64 = 0.01;
 
-/// Share of α for samples that are all hits, where the rule is `precision`: strong models never err, and this takes
-/// such an input to its end in few more samples than the least there can be.
+/// Run share of α with the rule `precision`. Inputs of strong models often have hits only; this share ends such an
+/// input after little more than the smallest possible number of samples.
 const RUN_SHARE_PRECISION: f64 = 0.5;
-/// The same for the other rules, which mostly stop after few samples.
+/// Run share of α with the other rules, which mostly stop after few samples.
 const RUN_SHARE: f64 = 0.2;
 
-/// Bounds on the probability of a class that hold whenever sampling stops, for these settings.
+/// The confidence sequence of these settings.
 pub(crate) fn lower_bounds(settings: &Settings) -> ConfidenceSequence {
     let run_share = match settings.stop {
         StoppingRule::Precision(_) => RUN_SHARE_PRECISION,
@@ -27,34 +27,34 @@ pub(crate) fn lower_bounds(settings: &Settings) -> ConfidenceSequence {
     ConfidenceSequence::new(settings.sequence, settings.alpha, settings.n, BLOCK, run_share)
 }
 
-/// What the votes of an input prove.
+/// What the votes of an input prove: class, bound and radius.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decision {
-    /// The class with most selection votes; `None` if no selection sample voted for a class.
+    /// The class with the most selection votes; `None` if no selection sample voted for a class.
     pub class: Option<usize>,
     /// Lower bound on the probability of `class` under the noise, at confidence 1 − α; 0 without a class or samples.
     pub p_lower: f64,
-    /// Certified radius in the norm of the noise, in units of the data set; `None` is an abstention.
+    /// Certified radius in the norm of the noise, in data-set units; `None` is an abstention.
     pub radius: Option<f64>,
 }
 
-/// CERTIFY without the sampling: when to stop, and what the votes prove then.
+/// CERTIFY without the sampling: when to stop, and the bound and radius that the votes then prove.
 ///
 /// | rule | bound on the probability of the class |
 /// | --- | --- |
-/// | `fixed`, `loss` | Clopper–Pearson at level α, after a number of samples that the estimation votes have no part in |
-/// | `radius`, `precision`, `deadline` | a [`ConfidenceSequence`] at level α, which holds at all moments at once |
+/// | `fixed`, `loss` | Clopper–Pearson at level α, after a number of samples that does not depend on the estimation votes |
+/// | `radius`, `precision`, `deadline` | a [`ConfidenceSequence`] at level α, which is valid after every number of samples at once |
 ///
 /// The class comes from the selection votes alone; every estimation sample that did not vote for it counts against it.
 #[derive(Clone, Debug)]
 pub struct Procedure {
     settings: Settings,
-    /// Bounds that hold whenever sampling stops, where the rule looks at votes.
+    /// The confidence sequence; `None` if the rule does not look at votes.
     sequence: Option<ConfidenceSequence>,
 }
 
 impl Procedure {
-    /// What these settings say.
+    /// The procedure for these settings.
     ///
     /// # Errors
     /// [`SettingsError`].
@@ -69,22 +69,23 @@ impl Procedure {
         &self.settings
     }
 
-    /// Whether inputs may stop at different numbers of samples as the estimation votes come in.
+    /// Whether the number of samples of an input depends on its estimation votes.
     pub(super) fn is_adaptive(&self) -> bool {
         self.sequence.is_some()
     }
 
-    /// The most estimation samples of an input, given its selection votes.
+    /// The budget: the largest number of estimation samples of an input, given its selection votes.
     ///
     /// # Errors
-    /// [`StatisticsError`] if the votes can't be of n0 samples.
+    /// [`StatisticsError`] if there are more votes than n0.
     pub fn budget(&self, selection: &Votes) -> Result<u64, StatisticsError> {
         let Settings { n, stop, .. } = &self.settings;
         let StoppingRule::Loss(loss) = stop else { return Ok(*n) };
         let hits = selection.winner().map_or(0, |class| selection.by_class()[class]);
         let likely = self.upper_of_few(hits, self.settings.n0)?;
         let least = self.radius_after(likely, *n)? - loss;
-        // The radius grows with samples, but for whole votes; the least number of blocks at which it is large enough.
+        // Finds the smallest number of blocks with a large enough radius by bisection. The radius grows with the number
+        // of samples, except that votes are whole numbers.
         let (mut few, mut enough) = (0, n.div_ceil(BLOCK));
         while enough - few > 1 {
             let middle = u64::midpoint(few, enough);
@@ -97,8 +98,8 @@ impl Procedure {
         Ok((enough * BLOCK).min(*n))
     }
 
-    /// How many of the first `samples` estimation samples, of which `hits` voted for the class, a bound can be taken
-    /// after: all, or those up to the last look of the sequence.
+    /// The largest number of estimation samples, at most `samples`, for which a bound can be computed if `hits` of the
+    /// `samples` voted for the class. This is `samples` itself, or the last look of the confidence sequence.
     pub fn usable(&self, hits: u64, samples: u64) -> u64 {
         match &self.sequence {
             Some(sequence) => sequence.usable(hits, samples),
@@ -106,7 +107,7 @@ impl Procedure {
         }
     }
 
-    /// Whether what the rule asks is known after so many samples, of which so many voted for the class.
+    /// Whether the rule is satisfied after `samples` samples with `hits` hits.
     ///
     /// # Errors
     /// [`StatisticsError`] if there are more hits than samples.
@@ -139,10 +140,10 @@ impl Procedure {
         })
     }
 
-    /// Class, bound and radius that the votes prove.
+    /// Class, bound and radius that the votes prove after `samples` estimation samples.
     ///
     /// # Errors
-    /// [`StatisticsError`] if the votes can't be of that many samples, or if the rule does not stop there.
+    /// [`StatisticsError`] if there are more votes than samples, or if the rule does not stop after `samples` samples.
     ///
     /// # Example
     /// ```
@@ -201,7 +202,8 @@ impl Procedure {
         })
     }
 
-    /// Upper bound for a number of samples that was chosen beforehand.
+    /// Upper confidence bound on the probability of a class with `hits` of `samples` votes, for a number of samples
+    /// that was fixed beforehand.
     fn upper_of_few(&self, hits: u64, samples: u64) -> Result<f64, StatisticsError> {
         let misses =
             samples.checked_sub(hits).ok_or(StatisticsError::MoreHitsThanTrials { hits, trials: samples })?;
@@ -209,7 +211,7 @@ impl Procedure {
         Ok(1.0 - clopper_pearson_lower(misses, samples, level)?)
     }
 
-    /// The radius that so many samples certify (with the number chosen beforehand) where a share p of them are hits; 0
+    /// The radius that `samples` samples certify, with the number fixed beforehand, if a share `p` of them are hits; 0
     /// for an abstention.
     fn radius_after(&self, p: f64, samples: u64) -> Result<f64, StatisticsError> {
         let hits = ((p * samples as f64) as u64).min(samples);

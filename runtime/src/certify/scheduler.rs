@@ -1,4 +1,4 @@
-//! Which samples come next, and what is known of every input under way.
+//! Chooses the samples of the next batch, and counts the votes of the inputs in flight.
 
 use std::{
     cmp::Reverse,
@@ -21,36 +21,36 @@ use crate::{
     votes::Vote,
 };
 
-/// Inputs that may be under way at once, so that memory does not grow with the number of inputs.
+/// Largest number of inputs in flight, so that memory does not grow with the number of inputs.
 const MAX_IN_FLIGHT: usize = 1024;
-/// Most bytes in images, and votes that are kept, of inputs under way, but for the first few.
+/// Largest number of bytes in images and kept votes of the inputs in flight. At least four inputs are allowed.
 const MAX_IN_FLIGHT_BYTES: usize = 256 << 20;
 
-/// What the samples are for.
+/// Purpose of the samples.
 pub(super) enum Task<'a> {
     /// CERTIFY.
     Certify(&'a Procedure),
     /// PREDICT.
     Predict(&'a Settings),
-    /// Votes alone, of as many samples as each input asks for, by fixed numbers of them.
+    /// Vote counts only, with the fixed numbers of samples that each request asks for.
     Count(&'a Settings),
 }
 
-/// What does not change while a scheduler works.
+/// What stays the same during the life of a scheduler.
 pub(super) struct SchedulerSettings {
     /// Values of an input, C·H·W.
     pub values: usize,
     /// Classes of the model, K.
     pub classes: usize,
-    /// Blocks of samples that may be under way at once.
+    /// Number of blocks of samples that may be in flight at once.
     pub blocks: usize,
-    /// Whether the vote of each sample is handed on, beside the counts.
+    /// Whether the vote of each estimation sample is kept, besides the counts.
     pub keep_votes: bool,
-    /// Which inputs get which noise.
+    /// Whether inputs share their noise.
     pub noise_mode: NoiseMode,
-    /// How far noisy inputs are rounded before the model gets them.
+    /// Rounding of noisy inputs before the model gets them.
     pub precision: InputPrecision,
-    /// Number of the first input; 0 is the first that its certifier ever had.
+    /// Number of the first input: 0 in the first run of a certifier, 1 in later ones.
     pub first: u64,
 }
 
@@ -80,14 +80,14 @@ impl Task<'_> {
 /// Samples of one role of an input, counted in the order of their blocks.
 #[derive(Default)]
 struct RoleVotes {
-    /// Samples handed out.
+    /// Number of samples put into batch buffers.
     handed: u64,
-    /// Samples counted: all up to this one.
+    /// Number of samples counted, in order and without a gap.
     counted: u64,
     votes: Votes,
-    /// Blocks that came before their turn.
+    /// Blocks that came back before an earlier block.
     ahead: Vec<Ahead>,
-    /// The vote of every sample, if asked for.
+    /// The vote of every sample, if votes are kept.
     kept: Option<Vec<Vote>>,
 }
 
@@ -109,7 +109,8 @@ impl RoleVotes {
         self.ahead.push(Ahead { block, asked, votes, done: voted.len() });
     }
 
-    /// Counts the next block if it is there; whether all its samples were run.
+    /// Counts the next block if it has come back. Returns whether all its samples were run, `None` if there is no block
+    /// to count.
     fn count_next(&mut self) -> Option<bool> {
         let next = self.counted / BLOCK;
         if !self.counted.is_multiple_of(BLOCK) {
@@ -126,7 +127,7 @@ impl RoleVotes {
     }
 }
 
-/// An input under way.
+/// An input in flight.
 struct InFlight {
     index: u64,
     label: Option<usize>,
@@ -136,19 +137,19 @@ struct InFlight {
     n: u64,
     selection: RoleVotes,
     estimation: RoleVotes,
-    /// Set when the selection is done: the class, and the most estimation samples.
+    /// Set when all selection samples are counted: the selected class, and the budget of estimation samples.
     chosen: Option<(Option<usize>, u64)>,
-    /// The last moment that a bound can be taken at, with the votes up to it.
+    /// The last number of estimation samples at which a bound can be computed, and the votes of these samples.
     usable: (u64, Votes),
-    /// Samples handed out and not come back.
+    /// Number of samples in batch buffers that have not come back.
     under_way: u64,
     until: Option<Instant>,
-    /// No more samples are wanted.
+    /// Whether the input needs no more samples.
     is_done: bool,
     seconds: f64,
 }
 
-/// An input with all the samples it needs.
+/// An input with all the samples that it needs.
 pub(super) struct Sampled {
     index: u64,
     label: Option<usize>,
@@ -159,12 +160,13 @@ pub(super) struct Sampled {
     seconds: f64,
 }
 
-/// Hands out samples and collects votes.
+/// Puts samples into batch buffers and collects their votes.
 ///
-/// Where all inputs get the same number of samples, one is finished before the next is begun. Else blocks of different
-/// inputs are packed, the least sampled undecided input first, so that batches are full until the last input is
-/// decided. An input stops at the first moment, in the order of its own samples, at which its rule is satisfied; what
-/// was run beyond is dropped: so the result depends on neither batches nor threads.
+/// With the stopping rules `radius` and `precision`, blocks of different inputs are packed into one batch, from the
+/// undecided input with the fewest samples first, so that batches are full until the last input is decided. With the
+/// other rules, the next input is begun when the one before needs no samples at the moment. An input stops at the first
+/// number of samples, in the order of its own samples, at which its rule is satisfied. Samples run beyond that are
+/// dropped. So the result depends on neither batches nor threads.
 pub(super) struct Scheduler<'a, I> {
     requests: Fuse<I>,
     task: Task<'a>,
@@ -172,21 +174,21 @@ pub(super) struct Scheduler<'a, I> {
     in_flight: VecDeque<InFlight>,
     /// Number of the first input in flight.
     first: u64,
-    /// Inputs in flight that want samples: how urgent, and their number.
+    /// Inputs in flight that need samples: urgency (smallest first), and number of the input.
     waiting: BinaryHeap<Reverse<(u64, u64)>>,
     most_in_flight: usize,
     is_packed: bool,
 }
 
 impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
-    /// Inputs come from `requests`, one by one as there is room for them.
+    /// A scheduler that takes inputs from `requests` one by one, when there is room for them.
     pub fn new(requests: I, task: Task<'a>, settings: SchedulerSettings) -> Self {
         let is_packed = matches!(&task, Task::Certify(procedure) if procedure.is_adaptive());
         let votes = if settings.keep_votes { task.settings().n.saturating_mul(2) } else { 0 };
         let bytes = (4 * settings.values.max(1)).saturating_add(votes as usize);
         let in_memory = (MAX_IN_FLIGHT_BYTES / bytes).max(4);
         let (is_packed, most_in_flight) = if task.rule().deadline().is_some() {
-            // The time of an input that has a deadline is not shared with others.
+            // An input with a deadline must not share its time with others: such inputs are certified one at a time.
             (false, 1)
         } else if is_packed {
             (true, (2 * settings.blocks).clamp(16, MAX_IN_FLIGHT).min(in_memory))
@@ -205,7 +207,7 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
         }
     }
 
-    /// Takes up the next input, if there is one and room for it.
+    /// Takes the next input, if there is one and there is room for it. Returns whether it did.
     fn open_next(&mut self) -> Result<bool, CertifyError> {
         if self.in_flight.len() >= self.most_in_flight {
             return Ok(false);
@@ -233,7 +235,7 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
         Ok(true)
     }
 
-    /// Refuses an input that the model or the noise can't be given.
+    /// Rejects an input that does not fit the model or the noise.
     fn check(&self, input: &Input) -> Result<(), CertifyError> {
         let Input { index, image, .. } = input;
         let expected = self.settings.values;
@@ -251,11 +253,12 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
         Ok(())
     }
 
-    /// Fills a slot; whether there is anything in it.
+    /// Fills a batch buffer with samples. Returns whether there are any.
     pub fn fill(&mut self, buffer: &mut BatchBuffer) -> Result<bool, CertifyError> {
         buffer.clear();
         loop {
-            // Packing wants many inputs to choose from; else one after the other.
+            // Packing needs many inputs to choose from. Without packing, the next input is taken when the one before
+            // has all its samples.
             while (self.is_packed || self.waiting.is_empty()) && self.open_next()? {}
             let Some(&Reverse((_, number))) = self.waiting.peek() else { break };
             let Some(piece) = self.next_piece(number) else {
@@ -283,9 +286,9 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
         Ok(buffer.samples > 0)
     }
 
-    /// The next samples of an input, if it wants any now.
+    /// The next samples of an input, up to one block; `None` if it needs none now.
     fn next_piece(&mut self, number: u64) -> Option<Piece> {
-        // It may be long finished.
+        // The input may be finished already.
         let in_flight = self.in_flight.get_mut(number.checked_sub(self.first)? as usize)?;
         if in_flight.until.is_some_and(|until| Instant::now() >= until) {
             in_flight.is_done = true;
@@ -299,7 +302,7 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
         } else {
             let budget = match in_flight.chosen {
                 Some((_, budget)) => budget,
-                // How many there will be is for the selection to say.
+                // The selection votes will determine the number of estimation samples.
                 None if self.task.rule().waits_for_selection() => return None,
                 None => n,
             };
@@ -314,7 +317,7 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
         Some(Piece { input: number, index: in_flight.index, image: in_flight.image.clone(), key, samples })
     }
 
-    /// Takes the votes of a slot.
+    /// Collects the votes of a batch buffer.
     pub fn collect(&mut self, buffer: &BatchBuffer) -> Result<(), CertifyError> {
         let seconds = buffer.work.as_secs_f64() / buffer.samples as f64;
         let mut voted = &buffer.voted[..];
@@ -339,7 +342,8 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
         Ok(())
     }
 
-    /// Counts what can be counted of an input, in the order of its samples, and looks whether that is enough.
+    /// Counts the votes of an input in the order of its samples, as far as there is no gap, and checks whether the
+    /// stopping rule is satisfied.
     fn advance(&mut self, number: u64) -> Result<(), StatisticsError> {
         let in_flight = &mut self.in_flight[(number - self.first) as usize];
         while let Some(is_whole) = in_flight.selection.count_next() {
@@ -354,14 +358,15 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
             };
             let was_waiting = procedure.settings().stop.waits_for_selection();
             in_flight.chosen = Some((class, procedure.budget(&in_flight.selection.votes)?));
-            // Without a class there is nothing to decide.
+            // Without a selected class no estimation samples are needed.
             in_flight.is_done |= class.is_none() && procedure.is_adaptive();
             if was_waiting {
                 self.waiting.push(Reverse((0, number)));
             }
         }
         let Some((class, budget)) = in_flight.chosen else { return Ok(()) };
-        // An input may stop at the moment that its last whole block is counted, and not at any later one.
+        // An input that is done counts no further votes, so that the result does not depend on the order of batches.
+        // With a deadline, everything that was run counts.
         let mut is_decided = in_flight.is_done && in_flight.until.is_none();
         while !is_decided && let Some(is_whole) = in_flight.estimation.count_next() {
             let RoleVotes { counted, votes, .. } = &in_flight.estimation;
@@ -382,10 +387,10 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
         Ok(())
     }
 
-    /// The next input in order, once it needs no more samples, with its number.
+    /// The next finished input in order, with its number; `None` if the first input in flight still needs samples.
     pub fn next_finished(&mut self) -> Option<(u64, Sampled)> {
         let in_flight = self.in_flight.front_mut()?;
-        // Samples that time ran out for come back all the same, and count as far as there is no gap.
+        // Batch buffers still come back after a deadline, and their votes count as far as there is no gap.
         let is_finished = in_flight.is_done && (in_flight.until.is_none() || in_flight.under_way == 0);
         if !is_finished {
             return None;
@@ -412,7 +417,7 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
 }
 
 impl Sampled {
-    /// What the votes prove, and the vote of every estimation sample if they were kept.
+    /// The certificate that the votes prove, and the vote of every estimation sample if votes are kept.
     pub fn certify(self, procedure: &Procedure) -> Result<(Certificate, Option<Vec<Vote>>), CertifyError> {
         let Self { index, label, selection, estimation, samples, kept, seconds } = self;
         let Decision { class, p_lower, radius } = procedure
@@ -423,13 +428,13 @@ impl Sampled {
         Ok((certificate, kept))
     }
 
-    /// The votes as they are.
+    /// The votes without a conclusion.
     pub fn counted(self) -> CountedVotes {
         let Self { index, label: _, selection, estimation, samples, kept, seconds } = self;
         CountedVotes { index, selection, estimation, samples, votes: kept.unwrap_or_default(), seconds }
     }
 
-    /// The answer that the votes give.
+    /// The prediction that the votes give.
     pub fn predict(self, settings: &Settings) -> Result<Prediction, CertifyError> {
         let Self { index, label, estimation: votes, seconds, .. } = self;
         let Answer { class, p_value } = predict(&votes, settings.n, settings.alpha)

@@ -9,10 +9,10 @@ use crate::{
     units::{Alpha, Sigma},
 };
 
-/// Numbers of samples that can't be used.
+/// Why settings of a certification are invalid.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SettingsError {
-    /// No samples.
+    /// A number of samples is 0.
     #[error("{name} must be at least 1 and is {value}")]
     NoSamples {
         /// Which number.
@@ -28,48 +28,49 @@ pub enum SettingsError {
         /// Its value.
         value: u64,
     },
-    /// Noise that can't be drawn.
+    /// The noise can't be drawn.
     #[error(transparent)]
     Noise(#[from] NoiseError),
-    /// Instances that are not of one model.
+    /// The instances are not of the same model.
     #[error("the model instances differ in input size, classes or batch")]
     DifferentModels,
-    /// More classes than votes are kept of.
+    /// More classes than a vote can tell apart.
     #[error("the model has {classes} classes, and at most 65,533 can be told apart")]
     TooManyClasses {
         /// Classes of the model.
         classes: usize,
     },
-    /// No workers or no batch.
+    /// No model instance, or a batch size of 0.
     #[error("at least one model instance and a batch of at least one input are needed")]
     NoWorkers,
 }
 
-/// What a certificate depends on, besides model and input.
+/// Everything that a certificate depends on besides model and input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Standard deviation of the noise.
     pub sigma: Sigma,
-    /// What the noise is distributed as.
+    /// Distribution of the noise.
     #[serde(default)]
     pub distribution: Distribution,
-    /// Probability that a certificate may be wrong.
+    /// Failure probability: largest probability that a certificate is wrong.
     pub alpha: Alpha,
-    /// Samples that choose the class.
+    /// Number of selection samples, which choose the class.
     pub n0: u64,
-    /// Fresh samples that bound its probability, at most.
+    /// Largest number of estimation samples: fresh samples that bound the probability of the class.
     pub n: u64,
-    /// When to stop before.
+    /// When to stop sampling before n samples.
     #[serde(rename = "stopping_rule")]
     pub stop: StoppingRule,
-    /// How bounds are made that hold whenever sampling stops.
+    /// Form of the confidence sequence, for the stopping rules that need one.
     pub sequence: SequenceForm,
     /// Seed of all noise.
     pub seed: u64,
 }
 
 impl Settings {
-    /// The field's usual Gaussian noise, α = 0.001, n0 = 100 and n = 100,000, never fewer.
+    /// The usual settings of the field: Gaussian noise, α = 0.001, n0 = 100 and n = 100,000, with the stopping rule
+    /// `fixed`.
     pub fn new(sigma: Sigma, seed: u64) -> Self {
         Self {
             sigma,
@@ -83,7 +84,7 @@ impl Settings {
         }
     }
 
-    /// Refuses numbers of samples below 1 or above what a bound can be computed for, and a σ that the noise can't have.
+    /// Checks that n0 and n are from 1 to [`MAX_TRIALS`], and that noise of this σ can be drawn.
     ///
     /// # Errors
     /// [`SettingsError::NoSamples`], [`SettingsError::TooManySamples`], [`SettingsError::Noise`].
@@ -107,13 +108,13 @@ impl Settings {
         Ok(Noise::new(self.distribution, self.sigma)?)
     }
 
-    /// The noise that inputs share when they are certified, ready to be drawn once for all, and what there is of it;
-    /// none for noise that is not simply added to an image.
+    /// The noise that all inputs share in certification, and the list of its blocks. `None` for a distribution whose
+    /// noise is not simply added to an image.
     pub fn shared_noise(&self) -> Option<(Noise, NoiseBank)> {
         self.bank(&[(Role::Selection, self.n0), (Role::Estimation, self.n)])
     }
 
-    /// As [`shared_noise`](Self::shared_noise), for inputs whose classes are predicted.
+    /// As [`shared_noise`](Self::shared_noise), for prediction.
     pub fn shared_prediction_noise(&self) -> Option<(Noise, NoiseBank)> {
         self.bank(&[(Role::Prediction, self.n)])
     }
@@ -123,8 +124,8 @@ impl Settings {
         Some((noise, NoiseBank::new(self.seed, samples)))
     }
 
-    /// The radius that a lower bound on the probability of a class proves, in the norm of the noise, rounded down;
-    /// `None` (abstain) unless it is above ½.
+    /// The certified radius for the lower bound `p_lower` on the probability of the class, in data-set units and in the
+    /// norm of the noise, rounded down. `None` (abstain) unless `p_lower` is above ½.
     pub fn radius(&self, p_lower: f64) -> Option<f64> {
         match self.distribution {
             Distribution::Gaussian => certified_radius(p_lower, self.sigma),

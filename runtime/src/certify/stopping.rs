@@ -2,8 +2,8 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// When to stop sampling an input. Whatever the rule, a certificate holds with probability 1 − α, and no input gets
-/// more than n samples.
+/// When to stop sampling an input. With every rule, a certificate is valid with probability at least 1 − α, and no
+/// input gets more than n estimation samples.
 ///
 /// As text: `fixed`, `radius:0.25,0.5`, `precision:0.05`, `precision:5%`, `deadline:50`, `loss:0.1`.
 ///
@@ -22,28 +22,28 @@ pub enum StoppingRule {
     /// After n samples, always (Cohen et al. 2019).
     #[default]
     Fixed,
-    /// As soon as each of these radii, in units of the data, is certified or given up: n samples would certify it only with a
-    /// chance of 0.1 %.
+    /// As soon as each of these radii, in data-set units, is certified or given up. A radius is given up if n samples
+    /// would certify it with a chance of 0.1 % at most.
     Radius(Vec<f64>),
-    /// As soon as n samples would add more than this to the certified radius only with a chance of 0.1 %.
+    /// As soon as n samples would add more than this width to the certified radius with a chance of 0.1 % at most.
     Precision(Width),
-    /// When so many milliseconds have passed since the input was taken up.
+    /// When this time in milliseconds has passed since sampling of the input began.
     Deadline(f64),
-    /// After a number of samples chosen from the selection votes, so that no more than this, in units of the data, is
-    /// lost of the radius that n samples would certify.
+    /// After a number of samples that is computed from the selection votes, such that the certified radius is expected
+    /// to be at most this much smaller, in data-set units, than the radius after n samples.
     Loss(f64),
 }
 
-/// How near a radius must be known.
+/// How precisely a radius must be known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Width {
-    /// In units of the data.
+    /// In data-set units.
     Absolute(f64),
     /// In percent of the radius.
     Relative(f64),
 }
 
-/// Text that is no stopping rule.
+/// The error for text that is not a stopping rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{text}' is no stopping rule: {problem}; there are fixed, radius:R[,R…], precision:T or precision:T%, \
@@ -55,18 +55,19 @@ pub struct UnknownRule {
 }
 
 impl StoppingRule {
-    /// Whether when to stop depends on the estimation votes, so that bounds must hold at every moment.
+    /// Whether the end of sampling depends on the estimation votes, so that bounds must be valid after every number of
+    /// samples.
     pub fn looks_at_votes(&self) -> bool {
         matches!(self, Self::Radius(_) | Self::Precision(_) | Self::Deadline(_))
     }
 
-    /// Whether the number of estimation samples follows from the selection votes, so that none can be drawn before these are
-    /// known.
+    /// Whether the number of estimation samples is computed from the selection votes, so that no estimation sample can
+    /// be drawn before these are known.
     pub fn waits_for_selection(&self) -> bool {
         matches!(self, Self::Loss(_))
     }
 
-    /// Estimation samples that an input is likely to take of at most `n`: a rough guess, to know how long a run will be.
+    /// Rough guess of the number of estimation samples of an input, at most `n`, to estimate how long a run takes.
     pub fn expected_samples(&self, n: u64) -> u64 {
         match self {
             Self::Fixed | Self::Loss(_) | Self::Precision(_) => n,
@@ -74,7 +75,7 @@ impl StoppingRule {
         }
     }
 
-    /// Why a number of samples other than n leaves a certificate true, for a note beside results.
+    /// Why certificates are valid with fewer than n samples, as a note beside results; `None` if all inputs get n.
     pub fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Fixed => None,
@@ -85,7 +86,7 @@ impl StoppingRule {
         }
     }
 
-    /// The time that an input may take, if that is the rule.
+    /// The time limit of an input if the rule is `deadline`, otherwise `None`.
     pub fn deadline(&self) -> Option<Duration> {
         match self {
             Self::Deadline(milliseconds) => {
@@ -96,7 +97,7 @@ impl StoppingRule {
     }
 }
 
-/// A number above 0.
+/// Parses a finite number above 0.
 fn positive(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(value) if value > 0.0 && value.is_finite() => Ok(value),

@@ -17,16 +17,16 @@ use crate::{
     units::Sigma,
 };
 
-/// How work is split: instances of the model, threads within each, and batch size.
+/// How the work is divided: instances of the model, threads of each, batch size and noise threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Instances of the model, each on a thread of its own.
+    /// Number of instances of the model, each on its own thread.
     pub sessions: usize,
-    /// Threads within an operator of each instance.
+    /// Number of threads with which each instance runs one operator.
     pub threads: usize,
-    /// Inputs in a batch.
+    /// Number of inputs in a batch.
     pub batch: usize,
-    /// Threads that make noise ahead; with none, each instance makes its own.
+    /// Number of threads that draw noise ahead; with 0, each worker draws its own noise.
     #[serde(default)]
     pub noise_threads: usize,
 }
@@ -34,39 +34,40 @@ pub struct Plan {
 /// Instances of a model.
 pub type Instances = Vec<Box<dyn VoteSampler>>;
 
-/// Batch sizes tried, smallest first.
+/// Batch sizes that are tried, in this order.
 const BATCHES: [usize; 9] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048];
-/// The batch size for runs that are too short to try others.
+/// The batch size for runs that are too short to try several.
 const USUAL_BATCH: usize = 32;
-/// Most bytes in the inputs of one batch.
+/// Largest number of bytes in the inputs of one batch that is tried.
 const MAX_BATCH_BYTES: usize = 64 << 20;
-/// Most of a run's time that goes into finding out how to run it.
+/// Largest share of the time of a run that is spent on finding its plan.
 const SHARE: f64 = 0.03;
 
-/// Time to try things for.
+/// Time for each kind of measurement.
 #[derive(Clone, Copy)]
 struct Effort {
-    /// One batch size.
+    /// For one batch size.
     size: Duration,
-    /// One way to split the threads.
+    /// For all batch sizes with one division of the threads.
     split: Duration,
-    /// One number of noise threads.
+    /// For one number of noise threads.
     noise_split: Duration,
 }
 
 impl Effort {
-    /// As much as is ever worth it.
+    /// The longest measurements that are ever made.
     const FULL: Self = Self {
         size: Duration::from_millis(60),
         split: Duration::from_millis(600),
         noise_split: Duration::from_millis(120),
     };
-    /// The time that takes in all, about.
+    /// Approximate total time of these measurements.
     const FULL_TIME: Duration = Duration::from_millis(1500);
-    /// Below this share of it nothing can be told from chance.
+    /// Below this share of the full time, measurements are too noisy.
     const LEAST: f64 = 0.1;
 
-    /// What a run of `samples` samples, `rate` of them a second, is worth.
+    /// The effort for a run of `samples` samples at `rate` samples per second; `None` if the run is too short for
+    /// measurements.
     fn worth(samples: u64, rate: f64) -> Option<Self> {
         let share = SHARE * samples as f64 / rate / Self::FULL_TIME.as_secs_f64();
         (share >= Self::LEAST).then(|| {
@@ -80,14 +81,14 @@ impl Effort {
     }
 }
 
-/// Finds the fastest way to run a model with `threads` threads on about `samples` samples by trying: every split of the
-/// threads into instances and threads within an operator that makes sense, with batch sizes from small to large until
-/// they stop getting faster. Takes a few hundredths of the time of the run, and at most two seconds; a run that is too
-/// short for that gets an instance for each thread and the usual batch. Results do not depend on it, only the time they
-/// take.
+/// Finds the fastest plan for a model with `threads` threads and about `samples` samples by measurement. It tries
+/// several divisions of the threads into instances and threads of each instance, and batch sizes in rising order until
+/// larger ones are no faster. This takes a few percent of the time of the run, and about two seconds at most. A run
+/// that is too short for measurements gets one instance for each thread and the default batch size. The plan affects
+/// the speed, not the results.
 ///
-/// `load` makes an instance of the model with so many threads; `batch` fixes the batch size. Returns the plan and
-/// its instances, ready to run.
+/// `load` creates an instance of the model with the given number of threads. `batch` fixes the batch size. Returns the
+/// plan and its instances, ready to run.
 ///
 /// # Errors
 /// [`BackendError`] from loading or running the model.
@@ -106,9 +107,9 @@ pub fn plan(
         Some(size) => vec![size],
         None => sizes(models[0].classifier().input_len()),
     };
-    // How long the run will take, from one batch.
+    // Estimates the length of the run from one batch.
     let (rate, size) = fastest_batch(&mut models, &sizes[..1], Duration::ZERO, Duration::ZERO)?;
-    // Where there was no memory even for that, nothing larger need be tried.
+    // If there was no memory even for that batch, no larger one is tried.
     let is_settled = size < sizes[0] || (threads == 1 && sizes.len() == 1);
     let usual = if is_settled { size } else { USUAL_BATCH.clamp(sizes[0], sizes[sizes.len() - 1]) };
     let mut plan = Plan { sessions: threads, threads: 1, batch: usual, noise_threads: 0 };
@@ -128,28 +129,28 @@ pub fn plan(
         let tried = instances(sessions, inner).and_then(|mut models| {
             Ok((fastest_batch(&mut models, &sizes, effort.size, effort.split)?, models))
         });
-        // Beside the best so far there may be no memory for another; that one works.
+        // There may be no memory for other instances beside the best so far. The best so far works in any case.
         let Ok(((rate, batch), others)) = tried else { continue };
-        // An earlier split is kept unless a later one is clearly faster.
+        // A later division replaces the best so far only if it is clearly faster.
         if rate > 1.03 * fastest {
             (fastest, models) = (rate, others);
             plan = Plan { sessions, threads: inner, batch, noise_threads: 0 };
         }
     }
-    // Beside a slow model noise takes no time to speak of.
+    // With a slow model the time for noise is negligible.
     if threads > 1 && 8.0 * plan.batch as f64 / fastest < effort.noise_split.as_secs_f64() / 2.0 {
         (plan.noise_threads, models) = fastest_noise(models, plan.batch, threads, effort.noise_split)?;
     }
     Ok((plan, models))
 }
 
-/// Batch sizes to try for inputs of so many values.
+/// Batch sizes to try for inputs with `values` values.
 fn sizes(values: usize) -> Vec<usize> {
     let largest = (MAX_BATCH_BYTES / (4 * values)).max(BATCHES[0]);
     BATCHES.into_iter().filter(|&size| size <= largest).collect()
 }
 
-/// The fastest number of threads that make noise ahead, none unless they are clearly faster.
+/// The fastest number of noise threads; 0 unless others are clearly faster.
 fn fastest_noise(
     mut models: Instances,
     batch: usize,
@@ -158,7 +159,7 @@ fn fastest_noise(
 ) -> Result<(usize, Instances), BackendError> {
     let mut counts = vec![(0, 0.0_f64), (1, 0.0)];
     counts.extend((threads >= 8).then_some((threads / 4, 0.0)));
-    // By turns, so that a machine that slows down or speeds up favours none.
+    // The numbers are measured alternately, so that a machine that slows down or speeds up favours none.
     for _ in 0..2 {
         for (count, best) in &mut counts {
             let timed = time_certification(models, batch, *count, time / 2)?;
@@ -175,24 +176,24 @@ fn fastest_noise(
     Ok((fastest.0, models))
 }
 
-/// What timing certification gave.
+/// Result of [`time_certification`].
 pub struct TimedCertification {
-    /// Samples per second by the clock on the wall.
+    /// Samples per second of elapsed time.
     pub samples_per_second: f64,
-    /// Where the time went.
+    /// Time spent on each part of the work, summed over workers.
     pub timings: Timings,
-    /// Where the time of the very first batches went, which are not in `timings`: more of the first input's samples are
-    /// answered again than of any other.
+    /// The same for the very first batches, which `timings` does not contain: more samples of the first input are
+    /// compared than of any other.
     pub first: Timings,
     /// The instances of the model.
     pub models: Instances,
 }
 
-/// Estimation samples of the inputs that certification is timed with, as in most published results.
+/// Number of estimation samples with which certification is timed.
 const TIMED_SAMPLES: u64 = 10_000;
 
-/// Times certification of grey images with 10,000 samples each, with Gaussian noise of standard deviation ¼, over about
-/// `time`, which ends before the first image is done if the model is slow.
+/// Measures certification of grey images, with 10,000 estimation samples each and Gaussian noise of σ = ¼, for about
+/// `time`. With a slow model the time ends before the first image is done.
 ///
 /// # Errors
 /// [`BackendError`] from the model.
@@ -229,8 +230,8 @@ pub fn time_certification(
     Ok(TimedCertification { samples_per_second, timings, first, models: certifier.into_models() })
 }
 
-/// Samples per second and size of the fastest batch; each size is run for `time`, all of them for little more than `most`.
-/// Where there is no memory for the first, a smaller one is tried.
+/// Samples per second, and size, of the fastest batch. Each size is run for `time`, all sizes together for little more
+/// than `most`. If there is no memory for the first size, smaller ones are tried.
 fn fastest_batch(
     models: &mut [Box<dyn VoteSampler>],
     sizes: &[usize],
@@ -242,7 +243,7 @@ fn fastest_batch(
     let (mut best, mut slower) = ((0.0_f64, sizes[0]), 0);
     for &size in sizes {
         let rate = match time_samples(models, size, Some(&noise), time) {
-            // The smaller sizes tried before did fit.
+            // There was memory for the smaller sizes tried before.
             Err(BackendError::OutOfMemory { .. }) if best.0 > 0.0 => break,
             Err(BackendError::OutOfMemory { .. })
                 if size > 1 && models[0].classifier().fixed_batch().is_none() =>
@@ -251,7 +252,7 @@ fn fastest_batch(
             }
             other => other?,
         };
-        // A larger batch must be worth its memory.
+        // A larger batch must be clearly faster, because it takes more memory.
         if rate > 1.02 * best.0 {
             (best, slower) = ((rate, size), 0);
         } else {
@@ -264,7 +265,7 @@ fn fastest_batch(
     Ok(best)
 }
 
-/// Samples per second of the forward pass alone, all instances at work at once, over at least `time`.
+/// Samples per second of the forward pass alone, with all instances running at once, measured for at least `time`.
 ///
 /// # Errors
 /// [`BackendError`] from the model.
@@ -276,7 +277,7 @@ pub fn time_forward(
     time_samples(models, batch, None, time)
 }
 
-/// The same with noise that each instance draws between batches, if it is given.
+/// As [`time_forward`]. If `noise` is given, each instance also draws noise between batches.
 fn time_samples(
     models: &mut [Box<dyn VoteSampler>],
     batch: usize,
@@ -289,7 +290,7 @@ fn time_samples(
             .map(|model| {
                 let time = move || {
                     let len = model.classifier().input_len();
-                    // Any values do, but not all alike.
+                    // The values do not matter, but they should differ.
                     let (mut image, mut inputs) = (Vec::new(), Vec::new());
                     make_room(&mut image, len, batch)?;
                     make_room(&mut inputs, batch.saturating_mul(len), batch)?;
@@ -309,7 +310,7 @@ fn time_samples(
                             }
                         }
                         answers.votes.clear();
-                        // Where the engine counts, that is part of what it does.
+                        // This includes reading the votes.
                         model.votes(Samples::Noisy(&inputs), &mut answers)
                     };
                     run(0)?;
@@ -335,13 +336,13 @@ fn time_samples(
     Ok(rates.iter().sum())
 }
 
-/// Gaussian noise of standard deviation ¼, as good as any to take the time with, and how much there is of it.
+/// Settings with Gaussian noise of σ = ¼ and one block of selection samples, for measurements.
 fn usual_settings() -> Result<Settings, BackendError> {
     let sigma = Sigma::new(0.25).map_err(not_timed)?;
     Ok(Settings { n0: BLOCK, ..Settings::new(sigma, 0) })
 }
 
-/// What went wrong before any time could be taken.
+/// An error that made the measurement impossible.
 fn not_timed(error: impl Display) -> BackendError {
     BackendError::Run { batch: 0, problem: error.to_string() }
 }
@@ -367,7 +368,7 @@ mod tests {
             };
             let found = plan(load, 2, Some(100), u64::MAX)
                 .map(|(plan, models)| (plan.sessions, plan.threads, models.len()));
-            // Two instances are tried first; the run ends if not even they fit.
+            // Two instances are tried first; if there is no memory for them, `plan` fails.
             assert_eq!(found.ok(), (possible == 2).then_some((2, 1, 2)));
         }
     }

@@ -20,31 +20,31 @@ use crate::{
     noise::Noise,
 };
 
-/// Where the time of the workers went.
+/// Time that workers spent on each part of the work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Timings {
     /// Samples run.
     pub samples: u64,
-    /// Making noise and adding it.
+    /// Drawing noise and adding it.
     pub noise: Duration,
     /// The model's forward pass.
     pub forward: Duration,
-    /// Reading votes off the logits.
+    /// Reading votes from the logits.
     pub count: Duration,
-    /// Answering a share of the samples again, alone and in another batch.
+    /// Comparison: answering a share of the samples again, alone and in another batch.
     pub comparison: Duration,
-    /// Samples answered again; all got the same answer.
+    /// Number of samples compared; all got the same answer.
     pub compared: u64,
 }
 
 impl Timings {
-    /// Share of the time that was not spent in the forward pass.
+    /// Share of the time, from 0 to 1, that was not spent in the forward pass.
     pub fn overhead(&self) -> f64 {
         let other = (self.noise + self.count + self.comparison).as_secs_f64();
         other / (other + self.forward.as_secs_f64()).max(f64::MIN_POSITIVE)
     }
 
-    /// Share of the time that went into answering samples again.
+    /// Share of the time, from 0 to 1, that was spent on the comparison.
     pub fn share_of_comparison(&self) -> f64 {
         let all = self.noise + self.forward + self.count + self.comparison;
         self.comparison.as_secs_f64() / all.as_secs_f64().max(f64::MIN_POSITIVE)
@@ -63,7 +63,7 @@ impl AddAssign for Timings {
 }
 
 impl Timings {
-    /// What came after `before`, an earlier reading of the same clock.
+    /// The difference to `before`, which are earlier timings of the same workers.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {
@@ -91,25 +91,25 @@ pub(super) struct Worker {
     model: Box<dyn VoteSampler>,
     batch: usize,
     answers: Answers,
-    /// Noisy inputs, where they are not made ahead.
+    /// Memory for noisy inputs if noise is not drawn ahead.
     pub noisy: Vec<f32>,
-    /// Hears of a batch that had to be made smaller.
+    /// Gets a notice when the batch size is halved.
     pub notices: Option<Notices>,
-    /// Answers a share of the samples again; none where that was left out.
+    /// Compares a share of the samples; `None` if the comparison is turned off.
     comparison: Option<Comparison>,
     chosen: Vec<Chosen>,
-    /// Where votes are verified, a number that nobody knew before: the model gets the samples of a batch in reverse order,
-    /// and more of them are answered again, chosen by this number.
+    /// Set for a replay: an unpredictable number. The model then gets the samples of a batch in reverse order, and more
+    /// of them are compared, chosen by this number.
     pub verification: Option<u64>,
-    /// The lowest number of an input that has samples waiting to be answered again.
+    /// The lowest number of an input with samples that wait for comparison.
     uncompared: Arc<AtomicU64>,
-    /// Nothing is run once this is true.
+    /// No batch is begun once this is true.
     pub stop: Option<Arc<AtomicBool>>,
     pub timings: Timings,
 }
 
 impl Worker {
-    /// `batch` is the most inputs the model is given at once.
+    /// A worker with its own comparison. `batch` is the largest number of inputs in one call of the model.
     pub fn new(model: Box<dyn VoteSampler>, batch: usize) -> Result<Self, BackendError> {
         let batch = model.classifier().fixed_batch().unwrap_or(batch);
         Ok(Self {
@@ -127,7 +127,7 @@ impl Worker {
         })
     }
 
-    /// Answers no samples again.
+    /// Turns off the comparison.
     pub fn leave_comparison_out(&mut self) {
         self.comparison = None;
     }
@@ -136,8 +136,8 @@ impl Worker {
         self.model.classifier()
     }
 
-    /// Certificates of inputs from this number on may rest on samples that wait to be answered again; `u64::MAX` if none
-    /// wait.
+    /// The lowest number of an input with samples that wait for comparison; `u64::MAX` if none wait. Results of this
+    /// input and later ones are not final yet.
     pub fn uncompared(&self) -> Arc<AtomicU64> {
         self.uncompared.clone()
     }
@@ -150,8 +150,8 @@ impl Worker {
         self.model
     }
 
-    /// Runs the model on the noisy inputs of a slot, which `noise` draws if they are not there yet, and writes down the
-    /// vote of each.
+    /// Runs the model on the samples of a batch buffer and writes their votes to `buffer.voted`. `noise` is given if
+    /// the noise was not drawn ahead.
     pub fn run(&mut self, buffer: &mut BatchBuffer, noise: Option<&Noise>) -> Result<(), BackendError> {
         match self.model.noise_source() {
             NoiseSource::Engine => self.run_keyed(buffer, noise),
@@ -170,7 +170,7 @@ impl Worker {
         let (len, fixed_batch) = (self.model().input_len(), self.model().fixed_batch());
         if let Some(noise) = noise {
             mem::swap(&mut buffer.noisy, &mut self.noisy);
-            // Where time is up, nothing will be run.
+            // After the deadline the model is not run, so no noise is needed.
             if !buffer.is_late() {
                 buffer.draw(noise, fixed_batch);
             }
@@ -217,7 +217,7 @@ impl Worker {
         if self.verification.is_some() {
             buffer.voted.reverse();
         }
-        // What filled up the last batch of a model with a fixed one.
+        // Removes the votes of the rows that filled up the last batch of a model with a fixed batch size.
         buffer.voted.truncate(buffer.samples);
         buffer.work += started.elapsed();
         self.timings += Timings {
@@ -231,7 +231,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Chooses the samples of a slot that are answered again.
+    /// Chooses the samples of a batch buffer that are compared.
     fn choose(&mut self, buffer: &BatchBuffer) {
         if self.comparison.is_some() {
             buffer.choose(self.verification, &mut self.chosen);
@@ -240,10 +240,11 @@ impl Worker {
         }
     }
 
-    /// Answers samples again that wait for it: once there are enough, or all of them at the end of a run.
+    /// Answers again the samples that wait for comparison: once there are enough for a batch, or all of them at the end
+    /// of a run.
     ///
     /// # Errors
-    /// [`BackendError::Dependent`] if one gets another answer.
+    /// [`BackendError::Dependent`] if a sample gets another answer.
     pub fn compare(&mut self, is_end: bool) -> Result<(), BackendError> {
         let Some(comparison) = &mut self.comparison else { return Ok(()) };
         let started = Instant::now();
@@ -259,7 +260,8 @@ impl Worker {
         Ok(())
     }
 
-    /// The same for a model that keeps the noise itself. `noise` makes it once more for samples that are answered again.
+    /// As [`run_noisy`](Self::run_noisy) for a model that adds the noise itself. `noise` draws it again for the samples
+    /// that are compared.
     fn run_keyed(&mut self, buffer: &mut BatchBuffer, noise: Option<&Noise>) -> Result<(), BackendError> {
         let started = Instant::now();
         if buffer.is_late() {
@@ -282,7 +284,7 @@ impl Worker {
         let (len, before) = (self.model.classifier().input_len(), Instant::now());
         for &chosen in &self.chosen {
             let piece = &buffer.pieces[chosen.piece];
-            // A block is drawn from its start.
+            // The stream of a block starts at its first sample, so the samples before the chosen one are drawn too.
             self.noisy.resize((chosen.position + 1) * len, 0.0);
             noise.add(&piece.key, &piece.image, &mut self.noisy);
             let input = &self.noisy[chosen.position * len..];

@@ -85,7 +85,7 @@ fn an_input_of_the_wrong_size_is_named() {
     assert_eq!(error.to_string(), "input 4 has 3 values and the model takes 2");
 }
 
-/// A model that fails, and one that gives nothing but NaN.
+/// A model that fails, and one whose logits are all NaN.
 struct Broken(bool);
 
 impl Classifier for Broken {
@@ -107,7 +107,7 @@ impl Classifier for Broken {
 
 #[test]
 fn a_failing_engine_ends_the_run_with_its_words() {
-    // Whichever instance fails first, on a whole batch.
+    // Any of the instances may fail first; each does on a whole batch.
     let settings = Settings { n0: 128, ..Settings::new(Sigma::new(0.5).unwrap(), 1) };
     let models: Instances = vec![Box::new(Broken(true)), Box::new(Broken(true))];
     let mut certifier = Certifier::new(models, settings, 64).unwrap();
@@ -115,7 +115,7 @@ fn a_failing_engine_ends_the_run_with_its_words() {
     assert_eq!(error.to_string(), "the model failed on a batch of 64 inputs: out of memory");
 }
 
-/// A model with memory for so many inputs at once.
+/// A model with memory for a limited number of inputs at once.
 struct SmallMemory(Box<dyn Classifier>, usize);
 
 impl Classifier for SmallMemory {
@@ -303,11 +303,11 @@ fn predictions_depend_on_neither_batch_nor_workers() {
     for (workers, batch) in [(1, 1), (2, 100), (3, 1000)] {
         assert_eq!(predict(workers, batch), reference, "{workers} workers, batch {batch}");
     }
-    // Samples that predict are none of those that certify.
+    // Prediction samples are never selection or estimation samples.
     assert_ne!(reference[0].votes, run(1, 64, 1)[0].estimation);
 }
 
-/// Certificates of a rule, of which some inputs are easy and others hard.
+/// Certificates with one stopping rule for inputs of which some are easy and others hard.
 fn run_rule(
     rule: &str,
     n: u64,
@@ -356,7 +356,7 @@ fn an_adaptive_rule_runs_far_fewer_samples() {
     assert!(used <= few);
     for (fixed, decided) in fixed.iter().zip(&decided) {
         assert_eq!(fixed.class, decided.class);
-        // The class is chosen by the same samples, and the bound rests on the first of the same.
+        // The same selection samples choose the class, and the bound uses the first of the same estimation samples.
         assert_eq!(fixed.selection, decided.selection);
         assert!(decided.samples <= fixed.samples);
     }
@@ -380,7 +380,7 @@ fn a_deadline_ends_each_input_with_what_is_proved_by_then() {
     assert_eq!(certificates.len(), 3);
     for certificate in certificates {
         assert!(certificate.samples < settings.n);
-        // The same samples at any other time give the same.
+        // The same number of samples gives the same votes at any other time.
         if certificate.samples > 0 {
             let again = Settings { n: certificate.samples, stop: StoppingRule::Fixed, ..settings.clone() };
             let mut certifier = Certifier::new(vec![Box::new(model())], again, 64).unwrap();

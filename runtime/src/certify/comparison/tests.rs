@@ -31,9 +31,9 @@ enum Flaw {
     Padding,
     /// The mean over the batch where an input reaches beyond this.
     Beyond(f32),
-    /// One row in this many gets another answer.
+    /// One in this number of rows gets another answer.
     Random(u64),
-    /// The answers of a batch to this many rows or more, in reverse order.
+    /// The answers of a batch of at least this number of rows are in reverse order.
     Reversed(usize),
     /// The largest logit as a 1, the others 0, after the mean over the batch was added.
     OneHot,
@@ -155,7 +155,7 @@ fn answers_that_depend_on_the_batch_or_change_end_the_run() {
     }
 }
 
-/// A model that answers otherwise in batches for one input, which is not the first of the run.
+/// A model that answers differently in batches for one input, which is not the first of the run.
 #[test]
 fn one_input_that_is_answered_otherwise_is_found() {
     // With few samples an input, several inputs are done before the first are answered again.
@@ -181,12 +181,12 @@ fn one_input_that_is_answered_otherwise_is_found() {
         );
         let error = result.err().unwrap_or_else(|| panic!("certified, {verifies}")).to_string();
         assert!(error.contains("of input 7 gets another answer alone"), "{error}");
-        // Nothing of it is left for a run that is resumed.
+        // No certificate of that input is left for a run that is resumed.
         assert!(handed_on.iter().all(|&index| index < 7), "{handed_on:?}");
     }
 }
 
-/// After a long run a few near ties are nothing strange, but not all of them of one input.
+/// After a long run a few near ties are normal, but not if all of them belong to one input.
 #[test]
 fn near_ties_of_one_input_are_found_after_a_long_run() {
     let settings = Settings { n0: 64, n: 128, ..Settings::new(Sigma::new(0.5).unwrap(), 3) };
@@ -255,7 +255,7 @@ fn the_same_samples_are_chosen_whatever_the_batch() {
         assert_eq!(piece(0, 5, role, 0, None).len(), 32);
         assert_eq!(piece(1, 5, role, 0, None).len(), 2);
         assert_eq!(piece(1, 5, role, 3, Some(1)).len(), 4);
-        // Nobody knows beforehand which samples a replay answers again.
+        // The samples that a replay compares are unpredictable.
         assert_ne!(piece(1, 5, role, 3, Some(1)), piece(1, 5, role, 3, Some(2)));
         assert!(piece(0, 5, role, 0, None).is_sorted_by(|before, after| before.0 < after.0));
     }
@@ -270,7 +270,7 @@ fn the_same_samples_are_chosen_whatever_the_batch() {
     assert!((1100..1400).contains(&in_other), "{in_other}");
     assert!((0..64).all(|position| chosen.iter().any(|&(other, _)| other == position)));
     assert_eq!(all[..50], of_blocks(50));
-    // What is shared is the noise, not the choice.
+    // Inputs with shared noise have different samples compared.
     let shared = |index| {
         (0..200)
             .map(|block| {

@@ -90,7 +90,8 @@ fn a_radius_is_decided_the_sooner_the_clearer_the_case() {
     assert_eq!(stops(&procedure, 0.3), 64);
     // 2σ needs a probability of 0.97725.
     assert!(stops(&procedure, 0.995) < stops(&procedure, 0.985));
-    // Of a probability that is just that of a radius nothing is known for long; but n samples will not certify it either.
+    // If the probability is just that of a radius, the rule needs many samples to decide; but n samples will not
+    // certify it either.
     let undecided = stops(&procedure, 0.977_25);
     assert!(undecided > 10_000 && undecided < 90_000, "{undecided}");
     for form in [SequenceForm::Looks, SequenceForm::Geometric, SequenceForm::Betting] {

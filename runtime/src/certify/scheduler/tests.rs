@@ -16,7 +16,7 @@ fn settings(n0: u64, n: u64, rule: &str) -> Settings {
     Settings { n0, n, stop: rule.parse().unwrap(), ..Settings::new(Sigma::new(0.5).unwrap(), 0) }
 }
 
-/// A scheduler for inputs of one value and two classes, with up to `blocks` blocks under way.
+/// A scheduler for inputs of one value and two classes, with up to `blocks` blocks in flight.
 fn made<'a>(
     inputs: impl Iterator<Item = Input> + 'a,
     procedure: &'a Procedure,
@@ -35,7 +35,8 @@ fn made<'a>(
     Scheduler::new(requests, Task::Certify(procedure), settings)
 }
 
-/// Runs a scheduler with batches that come back in an order of `turns`; the results, and every piece handed out.
+/// Runs a scheduler whose batch buffers come back in the order that `turns` gives. Returns the results, and every piece
+/// that was put into a batch buffer.
 fn run(
     settings: &Settings,
     inputs: u64,
@@ -67,7 +68,7 @@ fn run(
         scheduler.collect(&buffer).unwrap();
         while let Some((_, sampled)) = scheduler.next_finished() {
             let (certificate, kept) = sampled.certify(&procedure).unwrap();
-            // The votes that were kept are those that were counted.
+            // The kept votes are the counted votes.
             let mut again = Votes::none(2);
             again.count(&kept.unwrap());
             assert_eq!(again, certificate.estimation);
@@ -100,7 +101,8 @@ proptest! {
         }
     }
 
-    /// Packed, in whatever order slots come back, the certificates are those of one input after the other.
+    /// With packing, and with batch buffers that come back in any order, the certificates are the same as those of one
+    /// input after the other.
     #[test]
     fn packing_changes_no_vote(
         rule in 0_usize..4, n in 300_u64..6000, inputs in 1_u64..20, capacity in 64_usize..1000, slots in 1_usize..6,
@@ -127,7 +129,7 @@ fn the_least_sampled_input_comes_first_and_batches_stay_full() {
     assert!(scheduler.fill(&mut buffer).unwrap());
     let inputs: Vec<u64> = buffer.pieces.iter().map(|piece| piece.input).collect();
     assert_eq!(inputs, (0..10).collect::<Vec<_>>());
-    // One input left, and still full.
+    // With one input left, the batch is still full.
     let list = (0..1).map(|index| Input { index, label: None, image: vec![0.0] });
     let mut scheduler = made(list, &procedure, 20);
     assert!(scheduler.fill(&mut buffer).unwrap());
