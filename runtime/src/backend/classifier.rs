@@ -1,6 +1,6 @@
 use super::{BackendError, InputPrecision, SINGLE};
 
-/// A classifier that an engine runs.
+/// A base classifier that an engine runs: it maps a batch of inputs to logits.
 pub trait Classifier: Send {
     /// Number of values in one input, C·H·W.
     fn input_len(&self) -> usize;
@@ -8,12 +8,12 @@ pub trait Classifier: Send {
     /// Number of classes, K.
     fn classes(&self) -> usize;
 
-    /// The only batch size the model takes, if it takes just one.
+    /// The batch size of a model that takes batches of one size only, otherwise `None`.
     fn fixed_batch(&self) -> Option<usize> {
         None
     }
 
-    /// How far noisy inputs are rounded before the model gets them; single precision unless said otherwise.
+    /// Rounding of noisy inputs before the model gets them. The default is single precision.
     fn input_precision(&self) -> InputPrecision {
         InputPrecision::default()
     }
@@ -24,18 +24,18 @@ pub trait Classifier: Send {
     /// [`BackendError::Run`] if the engine fails.
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError>;
 
-    /// The model as its file has it, where this is another form of it: one that was rewritten to take any number of inputs,
-    /// or that counts votes.
+    /// The model as its file has it, if this classifier is another form of it: rewritten to take any batch size, or
+    /// extended to count votes. `None` if this is the form in the file.
     ///
     /// # Errors
-    /// [`BackendError`] if it can't be loaded.
+    /// [`BackendError`] if the model can't be loaded.
     fn in_file(&mut self) -> Result<Option<&mut dyn Classifier>, BackendError> {
         Ok(None)
     }
 
-    /// Writes the logits of one input by itself, K values or more of which the first K count, as the model's own file
-    /// computes them: alone in a batch, or where the model takes a fixed number of inputs with itself. `room` is a buffer
-    /// for that.
+    /// Writes the logits of one input alone, as the model in the file computes them. A model with a fixed batch size
+    /// gets a batch of copies of the input. `logits` then has K values for each copy; the first K count. `room` is a
+    /// buffer for the batch.
     ///
     /// # Errors
     /// As [`logits`](Self::logits).
@@ -55,7 +55,8 @@ pub trait Classifier: Send {
         self.logits(room, logits)
     }
 
-    /// The relative rounding error of the arithmetic, by which two answers to the same input may differ ([`Rounding`]).
+    /// Relative rounding error of the arithmetic, by which two answers to the same input may differ
+    /// ([`Rounding`](super::Rounding)).
     fn rounding(&self) -> f32 {
         SINGLE
     }

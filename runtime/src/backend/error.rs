@@ -3,7 +3,7 @@ use std::path::PathBuf;
 /// What can go wrong between a model file and its logits.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
-    /// ONNX Runtime is not where it should be.
+    /// The library of ONNX Runtime was not found or can't be used.
     #[error("the ONNX Runtime library {} {problem}; `python3 scripts/setup.py onnxruntime` fetches it, or set ORT_DYLIB_PATH to a libonnxruntime of version 1.24 or newer", path.display())]
     Library {
         /// The library.
@@ -16,13 +16,13 @@ pub enum BackendError {
     Provider {
         /// The provider.
         provider: String,
-        /// Why, and what to do.
+        /// Why it can't be used, and what to do.
         problem: String,
     },
-    /// The file is no ONNX model.
+    /// The file can't be read as an ONNX model, or the model can't be changed as needed.
     #[error(transparent)]
     Model(#[from] mithridate_onnx::OnnxError),
-    /// ONNX Runtime refuses the model.
+    /// ONNX Runtime can't load the model.
     #[error("ONNX Runtime can't load {}: {problem}", path.display())]
     Load {
         /// The model.
@@ -35,10 +35,10 @@ pub enum BackendError {
     Unsupported {
         /// The model.
         path: PathBuf,
-        /// What it has, and what is needed.
+        /// What does not fit, and what is needed.
         problem: String,
     },
-    /// The engine could not get the memory that a batch needs; a smaller one may do.
+    /// Too little memory for a batch; a smaller batch may fit.
     #[error("the memory of the machine or device is too small for {}: {problem}", described(*batch))]
     OutOfMemory {
         /// Inputs in the batch; 0 if the model alone is too large.
@@ -46,10 +46,10 @@ pub enum BackendError {
         /// What the engine said.
         problem: String,
     },
-    /// More memory of the device is needed than may be used.
+    /// A session needs more memory of the device than it may use.
     #[error("{what} need {needed} bytes of the device and a session may take {most}; {advice}")]
     DeviceMemory {
-        /// What needs it.
+        /// What needs the memory.
         what: String,
         /// What can be done.
         advice: &'static str,
@@ -58,24 +58,24 @@ pub enum BackendError {
         /// Bytes allowed.
         most: usize,
     },
-    /// There is no room for the noise that all inputs share.
+    /// Too little memory for the noise that all inputs share.
     #[error(
         "there is no memory for the noise of {samples} samples ({problem}); give a smaller `n` or use `noise_mode` \
              independent"
     )]
     NoBank {
-        /// Samples that the inputs share the noise of.
+        /// Number of samples in the noise bank.
         samples: usize,
-        /// Why.
+        /// What the system or the engine said.
         problem: String,
     },
-    /// The operating system gave no thread.
+    /// The operating system could not start a thread.
     #[error("a thread can't be started ({problem}); let the process have more, or give a smaller `threads`")]
     Thread {
         /// What the system said.
         problem: String,
     },
-    /// A sample that was answered again got another answer.
+    /// The comparison failed: a sample that was answered again got another answer.
     #[error("{role} sample {number} of input {index} {problem}")]
     Dependent {
         /// Index of the input in its data set.
@@ -97,13 +97,13 @@ pub enum BackendError {
     },
 }
 
-/// What memory was wanted for.
+/// What the memory was needed for.
 fn described(batch: usize) -> String {
     if batch == 0 { "the model".into() } else { format!("a batch of {batch} inputs") }
 }
 
 impl BackendError {
-    /// No thread could be started.
+    /// The error for a thread that could not be started.
     pub(crate) fn thread(error: &std::io::Error) -> Self {
         Self::Thread { problem: error.to_string() }
     }

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::sha256;
 
-/// A file of weights beside a model.
+/// A file of weights beside a model, as evidence names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExternalSource {
     /// Its name in the model.

@@ -1,11 +1,11 @@
 use super::BackendError;
 
-/// Makes a buffer hold so many values for a batch of inputs. One that held as many before takes no memory anew and is
-/// not written to, so that a reused buffer costs nothing.
+/// Resizes a buffer to `values` values, for a batch of `batch` inputs. A buffer that already has this length is neither
+/// allocated again nor written to, so that reuse costs nothing.
 ///
 /// # Errors
-/// [`BackendError::OutOfMemory`] where the memory can't be had, in place of the end of the program; the buffer is then
-/// what it was.
+/// [`BackendError::OutOfMemory`] if there is too little memory, instead of an abort of the program. The buffer is
+/// unchanged then.
 pub(crate) fn make_room<T: Clone + Default>(
     buffer: &mut Vec<T>,
     values: usize,
@@ -27,7 +27,7 @@ mod tests {
     #[test]
     fn memory_that_cannot_be_had_is_an_error_and_leaves_the_buffer() {
         let mut buffer = vec![1.0_f32; 8];
-        // More than any address space holds, and more values than can be counted in bytes.
+        // More bytes than any address space has, and a number of bytes that overflows.
         for values in [1 << 60, usize::MAX] {
             let error = make_room(&mut buffer, values, 64).unwrap_err();
             assert!(matches!(error, BackendError::OutOfMemory { batch: 64, .. }), "{error}");

@@ -4,8 +4,9 @@ use super::{BackendError, Classifier};
 
 /// A linear classifier in plain Rust: logits `W·x + b`.
 ///
-/// Under Gaussian noise the probability of each of two classes is known in closed form, which makes it the yardstick
-/// for everything above the engine: for weights w₁, w₂ it is Φ(((w₁−w₂)·x + b₁−b₂) / (σ‖w₁−w₂‖)).
+/// Under Gaussian noise the probability of each of two classes is known in closed form, so tests can compare everything
+/// above the engine with exact values. For weights w₁, w₂ the probability of the first class is Φ(((w₁−w₂)·x + b₁−b₂) /
+/// (σ‖w₁−w₂‖)).
 #[derive(Clone, Debug)]
 pub struct LinearClassifier {
     weights: Array2<f32>,
@@ -13,10 +14,10 @@ pub struct LinearClassifier {
 }
 
 impl LinearClassifier {
-    /// From weights K×F and biases K.
+    /// A classifier with weights K×F and K biases, for inputs of F values.
     ///
     /// # Panics
-    /// If the number of biases is not that of the rows, or there are no features.
+    /// If the number of biases is not the number of rows of the weights, or F is 0.
     pub fn new(weights: Array2<f32>, biases: Array1<f32>) -> Self {
         assert!(
             weights.nrows() == biases.len() && weights.ncols() > 0,

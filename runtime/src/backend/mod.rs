@@ -1,5 +1,6 @@
-//! Engines that run a classifier. A [`Classifier`] turns a batch of inputs into logits; a [`VoteSampler`] turns noisy
-//! samples into votes, which is all that certification asks for, and every classifier is one.
+//! Back ends: the code that lets an engine run a model. A [`Classifier`] maps a batch of inputs to logits. A
+//! [`VoteSampler`] returns the votes of noisy samples, which is all that certification needs. Every `Classifier` is a
+//! `VoteSampler`.
 
 mod classifier;
 mod error;

@@ -1,4 +1,4 @@
-//! How far two answers to the same input may differ by rounding alone.
+//! Difference that rounding alone can cause between two answers to the same input.
 
 use super::vote;
 
@@ -9,16 +9,16 @@ pub const HALF: f32 = 1e-2;
 
 /// Units in the last place of the largest logit that an answer may differ by, besides the relative error.
 const ULPS: f32 = 8.0;
-/// Most gaps that the spread is the median of.
+/// Largest number of gaps from which the spread is computed.
 const GAPS: usize = 64;
 
-/// Tells rounding from another answer, for one model.
+/// Distinguishes rounding from a different answer, for one model.
 ///
-/// Two rows of logits of the same input are compared after the largest logit of each row was taken off: an offset that
-/// all logits share changes no vote and must hide nothing. A logit may differ by `relative` times its distance from the
-/// largest, or times the *spread* of the model if that is more, and by some units in the last place of the numbers
-/// themselves. The spread is the median gap between the two largest logits of the rows seen so far. So neither a common
-/// offset nor a class with a logit of −1e9 makes the comparison coarser for the classes that compete.
+/// Two rows of logits of the same input are compared after the largest logit of each row was subtracted: an offset that
+/// all logits share changes no vote, and must not hide a difference. A logit may differ by `relative` times its
+/// distance from the largest logit, or times the *spread* of the model if that is larger, plus some units in the last
+/// place of the logits themselves. The spread is the median gap between the two largest logits of the rows seen so far.
+/// So neither a common offset nor a class with a logit of −1e9 makes the comparison less strict for the other classes.
 ///
 /// ```
 /// use mithridate_runtime::backend::{Difference, Rounding};
@@ -39,18 +39,18 @@ pub struct Rounding {
 /// How two answers to the same input differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Difference {
-    /// The vote differs, and the logits by no more than rounding: nearly a tie.
+    /// The votes differ, but the logits by no more than rounding: a near tie.
     Vote,
     /// The logits differ by more than rounding.
     Answer {
-        /// By how much the class that differs most does.
+        /// Difference of the class that differs most from the allowed difference.
         difference: f32,
-        /// By how much it may.
+        /// Allowed difference of this class.
         allowed: f32,
     },
 }
 
-/// The two largest logits; infinite ones count, those that are no number do not.
+/// The two largest logits of a row. Infinite logits count, NaN does not.
 fn largest_two(row: &[f32]) -> (f32, f32) {
     row.iter().fold((f32::NEG_INFINITY, f32::NEG_INFINITY), |(first, second), &logit| {
         if logit > first {
@@ -63,19 +63,19 @@ fn largest_two(row: &[f32]) -> (f32, f32) {
     })
 }
 
-/// Distance from a number to the next larger one in size.
+/// Unit in the last place: distance from a number to the next one of larger magnitude.
 fn ulp(value: f32) -> f32 {
     let size = value.abs();
     if size.is_finite() { (size.next_up() - size).max(f32::MIN_POSITIVE) } else { 0.0 }
 }
 
 impl Rounding {
-    /// For a model whose arithmetic has this relative error, such as [`SINGLE`].
+    /// The comparison for a model whose arithmetic has this relative error, such as [`SINGLE`].
     pub fn new(relative: f32) -> Self {
         Self { relative, gaps: Vec::with_capacity(GAPS) }
     }
 
-    /// Takes the gap of a row into account for the spread, unless enough were seen.
+    /// Adds the gap of a row to those from which the spread is computed, until there are enough.
     pub fn see(&mut self, row: &[f32]) {
         let (first, second) = largest_two(row);
         let gap = first - second;
@@ -85,12 +85,13 @@ impl Rounding {
         }
     }
 
-    /// The median gap between the two largest logits of the rows seen; 0 before any was.
+    /// The spread: median gap between the two largest logits of the rows seen so far; 0 before the first row.
     pub fn spread(&self) -> f32 {
         self.gaps.get(self.gaps.len() / 2).copied().unwrap_or(0.0)
     }
 
-    /// How two rows of logits of the same input differ; `None` if by rounding alone and with the same vote.
+    /// Compares two rows of logits of the same input. `None` if the votes are equal and the logits differ by rounding
+    /// alone.
     pub fn compare(&self, one: &[f32], other: &[f32]) -> Option<Difference> {
         let votes = (vote(one), vote(other));
         let ((top, _), (other_top, _)) = (largest_two(one), largest_two(other));
@@ -122,7 +123,7 @@ impl Rounding {
         }
     }
 
-    /// As [`compare`](Self::compare) where of the one answer only the vote is known.
+    /// As [`compare`](Self::compare), if only the vote of one answer is known.
     pub fn compare_vote(&self, one: u16, other: &[f32]) -> Option<Difference> {
         if one == vote(other) {
             return None;
@@ -130,7 +131,7 @@ impl Rounding {
         let (first, second) = largest_two(other);
         let allowed = self.relative * self.spread() + ULPS * ulp(first);
         let difference = first - second;
-        // Also where there is no difference of numbers.
+        // If `difference` is NaN, the answer differs.
         if difference <= allowed {
             Some(Difference::Vote)
         } else {
@@ -138,7 +139,7 @@ impl Rounding {
         }
     }
 
-    /// Whether rows of `classes` logits agree but for rounding.
+    /// Whether rows of `classes` logits agree except for rounding.
     #[cfg(feature = "ort")]
     pub(crate) fn agree(&self, found: &[f32], expected: &[f32], classes: usize) -> bool {
         found.len() == expected.len()
@@ -185,7 +186,7 @@ mod tests {
                 assert!(!is_other(&one, &[offset + 1.0, offset + 0.000_1, padding]), "{offset} {padding}");
             }
         }
-        // All logits changed alike is the same answer, also where the class far below rounds it away.
+        // The same change of all logits is the same answer, even if rounding hides it for the class far below.
         assert!(!is_other(&[5.0, 4.0, -1e9], &[7.0, 6.0, -1e9]));
         // A class far below may differ by more.
         assert!(!is_other(&[1.0, 0.0, -1e9], &[1.0, 0.0, -1.000_1e9]));

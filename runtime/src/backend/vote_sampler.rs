@@ -3,15 +3,15 @@ use std::time::{Duration, Instant};
 use super::{BackendError, Classifier, vote};
 use crate::{noise::NoiseKey, votes::Vote};
 
-/// What certification runs: a model that votes on noisy samples.
+/// A model that returns the votes of noisy samples. Certification needs no more of a model than this.
 ///
-/// Every [`Classifier`] is one: its votes are read from its logits, and the noise is added before. An engine that counts
-/// votes by itself, or adds the noise too, implements this trait and not `Classifier`.
+/// Every [`Classifier`] is a vote sampler: the caller adds the noise, and the votes are read from the logits. An engine
+/// that determines the votes itself, or also adds the noise, implements this trait instead of `Classifier`.
 pub trait VoteSampler: Send {
-    /// The model, as it gives the logits of inputs.
+    /// The model as a classifier, which returns logits.
     fn classifier(&self) -> &dyn Classifier;
 
-    /// The same, to be run: by this, samples are answered again.
+    /// The model as a classifier, to run it. The comparison uses it to answer samples again.
     fn classifier_mut(&mut self) -> &mut dyn Classifier;
 
     /// Who adds the noise.
@@ -19,22 +19,23 @@ pub trait VoteSampler: Send {
         NoiseSource::Caller
     }
 
-    /// Appends the vote of each sample, in their order, to `answers.votes`, as [`vote`] tells it from logits. Replaces
-    /// `answers.logits` by the N×K logits of these samples, or by nothing where the engine gives votes only.
+    /// Appends the vote of each sample, in order, to `answers.votes`. It is the vote that [`vote`] reads from the
+    /// logits of the sample. Replaces `answers.logits` by the N×K logits of these samples, or empties it if the engine
+    /// gives votes only.
     ///
     /// # Errors
-    /// [`BackendError::OutOfMemory`] if there is too little memory for so many samples at once; [`BackendError::Run`] if the
-    /// engine fails, or gets samples of the other [`NoiseSource`].
+    /// [`BackendError::OutOfMemory`] if there is too little memory for this number of samples at once;
+    /// [`BackendError::Run`] if the engine fails, or if `samples` are of the other [`NoiseSource`].
     fn votes(&mut self, samples: Samples<'_>, answers: &mut Answers) -> Result<(), BackendError>;
 }
 
 /// Who adds the noise to the inputs of a [`VoteSampler`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoiseSource {
-    /// The caller: samples are [`Samples::Noisy`].
+    /// The caller adds the noise: samples are [`Samples::Noisy`].
     Caller,
-    /// The engine, from noise that it keeps: samples are [`Samples::Keyed`]. It has room for a number of whole blocks,
-    /// however few of their samples are wanted.
+    /// The engine adds noise that it keeps: samples are [`Samples::Keyed`]. In a batch, each [`KeyedSamples`] takes the
+    /// room of a whole block, however few samples it asks for.
     Engine,
 }
 
@@ -43,22 +44,22 @@ pub enum NoiseSource {
 pub enum Samples<'a> {
     /// Noisy inputs, N×(C·H·W) values.
     Noisy(&'a [f32]),
-    /// Inputs, and the names of the noise that is to be added.
+    /// Inputs, and the keys of the noise that the engine adds.
     Keyed(&'a [KeyedSamples<'a>]),
 }
 
-/// Samples of one input: the first of a block of noise.
+/// Samples of one input: the first `samples` of a block of noise.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyedSamples<'a> {
     /// The input, C·H·W values.
     pub image: &'a [f32],
-    /// Names the block of noise.
+    /// Key of the block of noise.
     pub key: NoiseKey,
     /// Number of samples, from the first of the block on.
     pub samples: usize,
 }
 
-/// What a [`VoteSampler`] answers; the memory is used again.
+/// The answers of a [`VoteSampler`]. The memory is reused from call to call.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     /// A vote for each sample.
@@ -89,7 +90,7 @@ impl<C: Classifier> VoteSampler for C {
     }
 }
 
-/// Samples whose noise somebody else was to add.
+/// The error for samples of the wrong [`NoiseSource`].
 pub(super) fn wrong_samples(samples: Samples<'_>) -> BackendError {
     let (batch, problem) = match samples {
         Samples::Noisy(_) => (0, "it adds the noise itself and was given noisy inputs"),

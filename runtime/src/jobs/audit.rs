@@ -7,7 +7,7 @@ use crate::{
     statistics::Norm,
 };
 
-/// Sums up runs, and compares them with a baseline, input by input.
+/// Summarises runs and compares them with a baseline run, input by input.
 ///
 /// # Example
 /// ```no_run
@@ -21,18 +21,18 @@ use crate::{
 pub struct AuditRuns {
     /// Evidence files, or tables of other tools.
     pub runs: Vec<PathBuf>,
-    /// What they are compared with.
+    /// The baseline run.
     pub baseline: Option<PathBuf>,
-    /// Radii at which certified accuracy is given.
+    /// Radii, in data-set units, at which certified accuracy is given.
     pub radii: Vec<f64>,
-    /// Norm of all radii; that of the noise, which must be the same in all runs, if it is not given.
+    /// Norm of all radii; `None`: the norm of the noise, which must be the same in all runs.
     pub norm: Option<Norm>,
-    /// What tables do not say of themselves.
+    /// Settings of tables, which do not contain them.
     pub tables: TableSettings,
 }
 
 impl AuditRuns {
-    /// These runs, at the radii ¼, ½, ¾ and 1.
+    /// An audit of these runs at the radii ¼, ½, ¾ and 1.
     pub fn new(runs: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         Self {
             runs: runs.into_iter().map(Into::into).collect(),
@@ -43,16 +43,17 @@ impl AuditRuns {
         }
     }
 
-    /// The same, compared with a baseline.
+    /// Adds a baseline run.
     #[must_use]
     pub fn compared_with(self, baseline: impl Into<PathBuf>) -> Self {
         Self { baseline: Some(baseline.into()), ..self }
     }
 
-    /// Does it.
+    /// Runs the job.
     ///
     /// # Errors
-    /// [`JobError`] if a file can't be read, holds what its votes do not prove, or the runs can't be compared.
+    /// [`JobError`] if a file can't be read, its certificates do not follow from its votes, or the runs can't be
+    /// compared.
     pub fn run(&self) -> Result<Audit, JobError> {
         if let Some(radius) = self.radii.iter().find(|radius| !radius.is_finite() || **radius < 0.0) {
             ensure!(false, "a radius is a number that is not negative, unlike {radius} in `radii`");
@@ -97,7 +98,7 @@ fn open(path: &Path, tables: TableSettings) -> Result<Run, JobError> {
     })
 }
 
-/// Runs at different α, or of different kinds of claims, prove different things; one table must not mix them.
+/// Checks that all runs have the same α and kind of claim. One table must not mix runs that prove different things.
 fn check_alpha(runs: &[&Run]) -> Result<(), JobError> {
     let claim = |run: &Run| match run.family_alpha {
         Some(alpha) => format!("at alpha {alpha} for all inputs at once"),
@@ -106,7 +107,7 @@ fn check_alpha(runs: &[&Run]) -> Result<(), JobError> {
     all_alike(runs, claim, "audit them apart")
 }
 
-/// The norm of the noise of all runs.
+/// The norm of the noise, after a check that it is the same in all runs.
 fn common_norm(runs: &[&Run]) -> Result<Norm, JobError> {
     let with = |run: &Run| format!("with {} noise in {}", run.noise, run.noise.norm());
     let first = runs.first().map_or_else(Norm::default, |run| run.noise.norm());
@@ -116,7 +117,7 @@ fn common_norm(runs: &[&Run]) -> Result<Norm, JobError> {
     Ok(first)
 }
 
-/// Fails with what to do unless all runs were certified at or with the same.
+/// Fails with `advice` unless `what` is the same for all runs.
 fn all_alike(runs: &[&Run], what: impl Fn(&Run) -> String, advice: &str) -> Result<(), JobError> {
     let Some((first, others)) = runs.split_first() else { return Ok(()) };
     for run in others {

@@ -6,38 +6,39 @@ use crate::{
     certify::{Instances, Plan, Timings, time_certification, time_forward},
 };
 
-/// Measures samples a second: the whole of certification against the bare engine and against the machine's arithmetic.
+/// Measures samples per second: certification as a whole, the engine alone, and the arithmetic limit of the machine.
 #[derive(Clone, Debug)]
 pub struct Bench {
     /// The model.
     pub model: ModelSettings,
-    /// Time of each of the two measurements; half as much for the machine's limit.
+    /// Time for each of the two measurements; the limit of the machine is measured for half of it.
     pub time: Duration,
 }
 
-/// What [`Bench`] measured.
+/// Result of [`Bench`].
 #[derive(Clone, Debug)]
 pub struct BenchResult {
     /// Name and version of the engine.
     pub engine: String,
-    /// How the model was run.
+    /// The plan by which the model was run.
     pub plan: Plan,
-    /// Samples a second of the engine alone, the mean of before and after.
+    /// Samples per second of the engine alone: mean of a measurement before certification and one after it.
     pub engine_alone: f64,
-    /// Samples a second of certification.
+    /// Samples per second of certification.
     pub certification: f64,
-    /// Where the time of certification went.
+    /// Time of certification for each part of the work.
     pub timings: Timings,
-    /// Where the time of its very first batches went, which are not in `timings`.
+    /// The same for the very first batches, which `timings` does not contain.
     pub first: Timings,
-    /// Multiplications with addition that a sample takes, if they can be counted.
+    /// Number of multiply–add operations for a sample, if it can be determined.
     pub multiply_adds: Option<u64>,
-    /// Most multiplications with addition a second that a product of float32 matrices reached on the same threads.
+    /// Largest number of multiply–add operations per second that a product of float32 matrices reached on the same
+    /// threads.
     pub limit: f64,
 }
 
 impl Bench {
-    /// Does it.
+    /// Runs the job.
     ///
     /// # Errors
     /// [`JobError`] if the model can't be run.
@@ -49,7 +50,8 @@ impl Bench {
         let multiply_adds = ready.model.multiply_adds(&ready.runtime);
         let mut limit = Limit::new(&self.model, &ready)?;
 
-        // The bare engine before and after, so that a machine that slows down or speeds up favours neither.
+        // The engine alone is measured before and after, so that a machine that slows down or speeds up favours
+        // neither.
         limit.measure(half / 4)?;
         let before = time_forward(&mut ready.instances, plan.batch, half)?;
         limit.measure(half / 4)?;
@@ -72,13 +74,14 @@ impl Bench {
 }
 
 impl BenchResult {
-    /// Samples that all instances together do in a second of a part of the work, which took `time` of them.
+    /// Samples per second of all instances together for a part of the work that took `time`, summed over the instances.
     pub fn rate_of(&self, time: Duration) -> f64 {
         self.timings.samples as f64 * self.plan.sessions as f64 / time.as_secs_f64()
     }
 }
 
-/// The machine's arithmetic limit: a product of matrices in single precision by the same engine on the same threads.
+/// The arithmetic limit of the machine: a product of matrices in single precision, by the same engine on the same
+/// threads.
 struct Limit {
     instances: Instances,
     rates: Vec<f64>,
@@ -99,7 +102,7 @@ impl Limit {
         Ok(())
     }
 
-    /// Multiplications with addition a second: the most that was seen.
+    /// Largest number of multiply–add operations per second measured so far.
     fn per_second(&self) -> f64 {
         let rows = self.rates.iter().fold(0.0_f64, |most, &rate| most.max(rate));
         rows * (PRODUCT[1] * PRODUCT[2]) as f64

@@ -26,8 +26,8 @@ use crate::{
     units::{Alpha, Sigma},
 };
 
-/// Certifies inputs of a data set under a model and leaves an evidence file: CERTIFY of Cohen, Rosenfeld and Kolter (2019)
-/// with rules for when to stop.
+/// Certifies inputs of a data set under a model and writes an evidence file: CERTIFY of Cohen, Rosenfeld and Kolter
+/// (2019) with stopping rules.
 ///
 /// See the [module](super) for an example.
 #[derive(Clone, Debug)]
@@ -36,60 +36,59 @@ pub struct Certify {
     pub model: ModelSettings,
     /// The inputs.
     pub data: DataSettings,
-    /// Standard deviation of the noise in units of the data set; that of the model's training, if it is not given and the
-    /// model's metadata say it.
+    /// Standard deviation of the noise in data-set units; `None`: the training σ in the model's metadata.
     pub sigma: Option<Sigma>,
     /// Distribution of the noise.
     pub distribution: Distribution,
-    /// Which inputs get which noise.
+    /// Whether inputs share their noise.
     pub noise_mode: NoiseMode,
     /// Number of selection samples, which choose the class.
     pub n0: u64,
     /// Largest number of estimation samples, which bound the probability of the class.
     pub n: u64,
-    /// Probability that the certificate of an input is false; of all inputs together, if `simultaneous`.
+    /// Failure probability of the certificate of each input; with `simultaneous`, of all certificates together.
     pub alpha: Alpha,
-    /// When sampling of an input stops before `n`.
+    /// Stopping rule: when sampling of an input stops before `n`.
     pub stop: StoppingRule,
-    /// Form of the bounds that hold whenever sampling stops.
+    /// Form of the confidence sequence, for the stopping rules that need one.
     pub sequence: SequenceForm,
-    /// Seed of all noise; drawn from the operating system, if it is not given.
+    /// Seed of all noise; `None`: drawn from the operating system.
     pub seed: Option<u64>,
-    /// Text that the seed is derived from, together with model, data and settings; excludes `seed`.
+    /// Challenge: text from which the seed is derived, together with model, data and settings. Excludes `seed`.
     pub challenge: Option<String>,
     /// Whether the vote of every estimation sample is kept in a file beside the evidence.
     pub keep_votes: bool,
     /// Whether one claim is made about all inputs at once.
     pub simultaneous: bool,
-    /// Part of the inputs to certify; all, if it is not given.
+    /// Part of the inputs to certify; `None`: all.
     pub shard: Option<Shard>,
     /// The evidence file.
     pub out: PathBuf,
-    /// A table of results for other tools, written too if it is given.
+    /// A table of results for other tools, if wanted.
     pub table: Option<PathBuf>,
-    /// Whether to go on with an interrupted run, whose seed and challenge are used.
+    /// Whether to continue an interrupted run. Its seed and challenge are used again.
     pub resume: bool,
 }
 
-/// What [`Certify`] did.
+/// Result of [`Certify`].
 pub struct Certified {
     /// The evidence, as it was read back from its file.
     pub evidence: Evidence,
-    /// Where the time of the samples went; `None` for a run that had been finished before.
+    /// Time that sampling took; `None` for a run that was finished before.
     pub time: Option<SamplingTime>,
 }
 
 /// Time that sampling took.
 #[derive(Clone, Copy, Debug)]
 pub struct SamplingTime {
-    /// By the work of each instance of the model.
+    /// Time spent on each part of the work, summed over the instances of the model.
     pub timings: Timings,
-    /// By the clock on the wall.
+    /// Elapsed time.
     pub wall: Duration,
 }
 
 impl Certify {
-    /// 100 selection and 100,000 estimation samples, Gaussian noise, α = 0.001.
+    /// A job with 100 selection samples, 100,000 estimation samples, Gaussian noise and α = 0.001.
     pub fn new(model: ModelSettings, data: DataSettings, out: impl Into<PathBuf>) -> Self {
         Self {
             model,
@@ -113,7 +112,7 @@ impl Certify {
         }
     }
 
-    /// Does it.
+    /// Runs the job.
     ///
     /// # Errors
     /// [`JobError`]. What was finished before stays in the evidence file, and a job with `resume` goes on from there.
@@ -154,14 +153,14 @@ impl Certify {
         let samples = n0.saturating_add(stop.expected_samples(*n)).saturating_mul(indices.len() as u64);
         let ready = self.model.ready(control, runtime, model, shared.as_ref(), samples)?;
         header.execution.plan = ready.plan;
-        // Nothing is written for settings or a model that can't be certified with.
+        // Nothing is written if certification is impossible with these settings or this model.
         let certifier = ready.certifier(control, header.settings.clone(), header.noise.mode)?;
         let (writer, done) = begin_or_resume(control, &self.out, earlier, &header)?;
         let time = self.sample(control, certifier, &header, &data, &indices, (writer, done))?;
         Ok(Certified { evidence: self.finish()?, time: Some(time) })
     }
 
-    /// Makes sure that all results can be written, and that nothing is lost by it.
+    /// Checks that all results can be written, and that no other file is overwritten.
     fn check_places(&self) -> Result<(), JobError> {
         let out = &*self.out;
         let votes = votes_path(out);
@@ -189,7 +188,7 @@ impl Certify {
             .map_err(|error| JobError::cannot_write(table, error))
     }
 
-    /// The header of this run; `own` is that of the same run before it was interrupted.
+    /// The header of this run. `own` is the header of the same run before it was interrupted.
     fn header(
         &self,
         sigma: Sigma,
@@ -232,7 +231,7 @@ impl Certify {
                 preparation: self.data.preparation,
                 class_names: data.class_names().unwrap_or_default(),
             },
-            // One description for each subset, so that a challenge has one seed.
+            // The same inputs have the same description, so that a challenge gives one seed.
             subset: self.data.subset(count as u64).in_normal_form(data),
             shard: self.shard,
             noise: NoiseSource { mode: self.noise_mode, generator: settings.distribution.generator().into() },
@@ -258,7 +257,7 @@ impl Certify {
         indices: &[usize],
         (mut writer, done): (EvidenceWriter, u64),
     ) -> Result<SamplingTime, JobError> {
-        // How many samples an input takes is known beforehand if the rule is to take all.
+        // The number of samples of an input is known beforehand only with the rule `fixed`.
         let (samples, unit) = match header.settings.stop {
             StoppingRule::Fixed => (header.settings.n0 + header.settings.n, "samples"),
             _ => (1, "inputs"),
@@ -311,12 +310,12 @@ impl Certify {
     }
 }
 
-/// The header of the run that is resumed, which is resumed with its own seed and challenge unless a seed is given.
+/// The header of the run to resume, if no `seed` is given: it is then resumed with its own seed and challenge.
 pub(super) fn own_header(earlier: Option<&Earlier>, seed: Option<u64>) -> Option<&Header> {
     earlier.and_then(Earlier::header).filter(|_| seed.is_none())
 }
 
-/// Opens the evidence file; returns how many inputs are done.
+/// Opens the evidence file; returns the writer and the number of finished inputs.
 pub(super) fn begin_or_resume(
     control: &Control,
     out: &Path,

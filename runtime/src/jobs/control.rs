@@ -11,10 +11,10 @@ use crate::{
     certify::Notices,
 };
 
-/// Hears of a job while it goes on. All methods may be called from other threads than the job's own.
+/// Receives notes and progress of a job while it runs. All methods may be called from any thread.
 pub trait Observer: Send + Sync {
-    /// Something that is not in the result and no error, but that the user should know: one sentence. Settings are named
-    /// in backticks.
+    /// A note for the user that is neither an error nor part of the result: one sentence. Settings are named in
+    /// backticks.
     fn note(&self, text: &str) {
         let _ = text;
     }
@@ -24,47 +24,48 @@ pub trait Observer: Send + Sync {
         let _ = work;
     }
 
-    /// Steps of that work were done.
+    /// `steps` more steps of that work were done.
     fn advance(&self, steps: u64) {
         let _ = steps;
     }
 
-    /// That work has ended, also by an error.
+    /// That work has ended, successfully or by an error.
     fn end(&self) {}
 }
 
-/// Work that an [`Observer`] hears of.
+/// Work whose progress an [`Observer`] receives.
 #[derive(Clone, Copy, Debug)]
 pub struct Work<'a> {
-    /// What is done, such as "certifying lenet.onnx".
+    /// Title for the user, such as "certifying lenet.onnx".
     pub title: &'a str,
-    /// Number of steps in all.
+    /// Total number of steps.
     pub steps: u64,
-    /// Steps that an earlier, interrupted run did.
+    /// Number of steps that an earlier, interrupted run did.
     pub done: u64,
-    /// What a step is: "samples" or "inputs".
+    /// Unit of the steps: "samples" or "inputs".
     pub unit: &'static str,
-    /// File that has what is finished, if the job can be stopped and resumed.
+    /// File with the finished part, if the job can be stopped and resumed.
     pub out: Option<&'a Path>,
 }
 
-/// Loads a model in the first of several ways to use its input with which it runs.
+/// A function that loads a model with the first of several [`InputOptions`] with which it runs.
 pub type LoadModel =
     Arc<dyn Fn(ModelFile, &[InputOptions]) -> Result<(OnnxRuntime, OnnxModel), JobError> + Send + Sync>;
 
-/// How a job speaks to the program that runs it. The default hears nothing, never stops, and loads models in this process.
+/// Connects a job with the program that runs it. The default has no observer, never stops the job, and loads models in
+/// this process.
 #[derive(Clone)]
 pub struct Control {
-    /// Hears of the work.
+    /// Receives notes and progress.
     pub observer: Arc<dyn Observer>,
-    /// Ends a job with [`CertifyError::Interrupted`](crate::certify::CertifyError::Interrupted) once it is true.
+    /// Stops a job with [`CertifyError::Interrupted`](crate::certify::CertifyError::Interrupted) once it is true.
     pub stop: Arc<AtomicBool>,
-    /// Loads models. A model of a stranger may run for ever, take all memory or crash the engine, so a program may have a
-    /// process of its own try it first, as `rscert` does.
+    /// Loads models. An untrusted model may never end, take all memory or crash the engine. So a program may test it in
+    /// a separate process first, as `rscert` does.
     pub load: LoadModel,
 }
 
-/// Hears nothing.
+/// An observer that ignores everything.
 struct Silent;
 
 impl Observer for Silent {}
@@ -88,13 +89,13 @@ impl Control {
         self.observer.note(text);
     }
 
-    /// The same for the threads of a certifier.
+    /// The notes as a callback for the threads of a certifier.
     pub(super) fn notices(&self) -> Notices {
         let observer = self.observer.clone();
         Arc::new(move |text: &str| observer.note(text))
     }
 
-    /// Does work between the observer's `begin` and `end`.
+    /// Calls `run` between the observer's `begin` and `end`.
     pub(super) fn during<T>(&self, work: &Work<'_>, run: impl FnOnce() -> T) -> T {
         self.observer.begin(work);
         let result = run();
@@ -103,10 +104,10 @@ impl Control {
     }
 }
 
-/// Loads a model in the first of `options` that does not end in a failure to run, and says which that is.
+/// Loads a model with the first of `options` with which it runs. Returns the index of these options and the model.
 ///
 /// # Errors
-/// [`BackendError`] of the last one.
+/// [`BackendError`] of the last of `options`, or the first error other than [`BackendError::Run`].
 pub(crate) fn first_that_runs(
     runtime: &OnnxRuntime,
     file: ModelFile,

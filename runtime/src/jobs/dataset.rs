@@ -9,27 +9,27 @@ use crate::{
     memory,
 };
 
-/// Classes that are named in a note.
+/// Largest number of classes named in a note.
 const SHOWN: usize = 12;
-/// Inputs whose labels are compared with the scores.
+/// Number of inputs for which the model's labels are compared with its scores.
 const COMPARED: usize = 500;
 
-/// Which inputs of which data set a job takes.
+/// Settings of the inputs of a job: the data set, and its input subset.
 #[derive(Clone, Debug)]
 pub struct DataSettings {
-    /// The data set: a folder or a file, see [`Dataset::open_with`].
+    /// Path of the data set, a folder or a file: see [`Dataset::open_with`].
     pub path: PathBuf,
     /// Part of the data set, if it is a folder.
     pub split: Split,
     /// How images are resized and cropped.
     pub preparation: Preparation,
-    /// True class of the image, if the data set is one image.
+    /// True class of the image, if the data set is a single image.
     pub label: Option<u16>,
-    /// Only inputs of these classes; all if empty.
+    /// Takes only inputs of these classes; all classes if empty.
     pub classes: Vec<usize>,
     /// Largest number of inputs.
     pub max: Option<usize>,
-    /// Stride: of the inputs of these classes, every `skip`-th is taken.
+    /// Stride: of the inputs of these classes, takes every `skip`-th.
     pub skip: usize,
 }
 
@@ -57,7 +57,7 @@ impl DataSettings {
         Dataset::open_with(&self.path, &options)
     }
 
-    /// The inputs chosen, as evidence names them; `count` is their number.
+    /// The input subset as evidence records it; `count` is the number of inputs.
     pub(super) fn subset(&self, count: u64) -> InputSubset {
         let mut classes = self.classes.clone();
         classes.sort_unstable();
@@ -65,7 +65,8 @@ impl DataSettings {
         InputSubset { classes, skip: self.skip, max: self.max, count }
     }
 
-    /// Indices of the inputs chosen, at least one, for a model at `model` with `classes` classes.
+    /// Indices of the inputs in the subset, at least one. `model` is the path of the model, `classes` its number of
+    /// classes.
     pub(super) fn select(
         &self,
         control: &Control,
@@ -93,7 +94,7 @@ impl DataSettings {
             self.classes.is_empty() || !data.labels().is_empty(),
             "`classes` chooses by label, and {path} has no labels"
         );
-        // Of images of a few bytes, their numbers take more than they do.
+        // With images of a few bytes, the indices take more memory than the images.
         let count = (data.len() / self.skip.max(1)).min(self.max.unwrap_or(usize::MAX));
         memory::check(count as u64 * 32).map_err(|error| JobError::While {
             doing: format!("{path} has {} images", data.len()),
@@ -118,7 +119,7 @@ impl DataSettings {
     }
 }
 
-/// Numbers the classes of the data as the model does, where both have names for them, and notes what it did.
+/// Numbers the classes of the data in the order of the model, if both have class names, and sends a note about it.
 pub(super) fn order_classes(
     control: &Control,
     data: &mut Dataset,
@@ -169,7 +170,7 @@ pub(super) fn order_classes(
     Ok(())
 }
 
-/// Makes sure that labels which a model gives beside its scores do not contradict them for the inputs chosen.
+/// Checks that the labels which a model returns besides its scores agree with the scores, for the first inputs.
 pub(super) fn check_labels(
     runtime: &OnnxRuntime,
     model: &OnnxModel,
@@ -180,7 +181,8 @@ pub(super) fn check_labels(
     model.check_labels(runtime, &images)
 }
 
-/// A class whose name is the number of another one, as where folders named by numbers were put in the order of letters.
+/// A class whose name is the number of another class, for example because folders with numbers as names were sorted
+/// alphabetically.
 fn misleading(names: &[String]) -> Option<(usize, &String)> {
     names.iter().enumerate().find(|(class, name)| name.parse().is_ok_and(|number: usize| number != *class))
 }
@@ -194,20 +196,20 @@ pub(super) fn inputs<'a>(data: &'a Dataset, indices: &'a [usize]) -> impl Iterat
     })
 }
 
-/// Opens the data of a run again, prepared as they were; classes are numbered as in the data themselves.
+/// Opens the data of a run again, with the same preparation and the same numbers of classes.
 pub(super) fn open_certified(
     path: &Path,
     split: Split,
     header: &Header,
     records: &[Record],
 ) -> Result<Dataset, DataError> {
-    // One image has the label that it was given.
+    // A single image has the label that was given for the run.
     let label = records.first().and_then(|record| record.label?.try_into().ok());
     let label = label.filter(|_| is_image_name(path));
     let unlabelled = header.data.labels_sha256.is_empty();
     let options = OpenOptions { split, preparation: header.data.preparation, label, unlabelled };
     let mut data = Dataset::open_with(path, &options)?;
-    // As they were numbered when it was certified.
+    // Numbers the classes as in the certified run.
     data.number_by(&header.model.r#use.class_labels)?;
     Ok(data)
 }

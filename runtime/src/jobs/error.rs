@@ -13,75 +13,75 @@ use crate::{
     units::UnitError,
 };
 
-/// Why a job could not be done. Sentences name settings in backticks, as the fields of the jobs are called.
+/// Why a job failed. Messages name settings in backticks, by the names of the fields of the jobs.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// The model, or the engine.
+    /// Error of the model or the engine.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// The model's file.
+    /// Error of the model file.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
-    /// The data set.
+    /// Error of the data set.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Certification.
+    /// Error during certification.
     #[error(transparent)]
     Certify(#[from] CertifyError),
-    /// Settings of certification.
+    /// Invalid settings of certification.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// A number that is not of its unit.
+    /// A number outside the range of its unit.
     #[error(transparent)]
     Unit(#[from] UnitError),
-    /// The noise.
+    /// The noise can't be drawn.
     #[error(transparent)]
     Noise(#[from] NoiseError),
     /// The noise of this run failed its self-test.
     #[error(transparent)]
     SelfTest(#[from] SelfTestError),
-    /// An evidence file.
+    /// Error of an evidence file.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
-    /// A signature.
+    /// Error of a signature or key.
     #[error(transparent)]
     Signature(#[from] SignatureError),
-    /// Numbers that nothing follows from.
+    /// Vote counts or settings from which no bound can be computed.
     #[error(transparent)]
     Statistics(#[from] StatisticsError),
-    /// Settings that do not fit each other, the model or the data.
+    /// Settings that do not fit together, or do not fit the model or the data.
     #[error("{0}")]
     Refused(String),
-    /// Evidence could not be written any further.
+    /// The evidence file could not be written to its end.
     #[error(
         "{evidence}: {problem}; what is finished is in it: make room, then run the same command with `resume`"
     )]
     Unfinished {
-        /// What happened.
+        /// The failed action, with the path.
         evidence: String,
-        /// Why.
+        /// The error of the operating system.
         problem: io::Error,
     },
-    /// Something else went wrong while a job did `doing`.
+    /// Another error, with the action that failed.
     #[error("{doing}")]
     While {
-        /// What was done, such as "cannot write run.jsonl".
+        /// The failed action, such as "cannot write run.jsonl".
         doing: String,
-        /// What went wrong.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// What the program's own way to load models says.
+    /// Error of the program's own [`LoadModel`](super::LoadModel).
     #[error(transparent)]
     Load(Box<dyn Error + Send + Sync>),
 }
 
 impl JobError {
-    /// For a path that nothing can be written to.
+    /// The error for a path that can't be written to.
     pub(crate) fn cannot_write(path: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::While { doing: format!("cannot write {}", path.display()), source: source.into() }
     }
 
-    /// An error of writing evidence, with how to go on where that is all there is to it.
+    /// The error for evidence that could not be written, with advice if the run can be resumed.
     pub(super) fn unwritten(error: EvidenceError) -> Self {
         match error {
             EvidenceError::Write { source, ref path } => {
@@ -92,7 +92,7 @@ impl JobError {
     }
 }
 
-/// Fails with a sentence unless a condition is true.
+/// Returns [`JobError::Refused`] with a message unless a condition is true.
 macro_rules! ensure {
     ($condition:expr, $($sentence:tt)*) => {
         if !$condition {

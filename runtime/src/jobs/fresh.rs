@@ -10,7 +10,7 @@ use crate::{
     noise::NoiseMode,
 };
 
-/// Certifies inputs anew with a seed that nobody could foresee, and compares.
+/// Certifies inputs again with an unpredictable seed, and compares the votes.
 pub(super) fn compare(
     control: &Control,
     opened: Opened,
@@ -61,7 +61,7 @@ pub(super) fn compare(
     Ok(FreshComparison::new(header, &pairs, seed)?)
 }
 
-/// What the fresh votes of an input prove by themselves, their number having been chosen beforehand.
+/// The certificate that the fresh votes of an input prove by themselves, with a number of samples fixed beforehand.
 fn certificate(
     header: &Header,
     record: &Record,

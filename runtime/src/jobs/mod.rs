@@ -1,16 +1,17 @@
-//! What the program `rscert` does, as calls of this library: each sub-command has a job here, with its settings as a
-//! struct and its result as another. The command line only turns flags into settings and results into text.
+//! The use cases of `rscert` as library calls. Each long-running sub-command has a job here: a struct with its
+//! settings, and another with its result. The command line only turns flags into settings and results into text.
 //!
 //! | job | does |
 //! | --- | --- |
-//! | [`Certify`] | certifies inputs of a data set and leaves evidence |
-//! | [`Predict`] | answers with the class of the smoothed model, or abstains |
-//! | [`Recertify`] | certifies a changed model from the run of the model before |
-//! | [`Verify`] | checks evidence, alone and against model, data, noise and signature |
-//! | [`AuditRuns`] | sums up runs and compares them |
-//! | [`Bench`] | measures samples a second against the bare engine |
+//! | [`Certify`] | certifies inputs of a data set and writes an evidence file |
+//! | [`Predict`] | predicts the class of the smoothed classifier, or abstains |
+//! | [`Recertify`] | certifies a changed model, based on the run of the earlier model |
+//! | [`Verify`] | checks an evidence file, alone and against model, data, noise and signature |
+//! | [`AuditRuns`] | summarises runs and compares them with a baseline run |
+//! | [`Bench`] | measures samples per second of certification and of the engine alone |
 //!
-//! A job says what it does through a [`Control`]: notes for the user, progress, and a flag that stops it.
+//! A job gets a [`Control`]: an observer for notes and progress, a flag that stops the job, and a function that loads
+//! models.
 //!
 //! # Example
 //! ```no_run

@@ -13,42 +13,44 @@ use crate::{
     units::Sigma,
 };
 
-/// More threads than any machine has use for.
+/// Largest number of threads.
 const MAX_THREADS: usize = 1024;
 
-/// Which model a job runs, and how.
+/// Settings of the model of a job: the file, the device, and how it is run.
 #[derive(Clone, Debug, Default)]
 pub struct ModelSettings {
-    /// The classifier, an ONNX file.
+    /// Path of the classifier, an ONNX file.
     pub path: PathBuf,
-    /// What runs it.
+    /// The device that runs the model.
     pub device: Device,
-    /// Whether votes are counted where the model runs also on the processor, where that gains nothing. A GPU always does.
+    /// Whether a smoothing graph counts the votes also on the processor, where this is no faster. On a GPU a smoothing
+    /// graph is always used.
     pub smoothing_graph: bool,
-    /// Noisy inputs given to the model at once; the fastest number, measured, if it is not given. With 1 the model is run
-    /// as its file has it.
+    /// Number of noisy inputs in one call of the model; `None`: the fastest number, by measurement. With 1 the model is
+    /// run as its file has it.
     pub batch: Option<usize>,
-    /// Threads on the processor; all, if it is not given.
+    /// Number of threads on the processor; `None`: all.
     pub threads: Option<usize>,
-    /// How the model wants its input, and which output counts.
+    /// Options for the input of the model, and the output that is read.
     pub input: InputOptions,
 }
 
 impl ModelSettings {
-    /// A model on the processor, on all threads, with whatever its metadata say.
+    /// A model on the processor with all threads, and with the options from its metadata.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), ..Self::default() }
     }
 
-    /// Loads the model for images of a known shape (channels, height, width) and noise of a known standard deviation, and
-    /// notes what is strange about it.
+    /// Loads the model for images of a known shape (channels, height, width) and noise of a known standard deviation,
+    /// and sends notes about its unusual properties.
     pub(super) fn open(
         &self,
         control: &Control,
         image: Option<[usize; 3]>,
         sigma: Option<Sigma>,
     ) -> Result<(OnnxRuntime, OnnxModel), JobError> {
-        // A file that is no model is the more helpful news than a missing library.
+        // Reads the file before the library is loaded: that a file is not a model is a more helpful error than a
+        // missing library.
         let file = ModelFile::read(&self.path)?;
         let options = InputOptions {
             image,
@@ -73,7 +75,7 @@ impl ModelSettings {
         Ok((runtime, model))
     }
 
-    /// Notes where a setting and what the model says of itself differ.
+    /// Sends a note for each setting that differs from the model's metadata.
     pub(super) fn note_differences(&self, control: &Control, model: &OnnxModel) {
         let metadata = &model.metadata;
         let range = self.input.range.map(|range| range.to_vec());
@@ -95,11 +97,11 @@ impl ModelSettings {
         }
     }
 
-    /// Finds the fastest way to run the model on about `samples` samples. `shared` is the noise that all inputs of the run
-    /// share, if they do: a GPU keeps it.
+    /// Finds the fastest plan for about `samples` samples and creates the instances of the model. `shared` is the noise
+    /// that all inputs of the run share, if they do; it is kept on a GPU.
     ///
     /// # Errors
-    /// [`JobError::Backend`] where the model can't be run, or `batch` or `threads` are too many.
+    /// [`JobError::Backend`] if the model can't be run, or `batch` or `threads` is too large.
     pub fn ready(
         &self,
         control: &Control,
@@ -144,7 +146,8 @@ impl ModelSettings {
         Ok(ReadyModel { runtime, model, plan, instances })
     }
 
-    /// Instances that count votes on the GPU. Where noise has to be sent there, one sends while the other runs.
+    /// Instances that count votes on the GPU. If noise has to be sent to the GPU, there are two: one sends while the
+    /// other runs.
     fn counting(
         &self,
         runtime: &OnnxRuntime,
@@ -167,20 +170,21 @@ impl ModelSettings {
     }
 }
 
-/// A model ready to run in the way that was measured to be fastest.
+/// A model with its instances, ready to run by the fastest plan.
 pub struct ReadyModel {
     /// The engine.
     pub runtime: OnnxRuntime,
     /// The model.
     pub model: OnnxModel,
-    /// How it is run.
+    /// The plan by which it is run.
     pub plan: Plan,
     /// Instances of the model.
     pub instances: Instances,
 }
 
 impl ReadyModel {
-    /// The certifier of a job: by the plan, with the noise of `mode`, with the notes and the end that `control` wants.
+    /// The certifier of a job: it runs by the plan, with noise of `mode`, sends notes to `control` and stops when
+    /// `control.stop` is true.
     ///
     /// # Errors
     /// [`JobError::Certify`].

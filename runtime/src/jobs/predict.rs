@@ -11,7 +11,7 @@ use crate::{
     units::{Alpha, Sigma},
 };
 
-/// Answers with the class of the smoothed model, or abstains: PREDICT of Cohen, Rosenfeld and Kolter (2019).
+/// Predicts the class of the smoothed classifier, or abstains: PREDICT of Cohen, Rosenfeld and Kolter (2019).
 ///
 /// # Example
 /// ```no_run
@@ -28,30 +28,30 @@ pub struct Predict {
     pub model: ModelSettings,
     /// The inputs.
     pub data: DataSettings,
-    /// Standard deviation of the noise in units of the data set; that of the model's training, if it is not given.
+    /// Standard deviation of the noise in data-set units; `None`: the training σ in the model's metadata.
     pub sigma: Option<Sigma>,
     /// Distribution of the noise.
     pub distribution: Distribution,
-    /// Which inputs get which noise.
+    /// Whether inputs share their noise.
     pub noise_mode: NoiseMode,
     /// Number of samples of each input.
     pub n: u64,
-    /// Probability that the answer for an input is not that of the smoothed model.
+    /// Probability that the prediction for an input is not the class of the smoothed classifier.
     pub alpha: Alpha,
-    /// Seed of all noise; drawn from the operating system, if it is not given.
+    /// Seed of all noise; `None`: drawn from the operating system.
     pub seed: Option<u64>,
 }
 
-/// What [`Predict`] found.
+/// Result of [`Predict`].
 pub struct Predicted {
-    /// Settings that were used, with the seed.
+    /// The settings used, with the seed.
     pub settings: Settings,
-    /// An answer for each input, in their order.
+    /// The predictions, in the order of the inputs.
     pub predictions: Vec<Prediction>,
 }
 
 impl Predict {
-    /// 100,000 samples, Gaussian noise, α = 0.001.
+    /// A job with 100,000 samples, Gaussian noise and α = 0.001.
     pub fn new(model: ModelSettings, data: DataSettings) -> Self {
         Self {
             model,
@@ -65,7 +65,7 @@ impl Predict {
         }
     }
 
-    /// Does it.
+    /// Runs the job.
     ///
     /// # Errors
     /// [`JobError`].

@@ -23,8 +23,8 @@ use crate::{
     units::Alpha,
 };
 
-/// Certifies a changed model from the run of the model before it: the noise of that run goes through the changed model, and
-/// what its class lost is taken off the old bound.
+/// Certifies a changed model, based on the run of the earlier model. The noise of that run goes through the changed
+/// model, and an upper bound on the probability of a lost vote is subtracted from the old lower bound.
 ///
 /// # Example
 /// ```no_run
@@ -41,42 +41,45 @@ use crate::{
 pub struct Recertify {
     /// Evidence of the earlier model, made with `keep_votes` and the stopping rule `fixed`.
     pub from: PathBuf,
-    /// The changed model. What its `input` does not say is as it was for the earlier model.
+    /// The changed model. Options that its `input` does not give are those of the earlier model.
     pub model: ModelSettings,
     /// The data set of that run.
     pub data: PathBuf,
     /// Part of the data set, if it is a folder.
     pub split: Split,
-    /// Samples of the earlier noise run through the changed model, for each input that is not certified anew.
+    /// Number of samples of the earlier noise that are run through the changed model, for each input that is not
+    /// certified anew.
     pub n: u64,
-    /// Samples of an input that is certified anew, because that promises a larger radius; as `n`, if it is not given.
+    /// Number of samples of an input that is certified anew, because this is expected to give a larger radius; `None`:
+    /// as `n`.
     pub fresh_n: Option<u64>,
-    /// Probability, beside the α of the earlier run, that the certificate of an input is false.
+    /// `α_ζ`: failure probability of the bound on lost votes, in addition to the α of the earlier run.
     pub alpha_change: Alpha,
-    /// Seed of fresh noise; drawn from the operating system, if it is not given.
+    /// Seed of fresh noise; `None`: drawn from the operating system.
     pub seed: Option<u64>,
-    /// Text that the seed of fresh noise is derived from; every input is certified anew then. Excludes `seed`.
+    /// Challenge: text from which the seed of fresh noise is derived. Every input is then certified anew. Excludes
+    /// `seed`.
     pub challenge: Option<String>,
     /// The evidence file.
     pub out: PathBuf,
-    /// Whether to go on with an interrupted run.
+    /// Whether to continue an interrupted run.
     pub resume: bool,
 }
 
-/// What [`Recertify`] did.
+/// Result of [`Recertify`].
 pub struct Recertified {
     /// The evidence, as it was read back from its file.
     pub evidence: Evidence,
-    /// Inputs whose bound rests on the earlier run; the others were certified anew.
+    /// Number of inputs whose bound is based on the earlier run; the others were certified anew.
     pub incremental: usize,
-    /// Share of the votes of these inputs that changed.
+    /// Share, from 0 to 1, of the votes of these inputs that changed.
     pub share_changed: f64,
-    /// Share of the votes of these inputs that their class lost.
+    /// Share, from 0 to 1, of the votes of these inputs that their class lost.
     pub share_lost: f64,
 }
 
 impl Recertify {
-    /// 10,000 samples, α of the change 0.001.
+    /// A job with 10,000 samples and `alpha_change` 0.001.
     pub fn new(
         from: impl Into<PathBuf>,
         model: ModelSettings,
@@ -98,7 +101,7 @@ impl Recertify {
         }
     }
 
-    /// Does it.
+    /// Runs the job.
     ///
     /// # Errors
     /// [`JobError`]. What was finished before stays in the evidence file, and a job with `resume` goes on from there.
@@ -108,7 +111,7 @@ impl Recertify {
         if !self.resume {
             EvidenceWriter::check_new(out)?;
         }
-        // Nothing is to rest on what does not hold: whatever can be checked without other files, reading checks.
+        // The earlier run must be valid. Reading it checks everything that can be checked without other files.
         let old = read_evidence(&self.from)?;
         let from = self.from.display();
         if let Some(problem) = unfit(&old.header) {
@@ -127,7 +130,7 @@ impl Recertify {
         let (runtime, model) = self.open_changed(control, &old.header)?;
         let earlier = if self.resume && out.exists() { Some(Earlier::read(out)?) } else { None };
         let mut header = self.header(&old, &runtime, &model, own_header(earlier.as_ref(), self.seed))?;
-        // Fresh samples are to be fresh.
+        // Fresh samples need another seed than the earlier run.
         let seed = header.settings.seed;
         ensure!(seed != before.seed, "`seed` {seed} is that of {from}; fresh noise needs another one");
         if let Some(earlier) = &earlier
@@ -145,7 +148,7 @@ impl Recertify {
         self.summary()
     }
 
-    /// Opens the data, and makes sure that they are those of the earlier run.
+    /// Opens the data and checks that they are those of the earlier run.
     fn open_data(&self, old: &Evidence) -> Result<Dataset, JobError> {
         let mut data = open_certified(&self.data, self.split, &old.header, &old.records)?;
         let mut found = Verification::from(old);
@@ -157,7 +160,8 @@ impl Recertify {
         Ok(data)
     }
 
-    /// Opens the changed model. It gets images as the earlier one did, but for what its settings say.
+    /// Opens the changed model. It uses the input options of the earlier model, except for those that its own settings
+    /// give.
     fn open_changed(&self, control: &Control, old: &Header) -> Result<(OnnxRuntime, OnnxModel), JobError> {
         let keep_batch = self.model.batch == Some(1);
         let options = InputOptions { keep_batch, ..old.input_options().changed_by(&self.model.input) };
@@ -321,18 +325,18 @@ impl Recertify {
     }
 }
 
-/// Whether the new bound of an input rests on its old one.
+/// Whether the new bound of an input is based on its old one.
 fn is_incremental(header: &Header, record: &Record) -> bool {
     header.is_incremental(record.class.map_or(0, |class| record.selection.by_class()[class]))
 }
 
-/// The certificate that the old selection votes and the new estimation votes make.
+/// The certificate with the old selection votes and the new estimation votes.
 fn certificate(old: &Record, counted: CountedVotes, decision: Decision) -> Certificate {
     let counted = CountedVotes { selection: old.selection.clone(), ..counted };
     counted.into_certificate(old.label, decision)
 }
 
-/// The record of an input whose bound rests on the old one, which had the votes `before`.
+/// The record of an input whose bound is based on the old one. `before` are its old votes.
 fn incremental(
     old: &Record,
     counted: CountedVotes,
@@ -349,7 +353,7 @@ fn incremental(
     Ok(Record { change: Some(change), ..Record::new(certificate(old, counted, decision), header) })
 }
 
-/// The record of an input certified anew, for the class that the old selection samples chose.
+/// The record of an input certified anew, for the class selected by the old selection samples.
 fn fresh(old: &Record, counted: CountedVotes, header: &Header) -> Result<Record, JobError> {
     let procedure = Procedure::new(header.settings.clone())?;
     let decision = procedure.decide(&old.selection, &counted.estimation, counted.samples)?;

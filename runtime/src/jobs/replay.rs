@@ -1,4 +1,4 @@
-//! Runs the noise of inputs through a model again and compares the votes with those of the evidence.
+//! Replay: runs the recorded noise of inputs through a model again and compares the votes with those of the evidence.
 
 use std::{path::Path, str::FromStr};
 
@@ -12,7 +12,7 @@ use crate::{
     units::parse_count,
 };
 
-/// How many inputs of a run to look at.
+/// Number of inputs of a run to replay or certify again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     /// All of them.
@@ -30,7 +30,8 @@ impl FromStr for Share {
 }
 
 impl Share {
-    /// Numbers of the inputs chosen, in order, of `inputs` there are. Nobody who wrote the file can have known which.
+    /// Chooses among `inputs` inputs and returns their positions, in order. The choice is random, so that the writer of
+    /// the file could not know it.
     pub(super) fn choose(self, inputs: usize) -> Result<Vec<usize>, JobError> {
         let count = match self {
             Self::All => inputs,
@@ -48,12 +49,12 @@ impl Share {
     }
 }
 
-/// A number from the operating system.
+/// A random number from the operating system.
 pub(super) fn drawn(doing: &str) -> Result<u64, JobError> {
     seed_from_os().map_err(|error| JobError::While { doing: doing.into(), source: error.into() })
 }
 
-/// A model that was opened, and how it is run.
+/// An opened model and its settings.
 #[derive(Clone)]
 pub(super) struct Opened {
     pub settings: ModelSettings,
@@ -61,26 +62,26 @@ pub(super) struct Opened {
     pub model: OnnxModel,
 }
 
-/// Makes sure that a model has as many classes as evidence says.
+/// Checks that a model has the number of classes in the evidence.
 pub(super) fn check_classes(model: &OnnxModel, path: &Path, header: &Header) -> Result<(), JobError> {
     let (found, expected) = (model.classes(), header.model.classes);
     ensure!(found == expected, "{} has {found} classes and the evidence is of {expected}", path.display());
     Ok(())
 }
 
-/// A run whose inputs are replayed, with what is known of its votes one by one.
+/// A run whose inputs are replayed, with its kept votes.
 pub(super) struct Replayed<'a> {
     pub header: &'a Header,
     /// The inputs chosen.
     pub records: Vec<&'a Record>,
-    /// The vote of each sample, if they were kept.
+    /// The kept votes, if the run has any.
     pub kept: Option<&'a mut KeptVotes>,
-    /// Records and votes of the run of the earlier model that the inputs rest on, if they are there.
+    /// Records and kept votes of the earlier run of a recertification, if available.
     pub earlier: Option<(&'a [Record], &'a mut KeptVotes)>,
 }
 
 impl<'a> Replayed<'a> {
-    /// Samples that it takes.
+    /// Number of samples of the replay.
     pub fn samples(&self) -> u64 {
         let of = |record: &&Record| {
             let (_, n0, n) = samples(self.header, record);
@@ -89,12 +90,12 @@ impl<'a> Replayed<'a> {
         self.runnable().iter().map(of).fold(0, u64::saturating_add)
     }
 
-    /// Seconds that the samples took when the run was made, all instances of the model together.
+    /// Time that the samples took when the run was made, in seconds, summed over the instances of the model.
     pub fn seconds(&self) -> f64 {
         self.records.iter().map(|record| record.seconds).sum()
     }
 
-    /// Inputs with samples. Where a deadline left none, there is nothing to compare.
+    /// Inputs with samples. An input may have none because of a deadline.
     fn runnable(&self) -> Vec<&'a Record> {
         let has_samples = |record: &&Record| record.samples > 0 || record.selection.samples() > 0;
         self.records.iter().copied().filter(has_samples).collect()
@@ -112,12 +113,12 @@ impl<'a> Replayed<'a> {
         check_classes(&model, &settings.path, header)?;
         let shared = match (header.noise.mode, &header.recertification) {
             (NoiseMode::Shared, None) => header.settings.shared_noise(),
-            // A bank holds the noise of one seed, and inputs that rest on an earlier model have another.
+            // A noise bank has the noise of one seed, and inputs based on the earlier run have another seed.
             _ => None,
         };
         let settings = ModelSettings { batch: Some(other_batch(header, &model)), ..settings };
         let ready = settings.ready(control, runtime, model, shared.as_ref(), self.samples())?;
-        // Numbers of samples come from the records, so the rule has no part in it.
+        // The numbers of samples come from the records, so the stopping rule does not matter.
         let of_run = Settings { stop: StoppingRule::Fixed, n0: 1, n: 1, ..header.settings.clone() };
         let mut certifier = ready.certifier(control, of_run, header.noise.mode)?;
         certifier.verify_votes(drawn("cannot draw which samples to answer again")?);
@@ -179,8 +180,8 @@ impl<'a> Replayed<'a> {
     }
 }
 
-/// Seed of an input and the numbers of selection and estimation samples that it had, whenever the run stopped. Classes of
-/// inputs that rest on an earlier model were chosen by that.
+/// Seed of an input, and its recorded numbers of selection and estimation samples. Inputs of a recertification have no
+/// selection samples of their own: the earlier run selected their classes.
 fn samples(header: &Header, record: &Record) -> (u64, u64, u64) {
     match (&header.recertification, &record.change) {
         (Some(from), Some(_)) => (from.seed, 0, record.samples),
@@ -189,14 +190,14 @@ fn samples(header: &Header, record: &Record) -> (u64, u64, u64) {
     }
 }
 
-/// Most inputs in a batch of a replay.
+/// Largest number of inputs in a batch of a replay.
 const MOST_REPLAYED: usize = 4096;
 
-/// A batch size that the run did not have, so that votes which depend on the others of a batch are not made again alike; 1
-/// for a run in batches of 1, whose votes can't.
+/// A batch size that the run did not have, so that votes that depend on other inputs of a batch do not come out the
+/// same again. A run in batches of 1 is replayed in batches of 1, because its votes can't depend on other inputs.
 fn other_batch(header: &Header, model: &OnnxModel) -> usize {
     let values = model.image_shape().iter().product::<usize>().max(1);
-    // A header may say anything.
+    // The header is untrusted, so the batch size is limited.
     let most = MOST_REPLAYED.min(MAX_VALUES / values).max(1);
     match header.execution.plan.batch {
         0 | 1 => 1,
@@ -205,7 +206,7 @@ fn other_batch(header: &Header, model: &OnnxModel) -> usize {
     }
 }
 
-/// Says what a replay will cost before it begins, and refuses one that nobody can have meant.
+/// Sends a note about the cost of a replay before it begins, and refuses one with more than `limit` samples.
 pub(super) fn state_cost(control: &Control, runs: &[&Replayed<'_>], limit: u64) -> Result<(), JobError> {
     let inputs = runs.first().map_or(0, |run| run.runnable().len());
     let samples = runs.iter().map(|run| run.samples()).fold(0, u64::saturating_add);
@@ -219,8 +220,8 @@ pub(super) fn state_cost(control: &Control, runs: &[&Replayed<'_>], limit: u64) 
     Ok(())
 }
 
-/// Says what running inputs again will take, where that is long. The seconds are those of the evidence, whose writer may
-/// have put any number there.
+/// Sends a note about the cost of running inputs again, if that takes long. `seconds` comes from the evidence and is
+/// not checked.
 pub(super) fn announce(control: &Control, doing: &str, inputs: usize, samples: u64, seconds: f64) {
     if seconds >= LONG || samples >= MANY {
         control.note(&format!(
@@ -230,7 +231,7 @@ pub(super) fn announce(control: &Control, doing: &str, inputs: usize, samples: u
     }
 }
 
-/// Seconds from which on a replay is announced, by the times in the evidence.
+/// Recorded time in seconds from which on a replay is announced.
 const LONG: f64 = 10.0;
-/// Samples from which on it is announced.
+/// Number of samples from which on a replay is announced.
 const MANY: u64 = 5_000_000;

@@ -11,10 +11,10 @@ use crate::{
     units::Sigma,
 };
 
-/// This program, as headers name it.
+/// Name and version of this program in headers.
 pub(super) const TOOL: &str = concat!("rscert ", env!("CARGO_PKG_VERSION"));
 
-/// The model as evidence names it.
+/// The model as evidence records it.
 pub(super) fn model_source(model: &OnnxModel, sigma: Sigma) -> ModelSource {
     ModelSource {
         file: file_name(&model.path),
@@ -35,7 +35,7 @@ pub(super) fn model_source(model: &OnnxModel, sigma: Sigma) -> ModelSource {
     }
 }
 
-/// What runs the model, as evidence names it. The plan is not known before it is measured.
+/// Engine, provider and precision as evidence records them. The plan is filled in when it is known.
 pub(super) fn execution(settings: &ModelSettings, runtime: &OnnxRuntime, model: &OnnxModel) -> Execution {
     Execution {
         engine: engine(runtime),

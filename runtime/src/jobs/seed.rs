@@ -7,7 +7,7 @@ use crate::{
     units::Sigma,
 };
 
-/// A seed that nobody could foresee, unless one was chosen.
+/// The given seed, or an unpredictable one from the operating system.
 pub(super) fn chosen_or_drawn(seed: Option<u64>) -> Result<u64, JobError> {
     match seed {
         Some(seed) => Ok(seed),
@@ -30,7 +30,7 @@ pub(super) fn derive(header: &mut Header, challenge: Option<String>) -> Result<(
     Ok(())
 }
 
-/// The σ asked for, or the one that the model was trained at.
+/// The given σ, or the training σ in the model's metadata.
 pub(super) fn sigma_for(
     control: &Control,
     model: &ModelSettings,

@@ -6,10 +6,11 @@ use crate::{
     noise::{self, NoiseMode, SHARED_INPUT},
 };
 
-/// Inputs among which that with the largest values is looked for.
+/// Number of inputs among which the one with the largest values is searched.
 const LOOKED_AT: usize = 100;
 
-/// Tests the noise of a run before anything rests on it, also as the model gets it at an input.
+/// Self-test: tests the noise of a run before anything is certified, also after the rounding of noisy values at one
+/// input.
 pub(super) fn check_noise(
     settings: &Settings,
     mode: NoiseMode,
@@ -23,7 +24,7 @@ pub(super) fn check_noise(
     };
     let noise = settings.noise()?;
     noise::check_noise(&noise, settings.seed, &inputs, data.shape().iter().product())?;
-    // Where values are largest, numbers lie farthest apart.
+    // Rounding is coarsest where values are largest.
     let largest = |image: &Vec<f32>| image.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     let images = indices.iter().take(LOOKED_AT).map(|&index| (index, data.image(index)));
     let Some((index, image)) = images.max_by(|(_, a), (_, b)| largest(a).total_cmp(&largest(b))) else {

@@ -21,7 +21,7 @@ use crate::{
     signature::{PublicKey, SignatureError, Signed, signature_path, verify_run},
 };
 
-/// Checks an evidence file: alone, and against whatever files are given.
+/// Checks an evidence file, alone and against the files that are given.
 ///
 /// # Example
 /// ```no_run
@@ -39,45 +39,46 @@ use crate::{
 pub struct Verify {
     /// The evidence file.
     pub run: PathBuf,
-    /// The model: is it the one that was certified? How it is used is said by the evidence, so `input` and `batch` have no
-    /// part in it.
+    /// The model: checked to be the one that was certified. The evidence determines how it is used; `input` and `batch`
+    /// are ignored.
     pub model: Option<ModelSettings>,
-    /// The data set: are its images those that were certified, and are the inputs those that the header names?
+    /// The data set: checked to have the certified images, and the inputs that the header names.
     pub data: Option<PathBuf>,
     /// Part of the data set, if it is a folder.
     pub split: Split,
-    /// The run of the earlier model that these certificates rest on.
+    /// The earlier run, for a recertification.
     pub from: Option<PathBuf>,
-    /// The earlier model.
+    /// The model of the earlier run.
     pub from_model: Option<PathBuf>,
-    /// Inputs whose noise is run through the model again; needs `model` and `data`.
+    /// Number of inputs to replay: their noise is run through the model again. Needs `model` and `data`.
     pub replay: Option<Share>,
-    /// Votes of a replayed input that may differ, as another provider or version of the engine rounds otherwise.
+    /// Largest number of votes of a replayed input that may differ, because another provider or version of the engine
+    /// may round differently.
     pub differing: u64,
-    /// Most samples to replay.
+    /// Largest number of samples to replay; a replay with more is refused.
     pub samples_limit: u64,
-    /// Inputs that are certified anew with a seed drawn now; needs `model` and `data`.
+    /// Number of inputs to certify again with a fresh seed. Needs `model` and `data`.
     pub fresh_seed: Option<Share>,
-    /// A public key: did its holder sign this run?
+    /// A public key: its holder must have signed this run.
     pub key: Option<PathBuf>,
-    /// The file of signatures; the run's name with `.dsse.json`, if it is not given.
+    /// The file of signatures; `None`: the run's name with `.dsse.json`.
     pub signature: Option<PathBuf>,
 }
 
-/// What [`Verify`] found.
+/// Result of [`Verify`].
 pub struct Verified {
-    /// What holds, what does not, and what was not checked.
+    /// The lists of checked, stated and unchecked claims, and the problems found.
     pub verification: Verification,
-    /// Inputs that were replayed.
+    /// Results of the replayed inputs.
     pub replays: Vec<Replay>,
-    /// The same inputs of the run of the earlier model.
+    /// Results of the same inputs of the earlier run.
     pub earlier_replays: Vec<Replay>,
-    /// Inputs that were certified anew.
+    /// Comparison of the inputs certified with a fresh seed.
     pub fresh: Option<FreshComparison>,
 }
 
 impl Verify {
-    /// The file alone.
+    /// A job that checks the file alone.
     pub fn new(run: impl Into<PathBuf>) -> Self {
         Self {
             run: run.into(),
@@ -95,10 +96,10 @@ impl Verify {
         }
     }
 
-    /// Does it.
+    /// Runs the job.
     ///
     /// # Errors
-    /// [`JobError`] if a file can't be read, or the model can't be run. That something does not hold is no error, but in the
+    /// [`JobError`] if a file can't be read, or the model can't be run. A failed check is not an error; it is in the
     /// result.
     pub fn run(&self, control: &Control) -> Result<Verified, JobError> {
         ensure!(
@@ -107,7 +108,7 @@ impl Verify {
             "`replay` and `fresh_seed` need `model` and `data`"
         );
         let mut found = verify(&self.run)?;
-        // Read once: what was hashed is what runs.
+        // The model is read once, so that the bytes that run are the bytes that were hashed.
         let model = self.model.as_ref().map(|model| &*model.path);
         let model = read_model(model, |file| found.check_model(file))?;
         let mut kept = open_votes(&self.run, &mut found);
@@ -138,7 +139,7 @@ impl Verify {
         Ok(verified)
     }
 
-    /// Notes that what was asked for is not done, for the file does not hold as it is.
+    /// Sends a note that replay and fresh seed are left out, because other checks failed.
     fn note_left_out(&self, control: &Control) {
         if self.fresh_seed.is_some() {
             control.note("nothing is certified anew, because the file does not hold as it is");
@@ -148,7 +149,7 @@ impl Verify {
         }
     }
 
-    /// Opens the data, if they are given, and checks that they are those of the run.
+    /// Opens the data, if given, and checks that they are those of the run.
     fn open_data(&self, found: &mut Verification) -> Result<Option<Dataset>, JobError> {
         let (Some(path), Some(header)) = (&self.data, &found.header) else { return Ok(None) };
         match open_certified(path, self.split, header, &found.records) {
@@ -156,7 +157,7 @@ impl Verify {
                 found.check_data(&mut data);
                 Ok(Some(data))
             }
-            // What the header says of them can't be done to these.
+            // These data can't be prepared as the header says.
             Err(error @ (DataError::Option { .. } | DataError::ClassLabel { .. })) => {
                 found.add(1, format!("the data can't be read as the header says: {error}"));
                 Ok(None)
@@ -165,7 +166,7 @@ impl Verify {
         }
     }
 
-    /// Loads the model that was certified, as the run did, and compares how it is used.
+    /// Loads the certified model with the options of the run, and compares how it is used.
     fn open_model(
         &self,
         control: &Control,
@@ -254,7 +255,7 @@ impl Verify {
         Ok(())
     }
 
-    /// Certifies inputs anew, and lists that.
+    /// Certifies inputs with a fresh seed, and adds this to the lists.
     fn certify_anew(
         &self,
         control: &Control,
@@ -284,7 +285,7 @@ impl Verify {
         }
     }
 
-    /// Runs the noise of inputs through the model again, and that of the earlier run through the earlier model.
+    /// Replays inputs with the model, and those of the earlier run with the earlier model.
     fn replay(
         &self,
         control: &Control,
@@ -342,7 +343,7 @@ impl Verify {
 }
 
 impl Verified {
-    /// Lists what was replayed as checked.
+    /// Adds the replayed inputs to the list of checked claims.
     fn state_replays(&mut self, has_earlier_votes: bool) {
         let found = &mut self.verification;
         let inputs = found.records.len();
@@ -353,7 +354,7 @@ impl Verified {
                 found.add_checked(subject, detail);
             }
         }
-        // With all inputs replayed nothing of it is only stated.
+        // If all inputs were replayed, the changed votes are checked, not only stated.
         if self.replays.len() == inputs && has_earlier_votes {
             found.stated.retain(|check| check.subject != "changed votes");
             found.add_checked(
@@ -363,7 +364,7 @@ impl Verified {
         }
     }
 
-    /// Adds what replays and fresh certificates say of the votes.
+    /// Adds a problem for each replayed input with too many differing votes, and for an incompatible fresh comparison.
     fn judge(&mut self, allowed: u64) {
         let lists = [("", &self.replays), ("earlier run: ", &self.earlier_replays)];
         let all = lists.into_iter().flat_map(|(whose, list)| list.iter().map(move |replay| (whose, replay)));
@@ -403,7 +404,7 @@ impl EarlierRun {
     }
 }
 
-/// What the lists call the question who signed a run.
+/// Subject of the signature check in the lists.
 const SIGNATURE: &str = "signature";
 
 fn state_signature(found: &mut Verification, signed: &Signed, place: &Path) {
@@ -425,7 +426,7 @@ fn of_file(path: &Path, problem: &str) -> Problem {
     Problem { line: 0, problem: format!("{}: {problem}", path.display()) }
 }
 
-/// That a model's answers depend on other inputs is a fault of the run, not of its verification.
+/// If the model's answers depend on other inputs, this is a problem of the run, not an error of its verification.
 fn add_if_dependent(found: &mut Verification, error: JobError) -> Result<(), JobError> {
     match error {
         JobError::Certify(CertifyError::Backend(BackendError::Dependent { .. })) => {
@@ -436,7 +437,7 @@ fn add_if_dependent(found: &mut Verification, error: JobError) -> Result<(), Job
     }
 }
 
-/// Reads a model, if one is given, and keeps it if it is the one that is meant.
+/// Reads a model, if given. Returns it if `is_meant` accepts it.
 fn read_model(
     path: Option<&Path>,
     is_meant: impl FnOnce(&ModelFile) -> bool,
@@ -445,7 +446,7 @@ fn read_model(
     Ok(file.filter(is_meant))
 }
 
-/// The votes kept beside a run, checked, if it keeps any.
+/// The kept votes of a run, after a check, if the run has any.
 fn open_votes(run: &Path, found: &mut Verification) -> Option<KeptVotes> {
     if !found.header.as_ref().is_some_and(|header| header.keeps_votes) {
         return None;

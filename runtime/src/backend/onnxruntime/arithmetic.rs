@@ -14,19 +14,19 @@ use super::{
 };
 use crate::backend::BackendError;
 
-/// Rows, inner dimension and columns of the product that [`matrix_product`] computes for a batch of as many inputs as it
-/// has rows: some 10⁹ multiplications with addition, for which little is moved.
+/// Rows, inner dimension and columns of the product that [`matrix_product`] computes for a batch with one input per
+/// row: about 10⁹ multiply–add operations on little data.
 pub const PRODUCT: [usize; 3] = [1024, 1024, 1024];
 
-/// A model that is nothing but a product of its inputs with a constant matrix in single precision: what can be computed
-/// in a second is the arithmetic limit of a machine, as far as the engine reaches it.
+/// A model that only multiplies its inputs by a constant matrix in single precision. Its speed is the arithmetic limit
+/// of the machine, as far as the engine reaches it.
 ///
 /// # Errors
 /// [`BackendError`] from the engine.
 pub fn matrix_product(runtime: &OnnxRuntime) -> Result<OnnxModel, BackendError> {
     let [_, inner, columns] = PRODUCT;
     let mut graph = GraphBuilder::new("matrix product");
-    // Square images, which need no more said about them.
+    // Square images, which need no input options.
     let side = Dim::Fixed(inner.isqrt() as i64);
     let shape = [Dim::symbolic("batch"), Dim::Fixed(1), side.clone(), side];
     let image = graph.input("image", ElementType::Float, &shape)?;
@@ -42,9 +42,10 @@ pub fn matrix_product(runtime: &OnnxRuntime) -> Result<OnnxModel, BackendError> 
     OnnxModel::from_file(runtime, file, &InputOptions::default())
 }
 
-/// Multiplications with addition that a model takes for one batch of this shape; `None` where that can't be told.
+/// Number of multiply–add operations of a model for one batch of this shape; `None` if it can't be determined.
 ///
-/// The engine knows the shape of every value when it has run: the operands of all products become outputs for that.
+/// The shapes of values are known only at run time. So the operands of all products are made outputs, and the model is
+/// run.
 pub(super) fn multiply_adds(
     runtime: &OnnxRuntime,
     content: &Content,

@@ -15,13 +15,13 @@ use super::{
 };
 use crate::backend::{BackendError, Classifier, InputPrecision, Preprocessing};
 
-/// An [`OnnxClassifier`] on the CPU for batches of one size, which reads from and writes to memory that it keeps: a
-/// run allocates nothing outside ONNX Runtime itself.
+/// An [`OnnxClassifier`] on the CPU for batches of one size, with fixed memory for inputs and outputs: a run allocates
+/// no memory outside ONNX Runtime itself.
 pub struct BoundClassifier {
     session: Session,
     options: RunOptions<HasSelectedOutputs>,
     input: Values,
-    /// The input of the model in single precision, where it differs from what it is given.
+    /// The preprocessed input in single precision, if preprocessing changes it.
     prepared: Vec<f32>,
     signature: Signature,
     preprocessing: Preprocessing,
@@ -32,7 +32,7 @@ pub struct BoundClassifier {
     rounding: f32,
 }
 
-/// A tensor of an element type that inputs of models have.
+/// A tensor of one of the supported input types.
 enum Values {
     Float(Tensor<f32>),
     Half(Tensor<f16>),
@@ -40,17 +40,17 @@ enum Values {
 }
 
 impl OnnxClassifier {
-    /// Binds it to memory for batches of `batch` inputs.
+    /// Binds the classifier to memory for batches of `batch` inputs.
     ///
     /// # Errors
-    /// [`BackendError::Unsupported`] if the model takes batches of another size only, [`BackendError::Run`] or
-    /// [`BackendError::OutOfMemory`] if it fails on one.
+    /// [`BackendError::Unsupported`] if the model takes only batches of another size; [`BackendError::Run`] or
+    /// [`BackendError::OutOfMemory`] if it fails on a batch.
     pub fn bind(mut self, batch: usize) -> Result<BoundClassifier, BackendError> {
         if let Some(size) = self.fixed_batch.filter(|&size| size != batch) {
             let problem = format!("it takes exactly {size} inputs at once and not {batch}");
             return Err(BackendError::Unsupported { path: self.path, problem });
         }
-        // The shape of the output is known for sure once it was seen.
+        // A test run shows the shape of the output.
         let inputs = images(batch, self.input_len(), 1);
         let mut logits = Vec::new();
         let output = self.run(&inputs, &mut logits)?;
@@ -166,7 +166,8 @@ impl Classifier for BoundClassifier {
             self.preprocessing.apply(self.signature.image, batch, &mut self.prepared);
             self.input.fill(&self.prepared).map_err(failed)?;
         }
-        // By position: a map of names would be made anew. There is no other input without a default.
+        // The input is passed by position, because a map of names would allocate memory. There is no other input
+        // without a default.
         let outputs = self.session.run_with_options([self.input.view()], &self.options).map_err(failed)?;
         let output = outputs
             .get(&self.signature.output.name)

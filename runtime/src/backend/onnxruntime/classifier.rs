@@ -26,17 +26,16 @@ pub struct OnnxClassifier {
     pub(super) classes: usize,
     pub(super) fixed_batch: Option<usize>,
     pub(super) shape: Vec<i64>,
-    /// The model as its file has it, where that takes a fixed number of inputs.
+    /// The model as its file has it, if that has a fixed batch size.
     pub(super) original: Option<Box<Original>>,
-    /// Relative error of its arithmetic.
+    /// Relative rounding error of its arithmetic.
     pub(super) rounding: f32,
     input: Vec<f32>,
     halves: Vec<f16>,
     doubles: Vec<f64>,
 }
 
-/// The model of a file that was rewritten to take any number of inputs, as the file has it; loaded when it is first
-/// asked.
+/// The unchanged model of a file that was rewritten to take any batch size. It is loaded at its first use.
 pub(super) struct Original {
     pub model: OnnxModel,
     pub runtime: OnnxRuntime,
@@ -55,13 +54,14 @@ impl Original {
 }
 
 impl OnnxClassifier {
-    /// Loads a model that needs no more said about it, and tries it, so that whatever it can't do is known before a
-    /// run starts; [`OnnxModel`] takes what there is to say.
+    /// Loads a model that needs no [`InputOptions`](super::InputOptions), and tests it, so that problems are found
+    /// before a run starts. For other models use [`OnnxModel`].
     ///
-    /// `threads` is the number of threads within an operator on the CPU.
+    /// `threads` is the number of threads for one operator on the CPU.
     ///
     /// # Errors
-    /// [`BackendError`]: the file, the provider, or a model that is no classifier of one image input.
+    /// [`BackendError`] if the file or the provider can't be used, or the model is not a classifier with one image
+    /// input.
     pub fn load(
         runtime: &OnnxRuntime,
         path: &Path,
@@ -71,7 +71,7 @@ impl OnnxClassifier {
         OnnxModel::open(runtime, path, &InputOptions::default())?.classifier(runtime, device, threads)
     }
 
-    /// An instance before it is known how many classes there are.
+    /// An instance whose number of classes is not yet known.
     pub(super) fn untried(
         session: Session,
         options: RunOptions<HasSelectedOutputs>,
@@ -134,7 +134,7 @@ impl OnnxClassifier {
         })
     }
 
-    /// Runs images with values in units of the data set; returns the shape of the output.
+    /// Runs the model on images with values in data-set units and returns the shape of the output.
     pub(super) fn run(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<Vec<i64>, BackendError> {
         let count = batch.len() / self.input_len();
         self.shape[0] = count as i64;
@@ -173,7 +173,7 @@ impl OnnxClassifier {
         Ok(shape.to_vec())
     }
 
-    /// Runs images and reads the labels that another output holds, one an image, as texts.
+    /// Runs the model on images and returns the label of each, as text, from the output `labels`.
     pub(super) fn labels(&mut self, batch: &[f32], labels: &Labels) -> Result<Vec<String>, BackendError> {
         let count = batch.len() / self.input_len();
         self.shape[0] = count as i64;
@@ -201,13 +201,13 @@ impl OnnxClassifier {
     }
 }
 
-/// Room for inputs of other types.
+/// Buffers for inputs of other types than single precision.
 struct Typed<'a> {
     halves: &'a mut Vec<f16>,
     doubles: &'a mut Vec<f64>,
 }
 
-/// Runs what the model is to get, in the type that it wants.
+/// Converts preprocessed inputs to the type of the model's input and runs the model.
 fn infer<'s>(
     session: &'s mut Session,
     signature: &Signature,

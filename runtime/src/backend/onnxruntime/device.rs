@@ -6,7 +6,7 @@ use crate::backend::BackendError;
 /// Arithmetic that a provider may use for a model of single-precision weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// That of the model.
+    /// The precision of the model.
     #[default]
     OfModel,
     /// Products of numbers rounded to 10 bits of fraction (TF32), sums in single precision; on NVIDIA GPUs.
@@ -28,7 +28,7 @@ impl FromStr for Precision {
     }
 }
 
-/// What runs a model, and how: on the processor, or on a GPU in the precision and memory that it is allowed.
+/// The device that runs a model: the processor, or a GPU with its allowed precision and memory.
 ///
 /// ```
 /// use mithridate_runtime::backend::{Device, Precision, Provider};
@@ -38,11 +38,11 @@ impl FromStr for Precision {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Device {
-    /// What runs it.
+    /// The execution provider.
     pub provider: Provider,
-    /// Arithmetic allowed.
+    /// The arithmetic that the provider may use.
     pub precision: Precision,
-    /// Most bytes of the GPU's memory that ONNX Runtime may take for a session; any for none.
+    /// Largest number of bytes of GPU memory that ONNX Runtime may take for a session; `None` for no limit.
     pub memory: Option<usize>,
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for Device {
 }
 
 impl Device {
-    /// Fails if the provider is not built in, or can't do what is asked of it.
+    /// Checks that the provider is built into ONNX Runtime and supports the precision and memory limit.
     ///
     /// # Errors
     /// [`BackendError::Provider`].
@@ -93,7 +93,7 @@ impl Device {
         self.provider.check()
     }
 
-    /// The arithmetic of a run, as evidence has it, for a model of this one.
+    /// The name of the arithmetic of a run in evidence, for a model of precision `model`.
     pub fn precision_of(self, model: &'static str) -> &'static str {
         match self.precision {
             Precision::Tf32 if model == "float32" => "tf32",

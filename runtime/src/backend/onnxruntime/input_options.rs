@@ -1,14 +1,14 @@
 use crate::backend::Layout;
 
-/// What a user says of how a model wants its input and which of its outputs counts; what is not said is taken from the
-/// model's metadata, or found out.
+/// Options for the input and output of a model. Options that are not given are taken from the model's metadata or
+/// determined from the model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputOptions {
     /// Shape of the images: channels, height, width.
     pub image: Option<[usize; 3]>,
     /// Order of the dimensions.
     pub layout: Option<Layout>,
-    /// What 0 and 1 of the data set become.
+    /// Values that the model wants for 0 and 1 of the data set.
     pub range: Option<[f64; 2]>,
     /// Mean of each channel, or one for all.
     pub mean: Option<Vec<f64>>,
@@ -16,17 +16,17 @@ pub struct InputOptions {
     pub std: Option<Vec<f64>>,
     /// The output with a value for each class.
     pub output: Option<String>,
-    /// Height and width where neither model nor data say; a guess to try a model with.
+    /// Height and width in pixels to test a model with, if neither the model nor the data determine them.
     pub side: Option<usize>,
-    /// Standard deviation of the noise that the model will get, in units of the data set: the inputs that it is tried
-    /// with reach as far. 1 if it is not known.
+    /// Standard deviation of the noise in data-set units. Test inputs cover the range of values that this noise
+    /// produces. 1 if it is not known.
     pub sigma: Option<f64>,
-    /// Whether a model that takes one input at a time is run as its file has it, not rewritten to take any number.
+    /// Whether a model with batch size 1 is run as its file has it, instead of rewritten to take any batch size.
     pub keep_batch: bool,
 }
 
 impl InputOptions {
-    /// These options but for layout, range, mean, standard deviation and output where `other` gives them.
+    /// These options, with layout, range, mean, standard deviation and output replaced by those that `other` gives.
     #[must_use]
     pub fn changed_by(self, other: &Self) -> Self {
         Self {

@@ -1,4 +1,5 @@
-//! Labels that a model gives beside its scores: whether they are those of the largest scores, and what classes are called.
+//! Labels that a model returns besides its scores: whether they agree with the largest scores, and the labels of the
+//! classes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    /// The outputs of a model that hold labels.
+    /// The outputs of a model that have labels.
     pub fn of(model: &ModelProto, summary: &ModelSummary, scores: &str) -> Result<Vec<Self>, OnnxError> {
         let mut found = Vec::new();
         for output in summary.outputs.iter().filter(|output| output.name != scores) {
@@ -35,11 +36,11 @@ impl Labels {
         Ok(found)
     }
 
-    /// Compares labels with the class of the largest score of each input, which is none in a tie. Returns the labels of the
-    /// classes, in the order of the scores; none if they are 0, 1, 2, ….
+    /// Compares labels with the class of the largest score of each input; inputs with a tie are skipped. Returns the
+    /// labels of the classes, in the order of the scores; `None` if they are 0, 1, 2, ….
     ///
     /// # Errors
-    /// What is wrong, as a sentence about the model.
+    /// A sentence about the model that says what is wrong.
     pub fn compare(
         &self,
         scores: &str,
@@ -78,7 +79,7 @@ impl Labels {
         if differing == 0 {
             return Ok(None);
         }
-        // Without a list, what was seen may do: one label for each class, and one class for each label.
+        // Without a list, the labels seen are used if each class has one label and each label one class.
         let mut names: BTreeMap<usize, &str> = BTreeMap::new();
         let is_one_to_one = pairs.iter().all(|(class, label)| names.entry(*class).or_insert(label) == label)
             && names.values().collect::<BTreeSet<_>>().len() == names.len();
@@ -105,7 +106,7 @@ fn contradiction(output: &str, scores: &str, differing: usize, all: usize) -> St
     )
 }
 
-/// The class with the largest score of each row; none where two are equal, or one is not a number.
+/// The class with the largest score of each row; `None` if two are equal or one is NaN.
 pub(super) fn largest(rows: &[f32], classes: usize) -> Vec<Option<usize>> {
     rows.chunks(classes)
         .map(|row| {

@@ -6,7 +6,7 @@ use std::{
 
 use crate::backend::BackendError;
 
-/// ONNX Runtime, loaded from its library once in a process.
+/// ONNX Runtime, loaded once per process.
 #[derive(Clone, Debug)]
 pub struct OnnxRuntime {
     pub(super) environment: ort::environment::Environment,
@@ -14,29 +14,30 @@ pub struct OnnxRuntime {
 }
 
 const LIBRARY: &str = "libonnxruntime.so";
-/// Keeps ONNX Runtime, which reads it when it is loaded, from reporting its use, and from writing what it needs for that.
+/// Environment variable that ONNX Runtime reads when it is loaded. If it is set, ONNX Runtime does not report its use,
+/// and writes no files for that.
 const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
 
 impl OnnxRuntime {
-    /// Loads the library named by `ORT_DYLIB_PATH`; without it the one that `scripts/setup.py` put into
-    /// `third_party` of the folder the program is in or one above it; without that the system's own.
+    /// Loads the library named by `ORT_DYLIB_PATH`; without it the one that `scripts/setup.py` put into the folder
+    /// `third_party` beside the program or in a folder above; without that the system's library.
     ///
     /// A process has one ONNX Runtime: later calls return the first.
     ///
-    /// From version 1.29 on ONNX Runtime reports its use to its maker unless the variable `ORT_DISABLE_TELEMETRY` is set
-    /// when it is loaded. It is set here if the process has one thread; a program that has started others sets it itself,
-    /// before it starts them.
+    /// From version 1.29 on ONNX Runtime reports its use to its maker unless the variable `ORT_DISABLE_TELEMETRY` is
+    /// set when it is loaded. This function sets it if the process has one thread. A program that starts threads before
+    /// this call must set it itself, before it starts them.
     ///
     /// # Errors
-    /// [`BackendError::Library`] if there is none, or it can't be used.
+    /// [`BackendError::Library`] if there is no library, or it can't be used.
     pub fn load() -> Result<Self, BackendError> {
         once(find)
     }
 
-    /// Loads the library in a file; else as [`load`](Self::load).
+    /// As [`load`](Self::load), from the given library file.
     ///
     /// # Errors
-    /// [`BackendError::Library`] if there is none, it can't be used, or the process already has another one.
+    /// [`BackendError::Library`] if the library does not exist, can't be used, or the process already has another one.
     pub fn load_file(library: &Path) -> Result<Self, BackendError> {
         let wanted = std::path::absolute(library).unwrap_or_else(|_| library.to_owned());
         let loaded = once(|| wanted.clone())?;
@@ -47,12 +48,12 @@ impl OnnxRuntime {
         Err(BackendError::Library { path: wanted, problem })
     }
 
-    /// The environment that sessions are made in.
+    /// The environment in which sessions are created.
     pub fn environment(&self) -> &ort::environment::Environment {
         &self.environment
     }
 
-    /// The library's file.
+    /// Path of the library file.
     pub fn library(&self) -> &Path {
         &self.library
     }
@@ -68,7 +69,7 @@ impl OnnxRuntime {
     }
 }
 
-/// The ONNX Runtime of this process, loaded by the first who asks from the file that he names.
+/// The ONNX Runtime of this process. The first call loads it from the file that `library` returns.
 fn once(library: impl FnOnce() -> PathBuf) -> Result<OnnxRuntime, BackendError> {
     static LOADED: OnceLock<Result<OnnxRuntime, (PathBuf, String)>> = OnceLock::new();
     LOADED
@@ -81,7 +82,8 @@ fn same_file(left: &Path, right: &Path) -> bool {
     left == right || left.canonicalize().ok().is_some_and(|left| right.canonicalize().ok() == Some(left))
 }
 
-/// Has ONNX Runtime report nothing, unless the user's environment says otherwise, or other threads might be reading it.
+/// Turns off the usage reports of ONNX Runtime, unless the user's environment sets the variable, or other threads may
+/// be reading the environment.
 pub(crate) fn forbid_telemetry() {
     let is_alone = || fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
     if env::var_os(NO_TELEMETRY).is_none() && is_alone() {

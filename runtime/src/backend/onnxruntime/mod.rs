@@ -31,5 +31,5 @@ pub use provider::Provider;
 pub use smoothing::{Slot, SmoothingPlan, SmoothingSession};
 pub use smoothing_sampler::{SharedNoise, SmoothingSampler};
 
-/// Most values in one batch of inputs: 1 GiB of floats.
+/// Largest number of values in one batch of inputs: 1 GiB in single precision.
 pub const MAX_VALUES: usize = 1 << 28;

@@ -25,31 +25,32 @@ use crate::{
     data::sha256,
 };
 
-/// Made-up images for which labels are compared with scores.
+/// Number of generated images for which labels are compared with scores.
 const LABELLED: usize = 256;
 
-/// How many inputs a model takes at once.
+/// The batch sizes that a model takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Batching {
-    /// Any number.
+    /// Any batch size.
     Symbolic,
-    /// Its file says `from`, and it was rewritten to take any number; both were seen to give the same.
+    /// The file has the fixed batch size `from`. The model was rewritten to take any batch size, and both forms gave
+    /// the same answers in a test.
     Rewritten {
         /// The batch size in the file.
         from: usize,
     },
-    /// This number; a last batch is filled up.
+    /// Only batches of `size`; the last batch of a run is filled up.
     Fixed {
         /// The batch size.
         size: usize,
     },
-    /// One, for its answer to an input depends on the others in the batch.
+    /// Only batches of 1, because the answer to an input depends on the other inputs in the batch.
     Single,
 }
 
 impl Batching {
-    /// The only batch size, if there is just one.
+    /// The batch size, if there is only one.
     pub fn size(self) -> Option<usize> {
         match self {
             Self::Symbolic | Self::Rewritten { .. } => None,
@@ -59,10 +60,11 @@ impl Batching {
     }
 }
 
-/// A classifier in an ONNX file, read, understood and tried: instances of it run certificates.
+/// A classifier in an ONNX file that was read, checked and run on test inputs. [`classifier`](Self::classifier) creates
+/// instances of it.
 ///
-/// One input of images (float, float16 or double; N×C×H×W, N×H×W×C, N×H×W or N×F), any number of inputs with
-/// defaults, and one output with a value for each class; weights in the file or in files beside it.
+/// One input of images (float, float16 or double; N×C×H×W, N×H×W×C, N×H×W or N×F), any number of inputs with defaults,
+/// and one output with a value for each class. The weights are in the file or in files beside it.
 #[derive(Clone, Debug)]
 pub struct OnnxModel {
     /// The file.
@@ -71,47 +73,46 @@ pub struct OnnxModel {
     pub sha256: String,
     /// SHA-256 of the files of weights beside it, by name.
     pub external: Vec<ExternalSource>,
-    /// What the file says about itself.
+    /// Inputs, outputs and operators that the file describes.
     pub summary: ModelSummary,
-    /// What our own exports say about themselves.
+    /// The metadata that Mithridate stores in models it exports.
     pub metadata: ModelMetadata,
-    /// What happens to an image before the model gets it.
+    /// Conversion of a noisy image before the model gets it.
     pub preprocessing: Preprocessing,
-    /// What the output holds.
+    /// Kind of values of the output.
     pub kind: OutputKind,
-    /// How many inputs it takes at once.
+    /// The batch sizes that it takes.
     pub batching: Batching,
-    /// Labels of the classes in the order of the scores, where the model has others than 0, 1, 2, ….
+    /// Labels of the classes in the order of the scores; empty if they are 0, 1, 2, ….
     pub class_labels: Vec<String>,
-    /// Whether the output that is read was named by whoever reads it, though it may be the only one.
+    /// Whether the caller named the output to read, even if it is the only one.
     pub is_output_named: bool,
-    /// What is strange about the model, in sentences for the user.
+    /// Unusual properties of the model, as sentences for the user.
     pub notes: Vec<String>,
     classes: usize,
     labels: Vec<Labels>,
     pub(super) signature: Signature,
     pub(super) content: Content,
-    /// What the file says, where it was rewritten to take any number of inputs.
+    /// The content of the file, if the model was rewritten to take any batch size.
     original: Option<Content>,
     /// Standard deviation of the noise that the model will get.
     sigma: f64,
 }
 
 impl OnnxModel {
-    /// Reads a model and tries it on the CPU with a few images, so that whatever it can't do is known before a run
-    /// starts.
+    /// Reads a model and runs it on the CPU with a few test images, so that problems are found before a run starts.
     ///
-    /// The engine runs the model within this process and without a limit: one that never ends, takes all memory or crashes
-    /// the engine takes the process with it. `rscert` has a process of its own open a model first; a program that opens
-    /// models of strangers starts `rscert inspect --json` for the same.
+    /// The engine runs the model in this process and without limits. A model that never ends, takes all memory or
+    /// crashes the engine also stops this process. `rscert` first opens a model in a separate process. A program that
+    /// opens untrusted models can start `rscert inspect --json` for this.
     ///
     /// # Errors
-    /// [`BackendError`]: the file, or a model that is no classifier of one image input.
+    /// [`BackendError`] if the file can't be read, or the model is not a classifier with one image input.
     pub fn open(runtime: &OnnxRuntime, path: &Path, reading: &InputOptions) -> Result<Self, BackendError> {
         Self::from_file(runtime, ModelFile::read(path)?, reading)
     }
 
-    /// The same of a model in memory.
+    /// As [`open`](Self::open), for a model in memory.
     ///
     /// # Errors
     /// As [`OnnxModel::open`].
@@ -199,12 +200,12 @@ impl OnnxModel {
         &self.signature.input.name
     }
 
-    /// How far noisy images are rounded before the model gets them.
+    /// Rounding of noisy images before the model gets them.
     pub fn input_precision(&self) -> InputPrecision {
         self.signature.precision(&self.preprocessing)
     }
 
-    /// Precision of most weights, such as `float32` or `int8`; that of the input where there are none.
+    /// Precision of most weights, such as `float32` or `int8`; that of the input if there are no weights.
     pub fn precision(&self) -> &'static str {
         if let Some(precision) = self.summary.precision() {
             return precision;
@@ -216,8 +217,8 @@ impl OnnxModel {
         }
     }
 
-    /// An instance of the model, tried on its provider. `threads` is the number of threads within an operator on the
-    /// CPU.
+    /// Creates an instance of the model on a device and tests it there. `threads` is the number of threads for one
+    /// operator on the CPU.
     ///
     /// # Errors
     /// [`BackendError`].
@@ -241,7 +242,7 @@ impl OnnxModel {
         Ok(classifier)
     }
 
-    /// Relative rounding error of its arithmetic on a device.
+    /// Relative rounding error of the model's arithmetic on a device.
     pub(super) fn rounding(&self, device: Device) -> f32 {
         let types = [self.signature.input.element_type, self.signature.output.element_type];
         match device.precision_of(self.precision()) {
@@ -250,8 +251,8 @@ impl OnnxModel {
         }
     }
 
-    /// Multiplications with addition that one input takes, from the shapes that its convolutions and matrix products are
-    /// seen to have; `None` where that can't be told.
+    /// Number of multiply–add operations for one input, from the shapes of its convolutions and matrix products at run
+    /// time; `None` if it can't be determined.
     pub fn multiply_adds(&self, runtime: &OnnxRuntime) -> Option<u64> {
         let size = self.batching.size().unwrap_or(1);
         let mut shape = vec![size as i64];
@@ -283,7 +284,7 @@ impl OnnxModel {
         Ok(classifier)
     }
 
-    /// Finds the number of classes and what the output holds; makes sure that inputs do not influence each other.
+    /// Determines the number of classes and the kind of output, and checks that inputs do not influence each other.
     fn try_out(&mut self, classifier: &mut OnnxClassifier) -> Result<(), BackendError> {
         let batch = self.batching.size().unwrap_or(3);
         let mut probe = Probe::new(classifier, batch, self.sigma)?;
@@ -315,8 +316,8 @@ impl OnnxModel {
         Ok(())
     }
 
-    /// Makes sure that the output holds a score for each class, as far as it can be told, and that other outputs do not
-    /// contradict it.
+    /// Checks, as far as possible, that the output has a score for each class, and that other outputs do not contradict
+    /// it.
     fn check_scores(
         &mut self,
         classifier: &mut OnnxClassifier,
@@ -383,11 +384,11 @@ impl OnnxModel {
         Ok(())
     }
 
-    /// Compares the labels that the model gives beside its scores with the classes of the largest scores, for these images
-    /// with values in units of the data set.
+    /// Compares the labels that the model returns besides its scores with the classes of the largest scores, for images
+    /// with values in data-set units.
     ///
     /// # Errors
-    /// [`BackendError::Unsupported`] where they differ, else [`BackendError`] from the engine.
+    /// [`BackendError::Unsupported`] if they differ; otherwise [`BackendError`] from the engine.
     pub fn check_labels(&self, runtime: &OnnxRuntime, images: &[f32]) -> Result<(), BackendError> {
         if !self.labels.is_empty() {
             self.compare_labels(&mut self.untried(runtime, Device::default(), 1)?, images)?;
@@ -395,8 +396,8 @@ impl OnnxModel {
         Ok(())
     }
 
-    /// The labels of the classes, where they are not 0, 1, 2, …. Of several outputs with labels, which may be of several
-    /// scores, one has to be that of these.
+    /// The labels of the classes; `None` if they are 0, 1, 2, …. If several outputs have labels, one of them must
+    /// belong to these scores.
     fn compare_labels(
         &self,
         classifier: &mut OnnxClassifier,
@@ -406,7 +407,7 @@ impl OnnxModel {
         let mut problem = None;
         for labels in &self.labels {
             let (mut scores, mut texts) = (Vec::new(), Vec::new());
-            // A last batch that a model of one size only can't be given is left out.
+            // For a model with a fixed batch size, an incomplete last batch is left out.
             let whole = if self.batching.size().is_some() { batch * len } else { len };
             for part in images[..images.len() / whole * whole].chunks(batch * len) {
                 scores.extend(rows(classifier, part, batch)?);
@@ -422,12 +423,13 @@ impl OnnxModel {
         problem.map_or(Ok(None), |problem| Err(BackendError::Unsupported { path, problem }))
     }
 
-    /// Names of the classes in the order of the scores, as far as the model has any: those of its metadata, or labels.
+    /// Names of the classes in the order of the scores: those in the metadata, or the labels; empty if the model has
+    /// neither.
     pub fn class_names(&self) -> &[String] {
         self.metadata.class_names.as_deref().unwrap_or(&self.class_labels)
     }
 
-    /// The model with a symbolic batch, if that can be made and gives the same for several batch sizes.
+    /// The model rewritten to any batch size, if this is possible and gives the same answers for several batch sizes.
     fn rewritten(
         &self,
         runtime: &OnnxRuntime,
@@ -457,7 +459,7 @@ impl OnnxModel {
     }
 }
 
-/// What a user didn't say and the model's metadata do.
+/// The options of the user, completed by the model's metadata.
 fn with_metadata(reading: &InputOptions, metadata: &ModelMetadata) -> Result<InputOptions, String> {
     let mut reading = reading.clone();
     if reading.layout.is_none()

@@ -2,7 +2,8 @@ use mithridate_onnx::{
     NotInference, NotScores, OnnxError, find_not_inference, find_not_scores, messages::ModelProto,
 };
 
-/// Says in a sentence which operator keeps an output from being one function of each input, if any does.
+/// A sentence about an operator that makes an output depend on more than its own input, such as a random one; `None` if
+/// there is none.
 pub(super) fn not_inference(model: &ModelProto, output: &str) -> Result<Option<String>, OnnxError> {
     let Some((node, problem)) = find_not_inference(model, output)? else { return Ok(None) };
     let why = match problem {
@@ -25,7 +26,8 @@ pub(super) fn not_inference(model: &ModelProto, output: &str) -> Result<Option<S
     Ok(Some(format!("its output {output} depends on {node}, {why}")))
 }
 
-/// Says in a sentence which operator shows an output to hold something else than a score for each class, if any does.
+/// A sentence about an operator that shows that an output does not have a score for each class; `None` if there is
+/// none.
 pub(super) fn not_scores(model: &ModelProto, output: &str) -> Result<Option<String>, OnnxError> {
     let Some((node, problem)) = find_not_scores(model, output)? else { return Ok(None) };
     let what = match problem {

@@ -3,7 +3,7 @@ use serde::Serialize;
 use super::OnnxClassifier;
 use crate::backend::{BackendError, Classifier, Rounding};
 
-/// What the values of an output are; the class with the largest is the same for all of them.
+/// Kind of values of an output. The class with the largest value is the same for all kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputKind {
@@ -11,13 +11,13 @@ pub enum OutputKind {
     Logits,
     /// Numbers from 0 to 1 that sum to 1.
     Probabilities,
-    /// Their logarithms.
+    /// Logarithms of probabilities.
     #[serde(rename = "log-probabilities")]
     LogProbabilities,
 }
 
 impl OutputKind {
-    /// Its name.
+    /// Name of the kind in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Logits => "logits",
@@ -26,7 +26,7 @@ impl OutputKind {
         }
     }
 
-    /// Tells it from rows of values.
+    /// Determines the kind from rows of output.
     pub(super) fn of<'a>(mut rows: impl Iterator<Item = &'a [f32]> + Clone) -> Self {
         let sums_to_one = |values: f32| (values - 1.0).abs() < 1e-2;
         if rows
@@ -44,12 +44,12 @@ impl OutputKind {
     }
 }
 
-/// Made-up images with values in \[0, 1\], all different; `seed` tells sets of them apart.
+/// Generated images with values in \[0, 1\], all different. Different `seed`s give different sets.
 pub(super) fn images(count: usize, len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..count * len)
         .map(|_| {
-            // A linear congruential generator will do for inputs that only must differ.
+            // A linear congruential generator is enough for inputs that only need to differ.
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / (1_u64 << 24) as f32
         })
@@ -71,18 +71,18 @@ pub(super) fn rows(
     Ok(all)
 }
 
-/// Values that inputs of a model may have: those of images from 0 to 1 with noise of standard deviation `sigma`, as far
-/// as any sample of a run will reach.
+/// Range of values of noisy inputs: images from 0 to 1 with noise of standard deviation `sigma`, wide enough for every
+/// sample of a run.
 fn reach(sigma: f64) -> [f32; 2] {
     // 10 standard deviations are exceeded by one value in 10^23.
     let far = 10.0 * sigma as f32;
     [-far, 1.0 + far]
 }
 
-/// A batch of made-up images and what a model answers to it, to be compared with what it answers otherwise.
+/// A batch of generated images and the answers of a model, to compare with its answers in other batches.
 ///
-/// Every second image has values from 0 to 1, the others reach as far as noise of `sigma` does. A probe of known inputs
-/// can't be a proof for a model that was made to look for them: every run compares samples of its own too.
+/// Every second image has values from 0 to 1; the others cover the range that noise of `sigma` produces. A model could
+/// be built to recognise these known inputs, so every run compares some of its own samples too.
 pub(super) struct Probe<'a> {
     classifier: &'a mut OnnxClassifier,
     inputs: Vec<f32>,
@@ -114,21 +114,22 @@ impl<'a> Probe<'a> {
     }
 
     /// Whether the same images get the same answers twice. A model with random operators, or with dropout or batch
-    /// normalisation as in training, gives others, and no run of it could be verified.
+    /// normalisation in training mode, gives different answers, and its runs could not be verified.
     pub fn is_deterministic(&mut self) -> Result<bool, BackendError> {
         let second = rows(self.classifier, &self.inputs, self.batch)?;
         let same = |(a, b): (&f32, &f32)| a == b || (a.is_nan() && b.is_nan());
         Ok(second.len() == self.first.len() && second.iter().zip(&self.first).all(same))
     }
 
-    /// Whether the answer to an image stays the same whatever the others in its batch are and in whichever position it
-    /// is. Where it does not, as where a model computes a scale over the whole batch or takes it for a sequence, samples
+    /// Whether the answer to an image stays the same for any other images in its batch and at any position. It does not
+    /// if, for example, a model computes a scale over the whole batch or treats the batch as a sequence. Then samples
     /// are not independent and votes prove nothing.
     pub fn is_independent(&mut self) -> Result<bool, BackendError> {
         let (batch, classes, len) = (self.batch, self.classes(), self.classifier.input_len());
         let mut others = images(batch, len, 2);
         stretch(&mut others, self.reach);
-        // Two positions differ in some bit of their numbers: so each is once left alone while the other changes.
+        // Any two positions differ in some bit of their numbers. So for each pair there is a test in which one image
+        // stays and the other changes.
         for bit in 0..usize::BITS - (batch - 1).leading_zeros() {
             for changed in [0, 1] {
                 let is_changed = |position: usize| position >> bit & 1 == changed;
@@ -153,13 +154,13 @@ impl<'a> Probe<'a> {
         Ok(self.rounding.agree(&found, &expected, classes))
     }
 
-    /// Whether an image gets the same answer alone as with others, of a model that takes any number of them.
+    /// Whether an image gets the same answer alone as with others. For models that take any batch size.
     pub fn is_same_alone(&mut self) -> Result<bool, BackendError> {
         let alone = rows(self.classifier, &self.inputs, 1)?;
         Ok(self.agrees(&alone))
     }
 
-    /// Whether these are the same answers to the images, but for rounding.
+    /// Whether `answers` are the same answers to the images, except for rounding.
     pub fn agrees(&self, answers: &[f32]) -> bool {
         self.rounding.agree(answers, &self.first, self.classes())
     }
@@ -175,7 +176,7 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// Spreads values from 0 to 1 over a range.
+/// Scales values from \[0, 1\] to the range from `low` to `high`.
 fn stretch(values: &mut [f32], [low, high]: [f32; 2]) {
     for value in values {
         *value = low + (high - low) * *value;

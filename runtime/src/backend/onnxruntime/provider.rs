@@ -4,7 +4,7 @@ use ort::ep::{CUDA, ExecutionProvider, TensorRT};
 
 use crate::backend::BackendError;
 
-/// What ONNX Runtime runs a model on.
+/// Execution provider of ONNX Runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Provider {
     /// The processor.
@@ -12,13 +12,14 @@ pub enum Provider {
     Cpu,
     /// An NVIDIA GPU, by its number.
     Cuda(i32),
-    /// An NVIDIA GPU, by its number, through TensorRT; what TensorRT can't do runs on the same GPU without it.
+    /// An NVIDIA GPU, by its number, through TensorRT. Operators that TensorRT does not support run on the same GPU
+    /// without it.
     TensorRt(i32),
 }
 
 impl Provider {
-    /// Fails if this ONNX Runtime was built without the provider; whether its device works is seen when a session
-    /// is made.
+    /// Fails if this ONNX Runtime was built without the provider. Whether its device works is found out when a session
+    /// is created.
     pub(super) fn check(self) -> Result<(), BackendError> {
         let there = match self {
             Self::Cpu => true,
@@ -36,14 +37,14 @@ impl Provider {
         })
     }
 
-    /// Providers that this ONNX Runtime was built with, of those that can be used here; whether there is a device for
-    /// one is another matter.
+    /// The supported providers that this ONNX Runtime was built with. There need not be a device for each.
     pub fn built_in() -> Vec<Self> {
         let all = [Self::Cpu, Self::Cuda(0), Self::TensorRt(0)];
         all.into_iter().filter(|provider| provider.check().is_ok()).collect()
     }
 
-    /// Number of sessions that make sense at once: on a GPU one keeps the device busy.
+    /// Whether the provider is the processor. Several sessions make sense there; on a GPU one session keeps the device
+    /// busy.
     pub fn is_cpu(self) -> bool {
         self == Self::Cpu
     }

@@ -1,13 +1,14 @@
-//! Whether rows of output, seen for many made-up images, can be scores of classes.
+//! Checks, with many generated images, whether rows of output can be scores of classes.
 
 use super::{OnnxClassifier, probe::rows};
 use crate::backend::{BackendError, Classifier};
 
-/// Images tried first, and where their rows are sorted, all together.
+/// Number of images that are run first. If their rows are sorted, all images are run.
 const FEW: usize = 8;
 const MANY: usize = 64;
-/// Where there are at least so many classes, rows that are all sorted are no accident: a classifier whose answer to all
-/// images has one order of its own, any with the same probability, has that one or its reverse with 2/7! = 0.0004.
+/// With at least this number of classes, rows that are all sorted are not a coincidence. If a classifier orders the
+/// scores of all images in the same way, and all orders are equally likely, then this order is sorted, up or down, with
+/// probability 2/7! = 0.0004.
 const SURE_CLASSES: usize = 7;
 /// Spread of the difference of two neighbouring scores, as a share of its mean, from which on it should change its sign for
 /// some of [`MANY`] images: a normal one of just this spread keeps it for all with (1 − Φ(−1/0.65))⁶⁴ = 0.017, a wider one
@@ -15,13 +16,13 @@ const SURE_CLASSES: usize = 7;
 /// spread of 0.76.
 const SPREAD: f64 = 0.65;
 
-/// Relative difference below which two scores are the same but for rounding.
+/// Relative difference below which two scores are equal except for rounding.
 const FLAT: f32 = 1e-5;
 
-/// Why rows are no scores of classes.
+/// Why rows are not scores of classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strange {
-    /// The least belongs to the best class, as of logarithms of probabilities with their sign reversed.
+    /// The smallest value belongs to the best class, as with negative logarithms of probabilities.
     Reversed(&'static str),
     /// Each row is sorted.
     Sorted,
@@ -29,8 +30,8 @@ pub(super) enum Strange {
     UnitLength,
 }
 
-/// Made-up images of many kinds, in units of the data set: of all brightnesses, contrasts and sizes of structure, some of
-/// them beyond \[0, 1\].
+/// Generated images with values in data-set units, of all brightnesses, contrasts and sizes of structure. Some values
+/// are outside \[0, 1\].
 pub(super) fn varied_images(count: usize, len: usize) -> Vec<f32> {
     let mut state = 0x5851_f42d_4c95_7f2d_u64;
     let mut next = || {
@@ -40,7 +41,7 @@ pub(super) fn varied_images(count: usize, len: usize) -> Vec<f32> {
     let mut images = Vec::with_capacity(count * len);
     for number in 0..count {
         let (base, contrast) = (next(), if number % 4 == 3 { 2.0 } else { 1.0 });
-        // Values that are the same: one, or as many as an eighth of an image.
+        // Length of a run of equal values: from one value to an eighth of an image.
         let run = 1 + (next() * next() * len as f32 / 8.0) as usize;
         let share = if number % 3 == 0 { 1.0 } else { next() };
         let mut value = 0.0;
@@ -54,7 +55,8 @@ pub(super) fn varied_images(count: usize, len: usize) -> Vec<f32> {
     images
 }
 
-/// Rows of output for varied images: many if `all`, or as long as the first few are sorted.
+/// Rows of output for varied images: for all of them if `all` is set or if the first few rows are sorted or equal,
+/// otherwise for the first few.
 pub(super) fn varied_rows(
     classifier: &mut OnnxClassifier,
     classes: usize,
@@ -64,7 +66,7 @@ pub(super) fn varied_rows(
     let images = varied_images(MANY, classifier.input_len());
     let few = FEW.next_multiple_of(batch).min(MANY.next_multiple_of(batch));
     let mut run = |from: usize, to: usize| {
-        // A last batch of a model that takes one size only begins again.
+        // The last batch of a model with a fixed batch size is filled up with the first images.
         let len = classifier.input_len();
         let values: Vec<f32> =
             (from..to).flat_map(|at| images[at % MANY * len..][..len].iter().copied()).collect();
@@ -81,13 +83,13 @@ pub(super) fn varied_rows(
     Ok(found)
 }
 
-/// Finds what shows that rows are no scores of classes.
+/// The reason why rows are not scores of classes, if there is one.
 pub(super) fn strange(rows: &[f32], classes: usize) -> Option<Strange> {
     let all = |test: &dyn Fn(&[f32]) -> bool| rows.chunks(classes).all(test);
     let near = |sum: f32, expected: f32| (sum - expected).abs() < 1e-2;
     let total = |row: &[f32], of: fn(f32) -> f32| row.iter().map(|&value| of(value)).sum::<f32>();
     if !rows.iter().all(|value| value.is_finite() || *value == f32::INFINITY) {
-        // Of what holds no numbers, nothing can be told.
+        // Nothing can be concluded from values that are not numbers.
         return None;
     }
     if all(&|row| row.iter().all(|&value| value >= 0.0) && near(total(row, |value| (-value).exp()), 1.0)) {
@@ -124,10 +126,11 @@ fn is_sorted(rows: &[f32], classes: usize) -> bool {
         || rows.chunks(classes).all(<[f32]>::is_sorted)
 }
 
-/// Whether rows that are all sorted would not be so by chance. A few classes that always have one order are no rare thing:
-/// then the differences of neighbours have to come near 0, and go no further.
+/// Whether rows that are all sorted are unlikely to be so by chance. With few classes, the same order for all images is
+/// common. Then the differences of neighbouring scores must vary so much that one of them should change its sign for
+/// some image.
 fn no_accident(rows: &[f32], classes: usize) -> bool {
-    // Scores that are all the same, but for rounding, have no order either.
+    // Scores that are equal except for rounding have no order either.
     let is_flat = |row: &[f32]| (row[classes - 1] - row[0]).abs() <= FLAT * row[0].abs();
     if rows.chunks(classes).all(|row| row == &rows[..classes] || is_flat(row)) {
         return false;
@@ -135,7 +138,8 @@ fn no_accident(rows: &[f32], classes: usize) -> bool {
     if classes >= SURE_CLASSES {
         return true;
     }
-    // Differences of probabilities are those of logits after a function that makes small ones smaller.
+    // Probabilities are a non-linear function of logits that makes small values smaller, so differences of logarithms
+    // are tested too.
     let scales: [fn(f32) -> f64; 2] = [f64::from, |value| f64::from(value).ln()];
     let is_positive = rows.iter().all(|&value| value > 0.0);
     (1..classes).any(|class| {
@@ -179,7 +183,7 @@ mod tests {
             for rows in [
                 table(classes, |_| ()),
                 table(classes, |row| softmax(row)),
-                // One class wins by far, and the rest has one order.
+                // One class wins by far, and the others are always in the same order.
                 table(classes, |row| {
                     for (value, class) in row.iter_mut().zip(0_u8..) {
                         *value -= 9.0 * f32::from(class);
@@ -209,7 +213,7 @@ mod tests {
             ),
             None
         );
-        // Always the same is not sorted, but another matter.
+        // Rows that are all equal do not count as sorted.
         assert_eq!(
             strange(
                 &table(10, |row| for (v, k) in row.iter_mut().zip(0_u8..) {
@@ -280,7 +284,7 @@ mod tests {
                 *value = (*value - 0.5) / length;
             }
         });
-        // Where an image is of one value throughout, the row is so too.
+        // For an image with one value, all scores of the row are equal.
         let rows: Vec<f32> =
             rows.chunks(10).filter(|row| row.iter().all(|v| v.is_finite())).flatten().copied().collect();
         assert_eq!(strange(&rows, 10), Some(Strange::UnitLength));

@@ -12,15 +12,15 @@ use ort::{
 use super::{Device, OnnxRuntime, Precision, Provider};
 use crate::backend::BackendError;
 
-/// What a session is made of: a model in memory and its files of weights, by name.
+/// The content of a session: a model in memory and its files of weights, by name.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
     pub bytes: Arc<[u8]>,
     pub external: Vec<(String, Arc<[u8]>)>,
 }
 
-/// Builder errors can't leave the thread they arose on, so sessions are made where errors are plain. Nothing is read
-/// from a file: what runs is what was hashed.
+/// Creates a session. Errors of the builder can't be sent to another thread, so this function returns plain errors.
+/// Nothing is read from files, so that the bytes that run are the bytes that were hashed.
 pub(super) fn new_session(
     runtime: &OnnxRuntime,
     content: &Content,
@@ -41,14 +41,14 @@ pub(super) fn new_session(
     builder.commit_from_memory(&content.bytes)
 }
 
-/// The GPU with so much memory as it is allowed. A model runs there whole or not at all.
+/// The GPU with its memory limit. A model runs there as a whole or not at all.
 fn cuda(device: Device, number: i32, cuda_graph: bool) -> ExecutionProviderDispatch {
     let mut provider = CUDA::default()
         .with_device_id(number)
         .with_tf32(device.precision == Precision::Tf32)
         .with_cuda_graph(cuda_graph);
     if let Some(bytes) = device.memory {
-        // By default memory is taken in powers of two.
+        // By default ONNX Runtime takes memory in powers of two, which could exceed the limit.
         provider = provider
             .with_memory_limit(bytes)
             .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested);
@@ -65,7 +65,7 @@ fn tensorrt(device: Device, number: i32) -> ExecutionProviderDispatch {
     provider.build().error_on_failure()
 }
 
-/// What went wrong where a session was made, for the user.
+/// The error for a session that could not be created.
 pub(super) fn session_error(device: Device, path: &Path, error: &ort::Error) -> BackendError {
     let problem = first_line(error);
     let provider = device.provider.to_string();
@@ -78,7 +78,7 @@ pub(super) fn session_error(device: Device, path: &Path, error: &ort::Error) -> 
     if is_out_of_memory(&error.to_string()) {
         return BackendError::OutOfMemory { batch: 0, problem };
     }
-    // Libraries of CUDA, cuDNN or TensorRT that the provider needs.
+    // A library of CUDA, cuDNN or TensorRT that the provider needs is missing.
     if let Some((_, missing)) = problem.split_once("with error: ") {
         let problem = format!(
             "{missing}; install CUDA 13 and cuDNN 9 (for tensorrt TensorRT too) and name the folders of their libraries \
@@ -92,7 +92,7 @@ pub(super) fn session_error(device: Device, path: &Path, error: &ort::Error) -> 
     }
 }
 
-/// What went wrong where a batch ran.
+/// The error for a batch that failed.
 pub(super) fn run_error(batch: usize, error: &ort::Error) -> BackendError {
     let problem = first_line(error);
     if is_out_of_memory(&error.to_string()) {
@@ -102,7 +102,7 @@ pub(super) fn run_error(batch: usize, error: &ort::Error) -> BackendError {
     }
 }
 
-/// A session on the CPU that runs the graph as it is in the file, node by node.
+/// A session on the CPU that runs the graph node by node, without optimization.
 pub(super) fn unoptimized_session(runtime: &OnnxRuntime, content: &Content) -> ort::Result<Session> {
     builder(runtime, content, 1, GraphOptimizationLevel::Disable)?.commit_from_memory(&content.bytes)
 }
@@ -120,9 +120,10 @@ fn builder(
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
-        // Products of 8-bit integers would saturate on processors without VNNI, and a vote depend on the machine.
+        // Otherwise products of 8-bit integers would saturate on processors without VNNI, and votes would depend on the
+        // machine.
         .with_precise_qmm()?
-        // What goes wrong is in the error; ONNX Runtime would print it as well.
+        // Errors are returned; ONNX Runtime would print them as well.
         .with_log_level(LogLevel::Fatal)?;
     for (location, bytes) in &content.external {
         builder = builder.with_external_initializer_file_in_memory(location, bytes.clone())?;
@@ -130,24 +131,25 @@ fn builder(
     Ok(builder)
 }
 
-/// Runs that give one output alone.
+/// Run options that return one output only.
 pub(super) fn only(output: &str) -> ort::Result<RunOptions<HasSelectedOutputs>> {
     options(OutputSelector::no_default().with(output))
 }
 
-/// Runs that give the outputs selected.
+/// Run options that return the selected outputs.
 pub(super) fn options(outputs: OutputSelector) -> ort::Result<RunOptions<HasSelectedOutputs>> {
     Ok(quiet()?.with_outputs(outputs))
 }
 
-/// Runs that print nothing.
+/// Run options that print nothing.
 pub(super) fn quiet() -> ort::Result<RunOptions<NoSelectedOutputs>> {
     let mut options = RunOptions::new()?;
     options.set_log_level(LogLevel::Fatal)?;
     Ok(options)
 }
 
-/// Whether ONNX Runtime could not get memory: its own allocators, those of C++, CUDA and its libraries.
+/// Whether an error message of ONNX Runtime means that memory was too small: from its own allocators, those of C++,
+/// CUDA and its libraries.
 pub(super) fn is_out_of_memory(problem: &str) -> bool {
     let problem = problem.to_ascii_lowercase();
     ["failed to allocate", "out of memory", "bad_alloc", "bad allocation", "alloc_failed"]
@@ -155,7 +157,7 @@ pub(super) fn is_out_of_memory(problem: &str) -> bool {
         .any(|words| problem.contains(words))
 }
 
-/// The first line of what ONNX Runtime said, as part of a sentence.
+/// The first line of an error message of ONNX Runtime, as part of a sentence.
 pub(super) fn first_line(error: &impl ToString) -> String {
     error.to_string().lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
 }

@@ -3,10 +3,10 @@ use mithridate_onnx::{Dim, ElementType, ModelSummary, ValueSummary};
 use super::{InputOptions, MAX_VALUES};
 use crate::backend::{InputPrecision, Layout, Preprocessing};
 
-/// Height and width to try a model with that leaves them open, where nobody knows better.
+/// Default height and width in pixels to test a model whose input leaves them open.
 const SIDE: usize = 32;
 
-/// Input and output of a classifier, as far as its file tells.
+/// Input and output of a classifier, as far as its file describes them.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Signature {
     /// The input, as the file describes it.
@@ -24,13 +24,13 @@ pub(super) struct Signature {
 }
 
 impl Signature {
-    /// How far noisy images are rounded before the model gets them.
+    /// Rounding of noisy images before the model gets them.
     pub fn precision(&self, preprocessing: &Preprocessing) -> InputPrecision {
         InputPrecision::new(preprocessing, self.image, self.input.element_type == ElementType::Float16)
     }
 }
 
-/// Finds input and output, or says in a sentence why there is none that can be certified.
+/// Finds input and output, or returns a sentence that explains why the model can't be certified.
 pub(super) fn find(summary: &ModelSummary, reading: &InputOptions) -> Result<Signature, String> {
     let [input] = &summary.inputs[..] else {
         return Err(format!(
@@ -75,7 +75,8 @@ pub(super) fn find(summary: &ModelSummary, reading: &InputOptions) -> Result<Sig
     Ok(Signature { input: input.clone(), output, batch, dims, image, layout })
 }
 
-/// Order of the dimensions, from the images if they are known, else from where a number of channels stands.
+/// Order of the dimensions: from the shape of the images if it is known, otherwise from the position of the dimension
+/// that can be a number of channels.
 fn arrange(input: &ValueSummary, rest: &[Dim], reading: &InputOptions) -> Result<Layout, String> {
     if rest.len() > 3 {
         return Err(format!("its input is {input}; images have two or three dimensions besides the batch"));
@@ -90,7 +91,7 @@ fn arrange(input: &ValueSummary, rest: &[Dim], reading: &InputOptions) -> Result
     };
     match (as_nchw, as_nhwc) {
         (false, true) => return Ok(Layout::Nhwc),
-        // That they don't fit at all is said with the sizes.
+        // `sizes` reports images that fit neither order.
         (_, false) => return Ok(Layout::Nchw),
         (true, true) => {}
     }
@@ -112,7 +113,7 @@ fn fits(dims: &[Dim], sizes: &[usize]) -> bool {
             .all(|(dim, &size)| matches!(dim, Dim::Symbolic(_)) || dim.size() == Some(size))
 }
 
-/// Shape of the images, and that the input takes them.
+/// Shape of the images, after a check that the input takes them.
 fn sizes(
     input: &ValueSummary,
     rest: &[Dim],
@@ -146,7 +147,7 @@ fn sizes(
     Ok(image)
 }
 
-/// The output named, or the only one that can hold a value for each class.
+/// The output called `name`, or the only one that can have a value for each class.
 fn choose_output(outputs: &[ValueSummary], name: Option<&str>) -> Result<ValueSummary, String> {
     if let Some(name) = name {
         let found = outputs.iter().find(|output| output.name == name);
@@ -181,7 +182,7 @@ fn is_float(output: &ValueSummary) -> bool {
     matches!(output.element_type, ElementType::Float | ElementType::Float16 | ElementType::Double)
 }
 
-/// N×K, perhaps with more dimensions of size 1.
+/// Whether an output can have the shape N×K, possibly with more dimensions of size 1.
 fn is_candidate(output: &ValueSummary) -> bool {
     let Some(shape) = &output.shape else { return is_float(output) };
     let wide = shape.iter().skip(1).filter(|dim| **dim != Dim::Fixed(1)).count();

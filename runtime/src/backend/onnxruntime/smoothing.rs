@@ -1,4 +1,4 @@
-//! The smoothing graph at work: votes of noisy images counted where the model runs.
+//! Sessions of smoothing graphs: votes of noisy images are counted on the device that runs the model.
 
 mod buffers;
 mod memory;
@@ -25,21 +25,21 @@ use crate::{
     noise::BLOCK,
 };
 
-/// How a smoothing graph is run.
+/// Plan by which a smoothing graph is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SmoothingPlan {
-    /// Where noise comes from.
+    /// Source of the noise.
     pub noise: NoiseInput,
-    /// Slots in a batch, of [`BLOCK`] samples each.
+    /// Number of slots in a batch, of [`BLOCK`] samples each.
     pub slots: usize,
-    /// Whether the vote of every sample is wanted beside the counts.
+    /// Whether the vote of every sample is returned besides the counts.
     pub votes: bool,
-    /// Whether to record the work of a batch once and have the GPU repeat it (a CUDA graph). Elsewhere nothing is
-    /// recorded, and values only take the same way.
+    /// Whether to record the work of a batch once and let the GPU repeat it (a CUDA graph). On other devices nothing is
+    /// recorded.
     pub cuda_graph: bool,
 }
 
-/// Up to [`BLOCK`] samples of one image.
+/// The content of a slot: up to [`BLOCK`] samples of one image.
 #[derive(Clone, Copy, Debug)]
 pub enum Slot<'a> {
     /// Noisy images, samples × V values; for [`NoiseInput::Noisy`].
@@ -57,15 +57,15 @@ pub enum Slot<'a> {
         image: &'a [f32],
         /// Number of the block in the bank.
         block: usize,
-        /// How many samples of it.
+        /// Number of samples, from the first of the block.
         samples: usize,
     },
 }
 
-/// A session that adds noise, runs the model and counts votes in one go: on a GPU all of it happens there, memory
-/// there is taken once, and only the counts come back.
+/// A session that adds noise, runs the model and counts votes in one step. On a GPU all of this happens on the device,
+/// device memory is allocated once, and only counts and votes come back.
 ///
-/// The votes are those that [`vote`](crate::backend::vote) gives for the logits of the same samples.
+/// The votes are the same as those that [`vote`](crate::backend::vote) reads from the logits of these samples.
 pub struct SmoothingSession {
     image: Option<Input<f32>>,
     noise: Option<Input<f32>>,
@@ -93,15 +93,16 @@ impl Slot<'_> {
 }
 
 impl OnnxModel {
-    /// The model as a smoothing graph, tried on its device. `bank` holds the noise for [`NoiseInput::Bank`], blocks ×
-    /// [`BLOCK`] × V values, and nothing otherwise.
+    /// Creates a session of the model's smoothing graph and tests it on its device. `bank` holds the noise for
+    /// [`NoiseInput::Bank`], blocks × [`BLOCK`] × V values, and nothing otherwise.
     ///
-    /// Where the GPU can't record the work of the model, it runs without a CUDA graph, and
-    /// [`plan`](SmoothingSession::plan) says so.
+    /// If the GPU can't record the work of the model, it runs without a CUDA graph, as [`plan`](SmoothingSession::plan)
+    /// then shows.
     ///
     /// # Errors
-    /// [`BackendError::Model`] for a model that can't be extended, whose votes the host can still count;
-    /// [`BackendError::DeviceMemory`] if what the plan needs is more than the device may use; else [`BackendError`].
+    /// [`BackendError::Model`] for a model that can't be extended to a smoothing graph (its votes can still be counted
+    /// on the host); [`BackendError::DeviceMemory`] if the plan needs more memory than the device may use; otherwise
+    /// [`BackendError`] from the engine.
     pub fn smoothing(
         &self,
         runtime: &OnnxRuntime,
@@ -130,7 +131,7 @@ impl OnnxModel {
         new(SmoothingPlan { cuda_graph: false, ..plan })
     }
 
-    /// A noise bank as an input, to be bound without a copy.
+    /// A noise bank as an input tensor that can be bound without a copy.
     fn bank(
         &self,
         device: Device,
@@ -150,7 +151,7 @@ impl OnnxModel {
             .map_err(|error| session_error(device, &self.path, &error))
     }
 
-    /// The model's file, extended.
+    /// The model file, extended to a smoothing graph.
     fn smoothing_content(&self, device: Device, plan: SmoothingPlan) -> Result<Content, BackendError> {
         let refused = |problem: &str| mithridate_onnx::OnnxError::Smoothing(problem.into());
         match self.batching {
@@ -185,7 +186,7 @@ impl OnnxModel {
     }
 }
 
-/// What the host would change each channel by; nothing for images that the model gets as they are.
+/// Scale and offset of each channel in preprocessing; empty if the model gets images unchanged.
 fn affine(preprocessing: &Preprocessing, channels: usize) -> Vec<(f32, f32)> {
     let plain = Preprocessing { layout: crate::backend::Layout::Nchw, ..preprocessing.clone() };
     if plain.is_none() {
@@ -211,7 +212,7 @@ impl SmoothingSession {
             let mut binding = session.create_binding()?;
             let transfer = Transfer::new(&session, device.provider, plan.cuda_graph)?;
             let noise = if let Some(bank) = bank {
-                // It never changes: ONNX Runtime copies it to the device now.
+                // The noise bank never changes, so ONNX Runtime copies it to the device once, here.
                 binding.bind_input(NOISE_INPUT, bank)?;
                 None
             } else {
@@ -246,7 +247,7 @@ impl SmoothingSession {
         make().map_err(|error| session_error(device, &model.path, &error))
     }
 
-    /// Runs a few times, as a CUDA graph is recorded in the second run and repeated in the third.
+    /// Runs the session a few times, because a CUDA graph is recorded in the second run and repeated in the third.
     fn tried(mut self) -> Result<Self, BackendError> {
         for _ in 0..if self.plan.cuda_graph { 3 } else { 1 } {
             self.run(self.plan.slots)?;
@@ -254,7 +255,7 @@ impl SmoothingSession {
         Ok(self)
     }
 
-    /// How it is run.
+    /// The plan by which it is run.
     pub fn plan(&self) -> SmoothingPlan {
         self.plan
     }
@@ -269,11 +270,11 @@ impl SmoothingSession {
         self.classes
     }
 
-    /// Counts the votes of slots, at most as many as the plan has; [`counts`](Self::counts) and
-    /// [`votes`](Self::votes) then tell them.
+    /// Runs the slots, at most the number in the plan, and counts their votes. [`counts`](Self::counts) and
+    /// [`votes`](Self::votes) then return the results.
     ///
     /// # Errors
-    /// [`BackendError`]; [`BackendError::Run`] for slots of another kind or size than the plan has.
+    /// [`BackendError`]; [`BackendError::Run`] for more slots than in the plan, or slots of another kind or size.
     pub fn count(&mut self, slots: &[Slot<'_>]) -> Result<(), BackendError> {
         let failed = |problem: String| BackendError::Run { batch: slots.len() * BLOCK as usize, problem };
         if slots.len() > self.plan.slots {
@@ -288,7 +289,7 @@ impl SmoothingSession {
         self.run(slots.len())
     }
 
-    /// Puts the samples of a slot where the graph takes them from.
+    /// Writes the content of a slot to the inputs of the graph.
     fn fill(&mut self, number: usize, slot: &Slot<'_>) -> Result<(), String> {
         let (len, block) = (self.len, BLOCK as usize);
         let (image, noise) = match (*slot, self.plan.noise) {

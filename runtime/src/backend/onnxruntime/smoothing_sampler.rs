@@ -17,19 +17,19 @@ use crate::{
     votes::{MAX_CLASSES, Vote},
 };
 
-/// Slots tried in a batch, fewest first: 512 to 65,536 samples.
+/// Numbers of slots in a batch that are tried, in this order: 512 to 65,536 samples.
 const SLOTS: [usize; 8] = [8, 16, 32, 64, 128, 256, 512, 1024];
-/// Time for one number of slots.
+/// Time to measure one number of slots.
 const TIME_A_SIZE: Duration = Duration::from_millis(100);
 
-/// A model that counts the votes of noisy images itself, through its smoothing graph.
+/// A model that determines the votes of noisy images in the engine, by its smoothing graph.
 pub struct SmoothingSampler {
     session: SmoothingSession,
     bank: Option<NoiseBank>,
     model: ModelOnDemand,
 }
 
-/// The same model as it gives logits, in a session that is made when they are first asked for.
+/// The model as a classifier that returns logits. Its session is created at the first use.
 struct ModelOnDemand {
     model: OnnxModel,
     values: usize,
@@ -41,21 +41,21 @@ struct ModelOnDemand {
 /// The noise that all inputs share.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedNoise<'a> {
-    /// How it is distributed.
+    /// Distribution of the noise.
     pub noise: &'a Noise,
-    /// What there is of it.
+    /// List of its blocks.
     pub bank: &'a NoiseBank,
-    /// Threads to draw it with.
+    /// Number of threads that draw the noise.
     pub threads: usize,
 }
 
 impl SmoothingSampler {
-    /// The model on a device, with as many samples in a batch as run fastest, or `batch` rounded up to whole blocks;
-    /// with the noise that inputs share kept on the device, if it is given.
+    /// Loads the model on a device. `batch` is the number of samples in a batch, rounded up to whole blocks; without
+    /// it, the fastest number is measured. If shared noise is given, it is kept on the device.
     ///
     /// # Errors
-    /// [`BackendError::Model`] for a model whose votes only the host can count; [`BackendError::DeviceMemory`]; else
-    /// [`BackendError`].
+    /// [`BackendError::Model`] for a model that can't be extended to a smoothing graph; [`BackendError::DeviceMemory`]
+    /// if the device has too little memory for the plan; otherwise [`BackendError`] from the engine.
     pub fn fastest(
         model: &OnnxModel,
         runtime: &OnnxRuntime,
@@ -82,7 +82,7 @@ impl SmoothingSampler {
             while plan.slots > 1 && plan.check(model, device).is_err() {
                 plan.slots /= 2;
             }
-            // It must not be drawn in vain.
+            // Checked before the noise is drawn, which takes long.
             plan.check(model, device)?;
             drawn = bank.draw(noise, values, threads).map_err(|error| BackendError::NoBank {
                 samples: bank.blocks().saturating_mul(block),
@@ -96,12 +96,12 @@ impl SmoothingSampler {
         Ok(Self { session, bank, model })
     }
 
-    /// How it is run.
+    /// The plan by which it is run.
     pub fn plan(&self) -> SmoothingPlan {
         self.session.plan()
     }
 
-    /// Runs slots, as many at once as fit, and adds the votes of their samples.
+    /// Runs slots, as many at a time as fit in a batch, and appends the votes of their samples.
     fn count(&mut self, slots: &[Slot<'_>], votes: &mut Vec<Vote>) -> Result<(), BackendError> {
         let block = BLOCK as usize;
         for part in slots.chunks(self.session.plan().slots) {
@@ -116,8 +116,8 @@ impl SmoothingSampler {
     }
 }
 
-/// The fastest way to run noisy images that are sent, with so many slots or any number up to `most`. Noise that is kept
-/// makes little difference to how many are best.
+/// The fastest plan for noisy images that the host sends, with `slots` slots, or otherwise any number up to `most`. The
+/// best number is nearly the same for noise that is kept on the device.
 fn fastest_plan(
     model: &OnnxModel,
     runtime: &OnnxRuntime,
@@ -125,7 +125,7 @@ fn fastest_plan(
     slots: Option<usize>,
     most: usize,
 ) -> Result<SmoothingPlan, BackendError> {
-    // One session at a time, so that memory is there once.
+    // One session exists at a time, so that memory is needed only once.
     let try_out = |slots, cuda_graph| {
         let plan = SmoothingPlan { noise: NoiseInput::Noisy, slots, votes: true, cuda_graph };
         let mut session = model.smoothing(runtime, device, 1, plan, Vec::new())?;
@@ -149,20 +149,21 @@ fn fastest_plan(
                 sizes = [slots / 2].into();
             }
             (Err(error), None) => return Err(error),
-            // No faster, or too large.
+            // This number of slots is no faster, or too large for the memory.
             (_, Some(_)) => break,
         }
     }
     let none = || BackendError::Run { batch: 0, problem: "there is no batch to try".into() };
     let (rate, plan) = best.ok_or_else(none)?;
-    // Recorded work takes its noise from a place that does not change, which costs a copy more.
+    // A CUDA graph needs its input at a fixed address, which costs one more copy. So it is also measured without a CUDA
+    // graph.
     match try_out(plan.slots, false) {
         Ok((plain_rate, plain)) if plain_rate > rate => Ok(plain),
         _ => Ok(plan),
     }
 }
 
-/// Samples a second.
+/// Samples per second.
 fn time(session: &mut SmoothingSession) -> Result<f64, BackendError> {
     let slots = session.plan().slots;
     let noisy = vec![0.5; BLOCK as usize * session.input_len()];

@@ -8,21 +8,21 @@ use ort::{
 
 use crate::backend::Provider;
 
-/// How values get from the host to where a session runs, and back.
+/// Transfer of values from the host to the device of a session, and back.
 pub(super) struct Transfer {
     kind: Kind,
-    /// Memory of the host that the device copies from without a detour, if it could be had.
+    /// Allocator of host memory from which the device copies directly, if there is one.
     host: Allocator,
     device: Option<Allocator>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// The session runs in the memory of the host.
+    /// No copy: the session runs in host memory.
     None,
-    /// ONNX Runtime copies whatever is bound.
+    /// ONNX Runtime copies what is bound.
     Bind,
-    /// Into memory of the device whose place never changes, as CUDA graphs need it.
+    /// Copy to device memory at a fixed address, as CUDA graphs need it.
     Fixed,
 }
 
@@ -52,7 +52,7 @@ impl Transfer {
         })
     }
 
-    /// A tensor of zeros that the host can write.
+    /// A tensor of zeros in host memory.
     fn host_tensor<T: Element>(&self, shape: &[usize]) -> ort::Result<Tensor<T>> {
         let mut tensor: Tensor<T> = Tensor::new(&self.host, sizes(shape))?;
         if tensor.try_extract_tensor_mut::<T>().is_err() {
@@ -62,7 +62,7 @@ impl Transfer {
         Ok(tensor)
     }
 
-    /// A tensor whose place on the device does not change.
+    /// A tensor at a fixed address on the device, if CUDA graphs need it.
     fn fixed<T: Element>(&self, shape: &[usize]) -> ort::Result<Option<Tensor<T>>> {
         self.device.as_ref().map(|device| Tensor::new(device, sizes(shape))).transpose()
     }
@@ -72,7 +72,7 @@ fn sizes(shape: &[usize]) -> Vec<i64> {
     shape.iter().map(|&size| size as i64).collect()
 }
 
-/// A number in a tensor.
+/// Element type of a tensor.
 pub(super) trait Element:
     PrimitiveTensorElementType + Debug + Copy + Default + PartialEq + 'static
 {
@@ -82,7 +82,7 @@ impl Element for f32 {}
 impl Element for i32 {}
 impl Element for i64 {}
 
-/// Memory for an input, taken once.
+/// Memory for an input, allocated once.
 pub(super) struct Input<T: Element> {
     name: &'static str,
     host: Tensor<T>,
@@ -92,7 +92,7 @@ pub(super) struct Input<T: Element> {
 }
 
 impl<T: Element> Input<T> {
-    /// Zeros, bound to the input.
+    /// Allocates zeros and binds them to the input.
     pub fn new(
         binding: &mut IoBinding,
         transfer: &Transfer,
@@ -104,18 +104,18 @@ impl<T: Element> Input<T> {
         Ok(Self { name, host, fixed, kind: transfer.kind, changed: true })
     }
 
-    /// Writes values from a place on.
+    /// Writes values from index `at` on.
     pub fn write(&mut self, at: usize, values: &[T]) {
         let (_, all) = self.host.extract_tensor_mut();
         let place = &mut all[at..at + values.len()];
-        // Images and numbers of samples are mostly those of the batch before.
+        // Images and numbers of samples are mostly the same as in the batch before.
         if values.len() > 4096 || place != values {
             place.copy_from_slice(values);
             self.changed = true;
         }
     }
 
-    /// Brings what was written to where the session runs.
+    /// Copies what was written to the device of the session.
     pub fn send(&mut self, binding: &mut IoBinding) -> ort::Result<()> {
         if std::mem::take(&mut self.changed) {
             match (self.kind, &mut self.fixed) {
@@ -128,14 +128,14 @@ impl<T: Element> Input<T> {
     }
 }
 
-/// Memory for an output, taken once.
+/// Memory for an output, allocated once.
 pub(super) struct Output<T: Element> {
     host: Tensor<T>,
     fixed: Option<Tensor<T>>,
 }
 
 impl<T: Element> Output<T> {
-    /// Zeros, bound to the output.
+    /// Allocates zeros and binds them to the output.
     pub fn new(
         binding: &mut IoBinding,
         transfer: &Transfer,
@@ -149,7 +149,7 @@ impl<T: Element> Output<T> {
         Ok(Self { host, fixed })
     }
 
-    /// Brings what the session wrote to the host.
+    /// Copies what the session wrote to the host.
     pub fn fetch(&mut self) -> ort::Result<()> {
         self.fixed.as_ref().map_or(Ok(()), |fixed| fixed.copy_into(&mut self.host))
     }

@@ -3,12 +3,12 @@ use mithridate_onnx::NoiseInput;
 use super::{super::MAX_VALUES, Device, OnnxModel, SmoothingPlan};
 use crate::{backend::BackendError, noise::BLOCK};
 
-/// Most bytes taken for a noise bank where nobody says how many may be.
+/// Largest number of bytes of a noise bank if no limit is given.
 const MAX_BANK: usize = 8 << 30;
 
 impl SmoothingPlan {
-    /// Bytes that noise, images and counts of the plan take on a device, for images of `values` values and so many
-    /// classes. What the model itself takes is not known before it runs.
+    /// Number of bytes on a device for noise, images and counts of the plan, for images with `values` values and
+    /// `classes` classes. The memory of the model itself is not known before it runs.
     ///
     /// ```
     /// use mithridate_runtime::{backend::{NoiseInput, SmoothingPlan}, noise::BLOCK};
@@ -27,7 +27,7 @@ impl SmoothingPlan {
                 .saturating_add(floats(self.slots))
                 .saturating_add(4 * self.slots),
         };
-        // A copy on its way into a place that does not change passes through another one.
+        // A copy to a fixed address goes through a second buffer.
         let passing = match self.noise {
             NoiseInput::Noisy | NoiseInput::Added if self.cuda_graph => floats(self.slots * block),
             _ => 0,
@@ -36,7 +36,8 @@ impl SmoothingPlan {
         noise.saturating_add(passing).saturating_add(4 * self.slots + 8 * self.slots * classes + votes)
     }
 
-    /// Refuses a plan that needs more memory than the device may use, or none at all, before any of it is taken.
+    /// Rejects a plan with no slots or too many values in a batch, or one that needs more memory than the device may
+    /// use, before any memory is allocated.
     pub(in super::super) fn check(&self, model: &OnnxModel, device: Device) -> Result<(), BackendError> {
         let values: usize = model.image_shape().iter().product();
         let batch = self.slots.saturating_mul(BLOCK as usize);
