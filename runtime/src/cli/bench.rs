@@ -109,7 +109,7 @@ fn in_words(name: &str, provider: &str, measured: &BenchResult) -> String {
     )
 }
 
-/// What certification makes of the machine's arithmetic, as a line of text.
+/// The share of the machine's arithmetic limit that certification reaches, as a line of text.
 fn used(multiply_adds: Option<u64>, rate: f64, limit: f64) -> String {
     let Some(count) = multiply_adds else {
         return "     unknown  (the model's products can't be counted)".into();

@@ -132,7 +132,7 @@ pub(super) fn table(out: &Path, evidence: &Evidence) -> String {
     to_text(&Audit { radii: vec![], runs, baseline: None, comparisons: vec![] })
 }
 
-/// Where evidence goes that no place is named for: the model's name with `.evidence.jsonl`.
+/// Default path of the evidence file: the model's name with `.evidence.jsonl`.
 pub(super) fn default_out(model: &Path) -> PathBuf {
     let stem = model.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
     PathBuf::from(format!("{stem}.evidence.jsonl"))

@@ -26,7 +26,7 @@ impl DeviceArguments {
     }
 }
 
-/// A number of bytes, or of KiB, MiB, GiB or TiB.
+/// Parses a number of bytes, KiB, MiB, GiB or TiB.
 pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let text = text.trim();
     let (number, shift) = match text.char_indices().last() {

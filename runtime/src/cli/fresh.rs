@@ -3,10 +3,10 @@ use crate::{
     statistics::round_down,
 };
 
-/// A combined p-value below this is explained.
+/// Below this combined p-value, the text explains the result.
 const REMARKABLE: f64 = 0.05;
 
-/// The comparison in words, a line an input.
+/// The comparison as text, one line per input.
 pub(super) fn describe(comparison: &FreshComparison) -> String {
     let FreshComparison { seed, inputs, surplus_p_value, .. } = comparison;
     let verdict = if comparison.is_compatible() {

@@ -18,7 +18,7 @@ use crate::{
     terminal::{self, printable},
 };
 
-/// Heights and widths to try a model with that leaves them open.
+/// Heights and widths in pixels to test a model whose input leaves them open.
 const SIDES: [usize; 4] = [32, 224, 64, 299];
 
 #[derive(Args)]
@@ -87,14 +87,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     Ok(terminal::print(&text)?)
 }
 
-/// The ways to try a model: one that leaves height and width open with each size in turn.
+/// The options with which a model is tested in turn: one for each size if its input leaves height and width open.
 fn options(arguments: &Arguments, summary: &ModelSummary) -> Vec<InputOptions> {
     let sides = if is_open(summary) { &SIDES[..] } else { &SIDES[..1] };
     let options = arguments.input.options();
     sides.iter().map(|&side| InputOptions { side: Some(side), ..options.clone() }).collect()
 }
 
-/// Whether a dimension besides the batch is left open.
+/// Whether a dimension besides the batch is symbolic.
 fn is_open(summary: &ModelSummary) -> bool {
     let shape = summary.inputs.first().and_then(|input| input.shape.as_deref()).unwrap_or_default();
     shape.iter().skip(1).any(|dim| matches!(dim, Dim::Symbolic(_)))
@@ -132,7 +132,7 @@ fn findings(
     Findings { normalization, tried: is_open(summary).then_some([height, width]), command, model }
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell if necessary.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

@@ -10,11 +10,11 @@ use crate::{
     terminal::printable,
 };
 
-/// What was found out about a model by reading it and trying it.
+/// Results of reading and testing a model.
 pub(super) struct Findings {
     pub model: OnnxModel,
     pub normalization: Option<Normalization>,
-    /// Height and width that it was tried with, if it leaves them open.
+    /// Height and width in pixels with which it was tested, if its input leaves them open.
     pub tried: Option<[usize; 2]>,
     pub command: String,
 }

@@ -1,6 +1,6 @@
-//! What ends the program from outside: SIGINT, SIGTERM and SIGHUP end it with a sentence and the exit status 128 + signal;
-//! a run that can be resumed is first given a moment to stop by itself. SIGXFSZ ends nothing: the write that exceeds the
-//! limit fails, as on a full disk.
+//! Signals. SIGINT, SIGTERM and SIGHUP end the program with a message and the exit status 128 + signal; a run that can
+//! be resumed first has a moment to stop by itself. SIGXFSZ does not end the program: the write that exceeds the limit
+//! fails, as on a full disk.
 
 use std::{
     fs,
@@ -28,34 +28,34 @@ use crate::{
     terminal::{self, printable},
 };
 
-/// Time that a run has to stop by itself: enough for a batch of a usual model.
+/// Time that a run has to stop by itself, enough for a batch of most models.
 const GRACE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
-/// Bytes of the stack of the thread that listens.
+/// Stack of the listening thread, in bytes.
 const STACK: usize = 256 << 10;
 
 static STATE: LazyLock<State> = LazyLock::new(State::default);
 
-/// What the thread that listens and the work share.
+/// State shared by the listening thread and the work.
 #[derive(Default)]
 struct State {
-    /// The signal that came, 0 for none.
+    /// The signal received, 0 for none.
     signal: AtomicI32,
-    /// Set for the work to see.
+    /// Set to stop the work.
     stop: Arc<AtomicBool>,
-    /// Whether there is work that looks at it.
+    /// Whether there is work that checks `stop`.
     is_heeded: AtomicBool,
-    /// What is left of the work and how to go on.
+    /// Message about the state of the work and how to continue.
     advice: Mutex<String>,
-    /// Whether the sentence was said, which only one does.
+    /// Whether the message was printed; it is printed once.
     said: Mutex<bool>,
 }
 
-/// Work that stops when it is asked to, as long as this value lives.
+/// While this value lives, there is work that stops when it is asked to.
 pub(super) struct Stoppable(());
 
 impl Stoppable {
-    /// For a run that leaves its evidence in a file and can be resumed.
+    /// For a run that writes evidence to `out` and can be resumed.
     pub fn new(out: &Path) -> Self {
         let out = printable(&out.display().to_string());
         *lock(&STATE.advice) =
@@ -64,7 +64,7 @@ impl Stoppable {
         Self(())
     }
 
-    /// Is set when work is to stop.
+    /// The flag that is set when work should stop.
     pub fn flag() -> Arc<AtomicBool> {
         STATE.stop.clone()
     }
@@ -76,10 +76,10 @@ impl Drop for Stoppable {
     }
 }
 
-/// Listens from now on. Signals that this process was started to ignore, as by `nohup`, stay ignored.
+/// Starts to listen for signals. Signals that this process ignores from its start, as with `nohup`, stay ignored.
 ///
 /// # Errors
-/// If the system gives no thread for it.
+/// If the system can't start a thread.
 pub(super) fn listen() -> io::Result<()> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ending = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(&status, signal));
@@ -91,14 +91,14 @@ pub(super) fn listen() -> io::Result<()> {
                 if STATE.is_heeded.load(Ordering::SeqCst) {
                     STATE.stop.store(true, Ordering::SeqCst);
                     let asked = Instant::now();
-                    // A second signal is meant.
+                    // A second signal ends the program at once.
                     while asked.elapsed() < GRACE && signals.pending().all(|signal| signal == SIGXFSZ) {
                         thread::sleep(PAUSE);
                     }
                 }
                 say(signal);
                 files::remove_unfinished();
-                // Nothing that other threads still use is taken down.
+                // Exits without cleanup, because other threads still use the library.
                 exit(status_of(signal));
             }
         }
@@ -106,7 +106,8 @@ pub(super) fn listen() -> io::Result<()> {
     thread::Builder::new().name("signals".into()).stack_size(STACK).spawn(attend).map(drop)
 }
 
-/// The exit status of a run that stopped because it was asked to, once that was said; `None` for another error.
+/// Prints the message and returns the exit status, if `error` is that of a run stopped by a signal; `None` for another
+/// error.
 pub(super) fn interrupted(error: &anyhow::Error) -> Option<ExitCode> {
     let is_stopped = matches!(error.downcast_ref(), Some(JobError::Certify(CertifyError::Interrupted)));
     let signal = STATE.signal.load(Ordering::SeqCst);
@@ -125,7 +126,7 @@ fn say(signal: i32) {
     if !*said {
         *said = true;
         if !terminal::lines_are_plain() {
-            // The bar stands where the sentence goes.
+            // Clears the progress bar from the line of the message.
             let _ = write!(io::stderr().lock(), "\r\u{1b}[K");
         }
         let name = signal_name(signal).unwrap_or("a signal");
@@ -133,7 +134,7 @@ fn say(signal: i32) {
     }
 }
 
-/// A value that a panic elsewhere leaves as good as it was.
+/// Locks a mutex, also after a panic in another thread, which can't leave these values invalid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,5 @@
-//! The command line of `rscert`: flags in, calls to the library, results out. Nothing here certifies anything.
+//! The command line of `rscert`: it turns flags into calls of the library, and results into text. Nothing here
+//! certifies anything.
 
 mod audit;
 mod bench;
@@ -84,13 +85,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Tells the user what is not in the results and no error.
+/// Prints a note for the user that is neither an error nor part of the results.
 fn note(text: &str) {
     terminal::say(&format!("rscert: note: {}", with_flags(text)));
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    // A process that tries a model ends with the one that started it.
+    // The process that tests a model needs no signal handling: it ends with the process that started it.
     if !matches!(cli.command, Command::ProbeModel(_)) {
         interruption::listen().map_err(|error| BackendError::thread(&error))?;
     }

@@ -1,4 +1,4 @@
-//! What a job says, on standard error: notes, and progress as a bar or as plain lines.
+//! Prints notes and progress of a job to standard error: progress as a bar on a terminal, otherwise as plain lines.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,10 +8,10 @@ use crate::{
     terminal::Progress,
 };
 
-/// Hears of a job for whoever started the program.
+/// The observer that prints to standard error.
 #[derive(Default)]
 struct Terminal {
-    /// Work under way, and what lets a signal stop it.
+    /// Progress of the current work, and the guard that lets a signal stop it.
     work: Mutex<Option<(Progress, Option<Stoppable>)>>,
 }
 
@@ -41,7 +41,7 @@ impl Observer for Terminal {
     }
 }
 
-/// How jobs speak to the terminal, stop at a signal, and have models tried by a process of its own.
+/// The control of jobs: they print to the terminal, stop at a signal, and test models in a separate process first.
 pub(super) fn control(probe: ProbeArguments) -> Control {
     Control {
         observer: Arc::new(Terminal::default()),

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn report(arguments: &Arguments, settings: &Settings, predictions: &[Prediction]) -> anyhow::Result<()> {
     let summary = Summary::of(predictions);
-    // A data set has labels or it has none.
+    // A data set has labels for all inputs or for none.
     let is_known = predictions.iter().all(|prediction| prediction.label.is_some());
     let model = file_name(&arguments.model.model);
     if arguments.json {
@@ -107,7 +107,7 @@ impl Summary {
         summary
     }
 
-    /// Share of inputs answered right; an abstention is not.
+    /// Share of inputs with a correct prediction; an abstention is not correct.
     fn accuracy(&self) -> f64 {
         self.right as f64 / self.inputs.max(1) as f64
     }

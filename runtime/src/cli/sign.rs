@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(terminal::print(&format!("{run}: {done} key {key_id}; {place} holds {signatures}\n"))?)
 }
 
-/// Says if others than the owner can read a private key.
+/// Prints a warning if users other than the owner can read a private key.
 fn warn_of_readers(key: &Path) {
     #[cfg(unix)]
     if let Ok(information) = key.metadata() {

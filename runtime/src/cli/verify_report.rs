@@ -10,7 +10,7 @@ use crate::{
     terminal::printable,
 };
 
-/// One JSON document.
+/// The result as one JSON document.
 pub(super) fn as_json(job: &Verify, found: &Verified) -> String {
     let verification = &found.verification;
     let problems: Vec<Problem> = verification
@@ -42,7 +42,7 @@ fn named(checks: &[Check]) -> Vec<Check> {
     checks.iter().map(named).collect()
 }
 
-/// Text.
+/// The result as text.
 pub(super) fn in_words(job: &Verify, found: &Verified) -> String {
     let verification = &found.verification;
     let name = printable(&job.run.display().to_string());
@@ -82,7 +82,7 @@ fn list(title: &str, checks: &[Check]) -> String {
     format!("{title}:\n{}", checks.iter().map(line).collect::<String>())
 }
 
-/// The settings that certificates hold for, as one line.
+/// The settings of the certificates, as one line.
 fn settings_line(header: &Header) -> String {
     let settings = &header.settings;
     let claim = match &header.simultaneous {
@@ -105,7 +105,7 @@ fn settings_line(header: &Header) -> String {
     ) + &inputs_line(header)
 }
 
-/// Which inputs they are of, and what the model gets and is read from.
+/// The input subset, preprocessing and output of the model, as one line.
 fn inputs_line(header: &Header) -> String {
     let mut text = header.subset.in_words();
     if let Some(shard) = header.shard {

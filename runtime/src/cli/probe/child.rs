@@ -16,7 +16,7 @@ use crate::{
     terminal,
 };
 
-/// Most bytes of a request.
+/// Largest size of a request in bytes.
 const LONGEST: u64 = 16 << 20;
 
 #[derive(Args)]
@@ -25,7 +25,7 @@ pub(in crate::cli) struct Arguments {
     model: PathBuf,
 }
 
-/// Tries a model as a request on standard input says, within its limits, and answers on standard output.
+/// Tests a model by the request on standard input, within its limits, and writes the answer to standard output.
 pub(in crate::cli) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let request: Request = serde_json::from_reader(io::stdin().lock().take(LONGEST))
         .context("`rscert` starts this command by itself to try a model; use `rscert inspect`")?;
@@ -48,7 +48,7 @@ fn answer(arguments: &Arguments, request: &Request) -> Result<Answer, BackendErr
     Ok(Answer::Taken { place, hashes })
 }
 
-/// Whether memory was lacking, for the engine or for reading files.
+/// Whether memory was too small, for the engine or for reading files.
 fn lacks_memory(error: &BackendError) -> bool {
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {
@@ -61,7 +61,7 @@ fn lacks_memory(error: &BackendError) -> bool {
     matches!(error, BackendError::OutOfMemory { .. })
 }
 
-/// Sets limits that nothing in this process can raise again, and ends it with the one that asks.
+/// Sets limits that this process can't raise again, and makes it end with the process that started it.
 fn limit(request: &Request) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -73,15 +73,16 @@ fn limit(request: &Request) -> io::Result<()> {
             return Err(io::Error::other("the process that asked for it has ended"));
         }
     }
-    // A crash leaves nothing behind.
+    // A crash leaves no core file.
     lower(Resource::Core, 0)?;
-    // The asking process measures the time; this is for one that can't any more. Some processor time is the system's.
+    // The parent process measures the elapsed time. This limit applies if the parent can't any more; it is wider
+    // because some processor time is that of the system.
     lower(Resource::Cpu, request.seconds.saturating_mul(2).saturating_add(10))?;
-    // What is written to, not what is only mapped, such as libraries.
+    // This limits written memory, not memory that is only mapped, such as libraries.
     request.memory.map_or(Ok(()), |bytes| lower(Resource::Data, bytes))
 }
 
-/// Lowers a limit; one that is lower already stays.
+/// Lowers a limit, unless it is lower already.
 fn lower(resource: Resource, most: u64) -> io::Result<()> {
     let Rlimit { current, maximum } = getrlimit(resource);
     let least = |limit: Option<u64>| Some(limit.map_or(most, |limit| limit.min(most)));

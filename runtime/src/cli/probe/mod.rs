@@ -1,10 +1,10 @@
-//! A model of a stranger is loaded and tried by a process of its own before this one loads it.
+//! Process probe: a separate process loads and tests an untrusted model before this process loads it.
 //!
-//! A model may never end (a `Loop`), take all memory or crash the engine, and nobody can tell that from its file. So
-//! `rscert` runs itself once more, as `rscert probe-model`, under limits of time and memory; that process does what this
-//! one is about to do, [`OnnxModel::from_file`], and says how that went. What this process then loads are bytes with the
-//! SHA-256 that the other one had. A program that embeds this library has no such second self: it loads models of strangers
-//! after `rscert inspect --json` did.
+//! A model may never end (a `Loop`), take all memory or crash the engine, and its file does not show this. So `rscert`
+//! starts itself again as `rscert probe-model`, with limits of time and memory. That process calls
+//! [`OnnxModel::from_file`], as this one is about to, and reports the result. This process then loads only bytes with
+//! the same SHA-256. A program that embeds this library can run `rscert inspect --json` before it loads an untrusted
+//! model.
 
 mod child;
 mod process;
@@ -24,7 +24,7 @@ use crate::{
     memory,
 };
 
-/// Seconds that a model of any size is loaded and tried in.
+/// Default time limit in seconds for loading and testing a model.
 const SECONDS: u64 = 60;
 
 /// Limits of the process that loads a model first.
@@ -39,10 +39,10 @@ pub(super) struct ProbeArguments {
 }
 
 impl ProbeArguments {
-    /// Loads a model with the first of these options that the model runs with, once a process of its own did.
+    /// Loads a model with the first of `options` with which it runs, after a separate process has done so.
     ///
     /// # Errors
-    /// What [`OnnxModel::from_file`] says, or how that process failed.
+    /// Errors of [`OnnxModel::from_file`], or the failure of that process.
     pub fn load(
         self,
         file: ModelFile,
@@ -67,7 +67,7 @@ impl ProbeArguments {
         let memory = self.probe_memory.map(|bytes| bytes as u64);
         let memory = memory.or_else(|| memory::available().map(|bytes| bytes / 4 * 3));
         let probe = process::Probe::start(&file.path, &Request::new(options, self.probe_seconds, memory))?;
-        // This one's library is loaded meanwhile.
+        // Meanwhile this process loads the library.
         let runtime = OnnxRuntime::load()?;
         let path = file.path.display();
         let place = match probe.wait()? {

@@ -22,12 +22,12 @@ use signal_hook::{
 
 use super::request::{Answer, Request};
 
-/// Most bytes that are kept of what the process says.
+/// Largest number of bytes kept of the output of the process.
 const LONGEST: usize = 1 << 20;
-/// Time between two looks whether a process that has nothing more to say has ended.
+/// Interval between checks whether a process that closed its output has ended.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A process that loads and tries a model.
+/// A process that loads and tests a model.
 pub(super) struct Probe {
     path: PathBuf,
     process: Process,
@@ -36,12 +36,12 @@ pub(super) struct Probe {
     memory: Option<u64>,
 }
 
-/// A process that does not outlive its owner, and of which nothing is left.
+/// A child process that is killed and waited for when this value is dropped.
 struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It has ended already, if all is well.
+        // Usually the process has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -49,7 +49,7 @@ impl Drop for Process {
 
 /// How a process ended.
 struct Ended {
-    /// None where its time was up.
+    /// `None` if it exceeded the time limit.
     status: Option<ExitStatus>,
     output: Vec<u8>,
     errors: Vec<u8>,
@@ -59,12 +59,13 @@ impl Probe {
     /// Starts the process.
     ///
     /// # Errors
-    /// If the system refuses one.
+    /// If the system can't start it.
     pub fn start(path: &Path, request: &Request) -> anyhow::Result<Self> {
         let mut command = Command::new(program()?);
         command.args(["probe-model", "--"]).arg(path);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // What interrupts this process at a terminal is not for that one, which ends with this one anyway.
+        // Its own process group: a signal from the terminal should reach this process only. The child ends with this
+        // process anyway.
         command.process_group(0);
         let child = command.spawn().context(
             "a process of its own that tries the model can't be started; give --probe-seconds 0 to load a model that \
@@ -72,19 +73,19 @@ impl Probe {
         )?;
         let mut process = Process(child);
         if let Some(mut input) = process.0.stdin.take() {
-            // That it ended before it was asked anything is found out when it is waited for.
+            // If the process has ended before it got the request, `wait` reports that.
             let _ = input.write_all(&serde_json::to_vec(request)?);
         }
         let (started, &Request { seconds, memory, .. }) = (Instant::now(), request);
         Ok(Self { path: path.to_owned(), process, started, seconds, memory })
     }
 
-    /// What it found out.
+    /// Waits for the answer of the process.
     ///
     /// # Errors
-    /// What happened to it instead, and what can be done.
+    /// Why there is no answer, and what can be done.
     pub fn wait(mut self) -> anyhow::Result<Answer> {
-        // A limit beyond all clocks is none.
+        // A limit beyond the range of the clock means no limit.
         let until = self.started.checked_add(Duration::from_secs(self.seconds));
         let ended = watch(&mut self.process.0, until)
             .context("the process that tries the model can't be watched; run this again")?;
@@ -121,7 +122,7 @@ impl Probe {
     }
 }
 
-/// That loading and trying a model takes more memory than it may.
+/// The error for a model that takes more memory than allowed.
 pub(super) fn too_little(path: &Path, memory: Option<u64>, problem: &str) -> anyhow::Error {
     let path = path.display();
     match memory {
@@ -134,12 +135,12 @@ pub(super) fn too_little(path: &Path, memory: Option<u64>, problem: &str) -> any
     }
 }
 
-/// This program, also where its file was replaced since it started.
+/// Path of this program, even if its file was replaced since it started.
 fn program() -> io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
-/// Reads what a process says until it ends or its time is up.
+/// Reads the output of a process until it ends or its time is up.
 fn watch(child: &mut Child, until: Option<Instant>) -> io::Result<Ended> {
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let (mut from_output, mut from_errors) = (child.stdout.take(), child.stderr.take());
@@ -167,7 +168,7 @@ fn watch(child: &mut Child, until: Option<Instant>) -> io::Result<Ended> {
     }
 }
 
-/// Waits until something can be read from one of two pipes, and says from which; `None` if time is up before.
+/// Waits until one of two pipes can be read. Returns which of them can; `None` if time is up before.
 fn ready(
     output: Option<BorrowedFd<'_>>,
     errors: Option<BorrowedFd<'_>>,
@@ -189,7 +190,7 @@ fn ready(
     Ok(Some((is_ready(output), is_ready(errors))))
 }
 
-/// Reads what is there and keeps the start of it; whether there may be more.
+/// Reads the available output and keeps its start, up to a limit. Returns whether there may be more.
 fn take(pipe: Option<&mut impl Read>, kept: &mut Vec<u8>) -> io::Result<bool> {
     let mut piece = [0; 4096];
     let count = match pipe.map_or(Ok(0), |pipe| pipe.read(&mut piece)) {
@@ -217,7 +218,7 @@ mod tests {
         let ended = watch(&mut process.0, None).unwrap();
         assert_eq!((&ended.output[..], &ended.errors[..]), (&b"out\nmore\n"[..], &b"err\n"[..]));
         assert_eq!(ended.status.and_then(|status| status.code()), Some(7));
-        // One that says nothing, one that has nothing more to say, and one that never stops saying something.
+        // A process without output, one that closes its output, and one with endless output.
         for endless in ["exec sleep 60", "exec >&- 2>&-; exec sleep 60", "while :; do echo y; done"] {
             let mut process = start(endless);
             let (started, id) = (Instant::now(), process.0.id());

@@ -7,19 +7,19 @@ use crate::{
     evidence::ExternalSource,
 };
 
-/// What the process that tries a model is asked, on its standard input.
+/// The request to the process that tests a model, on its standard input.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Request {
-    /// The process that asks: without it the other one ends.
+    /// Identifier of the parent process. The child ends when the parent does.
     pub parent: u32,
-    /// Most seconds.
+    /// Time limit in seconds.
     pub seconds: u64,
-    /// Most bytes of memory, if there is a limit.
+    /// Memory limit in bytes, if there is one.
     pub memory: Option<u64>,
     options: Vec<Wire>,
 }
 
-/// A [`InputOptions`] with its numbers as bits, for JSON has none for those that are infinite or no numbers.
+/// [`InputOptions`] with numbers as bits, because JSON can't represent infinity and NaN.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     image: Option<[usize; 3]>,
@@ -33,27 +33,27 @@ struct Wire {
     keep_batch: bool,
 }
 
-/// What it answers, on its standard output.
+/// The answer of the process, on its standard output.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
     /// The model runs.
     Taken {
-        /// The options it was tried with, by its place in the request.
+        /// Index in the request of the options with which it runs.
         place: usize,
-        /// What was tried.
+        /// Hashes of the files that were tested.
         hashes: Hashes,
     },
-    /// It is no classifier that can be certified.
+    /// The model is not a classifier that can be certified.
     Unsupported {
-        /// What it has, and what is needed.
+        /// What does not fit, and what is needed.
         problem: String,
     },
-    /// It does not run.
+    /// The model does not run.
     Refused {
-        /// Why, in a sentence.
+        /// Why, as a sentence.
         problem: String,
-        /// Whether that is for lack of memory.
+        /// Whether memory was too small.
         lacks_memory: bool,
     },
 }
