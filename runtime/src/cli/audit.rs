@@ -16,13 +16,13 @@ use crate::{
 #[command(after_help = "Example:
   rscert audit poisoned.jsonl --baseline clean.jsonl --radii 0.25,0.5 --html audit.html")]
 pub(super) struct Arguments {
-    /// Evidence files, or tables with the columns idx, label, predict and radius, separated by tabs
+    /// Evidence files, or tab-separated tables with the columns idx, label, predict and radius
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// Evidence file or table to compare them with, input by input
+    /// Evidence file or table of the baseline run, to compare with input by input
     #[arg(long, value_name = "RUN")]
     baseline: Option<PathBuf>,
-    /// Radii at which to give certified accuracy
+    /// Radii at which to print certified accuracy
     #[arg(
         long,
         value_delimiter = ',',
@@ -34,16 +34,16 @@ pub(super) struct Arguments {
     /// Norm of all radii: l1, l2 or linf [default: the norm of the runs' noise, which must be the same]
     #[arg(long, value_name = "NORM")]
     norm: Option<Norm>,
-    /// Noise level of the tables, which don't say: for the largest radius that is possible
+    /// Sigma of the tables, which do not contain it; it limits the largest possible radius
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
     sigma: Option<Sigma>,
-    /// Alpha of the tables
+    /// Alpha of the tables, which do not contain it
     #[arg(long, default_value = "0.001", value_name = "ALPHA", allow_negative_numbers = true)]
     alpha: Alpha,
-    /// Samples behind each bound of the tables
+    /// Number of samples of each bound in the tables
     #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     n: u64,
-    /// Write a page with figures
+    /// Also write an HTML page with figures
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Print one JSON document instead of a table

@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// Seconds for each of the two measurements; half as many for the machine's limit
+    /// Seconds for each of the two measurements; the limit of the machine is measured for half as long
     #[arg(long, default_value_t = 4, value_name = "S", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     seconds: u64,
     /// Print one JSON document instead of text

@@ -24,34 +24,35 @@ pub(super) struct Arguments {
     data: DataArguments,
     #[command(flatten)]
     smoothing: SmoothingArguments,
-    /// Samples that choose the class, before n fresh ones bound its probability
+    /// Number of selection samples, which choose the class
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = crate::units::parse_count::<u64>, allow_negative_numbers = true)]
     n0: u64,
-    /// When to stop sampling an input before n: fixed (never), radius:R[,R...] (when each of these radii is certified, or
-    /// n samples would hardly certify it), precision:T or T% (when n samples would hardly add more than T to the radius),
-    /// deadline:MS, loss:C (a number chosen from the selection votes, to lose at most C of the radius)
+    /// Stopping rule, when to stop sampling an input before --n samples: fixed (never), radius:R[,R...] (when each
+    /// radius R is certified or very unlikely to be), precision:T or precision:T% (when more samples are very unlikely
+    /// to add more than T to the radius), deadline:MS (after MS milliseconds), loss:C (after a number of samples
+    /// computed from the selection votes, to lose about C of the radius at most)
     #[arg(long, value_name = "RULE", default_value = "fixed")]
     stop: StoppingRule,
-    /// How bounds are made that hold whenever sampling stops: looks, geometric or betting
+    /// Form of the confidence sequence for the rules radius, precision and deadline: looks, geometric or betting
     #[arg(long, value_name = "FORM", default_value = "looks")]
     sequence: SequenceForm,
-    /// Keep the vote of every estimation sample, in a file beside the evidence: `rscert recertify` needs it
+    /// Keep the vote of every estimation sample in a file beside the evidence; `rscert recertify` needs this file
     #[arg(long)]
     keep_votes: bool,
-    /// Make one claim about all inputs chosen: with probability 1 - alpha, all certificates are right at once
+    /// Make one claim about all inputs: with probability 1 - alpha, all certificates are valid at once
     #[arg(long)]
     simultaneous: bool,
-    /// Derive the seed from the model, the data, the settings and this text, named by somebody else or public and later than
-    /// the model, so that nobody can have tried seeds until one certified; `rscert verify` computes it again
+    /// Derive the seed from the model, the data, the settings and TEXT, so that nobody can have tried several seeds.
+    /// TEXT must come from somebody else, or be public and newer than the model; `rscert verify` derives the seed again
     #[arg(long, value_name = "TEXT", group = "origin_of_seed", value_parser = parse_challenge)]
     challenge: Option<String>,
-    /// Certify part I of N of these inputs only; `rscert merge` joins the parts. Give each the same --seed or --challenge
+    /// Certify part I of N of the inputs; `rscert merge` joins the parts. Give all parts the same --seed or --challenge
     #[arg(long, value_name = "I/N", requires = "origin_of_seed", allow_hyphen_values = true)]
     shard: Option<Shard>,
     /// The evidence file [default: the model's name with .evidence.jsonl]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Also write the table that the field uses, separated by tabs, with radii rounded down
+    /// Also write a table of results, tab-separated and in the form of Cohen et al., with radii rounded down
     #[arg(long, value_name = "FILE")]
     tsv: Option<PathBuf>,
     /// Continue an interrupted run where it stopped

@@ -11,31 +11,31 @@ use crate::{
 /// Which inputs of which data set.
 #[derive(Args)]
 pub(super) struct DataArguments {
-    /// The data set: a folder of IDX files, CIFAR-10 or CIFAR-100 binary files, train.npz and test.npz, or a folder of
-    /// PNG or JPEG images for each class; or one .npz, .npy or .bin file, IDX file of images with its labels
-    /// beside it, or image (.png, .jpg, .jpeg)
+    /// The data set. A folder with IDX files, CIFAR-10 or CIFAR-100 binary files, train.npz and test.npz, or one folder
+    /// of PNG or JPEG images per class; or a single file: .npz, .npy, .bin, an IDX file of images with its labels
+    /// beside it, or an image (.png, .jpg, .jpeg)
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
     /// Part of the data set, if it is a folder
     #[arg(long, value_enum, default_value = "test")]
     split: SplitArgument,
-    /// Resize PNG and JPEG images so that the shorter side has N pixels: linear interpolation, over areas where
-    /// the image shrinks
+    /// Resize PNG and JPEG images to N pixels on the shorter side, by linear interpolation, with averaging over areas
+    /// if the image shrinks
     #[arg(long, value_name = "N", value_parser = parse_count::<u32>, allow_negative_numbers = true)]
     resize: Option<u32>,
-    /// Cut a square of N x N pixels from the middle of PNG and JPEG images, after --resize
+    /// Crop PNG and JPEG images to the N x N pixels in the middle, after --resize
     #[arg(long, value_name = "N", value_parser = parse_count::<u32>, allow_negative_numbers = true)]
     crop: Option<u32>,
-    /// The true class of the image, if --data is one image and it is known
+    /// True class of the image, if --data is a single image
     #[arg(long, value_name = "CLASS", value_parser = parse_class::<u16>, allow_negative_numbers = true)]
     label: Option<u16>,
-    /// Only inputs of these classes, such as 8 or 0,1,2
+    /// Take only inputs of these classes, such as 8 or 0,1,2
     #[arg(long, value_delimiter = ',', value_name = "CLASSES", value_parser = parse_class::<usize>, allow_negative_numbers = true)]
     class: Vec<usize>,
     /// Take at most N inputs
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     max: Option<usize>,
-    /// Take every N-th of the inputs chosen by --class
+    /// Stride: take every N-th input, after --class and before --max
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     skip: usize,
 }

@@ -5,17 +5,17 @@ use crate::backend::{Device, Precision, Provider};
 /// What runs the model.
 #[derive(Args, Clone, Copy, Default)]
 pub(super) struct DeviceArguments {
-    /// What runs the model: cpu, cuda, cuda:N, tensorrt or tensorrt:N, N being the number of a GPU; for several GPUs,
-    /// run one --shard on each
+    /// Execution provider that runs the model: cpu, cuda, cuda:N, tensorrt or tensorrt:N, where N is the number of a
+    /// GPU. With several GPUs, run one --shard on each
     #[arg(long, default_value = "cpu", value_name = "PROVIDER")]
     provider: Provider,
-    /// Arithmetic that a GPU may use: model (that of the model), tf32, or with tensorrt float16
+    /// Arithmetic on the GPU: model (the precision of the model), tf32, or float16 (with tensorrt)
     #[arg(long, default_value = "model", value_name = "PRECISION")]
     precision: Precision,
-    /// Most memory of the GPU to take, such as 800M or 8G [default: what there is]
+    /// Largest amount of GPU memory to use, such as 800M or 8G [default: no limit]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     device_memory: Option<usize>,
-    /// Count votes where the model runs also on the processor, where that gains nothing, to try it
+    /// Use a smoothing graph also on the processor, where it is no faster; for tests
     #[arg(long, hide = true)]
     pub smoothing_graph: bool,
 }

@@ -15,8 +15,8 @@ use crate::{
   rscert sign run.jsonl --key auditor.key
   rscert verify run.jsonl --key auditor.pub")]
 pub(super) struct Arguments {
-    /// Name of the two files: NAME.key, the private key, which only its owner can read and which is not encrypted, and
-    /// NAME.pub, the public key
+    /// Name of the two files: NAME.key, the private key, not encrypted and readable by its owner only, and NAME.pub,
+    /// the public key
     #[arg(long, value_name = "NAME")]
     out: PathBuf,
 }

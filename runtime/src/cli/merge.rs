@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     /// Evidence files of all parts of one run
     #[arg(required = true, value_name = "PARTS")]
     parts: Vec<PathBuf>,
-    /// The evidence file of the whole
+    /// The evidence file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }

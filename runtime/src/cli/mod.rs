@@ -46,23 +46,23 @@ enum Command {
     Certify(certify::Arguments),
     /// Predict the class of inputs under the smoothed model, or abstain
     Predict(predict::Arguments),
-    /// Certify a changed model from the run of the model before, with far fewer samples
+    /// Certify a changed model, based on the run of the earlier model, with far fewer samples
     Recertify(recertify::Arguments),
-    /// Join the parts of a run that was divided by --shard
+    /// Merge the parts of a run that was divided by --shard
     Merge(merge::Arguments),
-    /// Check an evidence file: recompute every number, compare hashes, run noise through the model again
+    /// Verify an evidence file: recompute every number, compare hashes, replay noise through the model
     Verify(verify::Arguments),
-    /// Make a pair of keys to sign runs with
+    /// Generate a pair of keys to sign runs
     Keygen(keygen::Arguments),
-    /// Sign a finished run: an Ed25519 signature that says whose it is
+    /// Sign a finished run with an Ed25519 key
     Sign(sign::Arguments),
-    /// Sum up evidence files, compare them with a baseline
+    /// Summarise evidence files and compare them with a baseline run
     Audit(audit::Arguments),
-    /// Say what an ONNX model is and how to certify it
+    /// Describe an ONNX model and how to certify it
     Inspect(inspect::Arguments),
-    /// Measure samples a second: noise, forward pass, counting, and the whole against the bare engine
+    /// Measure samples per second of noise, forward pass and counting, and of certification against the engine alone
     Bench(bench::Arguments),
-    /// Try a model for the process that starts this
+    /// Test a model for the parent process
     #[command(hide = true)]
     ProbeModel(probe::ChildArguments),
     /// Print a completion script for a shell

@@ -17,10 +17,10 @@ pub(super) struct ModelArguments {
     pub model: PathBuf,
     #[command(flatten)]
     device: DeviceArguments,
-    /// Noisy inputs given to the model at once [default: the fastest, measured at the start of a run that is long enough]
+    /// Number of noisy inputs in one call of the model [default: the fastest, measured if the run is long enough]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     batch: Option<usize>,
-    /// Threads to use on the processor [default: all]
+    /// Number of threads on the processor [default: all]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     threads: Option<usize>,
     #[command(flatten)]
@@ -32,20 +32,20 @@ pub(super) struct ModelArguments {
 /// How the model wants its input, and which output counts.
 #[derive(Args, Default)]
 pub(super) struct InputArguments {
-    /// Order of the dimensions of the model's input: nchw or nhwc [default: found from its shape]
+    /// Order of the dimensions of the model's input: nchw or nhwc [default: determined from its shape]
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<Layout>,
-    /// Values of black and white that the model wants, such as 0,255 or -1,1; noise is added before, in units of the
-    /// data set [default: that in the model's metadata, or 0,1]
+    /// Values that the model expects for black and white, such as 0,255 or -1,1. Noise is added before this conversion,
+    /// in data-set units [default: from the model's metadata, or 0,1]
     #[arg(long, value_name = "LOW,HIGH", value_parser = parse_range, allow_hyphen_values = true)]
     range: Option<[f64; 2]>,
-    /// Mean to subtract from each channel after --range: one number, or one a channel
+    /// Mean to subtract from each channel after --range: one number, or one per channel
     #[arg(long, value_name = "MEAN", value_delimiter = ',', allow_hyphen_values = true)]
     mean: Option<Vec<f64>>,
-    /// Standard deviation to divide each channel by after --mean: one number, or one a channel
+    /// Standard deviation by which to divide each channel after --mean: one number, or one per channel
     #[arg(long, value_name = "STD", value_delimiter = ',', allow_hyphen_values = true)]
     std: Option<Vec<f64>>,
-    /// The output that holds logits or probabilities, if there are several
+    /// Name of the output with logits or probabilities, if the model has several outputs
     #[arg(long, value_name = "NAME")]
     output: Option<String>,
 }

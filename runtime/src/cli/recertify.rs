@@ -29,23 +29,25 @@ pub(super) struct Arguments {
     /// The data set of that run
     #[arg(long, value_name = "DATA")]
     data: PathBuf,
-    /// Part of a data set in a folder
+    /// Part of the data set, if it is a folder
     #[arg(long, value_enum, default_value = "test")]
     split: SplitArgument,
-    /// Samples of the earlier noise run through the changed model, for each input that is not certified anew
+    /// Number of samples of the earlier noise to run through the changed model, for each input that is not certified
+    /// anew
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     n: u64,
-    /// Samples of an input that is certified anew, because that promises a larger radius [default: as --n]
+    /// Number of samples of an input that is certified anew, because this is expected to give a larger radius [default:
+    /// as --n]
     #[arg(long, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     fresh_n: Option<u64>,
-    /// Probability, beside the alpha of the earlier run, that the result for an input may be wrong
+    /// Failure probability of the bound on lost votes, in addition to the alpha of the earlier run
     #[arg(long, default_value = "0.001", value_name = "ALPHA", allow_negative_numbers = true)]
     alpha_change: Alpha,
     /// Seed of fresh noise [default: from the operating system]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
-    /// Derive the seed of fresh noise from the changed model, the data, the settings, the earlier run and this text, and certify
-    /// every input anew: the noise of the earlier run was known before the changed model
+    /// Derive the seed of fresh noise from the changed model, the data, the settings, the earlier run and TEXT, and
+    /// certify every input anew, because the noise of the earlier run was known before the changed model
     #[arg(long, value_name = "TEXT", conflicts_with = "seed", value_parser = parse_challenge)]
     challenge: Option<String>,
     /// The evidence file [default: the model's name with .evidence.jsonl]

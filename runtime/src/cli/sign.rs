@@ -21,8 +21,8 @@ pub(super) struct Arguments {
     /// The private key, as `rscert keygen` writes it: Ed25519, PKCS#8 in PEM
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// The file of signatures, a DSSE envelope with an in-toto statement; if it holds signatures of this run, this one is added
-    /// [default: the run's name with .dsse.json]
+    /// The file of signatures, a DSSE envelope with an in-toto statement. If it has signatures of this run, this one is
+    /// added [default: the run's name with .dsse.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

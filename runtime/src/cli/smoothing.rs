@@ -9,28 +9,28 @@ use crate::{
 /// How the classifier is smoothed and how sure the result shall be.
 #[derive(Args)]
 pub(super) struct SmoothingArguments {
-    /// Standard deviation of the noise, in units of the data set (images in [0, 1]) [default: the
-    /// training sigma in the model's metadata]
+    /// Standard deviation of the noise, in data-set units (images in [0, 1]) [default: the training sigma in the
+    /// model's metadata]
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
     pub sigma: Option<Sigma>,
     /// Distribution of the noise: gaussian gives l2 radii, uniform (on [-sigma*sqrt(3), sigma*sqrt(3)]) l1 radii
     #[arg(long, value_enum, default_value = "gaussian")]
     noise: NoiseArgument,
-    /// Draw Gaussian noise rounded to the grid of 1/255 with integers only, for 8-bit images: no rounding of floating
-    /// point is left between the noise and the certificate, which is for the images on that grid
+    /// For 8-bit images: draw Gaussian noise rounded to the grid k/255, with integer arithmetic only, so that
+    /// certificates do not depend on floating-point rounding. They are valid for images on this grid
     #[arg(long)]
     exact_noise: bool,
-    /// Noise of the inputs: independent, or shared by all, drawn once and on a GPU kept there; each result holds as
-    /// before, and only claims about several at once (--simultaneous) rest on the union bound alone
+    /// Noise of the inputs: independent for each, or shared by all (drawn once, and kept on the GPU). Each result is
+    /// equally valid; claims about several inputs at once then rest on the union bound (--simultaneous) alone
     #[arg(long, value_name = "MODE", default_value = "independent")]
     pub noise_mode: NoiseMode,
-    /// Samples that the result rests on
+    /// Number of samples for the result of an input; with certify, estimation samples
     #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     pub n: u64,
-    /// Probability that the result for an input may be wrong
+    /// Failure probability: largest probability that the result for an input is wrong
     #[arg(long, default_value = "0.001", value_name = "ALPHA", allow_negative_numbers = true)]
     pub alpha: Alpha,
-    /// Seed of all noise [default: from the operating system, written down with the results]
+    /// Seed of all noise [default: from the operating system, recorded with the results]
     #[arg(long, value_name = "SEED", group = "origin_of_seed")]
     pub seed: Option<u64>,
 }

@@ -20,34 +20,35 @@ pub(super) struct Arguments {
     /// The evidence file
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// The model: is it the one that was certified?
+    /// The model: check that it is the certified one
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// The data set: is it the one whose images were certified, and are these the inputs that the header names?
+    /// The data set: check that it has the certified images and the inputs that the header names
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Part of the data set, if it is a folder
     #[arg(long, value_enum, default_value = "test")]
     split: SplitArgument,
-    /// The run of the earlier model that these certificates rest on: check that it is the one, and its bounds
+    /// For a recertification, the run of the earlier model: check that it is the right one, and its bounds
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
-    /// The earlier model: is it the one of that run? With --replay, the noise of that run goes through it again too
+    /// The earlier model: check that it is the one of the run --from. With --replay, also replay that run
     #[arg(long, value_name = "FILE", requires = "from")]
     from_model: Option<PathBuf>,
-    /// Run the noise of so many inputs, chosen at random, through the model again and compare the votes; or of all
+    /// Replay K inputs, chosen at random, or all: run their noise through the model again and compare the votes
     #[arg(long, value_name = "K|all", requires_all = ["model", "data"])]
     replay: Option<Share>,
-    /// Let up to so many votes of a replayed input differ, as another provider or version of the engine rounds otherwise
+    /// Allow up to N votes of a replayed input to differ, because another provider or version of the engine may round
+    /// differently
     #[arg(long, value_name = "N", default_value_t = 0, requires = "replay")]
     differing: u64,
-    /// Most samples to replay; more are refused before any is run
+    /// Refuse a replay of more than N samples before it begins
     #[arg(long, value_name = "N", default_value_t = 10_000_000_000, requires = "replay", value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     samples_limit: u64,
-    /// Certify so many inputs, chosen at random, anew with a seed that is drawn now, and compare the votes; or all inputs
+    /// Certify K inputs, chosen at random, or all, again with a fresh seed and compare the votes
     #[arg(long, value_name = "K|all", requires_all = ["model", "data"])]
     fresh_seed: Option<Share>,
-    /// A public key: did its holder sign this run?
+    /// A public key: check that its holder signed this run
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// The file of signatures [default: the run's name with .dsse.json]
@@ -55,7 +56,7 @@ pub(super) struct Arguments {
     signature: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArguments,
-    /// Threads to use on the processor [default: all]
+    /// Number of threads on the processor [default: all]
     #[arg(long, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     threads: Option<usize>,
     #[command(flatten)]

@@ -30,10 +30,10 @@ const SECONDS: u64 = 60;
 /// Limits of the process that loads a model first.
 #[derive(Args, Clone, Copy)]
 pub(super) struct ProbeArguments {
-    /// Most seconds for loading and trying the model, which a process of its own does first; 0: load it without that
+    /// Time limit, in seconds, for the separate process that first loads and tests the model; 0: no such process
     #[arg(long, default_value_t = SECONDS, value_name = "S")]
     probe_seconds: u64,
-    /// Most memory for loading and trying the model, such as 800M or 8G [default: three quarters of what is available]
+    /// Memory limit of that process, such as 800M or 8G [default: three quarters of the available memory]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     probe_memory: Option<usize>,
 }
