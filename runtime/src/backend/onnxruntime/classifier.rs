@@ -54,8 +54,8 @@ impl Original {
 }
 
 impl OnnxClassifier {
-    /// Loads a model that needs no [`InputOptions`](super::InputOptions), and tests it, so that problems are found
-    /// before a run starts. For other models use [`OnnxModel`].
+    /// Loads a model that needs no [`InputOptions`], and tests it, so that problems are found before a run starts. For
+    /// other models use [`OnnxModel`].
     ///
     /// `threads` is the number of threads for one operator on the CPU.
     ///
