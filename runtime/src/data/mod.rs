@@ -29,7 +29,7 @@ pub use error::DataError;
 pub(crate) use hash::hex;
 pub use hash::{sha256, sha256_file};
 pub use idx::{Idx, parse_idx, read_idx, write_idx};
-#[cfg(feature = "cli")]
+#[cfg(feature = "ort")]
 pub(crate) use images::is_image_name;
 pub use npz::{NpzArray, write_npz};
 pub use preparation::Preparation;
