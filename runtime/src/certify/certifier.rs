@@ -128,8 +128,15 @@ impl Certifier {
             return Err(SettingsError::TooManyClasses { classes }.into());
         }
         let noise = procedure.settings().noise()?;
-        let workers =
-            models.into_iter().map(|model| Worker::new(model, batch)).collect::<Result<_, BackendError>>()?;
+        let mut workers = models
+            .into_iter()
+            .map(|model| Worker::new(model, batch))
+            .collect::<Result<Vec<_>, BackendError>>()?;
+        if let Some((first, others)) = workers.split_first_mut() {
+            for worker in others {
+                worker.compare_with(first);
+            }
+        }
         Ok(Self {
             workers,
             procedure,

@@ -1,7 +1,10 @@
 //! The comparison: a share of the samples of a run is answered again, alone and in another batch. It tests what
 //! certificates assume, that the answer to an input depends on that input alone.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use rand_core::Rng;
 
@@ -36,8 +39,8 @@ const TIES: u64 = 2_000;
 const TIES_HALF: u64 = 100;
 /// Probability with which one input may have more near ties than allowed, if near ties occur at that rate.
 const SUSPICIOUS: f64 = 1e-5;
-/// Number of inputs, the most recent ones, whose near ties are counted separately.
-const MOST_INPUTS: usize = 256;
+/// Number of inputs, the most recent ones, whose differences are counted separately: more than are ever in flight.
+const MOST_INPUTS: usize = 8192;
 /// One answer in this number of samples may differ by more than rounding. A model with discontinuities, where rounding
 /// can change the answer, has about that rate, and a run of several days must not fail because of it.
 const JUMPS: u64 = 100_000;
@@ -93,7 +96,9 @@ struct Sample {
 /// the first input of a certifier it has 32. Half of these samples, on average, are also answered in another batch. A
 /// replay compares four samples of every block.
 pub(super) struct Comparison {
-    tally: Tally,
+    /// Shared by all instances of the model: any of them may answer the samples of one input.
+    tally: Arc<Mutex<Tally>>,
+    compared: u64,
     samples: Vec<Sample>,
     /// Noisy inputs of the waiting samples, and their logits.
     inputs: Vec<f32>,
@@ -129,6 +134,8 @@ struct OfInput {
     compared: u64,
     /// Other votes between near ties.
     ties: u64,
+    /// Other answers.
+    jumps: u64,
 }
 
 /// The samples of a piece that are compared, in order: the position of each, and whether it is also answered in another
@@ -145,14 +152,17 @@ pub(super) fn chosen(piece: &Piece, secret: Option<u64>) -> impl Iterator<Item =
         (None, 0, _) => FIRST,
         (None, ..) => usize::from(stream.next_u64().is_multiple_of(ALONE)),
     };
-    // Divides the block into `wanted` equal parts and chooses one sample from each.
-    let part = BLOCK as usize / wanted.max(1);
-    (0..wanted)
-        .map(move |number| {
-            let position = number * part + (stream.next_u64() % part as u64) as usize;
-            (position, stream.next_u64().is_multiple_of(OTHER_BATCH))
-        })
-        .filter(move |&(position, _)| position < samples)
+    // Divides the samples into `wanted` equal parts and chooses one sample from each; a last block may have few.
+    let wanted = wanted.min(samples);
+    let part = samples / wanted.max(1);
+    (0..wanted).map(move |number| {
+        let position = number * part + (stream.next_u64() % part as u64) as usize;
+        (position, stream.next_u64().is_multiple_of(OTHER_BATCH))
+    })
+}
+
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Comparison {
@@ -174,7 +184,15 @@ impl Comparison {
         let for_each_tie = if relative > SINGLE { TIES_HALF } else { TIES };
         let rounding = Rounding::new(relative);
         Ok(Self {
-            tally: Tally { rounding, for_each_tie, compared: 0, ties: 0, jumps: 0, inputs: BTreeMap::new() },
+            tally: Arc::new(Mutex::new(Tally {
+                rounding,
+                for_each_tie,
+                compared: 0,
+                ties: 0,
+                jumps: 0,
+                inputs: BTreeMap::new(),
+            })),
+            compared: 0,
             samples: Vec::with_capacity(most),
             inputs: room(most, len)?,
             logits: room(most, classes)?,
@@ -188,7 +206,16 @@ impl Comparison {
 
     /// Number of samples compared so far.
     pub fn compared(&self) -> u64 {
-        self.tally.compared
+        self.compared
+    }
+
+    /// Counts differences together with another instance of the same model.
+    pub fn count_with(&mut self, other: &Self) {
+        self.tally = other.tally.clone();
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        lock(&self.tally)
     }
 
     /// The lowest number of an input with waiting samples; `u64::MAX` if none wait.
@@ -224,7 +251,7 @@ impl Comparison {
         });
         self.inputs.extend_from_slice(input);
         if let Some(logits) = logits {
-            self.tally.rounding.see(logits);
+            self.tally().rounding.see(logits);
             self.logits.extend_from_slice(logits);
         } else {
             self.logits.resize(self.logits.len() + model.classes(), 0.0);
@@ -255,12 +282,14 @@ impl Comparison {
         let samples = self.samples.iter().zip(self.inputs.chunks(len)).zip(self.logits.chunks(classes));
         for ((sample, input), logits) in samples {
             model.alone(input, &mut self.room, &mut self.answers)?;
-            self.tally.check(sample, logits, self.answers.get(..classes).unwrap_or_default(), how)?;
+            let answer = self.answers.get(..classes).unwrap_or_default();
+            lock(&self.tally).check(sample, logits, answer, how)?;
         }
         if !is_single {
             self.run_reversed(model, batch)?;
         }
-        self.tally.compared += count as u64;
+        self.tally().compared += count as u64;
+        self.compared += count as u64;
         self.samples.clear();
         self.inputs.clear();
         self.logits.clear();
@@ -290,7 +319,7 @@ impl Comparison {
             for (row, answer) in (number * size..count).zip(self.answers.chunks(classes)) {
                 let place = self.order[row];
                 let logits = &self.logits[place * classes..][..classes];
-                self.tally.check(&self.samples[place], logits, answer, Company::OtherBatch)?;
+                lock(&self.tally).check(&self.samples[place], logits, answer, Company::OtherBatch)?;
             }
         }
         Ok(())
@@ -332,11 +361,11 @@ impl Tally {
                 self.ties += 1;
                 of_input.ties += 1;
                 let few_of_all = self.ties <= self.compared / self.for_each_tie;
-                if few_of_all && of_input.ties <= most_ties(of_input.compared, self.for_each_tie) {
+                if few_of_all && of_input.ties <= most_by_chance(of_input.compared, self.for_each_tie) {
                     return Ok(());
                 }
                 if few_of_all {
-                    let OfInput { compared, ties } = of_input;
+                    let OfInput { compared, ties, .. } = of_input;
                     format!("{ties} votes of {compared} of this input differ, each between near ties")
                 } else {
                     let compared = self.compared + 1;
@@ -345,7 +374,9 @@ impl Tally {
             }
             Some(Difference::Answer { difference, allowed }) => {
                 self.jumps += 1;
-                if self.jumps <= self.compared / JUMPS {
+                of_input.jumps += 1;
+                let few_of_all = self.jumps <= self.compared / JUMPS;
+                if few_of_all && of_input.jumps <= most_by_chance(of_input.compared, JUMPS) {
                     return Ok(());
                 }
                 format!("its logits differ by {difference:.3e}, and by rounding at most {allowed:.3e}")
@@ -365,10 +396,10 @@ impl Tally {
     }
 }
 
-/// Largest number of near ties allowed among `compared` samples of one input, if each sample is a near tie with
-/// probability 1 / `for_each_tie`: the smallest number that is exceeded with probability [`SUSPICIOUS`] at most.
-fn most_ties(compared: u64, for_each_tie: u64) -> u64 {
-    let p = 1.0 / for_each_tie as f64;
+/// Largest number of differences allowed among `compared` samples of one input, if each sample differs with probability
+/// 1 / `for_each`: the smallest number that is exceeded with probability [`SUSPICIOUS`] at most.
+fn most_by_chance(compared: u64, for_each: u64) -> u64 {
+    let p = 1.0 / for_each as f64;
     // `probability` is the binomial probability of `ties` near ties, `more` that of more than `ties`.
     let mut probability = (1.0 - p).powf(compared as f64);
     let mut more = 1.0 - probability;

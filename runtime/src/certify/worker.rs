@@ -33,7 +33,7 @@ pub struct Timings {
     pub count: Duration,
     /// Comparison: answering a share of the samples again, alone and in another batch.
     pub comparison: Duration,
-    /// Number of samples compared; all got the same answer.
+    /// Number of samples compared; no answer differed by more than rounding explains.
     pub compared: u64,
 }
 
@@ -125,6 +125,13 @@ impl Worker {
             stop: None,
             timings: Timings::default(),
         })
+    }
+
+    /// Counts differences together with another worker of the same run.
+    pub fn compare_with(&mut self, other: &Self) {
+        if let (Some(own), Some(other)) = (&mut self.comparison, &other.comparison) {
+            own.count_with(other);
+        }
     }
 
     /// Turns off the comparison.

@@ -143,6 +143,13 @@ impl Recertify {
         let samples = self.n.saturating_mul(indices.len() as u64);
         let ready = self.model.ready(control, runtime, model, None, samples)?;
         header.execution.plan = ready.plan;
+        // In batches of 1 an answer can't depend on other samples: that must be true of the old bounds too.
+        let batch = old.header.execution.plan.batch;
+        ensure!(
+            ready.plan.batch != 1 || batch == 1 || header.challenge.is_some(),
+            "the bounds of {from} were made in batches of {batch}, and this run would be in batches of 1; leave `batch` 1 out, \
+             or certify the changed model anew"
+        );
         let (writer, done) = begin_or_resume(control, out, earlier, &header)?;
         self.sample(control, ready, &header, &data, &old.records[done as usize..], &mut kept, writer)?;
         self.summary()

@@ -189,28 +189,63 @@ fn one_input_that_is_answered_otherwise_is_found() {
 /// After a long run a few near ties are normal, but not if all of them belong to one input.
 #[test]
 fn near_ties_of_one_input_are_found_after_a_long_run() {
-    let settings = Settings { n0: 64, n: 128, ..Settings::new(Sigma::new(0.5).unwrap(), 3) };
-    let mut certifier = Certifier::new(vec![model(Flaw::NearTies(20.0), None).0], settings, 64).unwrap();
-    let inputs = (0..4000).map(|index| Input {
-        index,
-        label: None,
-        image: vec![0.1, if index == 3999 { 20.0 } else { 0.5 }],
-    });
-    let mut done = 0;
-    let result = certifier.certify_all(
-        inputs,
-        |_| {},
-        |_| {
-            done += 1;
-            Ok(())
-        },
-    );
-    let error = result.expect_err("certified").to_string();
-    assert!(
-        error.contains("of input 3999 gets another answer") && error.contains("of this input"),
-        "{error}"
-    );
-    assert!(done < 4000);
+    for workers in [1, 3] {
+        let settings = Settings { n0: 64, n: 640, ..Settings::new(Sigma::new(0.5).unwrap(), 3) };
+        let models = (0..workers).map(|_| model(Flaw::NearTies(20.0), None).0).collect();
+        let mut certifier = Certifier::new(models, settings, 64).unwrap();
+        let inputs = (0..4000).map(|index| Input {
+            index,
+            label: None,
+            image: vec![0.1, if index == 3999 { 20.0 } else { 0.5 }],
+        });
+        let mut done = 0;
+        let result = certifier.certify_all(
+            inputs,
+            |_| {},
+            |_| {
+                done += 1;
+                Ok(())
+            },
+        );
+        let error = result.expect_err("certified").to_string();
+        assert!(
+            error.contains("of input 3999 gets another answer") && error.contains("of this input"),
+            "{error}"
+        );
+        assert!(done < 4000);
+    }
+}
+
+/// After a long run an answer or two may jump, but not two of one input, nor the only one of an input.
+#[test]
+fn jumps_of_one_input_are_found_after_a_long_run() {
+    let new = || Tally {
+        rounding: Rounding::new(SINGLE),
+        for_each_tie: TIES,
+        compared: 500_000,
+        ties: 0,
+        jumps: 0,
+        inputs: BTreeMap::new(),
+    };
+    let sample = |input| Sample {
+        input,
+        index: input,
+        role: Role::Estimation,
+        number: 0,
+        vote: 0,
+        has_logits: true,
+        in_other: false,
+    };
+    let mut check = {
+        let mut tally = new();
+        move |input, answer: [f32; 2]| tally.check(&sample(input), &[1.0, 0.0], &answer, Company::Alone)
+    };
+    assert!(check(7, [1.0, 0.0]).is_ok());
+    assert!(check(7, [0.0, 1.0]).is_ok());
+    let error = check(7, [0.0, 1.0]).unwrap_err().to_string();
+    assert!(error.contains("its logits differ by"), "{error}");
+    // The first and only answer to an input.
+    assert!(check(8, [0.0, 1.0]).is_err());
 }
 
 #[test]
@@ -218,7 +253,7 @@ fn as_many_near_ties_are_allowed_as_chance_makes() {
     // P[X > 1] is 2.5e-6 of 5 samples at 1/2000; of 24 it is 6.9e-5, and P[X > 2] 2.5e-7. Of 200 at 1/100 P[X > 9] is about
     // 4e-5 and P[X > 10] 7e-6.
     for (compared, for_each_tie, most) in [(1, 2000, 1), (5, 2000, 1), (24, 2000, 2), (200, 100, 10)] {
-        assert_eq!(most_ties(compared, for_each_tie), most, "{compared}");
+        assert_eq!(most_by_chance(compared, for_each_tie), most, "{compared}");
     }
 }
 
