@@ -36,6 +36,7 @@ fn procedures_that_are_wrong_are_found_out() {
 fn a_model_that_mixes_its_batch_is_stopped() {
     for sentence in refuses_mixing().unwrap() {
         let sentence = sentence.expect("it is certified");
-        assert!(sentence.contains("sample ") && sentence.contains("`batch` 1"), "{sentence}");
+        let words = sentence.replace('`', "");
+        assert!(words.contains("sample ") && words.contains("batch 1"), "{sentence}");
     }
 }
