@@ -214,10 +214,6 @@ impl Comparison {
         self.tally = other.tally.clone();
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        lock(&self.tally)
-    }
-
     /// The lowest number of an input with waiting samples; `u64::MAX` if none wait.
     pub fn first_waiting(&self) -> u64 {
         self.samples.iter().map(|sample| sample.input).min().unwrap_or(u64::MAX)
@@ -251,7 +247,7 @@ impl Comparison {
         });
         self.inputs.extend_from_slice(input);
         if let Some(logits) = logits {
-            self.tally().rounding.see(logits);
+            lock(&self.tally).rounding.see(logits);
             self.logits.extend_from_slice(logits);
         } else {
             self.logits.resize(self.logits.len() + model.classes(), 0.0);
@@ -288,7 +284,7 @@ impl Comparison {
         if !is_single {
             self.run_reversed(model, batch)?;
         }
-        self.tally().compared += count as u64;
+        lock(&self.tally).compared += count as u64;
         self.compared += count as u64;
         self.samples.clear();
         self.inputs.clear();

@@ -6,10 +6,10 @@ use std::{
 
 use super::{
     Control, DataSettings, JobError, ModelSettings, Work,
-    dataset::{check_labels, inputs, order_classes},
-    error::ensure,
+    dataset::{OpenedInputs, inputs},
+    error::{ensure, set_aside},
     run_header::{TOOL, execution, file_name, model_source, now},
-    seed::{chosen_or_drawn, derive, sigma_for},
+    seed::{chosen_or_drawn, derive},
     self_test::check_noise,
 };
 use crate::{
@@ -118,12 +118,8 @@ impl Certify {
     /// [`JobError`]. What was finished before stays in the evidence file, and a job with `resume` goes on from there.
     pub fn run(&self, control: &Control) -> Result<Certified, JobError> {
         self.check_places()?;
-        let sigma = sigma_for(control, &self.model, self.sigma)?;
-        let mut data = self.data.open()?;
-        let (runtime, model) = self.model.open(control, Some(data.shape()), Some(sigma))?;
-        order_classes(control, &mut data, &model)?;
-        let selected = self.data.select(control, &self.model.path, &data, model.classes())?;
-        check_labels(&runtime, &model, &data, &selected)?;
+        let OpenedInputs { sigma, data, runtime, model, indices: selected } =
+            self.data.open_with(control, &self.model, self.sigma)?;
         let earlier = if self.resume && self.out.exists() { Some(Earlier::read(&self.out)?) } else { None };
         let mut header = self.header(
             sigma,
@@ -282,11 +278,8 @@ impl Certify {
                 |certificate, votes| {
                     control.observer.advance(u64::from(samples == 1));
                     let record = Record::new(certificate, header);
-                    writer.record_with_votes(record, &votes.unwrap_or_default()).map_err(|error| {
-                        let message = error.to_string();
-                        failure = Some(error);
-                        std::io::Error::other(message)
-                    })
+                    let written = writer.record_with_votes(record, &votes.unwrap_or_default());
+                    written.map_err(set_aside(&mut failure))
                 },
             )
         };

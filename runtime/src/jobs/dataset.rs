@@ -1,12 +1,13 @@
 use std::path::{Path, PathBuf};
 
-use super::{Control, JobError, error::ensure};
+use super::{Control, JobError, ModelSettings, error::ensure, seed::sigma_for};
 use crate::{
     backend::{BackendError, OnnxModel, OnnxRuntime},
     certify::Input,
     data::{ClassOrder, DataError, Dataset, OpenOptions, Preparation, Split, is_image_name},
     evidence::{Header, InputSubset, Record},
     memory,
+    units::Sigma,
 };
 
 /// Largest number of classes named in a note.
@@ -33,6 +34,17 @@ pub struct DataSettings {
     pub skip: usize,
 }
 
+/// A model and the inputs that a job gives it.
+pub(super) struct OpenedInputs {
+    /// Standard deviation of the noise: the one asked for, or that of the model's training.
+    pub sigma: Sigma,
+    pub data: Dataset,
+    pub runtime: OnnxRuntime,
+    pub model: OnnxModel,
+    /// Indices of the inputs chosen, at least one.
+    pub indices: Vec<usize>,
+}
+
 impl DataSettings {
     /// All test images of a data set.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -47,7 +59,23 @@ impl DataSettings {
         }
     }
 
-    pub(super) fn open(&self) -> Result<Dataset, DataError> {
+    /// Opens the data set and the model, numbers the classes of the one as the other does, and chooses the inputs.
+    pub(super) fn open_with(
+        &self,
+        control: &Control,
+        model_settings: &ModelSettings,
+        sigma: Option<Sigma>,
+    ) -> Result<OpenedInputs, JobError> {
+        let sigma = sigma_for(control, model_settings, sigma)?;
+        let mut data = self.open()?;
+        let (runtime, model) = model_settings.open(control, Some(data.shape()), Some(sigma))?;
+        order_classes(control, &mut data, &model)?;
+        let indices = self.select(control, &model_settings.path, &data, model.classes())?;
+        check_labels(&runtime, &model, &data, &indices)?;
+        Ok(OpenedInputs { sigma, data, runtime, model, indices })
+    }
+
+    fn open(&self) -> Result<Dataset, DataError> {
         let options = OpenOptions {
             split: self.split,
             preparation: self.preparation,
@@ -67,7 +95,7 @@ impl DataSettings {
 
     /// Indices of the inputs in the subset, at least one. `model` is the path of the model, `classes` its number of
     /// classes.
-    pub(super) fn select(
+    fn select(
         &self,
         control: &Control,
         model: &Path,
@@ -120,11 +148,7 @@ impl DataSettings {
 }
 
 /// Numbers the classes of the data in the order of the model, if both have class names, and sends a note about it.
-pub(super) fn order_classes(
-    control: &Control,
-    data: &mut Dataset,
-    model: &OnnxModel,
-) -> Result<(), DataError> {
+fn order_classes(control: &Control, data: &mut Dataset, model: &OnnxModel) -> Result<(), DataError> {
     if data.number_by(&model.class_labels)? {
         let labels = &model.class_labels[..model.class_labels.len().min(SHOWN)];
         let more = if model.class_labels.len() > SHOWN { ", …" } else { "" };
@@ -171,7 +195,7 @@ pub(super) fn order_classes(
 }
 
 /// Checks that the labels which a model returns besides its scores agree with the scores, for the first inputs.
-pub(super) fn check_labels(
+fn check_labels(
     runtime: &OnnxRuntime,
     model: &OnnxModel,
     data: &Dataset,
@@ -185,6 +209,11 @@ pub(super) fn check_labels(
 /// alphabetically.
 fn misleading(names: &[String]) -> Option<(usize, &String)> {
     names.iter().enumerate().find(|(class, name)| name.parse().is_ok_and(|number: usize| number != *class))
+}
+
+/// The input of a record.
+pub(super) fn input_of(data: &Dataset, record: &Record) -> Input {
+    Input { index: record.index, label: record.label, image: data.image(record.index as usize) }
 }
 
 /// The inputs at these indices.

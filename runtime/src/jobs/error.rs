@@ -93,6 +93,16 @@ impl JobError {
 }
 
 /// Returns [`JobError::Refused`] with a message unless a condition is true.
+/// Keeps an error that ends a run from within a callback, which can only fail with an [`io::Error`]: look for it in
+/// `failure` before the result of the run.
+pub(super) fn set_aside<E: std::fmt::Display>(failure: &mut Option<E>) -> impl FnOnce(E) -> io::Error {
+    |error| {
+        let message = error.to_string();
+        *failure = Some(error);
+        io::Error::other(message)
+    }
+}
+
 macro_rules! ensure {
     ($condition:expr, $($sentence:tt)*) => {
         if !$condition {

@@ -1,10 +1,11 @@
 use super::{
     Control, JobError, ModelSettings, Work,
+    dataset::input_of,
     replay::{Opened, announce, check_classes, drawn},
     self_test::check_noise,
 };
 use crate::{
-    certify::{Certificate, CountedVotes, Input, Procedure, Settings, StoppingRule, VoteRequest},
+    certify::{Certificate, CountedVotes, Procedure, Settings, StoppingRule, VoteRequest},
     data::Dataset,
     evidence::{FreshComparison, Header, Record, fresh_settings},
     noise::NoiseMode,
@@ -36,10 +37,11 @@ pub(super) fn compare(
     let model_settings = ModelSettings { batch: None, ..model_settings };
     let ready = model_settings.ready(control, runtime, model, shared.as_ref(), samples)?;
     let mut certifier = ready.certifier(control, settings, header.noise.mode)?;
-    let requests = chosen.iter().map(|record| {
-        let image = data.image(record.index as usize);
-        let input = Input { index: record.index, label: record.label, image };
-        VoteRequest { input, seed, n0, n: record.samples.max(1) }
+    let requests = chosen.iter().map(|record| VoteRequest {
+        input: input_of(data, record),
+        seed,
+        n0,
+        n: record.samples.max(1),
     });
     let work = Work { title: "certifying anew", steps: samples, done: 0, unit: "samples", out: None };
     let (mut fresh, mut records) = (Vec::new(), chosen.iter());

@@ -1,8 +1,8 @@
 use super::{
     Control, DataSettings, JobError, ModelSettings, Work,
-    dataset::{check_labels, inputs, order_classes},
+    dataset::{OpenedInputs, inputs},
     run_header::file_name,
-    seed::{chosen_or_drawn, sigma_for},
+    seed::chosen_or_drawn,
     self_test::check_noise,
 };
 use crate::{
@@ -70,12 +70,8 @@ impl Predict {
     /// # Errors
     /// [`JobError`].
     pub fn run(&self, control: &Control) -> Result<Predicted, JobError> {
-        let sigma = sigma_for(control, &self.model, self.sigma)?;
-        let mut data = self.data.open()?;
-        let (runtime, model) = self.model.open(control, Some(data.shape()), Some(sigma))?;
-        order_classes(control, &mut data, &model)?;
-        let indices = self.data.select(control, &self.model.path, &data, model.classes())?;
-        check_labels(&runtime, &model, &data, &indices)?;
+        let OpenedInputs { sigma, data, runtime, model, indices } =
+            self.data.open_with(control, &self.model, self.sigma)?;
         let settings = Settings {
             distribution: self.distribution,
             alpha: self.alpha,

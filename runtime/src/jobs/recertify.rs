@@ -5,15 +5,15 @@ use mithridate_onnx::ModelFile;
 use super::{
     Control, JobError, ModelSettings, ReadyModel, Work,
     certify::{begin_or_resume, own_header},
-    dataset::open_certified,
-    error::ensure,
+    dataset::{input_of, open_certified},
+    error::{ensure, set_aside},
     run_header::{TOOL, execution, model_source, now},
     seed::{chosen_or_drawn, derive},
     self_test::check_noise,
 };
 use crate::{
     backend::{InputOptions, OnnxModel, OnnxRuntime},
-    certify::{Certificate, CountedVotes, Decision, Input, Procedure, Vote, VoteRequest},
+    certify::{Certificate, CountedVotes, Decision, Procedure, Vote, VoteRequest},
     data::{Dataset, Split},
     evidence::{
         Change, Earlier, Evidence, EvidenceWriter, Header, KeptVotes, Machine, Problem, Recertification,
@@ -264,23 +264,21 @@ impl Recertify {
         let Some(from) = &header.recertification else {
             return Err(JobError::Refused("the header names no earlier run".into()));
         };
-        let request = |record: &Record| {
-            let is_incremental = is_incremental(header, record);
-            let input =
-                Input { index: record.index, label: record.label, image: data.image(record.index as usize) };
-            let (seed, n) = if is_incremental {
+        // Seed and number of samples of an input.
+        let source = |record: &Record| {
+            if is_incremental(header, record) {
                 (from.seed, from.replayed)
             } else {
                 (header.settings.seed, header.settings.n)
-            };
-            VoteRequest { input, seed, n0: 0, n }
+            }
         };
-        let samples = |record: &Record| {
-            if is_incremental(header, record) { from.replayed } else { header.settings.n }
+        let request = |record: &Record| {
+            let (seed, n) = source(record);
+            VoteRequest { input: input_of(data, record), seed, n0: 0, n }
         };
         let work = Work {
             title: &format!("recertifying {}", header.model.file),
-            steps: records.iter().map(samples).fold(0, u64::saturating_add),
+            steps: records.iter().map(|record| source(record).1).fold(0, u64::saturating_add),
             done: 0,
             unit: "samples",
             out: Some(&self.out),
@@ -302,13 +300,7 @@ impl Recertify {
             certifier.count_votes(
                 records.iter().map(request),
                 |samples| control.observer.advance(samples),
-                |counted| {
-                    write(counted).map_err(|error| {
-                        let message = error.to_string();
-                        failure = Some(error);
-                        std::io::Error::other(message)
-                    })
-                },
+                |counted| write(counted).map_err(set_aside(&mut failure)),
             )
         });
         if let Some(error) = failure {

@@ -2,10 +2,14 @@
 
 use std::{path::Path, str::FromStr};
 
-use super::{Control, JobError, ModelSettings, Work, error::ensure};
+use super::{
+    Control, JobError, ModelSettings, Work,
+    dataset::input_of,
+    error::{ensure, set_aside},
+};
 use crate::{
     backend::{MAX_VALUES, OnnxModel, OnnxRuntime},
-    certify::{CountedVotes, Input, Settings, StoppingRule, VoteRequest},
+    certify::{CountedVotes, Settings, StoppingRule, VoteRequest},
     data::Dataset,
     evidence::{Change, EvidenceError, Header, KeptVotes, Record, Replay, replayed},
     noise::{NoiseMode, seed_from_os},
@@ -127,10 +131,8 @@ impl<'a> Replayed<'a> {
         }
         let records = self.runnable();
         let requests = records.iter().map(|record| {
-            let input =
-                Input { index: record.index, label: record.label, image: data.image(record.index as usize) };
             let (seed, n0, n) = samples(header, record);
-            VoteRequest { input, seed, n0, n }
+            VoteRequest { input: input_of(data, record), seed, n0, n }
         });
         let title = format!("replaying {}", header.model.file);
         let work = Work { title: &title, steps: self.samples(), done: 0, unit: "samples", out: None };
@@ -142,14 +144,7 @@ impl<'a> Replayed<'a> {
                 |samples| control.observer.advance(samples),
                 |again| {
                     let Some(record) = left.next() else { return Ok(()) };
-                    match self.compare(record, &again) {
-                        Ok(replay) => replays.push(replay),
-                        Err(error) => {
-                            let message = error.to_string();
-                            failure = Some(error);
-                            return Err(std::io::Error::other(message));
-                        }
-                    }
+                    replays.push(self.compare(record, &again).map_err(set_aside(&mut failure))?);
                     Ok(())
                 },
             )

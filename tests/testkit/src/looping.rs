@@ -20,7 +20,8 @@ fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<Attri
     }
 }
 
-fn value(name: &str, element: ElementType, dimensions: Option<usize>) -> ValueInfoProto {
+/// The description of a tensor in a graph, of `dimensions` dimensions of any size; `None` says nothing of its shape.
+pub fn value(name: &str, element: ElementType, dimensions: Option<usize>) -> ValueInfoProto {
     let shape = dimensions.map(|count| TensorShapeProto { dim: vec![Dimension::default(); count] });
     let tensor = TensorType { elem_type: Some(element as i32), shape };
     ValueInfoProto {

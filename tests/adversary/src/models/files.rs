@@ -2,12 +2,12 @@
 
 use mithridate_onnx::{
     Dim, ElementType, GraphBuilder,
-    messages::{
-        DataLocation, Dimension, GraphProto, ModelProto, StringStringEntryProto, TensorShapeProto,
-        TensorType, TypeProto, TypeValue, ValueInfoProto,
-    },
+    messages::{DataLocation, GraphProto, ModelProto, StringStringEntryProto},
 };
-use mithridate_testkit::{looping, zoo};
+use mithridate_testkit::{
+    looping::{self, value},
+    zoo,
+};
 
 use super::{Entry, Must, net::Net};
 
@@ -74,16 +74,6 @@ fn elsewhere() -> Vec<Entry> {
         entries.push(entry.beside("weights.bin", bytes.clone()));
     }
     entries
-}
-
-fn value(name: &str, element: ElementType, dimensions: Option<usize>) -> ValueInfoProto {
-    let shape = dimensions.map(|count| TensorShapeProto { dim: vec![Dimension::default(); count] });
-    let tensor = TensorType { elem_type: Some(element as i32), shape };
-    ValueInfoProto {
-        name: Some(name.into()),
-        r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), ..TypeProto::default() }),
-        ..ValueInfoProto::default()
-    }
 }
 
 fn changed(name: &str, must: Must, change: impl FnOnce(&mut GraphProto)) -> Entry {
