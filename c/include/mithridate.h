@@ -1,4 +1,4 @@
-// Certificates of robustness for the frames of a camera, each under a deadline.
+// Certificates of robustness: for the frames of a camera, each under a deadline; and what rscert does, as jobs.
 //
 // Made from the sources in c/src; `cargo test -p mithridate-c --test header` says when it is behind them.
 
@@ -21,6 +21,10 @@ typedef enum {
   MITHRIDATE_STATUS_RUN_FAILED = 3,
   // A fault of this library. The certifier can only be freed.
   MITHRIDATE_STATUS_INTERNAL_ERROR = 4,
+  // A file can't be read or written, or does not hold what it should.
+  MITHRIDATE_STATUS_FILE_FAILED = 5,
+  // The observer stopped the job.
+  MITHRIDATE_STATUS_STOPPED = 6,
 } mithridate_status;
 
 // A loaded model. Only one thread at a time may use it; different certifiers are independent.
@@ -77,6 +81,18 @@ typedef struct {
   // Whether there is no certificate.
   bool abstained;
 } mithridate_certificate;
+
+// Receives notes and progress of a job. Its functions may be called from any thread, one call at a time. They must not
+// call back into this library. Each may be null.
+typedef struct {
+  // Passed on to the functions.
+  void *context;
+  // Gets a note for the user: one sentence, UTF-8, valid during the call.
+  void (*note)(void *context, const char *sentence);
+  // Gets the title of the current work, and its steps, samples or inputs, that are done and that there are. Returns
+  // whether to go on: after `false` the job stops, and what is finished stays in its evidence file.
+  bool (*progress)(void *context, const char *title, uint64_t done, uint64_t steps);
+} mithridate_observer;
 
 #ifdef __cplusplus
 extern "C" {
@@ -144,6 +160,33 @@ uint64_t mithridate_seed(const mithridate_certifier *certifier);
 // # Safety
 // `certifier` is null, or comes from `mithridate_load()`, has not been freed and is not in use.
 void mithridate_free(mithridate_certifier *certifier);
+
+// Runs a job, what a sub-command of `rscert` does: `certify`, `predict`, `recertify`, `merge`, `verify`, `audit`,
+// `inspect`, `keygen`, `sign` or `bench`.
+//
+// `settings` is a JSON object, such as `{"run": "run.jsonl", "model": "lenet.onnx", "data": "data/mnist", "replay":
+// 5}`. Its members are named as flags of the sub-command, with `_` for `-`, except `classes` (`--class`), `table`
+// (`--tsv`), and `distribution` (`--noise` and `--exact-noise`: `gaussian`, `uniform` or `quantized-gaussian`). What is left
+// out has the same value as on the command line, except that `out` has to be named.
+//
+// On success `*result` is the JSON document that the sub-command prints with `--json`; free it with
+// `mithridate_free_text()`. On failure it is null. A verification that finds something wrong succeeds: look at `holds`
+// in its document. ONNX Runtime is searched as described for `mithridate_options`. Models are loaded in this process;
+// use `rscert inspect` to try an untrusted model in a separate process.
+//
+// # Safety
+// `job` and `settings` end with a zero byte; `observer` is null, or points to an observer whose functions can be called
+// with its context from any thread; `result` is null or points to a pointer.
+mithridate_status mithridate_run_job(const char *job,
+                                     const char *settings,
+                                     const mithridate_observer *observer,
+                                     char **result);
+
+// Frees the document of a job; does nothing for a null pointer.
+//
+// # Safety
+// `text` is null, or comes from `mithridate_run_job()` and has not been freed.
+void mithridate_free_text(char *text);
 
 // Default options for the model file `model`: alpha 0.001, n0 64, `max_samples` 100000, a seed from the operating
 // system, one thread of the processor, batches of 64, sigma from the model's metadata.

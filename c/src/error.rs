@@ -1,7 +1,11 @@
 use std::error::Error;
 
 use mithridate_runtime::{
-    backend::BackendError, certify::CertifyError, embed::EmbedError, setting_names::with_c_fields,
+    backend::BackendError,
+    certify::{CertifyError, SettingsError},
+    embed::EmbedError,
+    jobs::{JobError, in_full},
+    setting_names::with_c_fields,
     units::UnitError,
 };
 
@@ -19,6 +23,10 @@ pub enum Status {
     RunFailed = 3,
     /// A fault of this library. The certifier can only be freed.
     InternalError = 4,
+    /// A file can't be read or written, or does not hold what it should.
+    FileFailed = 5,
+    /// The observer stopped the job.
+    Stopped = 6,
 }
 
 /// A failed call: its status and a message.
@@ -39,19 +47,15 @@ impl Failure {
     }
 }
 
-/// An error with all its causes as one message.
+/// An error with all its causes as one sentence, with fields of `mithridate_options` in place of settings.
 fn sentence(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        // A transparent error has the same text as its source.
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
+    with_c_fields(&in_full(error))
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self::argument(sentence(&error))
     }
-    with_c_fields(&text)
 }
 
 impl From<UnitError> for Failure {
@@ -62,13 +66,41 @@ impl From<UnitError> for Failure {
 
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
-        let status = match error {
-            BackendError::Run { .. } | BackendError::OutOfMemory { .. } | BackendError::Dependent { .. } => {
-                Status::RunFailed
-            }
-            _ => Status::LoadFailed,
+        Self::new(status_of(&error), sentence(&error))
+    }
+}
+
+fn status_of(error: &BackendError) -> Status {
+    match error {
+        BackendError::Run { .. } | BackendError::OutOfMemory { .. } | BackendError::Dependent { .. } => {
+            Status::RunFailed
+        }
+        _ => Status::LoadFailed,
+    }
+}
+
+/// Settings of jobs are named as they are: they are the keywords that the caller wrote.
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        let status = match &error {
+            JobError::Backend(error) | JobError::Certify(CertifyError::Backend(error)) => status_of(error),
+            JobError::Onnx(_) | JobError::Load(_) => Status::LoadFailed,
+            JobError::Certify(CertifyError::Interrupted) => Status::Stopped,
+            JobError::Certify(CertifyError::Output(_))
+            | JobError::Data(_)
+            | JobError::Evidence(_)
+            | JobError::Signature(_)
+            | JobError::Unfinished { .. }
+            | JobError::While { .. } => Status::FileFailed,
+            JobError::SelfTest(_) => Status::RunFailed,
+            JobError::Certify(_)
+            | JobError::Settings(_)
+            | JobError::Unit(_)
+            | JobError::Noise(_)
+            | JobError::Statistics(_)
+            | JobError::Refused(_) => Status::InvalidArgument,
         };
-        Self::new(status, sentence(&error))
+        Self::new(status, in_full(&error))
     }
 }
 

@@ -1,13 +1,15 @@
-//! The C interface: load a model once, then certify frames, each within a time limit.
+//! The C interface: load a model once, then certify frames, each within a time limit; or run a job, what a sub-command
+//! of `rscert` does.
 //!
 //! Functions return a [`Status`]; after a failure [`mithridate_last_error`] returns a message. No panic leaves the
-//! library. The header is `include/mithridate.h`, an example program is `examples/embed-c`.
+//! library. The header is `include/mithridate.h`, example programs are in `examples/embed-c`.
 
 #![allow(unsafe_code)]
 
 mod border;
 mod certifier;
 mod error;
+mod job;
 mod options;
 
 pub use border::mithridate_last_error;
@@ -16,6 +18,7 @@ pub use certifier::{
     mithridate_load, mithridate_seed,
 };
 pub use error::Status;
+pub use job::{Observer, mithridate_free_text, mithridate_run_job};
 pub use options::{Options, mithridate_default_options};
 
 use std::ffi::c_char;

@@ -2,7 +2,7 @@ use std::{ffi::c_char, path::PathBuf, ptr};
 
 use mithridate_runtime::{
     backend::{OnnxModel, Provider},
-    certify::{Settings, StoppingRule},
+    certify::{Settings, SettingsError, StoppingRule},
     noise::seed_from_os,
     units::{Alpha, Sigma},
 };
@@ -90,10 +90,7 @@ impl Options {
         let sigma = match (self.sigma, model.metadata.training_sigma) {
             (0.0, Some(trained)) => trained,
             (0.0, None) => {
-                return Err(Failure::argument(format!(
-                    "{} doesn't say at which sigma it was trained; set options.sigma",
-                    model.path.display()
-                )));
+                return Err(SettingsError::UnknownSigma { model: model.path.clone() }.into());
             }
             (sigma, _) => sigma,
         };

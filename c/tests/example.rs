@@ -1,4 +1,4 @@
-//! The program in C of `examples/embed-c`: built, run, and watched by valgrind.
+//! The programs in C of `examples/embed-c`: built, run, and watched by valgrind.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
@@ -11,7 +11,10 @@ use std::{
 };
 
 use mithridate_onnx::{Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata};
-use mithridate_testkit::program::onnx_runtime;
+use mithridate_testkit::{
+    place::Place,
+    program::{Program, onnx_runtime},
+};
 use ndarray::Array4;
 
 const SIDE: usize = 28;
@@ -38,7 +41,8 @@ fn programs() -> &'static Path {
             .arg(example())
             .arg(format!("TARGET={}", libraries.display()))
             .arg(format!("OUT={out}"));
-        let output = make.args([format!("{out}/certify"), format!("{out}/certify-static")]).output().unwrap();
+        let programs = ["certify", "audit", "certify-static"].map(|name| format!("{out}/{name}"));
+        let output = make.args(programs).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
         folder
     });
@@ -71,7 +75,7 @@ fn place() -> tempfile::TempDir {
     place
 }
 
-fn certify(program: &str, folder: &Path, arguments: &[&str]) -> Output {
+fn certify_program(program: &str, folder: &Path, arguments: &[&str]) -> Output {
     library(&mut Command::new(programs().join(program))).current_dir(folder).args(arguments).output().unwrap()
 }
 
@@ -85,7 +89,7 @@ fn class_and_radius_of_an_image_within_50_milliseconds() {
     let place = place();
     let mut shortest = f64::INFINITY;
     for program in ["certify", "certify-static", "certify", "certify-static"] {
-        let output = certify(program, place.path(), &["model.onnx", "image.pgm", "50", "0.25"]);
+        let output = certify_program(program, place.path(), &["model.onnx", "image.pgm", "50", "0.25"]);
         assert!(output.status.success(), "{}", text(&output));
         let said = text(&output);
         let words: Vec<&str> =
@@ -128,7 +132,7 @@ fn what_is_wrong_is_said_in_a_sentence() {
         (
             vec!["model.onnx", "image.pgm", "50", "0"],
             1,
-            "certify: model.onnx doesn't say at which sigma it was trained; set options.sigma\n",
+            "certify: model.onnx doesn't say at which sigma it was trained; give one with options.sigma\n",
         ),
         (
             vec!["none.onnx", "image.pgm"],
@@ -136,11 +140,11 @@ fn what_is_wrong_is_said_in_a_sentence() {
             "certify: cannot read the model none.onnx: No such file or directory (os error 2)\n",
         ),
     ] {
-        let output = certify("certify", place.path(), &arguments);
+        let output = certify_program("certify", place.path(), &arguments);
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", text(&output));
         assert_eq!(text(&output), sentence, "{arguments:?}");
     }
-    let output = certify("certify", place.path(), &["broken.onnx", "image.pgm"]);
+    let output = certify_program("certify", place.path(), &["broken.onnx", "image.pgm"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).contains("broken.onnx"), "{}", text(&output));
 }
@@ -163,4 +167,33 @@ fn valgrind_finds_nothing_but_in_onnx_runtime() {
     let said = text(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.starts_with("class 2 within an l2 distance of "), "{said}");
+}
+
+#[test]
+fn a_changed_model_is_audited_from_c() {
+    let place = Place::new();
+    let flags = ["--sigma", "0.25", "--n", "2000", "--keep-votes", "--out", "before.jsonl"];
+    let certify = ["certify", "--model", "model.onnx", "--data", "data"];
+    let output = Program::built("rscert").command(place.root(), &[&certify[..], &flags].concat()).output();
+    assert!(output.as_ref().unwrap().status.success(), "{}", text(&output.unwrap()));
+    let audit = |arguments: &[&str]| certify_program("audit", place.root(), arguments);
+    let output = audit(&["before.jsonl", "model.onnx", "data", "after.jsonl"]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for sentence in [
+        "\"incremental\": ",
+        "\"holds\": true",
+        "audit: recertifying model.onnx: ",
+        "audit: replaying model.onnx: ",
+    ] {
+        assert!(said.contains(sentence), "{sentence}: {said}");
+    }
+    // Somebody changes a radius.
+    let changed =
+        fs::read_to_string(place.path("after.jsonl")).unwrap().replace("\"radius\":0.", "\"radius\":1.");
+    fs::write(place.path("before.jsonl"), changed).unwrap();
+    let output = audit(&["before.jsonl", "model.onnx", "data", "other.jsonl"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).starts_with("audit: recertify: "), "{}", text(&output));
+    assert_eq!(audit(&["before.jsonl"]).status.code(), Some(2));
 }

@@ -11,10 +11,10 @@ use crate::{ElementType, OnnxError, messages::ModelProto, summarize};
 /// Prefix of all names that a smoothing graph adds.
 const PREFIX: &str = "mithridate_smoothing/";
 
-/// Input with the images: S×1×V float with V = C·H·W, for [`NoiseInput::Added`] and [`NoiseInput::Bank`].
+/// Input with the images: S×1×V float with V = C·H·W, for [`NoiseInput::Bank`].
 pub const IMAGE_INPUT: &str = "mithridate_smoothing/image";
-/// Input with noisy images ([`NoiseInput::Noisy`]) or the noise of each slot ([`NoiseInput::Added`]), S×B×V float; for
-/// [`NoiseInput::Bank`] the noise bank, N×B×V float.
+/// Input with noisy images, S×B×V float, for [`NoiseInput::Noisy`]; with the noise bank, N×B×V float, for
+/// [`NoiseInput::Bank`].
 pub const NOISE_INPUT: &str = "mithridate_smoothing/noise";
 /// Input for [`NoiseInput::Bank`]: the index of the block in the bank that each slot adds, S int32.
 pub const BLOCK_INPUT: &str = "mithridate_smoothing/block";
@@ -31,8 +31,6 @@ pub const VOTES_OUTPUT: &str = "mithridate_smoothing/votes";
 pub enum NoiseInput {
     /// The caller passes noisy images, image + noise.
     Noisy,
-    /// The caller passes images and noise; the graph adds them.
-    Added,
     /// The caller passes a noise bank, and for each slot an image and the index of a block in the bank; the graph adds
     /// them.
     Bank {

@@ -258,7 +258,7 @@ fn what_is_wrong_with_a_frame_is_said() {
     let error = frames.certify(&[0.5], NEVER).unwrap_err();
     assert_eq!(error.to_string(), "input 0 has 1 values and the model takes 3");
     let error = FrameCertifier::new(Box::new(linear()), settings(0, 100)).err().unwrap();
-    assert_eq!(error.to_string(), "n0 must be at least 1 and is 0");
+    assert_eq!(error.to_string(), "`n0` must be at least 1 and is 0");
     let grid = Settings { distribution: Distribution::QuantizedGaussian, ..settings(10, 100) };
     let mut frames = FrameCertifier::new(Box::new(linear()), grid).unwrap();
     let error = frames.certify(&[0.0, 0.123, 1.0], NEVER).unwrap_err();

@@ -35,18 +35,14 @@ pub(super) fn add(parts: &mut Parts, smoothing: &Smoothing, element_type: Elemen
 fn noisy(parts: &mut Parts, smoothing: &Smoothing) -> String {
     let Smoothing { slots, samples, .. } = *smoothing;
     let values: usize = smoothing.image.iter().product();
-    let blocks = match smoothing.noise {
-        NoiseInput::Noisy | NoiseInput::Added => slots,
-        NoiseInput::Bank { blocks } => blocks,
-    };
-    let mut noise = parts.input(NOISE_INPUT, ElementType::Float, &[blocks, samples, values]);
-    if smoothing.noise == NoiseInput::Noisy {
-        return noise;
+    match smoothing.noise {
+        NoiseInput::Noisy => parts.input(NOISE_INPUT, ElementType::Float, &[slots, samples, values]),
+        NoiseInput::Bank { blocks } => {
+            let bank = parts.input(NOISE_INPUT, ElementType::Float, &[blocks, samples, values]);
+            let image = parts.input(IMAGE_INPUT, ElementType::Float, &[slots, 1, values]);
+            let block = parts.input(BLOCK_INPUT, ElementType::Int32, &[slots]);
+            let noise = parts.call("Gather", &[&bank, &block], "chosen_noise");
+            parts.call("Add", &[&image, &noise], "noisy")
+        }
     }
-    let image = parts.input(IMAGE_INPUT, ElementType::Float, &[slots, 1, values]);
-    if let NoiseInput::Bank { .. } = smoothing.noise {
-        let block = parts.input(BLOCK_INPUT, ElementType::Int32, &[slots]);
-        noise = parts.call("Gather", &[&noise, &block], "chosen_noise");
-    }
-    parts.call("Add", &[&image, &noise], "noisy")
 }

@@ -36,10 +36,6 @@ fn inputs_are_those_of_the_noise() {
     for (noise, expected) in [
         (NoiseInput::Noisy, vec!["noise: float [2, 64, 3]", "samples: int32 [2, 1]"]),
         (
-            NoiseInput::Added,
-            vec!["noise: float [2, 64, 3]", "image: float [2, 1, 3]", "samples: int32 [2, 1]"],
-        ),
-        (
             NoiseInput::Bank { blocks: 9 },
             vec![
                 "noise: float [9, 64, 3]",
@@ -82,12 +78,12 @@ fn axes_are_where_the_operator_set_wants_them() {
 #[test]
 fn the_model_gets_its_type_layout_and_range() {
     let half = model(Dim::symbolic("n"), ElementType::Float16);
-    let wanted =
-        Smoothing { channels_last: true, affine: vec![(2.0, -1.0); 3], ..smoothing(NoiseInput::Added) };
+    let bank = NoiseInput::Bank { blocks: 2 };
+    let wanted = Smoothing { channels_last: true, affine: vec![(2.0, -1.0); 3], ..smoothing(bank) };
     let extended = with_smoothing(&half, &wanted).unwrap();
     assert_eq!(
-        operators(&extended)[..8],
-        ["Add", "Reshape", "Mul", "Add", "Transpose", "Cast", "Reshape", "Relu"]
+        operators(&extended)[..9],
+        ["Gather", "Add", "Reshape", "Mul", "Add", "Transpose", "Cast", "Reshape", "Relu"]
     );
     assert_eq!(extended.opset_import, half.opset_import);
 }

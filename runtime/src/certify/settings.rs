@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::StoppingRule;
@@ -13,7 +15,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SettingsError {
     /// A number of samples is 0.
-    #[error("{name} must be at least 1 and is {value}")]
+    #[error("`{name}` must be at least 1 and is {value}")]
     NoSamples {
         /// Which number.
         name: &'static str,
@@ -21,7 +23,7 @@ pub enum SettingsError {
         value: u64,
     },
     /// More samples than a bound can be computed for.
-    #[error("{name} must be at most {MAX_TRIALS} and is {value}")]
+    #[error("`{name}` must be at most {MAX_TRIALS} and is {value}")]
     TooManySamples {
         /// Which number.
         name: &'static str,
@@ -31,6 +33,12 @@ pub enum SettingsError {
     /// The noise can't be drawn.
     #[error(transparent)]
     Noise(#[from] NoiseError),
+    /// Neither the settings nor the model say how much noise to add.
+    #[error("{} doesn't say at which sigma it was trained; give one with `sigma`", model.display())]
+    UnknownSigma {
+        /// Path of the model.
+        model: PathBuf,
+    },
     /// The instances are not of the same model.
     #[error("the model instances differ in input size, classes or batch")]
     DifferentModels,

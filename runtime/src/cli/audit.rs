@@ -1,11 +1,9 @@
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 
 use crate::{
-    audit::{TableSettings, is_html, to_html, to_text},
-    files::{check_replaceable, write_atomically},
+    audit::{TableSettings, to_text},
     jobs::AuditRuns,
     statistics::Norm,
     terminal,
@@ -52,23 +50,15 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    if let Some(page) = &arguments.html {
-        check_replaceable(page, "page of an audit", is_html)
-            .with_context(|| format!("cannot write {}", page.display()))?;
-    }
     let job = AuditRuns {
         runs: arguments.runs,
         baseline: arguments.baseline,
         radii: arguments.radii,
         norm: arguments.norm,
         tables: TableSettings { sigma: arguments.sigma, alpha: arguments.alpha, n: arguments.n },
+        html: arguments.html,
     };
     let audit = job.run()?;
-    if let Some(path) = &arguments.html {
-        let page = to_html(&audit).with_context(|| format!("cannot draw {}", path.display()))?;
-        write_atomically(path, |file| file.write_all(page.as_bytes()))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
     if arguments.json {
         return Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&audit)?))?);
     }

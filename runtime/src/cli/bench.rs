@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
 
 use super::{model::ModelArguments, observer::control};
 use crate::{
@@ -30,45 +29,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let job = Bench { model, time: Duration::from_secs(arguments.seconds) };
     let measured = job.run(&control(arguments.model.probe))?;
     Ok(terminal::print(&if arguments.json {
-        as_json(&name, &provider, &measured)
+        format!("{:#}\n", job.to_json(&measured))
     } else {
         in_words(&name, &provider, &measured)
     })?)
-}
-
-fn as_json(name: &str, provider: &str, measured: &BenchResult) -> String {
-    let BenchResult { engine, plan, engine_alone, certification, timings, first, multiply_adds, limit } =
-        measured;
-    let document = json!({
-        "model": name,
-        "engine": engine,
-        "provider": provider,
-        "plan": plan,
-        "machine": Machine::this(),
-        "samples_per_second": {
-            "engine_alone": engine_alone,
-            "whole": certification,
-            "noise": measured.rate_of(timings.noise),
-            "forward": measured.rate_of(timings.forward),
-            "count": measured.rate_of(timings.count),
-        },
-        "comparison": {
-            "samples": timings.compared,
-            "share_of_time": timings.share_of_comparison(),
-            "first_input": {
-                "samples": first.compared,
-                "seconds": first.comparison.as_secs_f64(),
-            },
-        },
-        "ratio_to_engine": certification / engine_alone,
-        "outside_forward": timings.overhead(),
-        "arithmetic": {
-            "multiply_adds_per_sample": multiply_adds,
-            "limit_multiply_adds_per_second": limit,
-            "share_of_limit": multiply_adds.map(|count| certification * count as f64 / limit),
-        },
-    });
-    format!("{document:#}\n")
 }
 
 fn in_words(name: &str, provider: &str, measured: &BenchResult) -> String {

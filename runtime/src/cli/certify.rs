@@ -1,14 +1,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
 
 use super::{data::DataArguments, model::ModelArguments, observer::control, smoothing::SmoothingArguments};
 use crate::{
-    audit::{Audit, Run, RunSummary, summarize, to_text},
+    audit::{Audit, to_text},
     certify::StoppingRule,
     evidence::{Evidence, Shard, parse_challenge},
-    jobs::{Certified, Certify, SamplingTime, file_name},
+    jobs::{Certified, Certify, summary},
     statistics::SequenceForm,
     terminal::{self, printable},
 };
@@ -84,29 +83,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ..Certify::new(arguments.model.settings(), arguments.data.settings(), &out)
     };
     let done = job.run(&control(arguments.model.probe))?;
-    Ok(terminal::print(&if arguments.json { as_json(&out, &done) } else { in_words(&out, &done) })?)
-}
-
-fn as_json(out: &Path, done: &Certified) -> String {
-    let header = &done.evidence.header;
-    let document = json!({
-        "evidence": out.to_string_lossy(),
-        "run": summary(out, &done.evidence),
-        "seed": header.settings.seed,
-        "challenge": header.challenge,
-        "plan": header.execution.plan,
-        "overhead": done.time.map(|time| time.timings.overhead()),
-        "timings": done.time.map(|SamplingTime { timings, wall }| json!({
-            "samples": timings.samples,
-            "wall": wall.as_secs_f64(),
-            "noise": timings.noise.as_secs_f64(),
-            "forward": timings.forward.as_secs_f64(),
-            "count": timings.count.as_secs_f64(),
-            "comparison": timings.comparison.as_secs_f64(),
-        })),
-        "compared": done.time.map(|time| time.timings.compared),
-    });
-    format!("{document:#}\n")
+    Ok(terminal::print(&if arguments.json {
+        format!("{:#}\n", job.to_json(&done))
+    } else {
+        in_words(&out, &done)
+    })?)
 }
 
 fn in_words(out: &Path, done: &Certified) -> String {
@@ -121,11 +102,6 @@ fn in_words(out: &Path, done: &Certified) -> String {
     let place = printable(&out.display().to_string());
     text += &format!("{} samples; evidence in {place}\n", done.evidence.footer.samples);
     text
-}
-
-pub(super) fn summary(out: &Path, evidence: &Evidence) -> RunSummary {
-    let norm = evidence.header.settings.distribution.norm();
-    summarize(&Run::of_evidence(&file_name(out), evidence), &[], norm)
 }
 
 /// The results of a run, as `audit` prints them.

@@ -3,38 +3,36 @@
 use std::fmt::Write;
 
 use mithridate_onnx::{ModelSummary, Normalization};
-use serde_json::json;
 
 use crate::{
-    backend::{Batching, Layout, OnnxModel},
+    backend::{Batching, Layout},
+    jobs::{Certifiable, Inspected},
+    setting_names::with_flags,
     terminal::printable,
 };
 
-/// Results of reading and testing a model.
-pub(super) struct Findings {
-    pub model: OnnxModel,
-    pub normalization: Option<Normalization>,
-    /// Height and width in pixels with which it was tested, if its input leaves them open.
-    pub tried: Option<[usize; 2]>,
-    pub command: String,
+/// The result of an inspection as text.
+pub(super) fn in_words(inspected: &Inspected) -> String {
+    let mut text = describe(&inspected.summary, &inspected.sha256);
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<11} {}", printable(value));
+    };
+    if !inspected.providers.is_empty() {
+        line("providers:", &inspected.providers.join(", "));
+    }
+    match &inspected.certifiable {
+        Ok(found) => {
+            for (name, value) in how_to_certify(found) {
+                line(name, &value);
+            }
+            line("certify:", &found.command);
+        }
+        Err(problem) => line("certify:", &format!("not possible: {}", with_flags(problem))),
+    }
+    text
 }
 
-pub(super) fn as_json(found: &Findings) -> serde_json::Value {
-    json!({
-        "input": found.model.input(),
-        "output": found.model.output(),
-        "output_holds": found.model.kind,
-        "batch": found.model.batching,
-        "layout": found.model.preprocessing.layout,
-        "precision": found.model.precision(),
-        "normalization": found.normalization,
-        "tried_with": found.tried,
-        "external_sha256": found.model.external,
-        "preprocessing": found.model.preprocessing,
-    })
-}
-
-pub(super) fn in_words(found: &Findings) -> Vec<(&'static str, String)> {
+fn how_to_certify(found: &Certifiable) -> Vec<(&'static str, String)> {
     let model = &found.model;
     let [channels, ..] = model.image_shape();
     let batch = match model.batching {
@@ -80,7 +78,7 @@ pub(super) fn in_words(found: &Findings) -> Vec<(&'static str, String)> {
     words
 }
 
-pub(super) fn describe(summary: &ModelSummary, sha256: &str) -> String {
+fn describe(summary: &ModelSummary, sha256: &str) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<11} {}", printable(value));

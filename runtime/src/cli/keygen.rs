@@ -1,11 +1,9 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 
 use crate::{
-    files::check_place,
-    signature::PrivateKey,
+    jobs::Keygen,
     terminal::{self, printable},
 };
 
@@ -22,22 +20,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let named = |ending: &str| {
-        let mut name = arguments.out.clone().into_os_string();
-        name.push(ending);
-        PathBuf::from(name)
-    };
-    let (private, public) = (named(".key"), named(".pub"));
-    for place in [&private, &public] {
-        check_place(place).with_context(|| format!("cannot write {}", place.display()))?;
-    }
-    let key = PrivateKey::generate()?;
-    key.write(&private, &public)?;
+    let job = Keygen::new(&arguments.out);
+    let key = job.run()?;
     let shown = |path: &Path| printable(&path.display().to_string());
     Ok(terminal::print(&format!(
-        "key {}\nprivate key in {}, to be kept secret; public key in {}, to be given to those who verify\n",
-        key.public_key().id(),
-        shown(&private),
-        shown(&public)
+        "key {key}\nprivate key in {}, to be kept secret; public key in {}, to be given to those who verify\n",
+        shown(&job.private),
+        shown(&job.public)
     ))?)
 }

@@ -1,11 +1,9 @@
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 
 use crate::{
-    evidence::merge,
-    files::check_place,
+    jobs::Merge,
     terminal::{self, printable},
 };
 
@@ -24,12 +22,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let out = &arguments.out;
-    check_place(out).with_context(|| format!("cannot write {}", out.display()))?;
-    let footer = merge(&arguments.parts, out)?;
+    let Arguments { parts, out } = arguments;
+    let footer = Merge::new(parts, out).run()?;
     let text = format!(
         "{} parts with {} inputs joined in {}\nresult {}\n",
-        arguments.parts.len(),
+        parts.len(),
         footer.inputs,
         printable(&out.display().to_string()),
         footer.chain

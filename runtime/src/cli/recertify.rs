@@ -1,10 +1,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
 
 use super::{
-    certify::{default_out, summary, table},
+    certify::{default_out, table},
     data::SplitArgument,
     model::ModelArguments,
     observer::control,
@@ -74,20 +73,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ..Recertify::new(&arguments.from, arguments.model.settings(), &arguments.data, &out)
     };
     let done = job.run(&control(arguments.model.probe))?;
+    if arguments.json {
+        return Ok(terminal::print(&format!("{:#}\n", job.to_json(&done)))?);
+    }
     let Recertified { evidence, incremental, share_changed, share_lost } = &done;
     let anew = evidence.records.len() - incremental;
-    if arguments.json {
-        let document = json!({
-            "evidence": out.to_string_lossy(),
-            "run": summary(&out, evidence),
-            "from": arguments.from.to_string_lossy(),
-            "incremental": incremental,
-            "fresh": anew,
-            "share_of_votes_changed": share_changed,
-            "share_of_votes_lost": share_lost,
-        });
-        return Ok(terminal::print(&format!("{document:#}\n"))?);
-    }
     let mut text = table(&out, evidence);
     text += &format!(
         "{incremental} inputs by the incremental rule, {anew} certified anew; of the votes of the former {:.2} % changed and \

@@ -1,12 +1,11 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 
-use super::note;
+use super::{observer::control, probe::ProbeArguments};
 use crate::{
-    files::{check_place, is_same},
-    signature::{Added, PrivateKey, sign_run, signature_path},
+    jobs::Sign,
+    signature::Added,
     terminal::{self, printable},
 };
 
@@ -28,37 +27,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { run, key, .. } = arguments;
-    let out = arguments.out.clone().unwrap_or_else(|| signature_path(run));
-    for (path, what) in [(run, "the run"), (key, "the key")] {
-        anyhow::ensure!(
-            !is_same(path, &out),
-            "--out {} is the place of {what}; give another name",
-            out.display()
-        );
+    let mut job = Sign::new(&arguments.run, &arguments.key);
+    if let Some(out) = &arguments.out {
+        job.out.clone_from(out);
     }
-    check_place(&out).with_context(|| format!("cannot write {}", out.display()))?;
-    let private = PrivateKey::read(key).with_context(|| format!("cannot sign with {}", key.display()))?;
-    warn_of_readers(key);
-    let Added { key_id, is_new, signatures } = sign_run(run, &private, &out)
-        .with_context(|| format!("cannot sign {} in {}", run.display(), out.display()))?;
-    let place = printable(&out.display().to_string());
+    let Added { key_id, is_new, signatures } = job.run(&control(ProbeArguments::default()))?;
+    let (run, place) = (printable(&job.run.display().to_string()), printable(&job.out.display().to_string()));
     let done = if is_new { "signed by" } else { "was signed already by" };
     let signatures = if signatures == 1 { "1 signature".into() } else { format!("{signatures} signatures") };
-    let run = printable(&run.display().to_string());
     Ok(terminal::print(&format!("{run}: {done} key {key_id}; {place} holds {signatures}\n"))?)
-}
-
-/// Prints a warning if users other than the owner can read a private key.
-fn warn_of_readers(key: &Path) {
-    #[cfg(unix)]
-    if let Ok(information) = key.metadata() {
-        let mode = std::os::unix::fs::PermissionsExt::mode(&information.permissions()) & 0o777;
-        if mode & 0o077 != 0 {
-            note(&format!(
-                "others can read the private key {} (mode {mode:o}); chmod 600 keeps it secret",
-                key.display()
-            ));
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! What `rscert verify` prints.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::fresh;
 use crate::{
@@ -10,36 +10,25 @@ use crate::{
     terminal::printable,
 };
 
-/// The result as one JSON document.
+/// Members of the JSON document whose sentences name settings.
+const SENTENCES: [&str; 4] = ["problems", "checked", "stated", "not_checked"];
+
+/// The result as one JSON document, with flags in place of settings.
 pub(super) fn as_json(job: &Verify, found: &Verified) -> String {
-    let verification = &found.verification;
-    let problems: Vec<Problem> = verification
-        .problems
-        .iter()
-        .map(|Problem { line, problem }| Problem { line: *line, problem: with_flags(problem) })
-        .collect();
-    let document = json!({
-        "evidence": job.run.to_string_lossy(),
-        "holds": verification.holds(),
-        "inputs": verification.records.len(),
-        "chain": verification.chain,
-        "settings": verification.header.as_ref().map(settings_json),
-        "problems": problems,
-        "checked": named(&verification.checked),
-        "stated": named(&verification.stated),
-        "not_checked": named(&verification.not_checked),
-        "replays": found.replays,
-        "earlier_replays": found.earlier_replays,
-        "fresh": found.fresh,
-        "differing_allowed": job.replay.map(|_| job.differing),
-    });
+    let mut document = job.to_json(found);
+    for name in SENTENCES {
+        name_flags(&mut document[name]);
+    }
     format!("{document:#}\n")
 }
 
-/// The same checks, with flags in place of settings.
-fn named(checks: &[Check]) -> Vec<Check> {
-    let named = |Check { subject, detail }: &Check| Check { subject, detail: with_flags(detail) };
-    checks.iter().map(named).collect()
+fn name_flags(value: &mut Value) {
+    match value {
+        Value::String(sentence) => *sentence = with_flags(sentence),
+        Value::Array(list) => list.iter_mut().for_each(name_flags),
+        Value::Object(members) => members.values_mut().for_each(name_flags),
+        _ => {}
+    }
 }
 
 /// The result as text.
@@ -127,26 +116,6 @@ fn inputs_line(header: &Header) -> String {
         text += &format!("; output {}", printable(output));
     }
     format!("{text}\n")
-}
-
-fn settings_json(header: &Header) -> Value {
-    let settings = &header.settings;
-    json!({
-        "sigma": settings.sigma,
-        "distribution": settings.distribution,
-        "noise_mode": header.noise.mode,
-        "alpha": settings.alpha,
-        "simultaneous": header.simultaneous,
-        "n0": settings.n0,
-        "n": settings.n,
-        "stopping_rule": settings.stop,
-        "seed": settings.seed,
-        "challenge": header.challenge,
-        "sequence": settings.sequence,
-        "selection": header.subset,
-        "shard": header.shard,
-        "use": header.model.r#use,
-    })
 }
 
 fn replays_text(differing_allowed: u64, what: &str, replays: &[Replay]) -> String {

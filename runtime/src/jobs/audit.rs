@@ -1,9 +1,19 @@
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
-use super::{JobError, error::ensure};
+use serde_json::Value;
+
+use super::{
+    Control, JobError,
+    error::ensure,
+    keywords::{Keywords, NamedJob},
+};
 use crate::{
-    audit::{Audit, Run, TableSettings, compare, summarize},
+    audit::{Audit, Run, TableSettings, compare, is_html, summarize, to_html},
     evidence::{Results, read_results},
+    files::{check_replaceable, write_atomically},
     statistics::Norm,
 };
 
@@ -29,6 +39,8 @@ pub struct AuditRuns {
     pub norm: Option<Norm>,
     /// Settings of tables, which do not contain them.
     pub tables: TableSettings,
+    /// A page with figures to write, if wanted: HTML.
+    pub html: Option<PathBuf>,
 }
 
 impl AuditRuns {
@@ -40,6 +52,7 @@ impl AuditRuns {
             radii: vec![0.25, 0.5, 0.75, 1.0],
             norm: None,
             tables: TableSettings::default(),
+            html: None,
         }
     }
 
@@ -52,9 +65,26 @@ impl AuditRuns {
     /// Runs the job.
     ///
     /// # Errors
-    /// [`JobError`] if a file can't be read, its certificates do not follow from its votes, or the runs can't be
-    /// compared.
+    /// [`JobError`] if a file can't be read, its certificates do not follow from its votes, the runs can't be
+    /// compared, or the page can't be written.
     pub fn run(&self) -> Result<Audit, JobError> {
+        if let Some(page) = &self.html {
+            check_replaceable(page, "page of an audit", is_html)
+                .map_err(|error| JobError::cannot_write(page, error))?;
+        }
+        let audit = self.audit()?;
+        if let Some(path) = &self.html {
+            let page = to_html(&audit).map_err(|error| JobError::While {
+                doing: format!("cannot draw {}", path.display()),
+                source: error.into(),
+            })?;
+            write_atomically(path, |file| file.write_all(page.as_bytes()))
+                .map_err(|error| JobError::cannot_write(path, error))?;
+        }
+        Ok(audit)
+    }
+
+    fn audit(&self) -> Result<Audit, JobError> {
         if let Some(radius) = self.radii.iter().find(|radius| !radius.is_finite() || **radius < 0.0) {
             ensure!(false, "a radius is a number that is not negative, unlike {radius} in `radii`");
         }
@@ -84,6 +114,27 @@ impl AuditRuns {
             baseline: baseline.as_ref().map(|run| summarize(run, &self.radii, norm)),
             radii: self.radii.clone(),
         })
+    }
+}
+
+impl NamedJob for AuditRuns {
+    const NAME: &'static str = "audit";
+
+    fn from_keywords(keywords: &mut Keywords) -> Result<Self, JobError> {
+        let mut job = Self::new(keywords.need::<Vec<PathBuf>>("runs")?);
+        job.baseline = keywords.get("baseline")?;
+        keywords.set("radii", &mut job.radii)?;
+        job.norm = keywords.get("norm")?;
+        job.tables.sigma = keywords.get("sigma")?;
+        keywords.set("alpha", &mut job.tables.alpha)?;
+        keywords.set("n", &mut job.tables.n)?;
+        job.html = keywords.get("html")?;
+        Ok(job)
+    }
+
+    fn run_to_json(&self, _: &Control) -> Result<Value, JobError> {
+        serde_json::to_value(self.run()?)
+            .map_err(|error| JobError::While { doing: "cannot write JSON".into(), source: error.into() })
     }
 }
 

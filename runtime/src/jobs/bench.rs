@@ -1,9 +1,16 @@
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
-use super::{Control, JobError, ModelSettings, ReadyModel, run_header::engine};
+use serde_json::{Value, json};
+
+use super::{
+    Control, JobError, ModelSettings, ReadyModel,
+    keywords::{Keywords, NamedJob},
+    run_header::{engine, file_name},
+};
 use crate::{
     backend::{BackendError, PRODUCT, VoteSampler, matrix_product},
     certify::{Instances, Plan, Timings, time_certification, time_forward},
+    evidence::Machine,
 };
 
 /// Measures samples per second: certification as a whole, the engine alone, and the arithmetic limit of the machine.
@@ -70,6 +77,55 @@ impl Bench {
             multiply_adds,
             limit: limit.per_second(),
         })
+    }
+
+    /// The result as one JSON document.
+    pub fn to_json(&self, measured: &BenchResult) -> Value {
+        let BenchResult { engine, plan, engine_alone, certification, timings, first, multiply_adds, limit } =
+            measured;
+        json!({
+            "model": file_name(&self.model.path),
+            "engine": engine,
+            "provider": self.model.device.provider.to_string(),
+            "plan": plan,
+            "machine": Machine::this(),
+            "samples_per_second": {
+                "engine_alone": engine_alone,
+                "whole": certification,
+                "noise": measured.rate_of(timings.noise),
+                "forward": measured.rate_of(timings.forward),
+                "count": measured.rate_of(timings.count),
+            },
+            "comparison": {
+                "samples": timings.compared,
+                "share_of_time": timings.share_of_comparison(),
+                "first_input": {
+                    "samples": first.compared,
+                    "seconds": first.comparison.as_secs_f64(),
+                },
+            },
+            "ratio_to_engine": certification / engine_alone,
+            "outside_forward": timings.overhead(),
+            "arithmetic": {
+                "multiply_adds_per_sample": multiply_adds,
+                "limit_multiply_adds_per_second": limit,
+                "share_of_limit": multiply_adds.map(|count| certification * count as f64 / limit),
+            },
+        })
+    }
+}
+
+impl NamedJob for Bench {
+    const NAME: &'static str = "bench";
+
+    fn from_keywords(keywords: &mut Keywords) -> Result<Self, JobError> {
+        let model = ModelSettings::from_keywords(keywords)?;
+        let seconds = keywords.get::<NonZeroU32>("seconds")?.map_or(4, NonZeroU32::get);
+        Ok(Self { model, time: Duration::from_secs(seconds.into()) })
+    }
+
+    fn run_to_json(&self, control: &Control) -> Result<Value, JobError> {
+        Ok(self.to_json(&self.run(control)?))
     }
 }
 

@@ -4,21 +4,25 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
+
 use super::{
     Control, DataSettings, JobError, ModelSettings, Work,
     dataset::{OpenedInputs, inputs},
     error::{ensure, set_aside},
+    keywords::{Keywords, NamedJob},
     run_header::{TOOL, execution, file_name, model_source, now},
     seed::{chosen_or_drawn, derive},
     self_test::check_noise,
 };
 use crate::{
+    audit::{Run, RunSummary, summarize},
     backend::{OnnxModel, OnnxRuntime},
     certify::{Certifier, Settings, StoppingRule, Timings},
     data::Dataset,
     evidence::{
         DataSource, Earlier, Evidence, EvidenceWriter, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, VotesWriter, is_table, read_evidence, to_table, votes_path,
+        Simultaneous, VotesWriter, is_table, parse_challenge, read_evidence, to_table, votes_path,
     },
     files::{check_place, check_replaceable, is_same, write_atomically},
     noise::{Distribution, NoiseMode},
@@ -154,6 +158,28 @@ impl Certify {
         let (writer, done) = begin_or_resume(control, &self.out, earlier, &header)?;
         let time = self.sample(control, certifier, &header, &data, &indices, (writer, done))?;
         Ok(Certified { evidence: self.finish()?, time: Some(time) })
+    }
+
+    /// The result as one JSON document.
+    pub fn to_json(&self, done: &Certified) -> Value {
+        let header = &done.evidence.header;
+        json!({
+            "evidence": self.out.to_string_lossy(),
+            "run": summary(&self.out, &done.evidence),
+            "seed": header.settings.seed,
+            "challenge": header.challenge,
+            "plan": header.execution.plan,
+            "overhead": done.time.map(|time| time.timings.overhead()),
+            "timings": done.time.map(|SamplingTime { timings, wall }| json!({
+                "samples": timings.samples,
+                "wall": wall.as_secs_f64(),
+                "noise": timings.noise.as_secs_f64(),
+                "forward": timings.forward.as_secs_f64(),
+                "count": timings.count.as_secs_f64(),
+                "comparison": timings.comparison.as_secs_f64(),
+            })),
+            "compared": done.time.map(|time| time.timings.compared),
+        })
     }
 
     /// Checks that all results can be written, and that no other file is overwritten.
@@ -301,6 +327,56 @@ impl Certify {
         }
         Ok(evidence)
     }
+}
+
+impl NamedJob for Certify {
+    const NAME: &'static str = "certify";
+
+    fn from_keywords(keywords: &mut Keywords) -> Result<Self, JobError> {
+        let (model, data) = (ModelSettings::from_keywords(keywords)?, DataSettings::from_keywords(keywords)?);
+        let mut job = Self::new(model, data, keywords.need::<PathBuf>("out")?);
+        job.sigma = keywords.get("sigma")?;
+        keywords.set("distribution", &mut job.distribution)?;
+        keywords.set("noise_mode", &mut job.noise_mode)?;
+        keywords.set("n0", &mut job.n0)?;
+        keywords.set("n", &mut job.n)?;
+        keywords.set("alpha", &mut job.alpha)?;
+        keywords.set("stop", &mut job.stop)?;
+        keywords.set("sequence", &mut job.sequence)?;
+        job.seed = keywords.get("seed")?;
+        job.challenge = challenge(keywords)?;
+        keywords.set("keep_votes", &mut job.keep_votes)?;
+        keywords.set("simultaneous", &mut job.simultaneous)?;
+        job.shard = keywords.get("shard")?;
+        ensure!(
+            job.shard.is_none() || job.seed.is_some() || job.challenge.is_some(),
+            "`shard` needs `seed` or `challenge`, the same for all parts"
+        );
+        job.table = keywords.get("table")?;
+        keywords.set("resume", &mut job.resume)?;
+        ensure!(job.seed.is_none() || job.challenge.is_none(), "give `seed` or `challenge`, not both");
+        Ok(job)
+    }
+
+    fn run_to_json(&self, control: &Control) -> Result<Value, JobError> {
+        Ok(self.to_json(&self.run(control)?))
+    }
+}
+
+/// The challenge that keywords give, if it is a valid one.
+pub(super) fn challenge(keywords: &mut Keywords) -> Result<Option<String>, JobError> {
+    let given: Option<String> = keywords.get("challenge")?;
+    given
+        .map(|text| {
+            parse_challenge(&text).map_err(|problem| JobError::Refused(format!("`challenge`: {problem}")))
+        })
+        .transpose()
+}
+
+/// What a run certified, as an audit summarises it. `out` is its evidence file.
+pub(crate) fn summary(out: &Path, evidence: &Evidence) -> RunSummary {
+    let norm = evidence.header.settings.distribution.norm();
+    summarize(&Run::of_evidence(&file_name(out), evidence), &[], norm)
 }
 
 /// The header of the run to resume, if no `seed` is given: it is then resumed with its own seed and challenge.

@@ -1,6 +1,9 @@
-use std::path::{Path, PathBuf};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    path::{Path, PathBuf},
+};
 
-use super::{Control, JobError, ModelSettings, error::ensure, seed::sigma_for};
+use super::{Control, JobError, ModelSettings, error::ensure, keywords::Keywords, seed::sigma_for};
 use crate::{
     backend::{BackendError, OnnxModel, OnnxRuntime},
     certify::Input,
@@ -57,6 +60,20 @@ impl DataSettings {
             max: None,
             skip: 1,
         }
+    }
+
+    /// The inputs that keywords describe: `data`, `split`, `classes` and so on.
+    pub(super) fn from_keywords(keywords: &mut Keywords) -> Result<Self, JobError> {
+        let mut settings = Self::new(keywords.need::<PathBuf>("data")?);
+        keywords.set("split", &mut settings.split)?;
+        let side = |side: Option<NonZeroU32>| side.map(NonZeroU32::get);
+        settings.preparation.resize = side(keywords.get("resize")?);
+        settings.preparation.crop = side(keywords.get("crop")?);
+        settings.label = keywords.get("label")?;
+        keywords.set("classes", &mut settings.classes)?;
+        settings.max = keywords.get::<NonZeroUsize>("max")?.map(NonZeroUsize::get);
+        settings.skip = keywords.get::<NonZeroUsize>("skip")?.map_or(1, NonZeroUsize::get);
+        Ok(settings)
     }
 
     /// Opens the data set and the model, numbers the classes of the one as the other does, and chooses the inputs.

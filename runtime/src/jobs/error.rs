@@ -92,7 +92,21 @@ impl JobError {
     }
 }
 
-/// Returns [`JobError::Refused`] with a message unless a condition is true.
+/// An error with all its causes as one sentence.
+pub fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // A transparent error has the same text as its source.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// Keeps an error that ends a run from within a callback, which can only fail with an [`io::Error`]: look for it in
 /// `failure` before the result of the run.
 pub(super) fn set_aside<E: std::fmt::Display>(failure: &mut Option<E>) -> impl FnOnce(E) -> io::Error {
@@ -103,6 +117,7 @@ pub(super) fn set_aside<E: std::fmt::Display>(failure: &mut Option<E>) -> impl F
     }
 }
 
+/// Returns [`JobError::Refused`] with a message unless a condition is true.
 macro_rules! ensure {
     ($condition:expr, $($sentence:tt)*) => {
         if !$condition {

@@ -1,8 +1,8 @@
-use std::{path::PathBuf, thread};
+use std::{num::NonZeroUsize, path::PathBuf, thread};
 
 use mithridate_onnx::{ModelFile, OnnxError};
 
-use super::{Control, JobError};
+use super::{Control, JobError, error::ensure, keywords::Keywords};
 use crate::{
     backend::{
         BackendError, Batching, Device, InputOptions, MAX_VALUES, OnnxModel, OnnxRuntime, SharedNoise,
@@ -39,6 +39,18 @@ impl ModelSettings {
     /// A model on the processor with all threads, and with the options from its metadata.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), ..Self::default() }
+    }
+
+    /// The model that keywords describe: `model`, `provider`, `batch` and so on.
+    pub(super) fn from_keywords(keywords: &mut Keywords) -> Result<Self, JobError> {
+        Ok(Self {
+            path: keywords.need("model")?,
+            device: device(keywords)?,
+            smoothing_graph: false,
+            batch: keywords.get::<NonZeroUsize>("batch")?.map(NonZeroUsize::get),
+            threads: keywords.get::<NonZeroUsize>("threads")?.map(NonZeroUsize::get),
+            input: input_options(keywords)?,
+        })
     }
 
     /// Loads the model for images of a known shape (channels, height, width) and noise of a known standard deviation,
@@ -168,6 +180,34 @@ impl ModelSettings {
         let noise_threads = if shared.is_some() { 0 } else { threads };
         Ok((Plan { sessions, threads: 1, batch: batch.unwrap_or(BLOCK as usize), noise_threads }, instances))
     }
+}
+
+/// The device that keywords describe.
+pub(super) fn device(keywords: &mut Keywords) -> Result<Device, JobError> {
+    Ok(Device {
+        provider: keywords.get_text("provider")?.unwrap_or_default(),
+        precision: keywords.get_text("precision")?.unwrap_or_default(),
+        memory: keywords.get("device_memory")?,
+    })
+}
+
+/// The input options that keywords describe.
+pub(super) fn input_options(keywords: &mut Keywords) -> Result<InputOptions, JobError> {
+    let range: Option<[f64; 2]> = keywords.get("range")?;
+    if let Some([low, high]) = range {
+        ensure!(
+            low < high && (high - low).is_finite(),
+            "`range` is {low},{high}; it must be the values of black and white, such as 0,255 or -1,1"
+        );
+    }
+    Ok(InputOptions {
+        layout: keywords.get("layout")?,
+        range,
+        mean: keywords.get("mean")?,
+        std: keywords.get("std")?,
+        output: keywords.get("output")?,
+        ..InputOptions::default()
+    })
 }
 
 /// A model with its instances, ready to run by the fastest plan.

@@ -1,6 +1,9 @@
+use serde_json::{Value, json};
+
 use super::{
     Control, DataSettings, JobError, ModelSettings, Work,
     dataset::{OpenedInputs, inputs},
+    keywords::{Keywords, NamedJob},
     run_header::file_name,
     seed::chosen_or_drawn,
     self_test::check_noise,
@@ -101,5 +104,82 @@ impl Predict {
             )
         })?;
         Ok(Predicted { settings, predictions })
+    }
+
+    /// The result as one JSON document.
+    pub fn to_json(&self, done: &Predicted) -> Value {
+        let Predicted { settings, predictions } = done;
+        let all = PredictionCounts::of(predictions);
+        let is_known = done.has_labels();
+        json!({
+            "model": file_name(&self.model.path),
+            "sigma": settings.sigma,
+            "noise": settings.distribution,
+            "noise_mode": self.noise_mode,
+            "alpha": settings.alpha,
+            "n": settings.n,
+            "seed": settings.seed,
+            "inputs": all.inputs,
+            "right": is_known.then_some(all.right),
+            "abstained": all.abstained,
+            "accuracy": is_known.then(|| all.accuracy()),
+            "predictions": predictions,
+        })
+    }
+}
+
+impl Predicted {
+    /// Whether the true classes are known. A data set has labels for all inputs or for none.
+    pub fn has_labels(&self) -> bool {
+        self.predictions.iter().all(|prediction| prediction.label.is_some())
+    }
+}
+
+/// Counts of the predictions for a group of inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PredictionCounts {
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Number of inputs whose true class was predicted.
+    pub right: usize,
+    /// Number of abstentions.
+    pub abstained: usize,
+}
+
+impl PredictionCounts {
+    /// The counts of these predictions.
+    pub fn of<'a>(predictions: impl IntoIterator<Item = &'a Prediction>) -> Self {
+        let mut counts = Self::default();
+        for prediction in predictions {
+            counts.inputs += 1;
+            counts.abstained += usize::from(prediction.class.is_none());
+            counts.right += usize::from(prediction.class.is_some() && prediction.class == prediction.label);
+        }
+        counts
+    }
+
+    /// Share, from 0 to 1, of inputs with a correct prediction; an abstention is not correct.
+    pub fn accuracy(&self) -> f64 {
+        self.right as f64 / self.inputs.max(1) as f64
+    }
+}
+
+impl NamedJob for Predict {
+    const NAME: &'static str = "predict";
+
+    fn from_keywords(keywords: &mut Keywords) -> Result<Self, JobError> {
+        let mut job =
+            Self::new(ModelSettings::from_keywords(keywords)?, DataSettings::from_keywords(keywords)?);
+        job.sigma = keywords.get("sigma")?;
+        keywords.set("distribution", &mut job.distribution)?;
+        keywords.set("noise_mode", &mut job.noise_mode)?;
+        keywords.set("n", &mut job.n)?;
+        keywords.set("alpha", &mut job.alpha)?;
+        job.seed = keywords.get("seed")?;
+        Ok(job)
+    }
+
+    fn run_to_json(&self, control: &Control) -> Result<Value, JobError> {
+        Ok(self.to_json(&self.run(control)?))
     }
 }

@@ -2,18 +2,21 @@ use std::path::PathBuf;
 
 use mithridate_onnx::ModelFile;
 
+use serde_json::{Value, json};
+
 use super::{
-    Control, JobError, ModelSettings, ReadyModel, Work,
-    certify::{begin_or_resume, own_header},
+    Control, JobError, ModelSettings, Work,
+    certify::{begin_or_resume, challenge, own_header, summary},
     dataset::{input_of, open_certified},
     error::{ensure, set_aside},
+    keywords::{Keywords, NamedJob},
     run_header::{TOOL, execution, model_source, now},
     seed::{chosen_or_drawn, derive},
     self_test::check_noise,
 };
 use crate::{
     backend::{InputOptions, OnnxModel, OnnxRuntime},
-    certify::{Certificate, CountedVotes, Decision, Procedure, Vote, VoteRequest},
+    certify::{Certificate, Certifier, CountedVotes, Decision, Procedure, Vote, VoteRequest},
     data::{Dataset, Split},
     evidence::{
         Change, Earlier, Evidence, EvidenceWriter, Header, KeptVotes, Machine, Problem, Recertification,
@@ -124,7 +127,7 @@ impl Recertify {
             self.n,
             before.n
         );
-        let mut kept = KeptVotes::open(&votes_path(&self.from))?;
+        let kept = KeptVotes::open(&votes_path(&self.from))?;
         kept.is_of(&old.records)?;
         let data = self.open_data(&old)?;
         let (runtime, model) = self.open_changed(control, &old.header)?;
@@ -136,7 +139,7 @@ impl Recertify {
         if let Some(earlier) = &earlier
             && earlier.is_finished(&header)?
         {
-            return self.summary();
+            return self.finish();
         }
         let indices: Vec<usize> = old.records.iter().map(|record| record.index as usize).collect();
         check_noise(&header.settings, header.noise.mode, &indices, &data, &model.input_precision())?;
@@ -151,8 +154,23 @@ impl Recertify {
              or certify the changed model anew"
         );
         let (writer, done) = begin_or_resume(control, out, earlier, &header)?;
-        self.sample(control, ready, &header, &data, &old.records[done as usize..], &mut kept, writer)?;
-        self.summary()
+        let certifier = ready.certifier(control, header.settings.clone(), header.noise.mode)?;
+        let earlier = EarlierVotes { records: &old.records[done as usize..], kept };
+        self.sample(control, certifier, &header, &data, earlier, writer)?;
+        self.finish()
+    }
+
+    /// The result as one JSON document.
+    pub fn to_json(&self, done: &Recertified) -> Value {
+        json!({
+            "evidence": self.out.to_string_lossy(),
+            "run": summary(&self.out, &done.evidence),
+            "from": self.from.to_string_lossy(),
+            "incremental": done.incremental,
+            "fresh": done.evidence.records.len() - done.incremental,
+            "share_of_votes_changed": done.share_changed,
+            "share_of_votes_lost": done.share_lost,
+        })
     }
 
     /// Opens the data and checks that they are those of the earlier run.
@@ -250,17 +268,16 @@ impl Recertify {
         Ok(header)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a run rests on")]
     fn sample(
         &self,
         control: &Control,
-        ready: ReadyModel,
+        mut certifier: Certifier,
         header: &Header,
         data: &Dataset,
-        records: &[Record],
-        kept: &mut KeptVotes,
+        earlier: EarlierVotes<'_>,
         mut writer: EvidenceWriter,
     ) -> Result<(), JobError> {
+        let EarlierVotes { records, mut kept } = earlier;
         let Some(from) = &header.recertification else {
             return Err(JobError::Refused("the header names no earlier run".into()));
         };
@@ -283,7 +300,6 @@ impl Recertify {
             unit: "samples",
             out: Some(&self.out),
         };
-        let mut certifier = ready.certifier(control, header.settings.clone(), header.noise.mode)?;
         certifier.keep_votes();
         let mut old = records.iter();
         let mut failure = None;
@@ -311,7 +327,8 @@ impl Recertify {
         Ok(())
     }
 
-    fn summary(&self) -> Result<Recertified, JobError> {
+    /// Reads the evidence back and counts.
+    fn finish(&self) -> Result<Recertified, JobError> {
         let evidence = read_evidence(&self.out)?;
         let changes = || evidence.records.iter().filter_map(|record| record.change.as_ref());
         let incremental = changes().count();
@@ -321,6 +338,38 @@ impl Recertify {
         let share_changed = share(changes().map(|change| change.changed).sum());
         let share_lost = share(changes().map(|change| change.lost).sum());
         Ok(Recertified { evidence, incremental, share_changed, share_lost })
+    }
+}
+
+/// The records of the earlier run, from the first that is not recertified yet, with the votes of their samples.
+struct EarlierVotes<'a> {
+    records: &'a [Record],
+    kept: KeptVotes,
+}
+
+impl NamedJob for Recertify {
+    const NAME: &'static str = "recertify";
+
+    fn from_keywords(keywords: &mut Keywords) -> Result<Self, JobError> {
+        let mut job = Self::new(
+            keywords.need::<PathBuf>("from")?,
+            ModelSettings::from_keywords(keywords)?,
+            keywords.need::<PathBuf>("data")?,
+            keywords.need::<PathBuf>("out")?,
+        );
+        keywords.set("split", &mut job.split)?;
+        keywords.set("n", &mut job.n)?;
+        job.fresh_n = keywords.get("fresh_n")?;
+        keywords.set("alpha_change", &mut job.alpha_change)?;
+        job.seed = keywords.get("seed")?;
+        job.challenge = challenge(keywords)?;
+        keywords.set("resume", &mut job.resume)?;
+        ensure!(job.seed.is_none() || job.challenge.is_none(), "give `seed` or `challenge`, not both");
+        Ok(job)
+    }
+
+    fn run_to_json(&self, control: &Control) -> Result<Value, JobError> {
+        Ok(self.to_json(&self.run(control)?))
     }
 }
 

@@ -2,6 +2,7 @@ use mithridate_onnx::ModelMetadata;
 
 use super::{Control, JobError, ModelSettings};
 use crate::{
+    certify::SettingsError,
     evidence::{Header, challenge_seed},
     noise::seed_from_os,
     units::Sigma,
@@ -49,9 +50,6 @@ pub(super) fn sigma_for(
             Ok(sigma)
         }
         (None, Some(trained)) => Ok(Sigma::new(trained)?),
-        (None, None) => Err(JobError::Refused(format!(
-            "{} doesn't say at which sigma it was trained; give one with `sigma`",
-            model.path.display()
-        ))),
+        (None, None) => Err(SettingsError::UnknownSigma { model: model.path.clone() }.into()),
     }
 }

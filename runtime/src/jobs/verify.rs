@@ -1,12 +1,18 @@
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use mithridate_onnx::ModelFile;
+use serde_json::{Value, json};
 
 use super::{
     Control, JobError, ModelSettings, Share,
     dataset::open_certified,
-    error::ensure,
+    error::{ensure, in_full},
     fresh,
+    keywords::{Keywords, NamedJob},
+    model::device,
     replay::{Opened, Replayed, state_cost},
     run_header::{engine, model_source},
 };
@@ -137,6 +143,26 @@ impl Verify {
         }
         verified.judge(self.differing);
         Ok(verified)
+    }
+
+    /// The result as one JSON document.
+    pub fn to_json(&self, found: &Verified) -> Value {
+        let verification = &found.verification;
+        json!({
+            "evidence": self.run.to_string_lossy(),
+            "holds": verification.holds(),
+            "inputs": verification.records.len(),
+            "chain": verification.chain,
+            "settings": verification.header.as_ref().map(settings_json),
+            "problems": verification.problems,
+            "checked": verification.checked,
+            "stated": verification.stated,
+            "not_checked": verification.not_checked,
+            "replays": found.replays,
+            "earlier_replays": found.earlier_replays,
+            "fresh": found.fresh,
+            "differing_allowed": self.replay.map(|_| self.differing),
+        })
     }
 
     /// Sends a note that replay and fresh seed are left out, because other checks failed.
@@ -404,6 +430,54 @@ impl EarlierRun {
     }
 }
 
+impl NamedJob for Verify {
+    const NAME: &'static str = "verify";
+
+    fn from_keywords(keywords: &mut Keywords) -> Result<Self, JobError> {
+        let mut job = Self::new(keywords.need::<PathBuf>("run")?);
+        let model = keywords.get::<PathBuf>("model")?;
+        let (device, threads) =
+            (device(keywords)?, keywords.get::<NonZeroUsize>("threads")?.map(NonZeroUsize::get));
+        job.model = model.map(|path| ModelSettings { device, threads, ..ModelSettings::new(path) });
+        job.data = keywords.get("data")?;
+        keywords.set("split", &mut job.split)?;
+        job.from = keywords.get("from")?;
+        job.from_model = keywords.get("from_model")?;
+        job.replay = keywords.get_text("replay")?;
+        keywords.set("differing", &mut job.differing)?;
+        keywords.set("samples_limit", &mut job.samples_limit)?;
+        job.fresh_seed = keywords.get_text("fresh_seed")?;
+        job.key = keywords.get("key")?;
+        job.signature = keywords.get("signature")?;
+        Ok(job)
+    }
+
+    fn run_to_json(&self, control: &Control) -> Result<Value, JobError> {
+        Ok(self.to_json(&self.run(control)?))
+    }
+}
+
+/// The settings of a run, for the JSON document.
+fn settings_json(header: &Header) -> Value {
+    let settings = &header.settings;
+    json!({
+        "sigma": settings.sigma,
+        "distribution": settings.distribution,
+        "noise_mode": header.noise.mode,
+        "alpha": settings.alpha,
+        "simultaneous": header.simultaneous,
+        "n0": settings.n0,
+        "n": settings.n,
+        "stopping_rule": settings.stop,
+        "seed": settings.seed,
+        "challenge": header.challenge,
+        "sequence": settings.sequence,
+        "selection": header.subset,
+        "shard": header.shard,
+        "use": header.model.r#use,
+    })
+}
+
 /// Subject of the signature check in the lists.
 const SIGNATURE: &str = "signature";
 
@@ -467,15 +541,4 @@ fn load(
 ) -> Result<Opened, JobError> {
     let (runtime, model) = (control.load)(file, &[header.input_options()])?;
     Ok(Opened { settings: settings.clone(), runtime, model })
-}
-
-/// An error with its causes.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -55,11 +55,11 @@ fn lies_of_the_header_are_found_wherever_it_is_read() {
         // Radii in ℓ∞ are those of more values.
         ("its radii in other norms is", |header, _| header.data.shape = [1, 1, 1]),
         ("its images have values from 0 to 255", |header, _| header.data.range = [0.0, 255.0]),
-        ("n0 must be at most 10000000000 and is 10000000001", |header, _| {
+        ("`n0` must be at most 10000000000 and is 10000000001", |header, _| {
             header.settings.n0 = 10_000_000_001;
         }),
-        ("n must be at most 10000000000", |header, _| header.settings.n = u64::MAX),
-        ("n0 must be at least 1", |header, _| header.settings.n0 = 0),
+        ("`n` must be at most 10000000000", |header, _| header.settings.n = u64::MAX),
+        ("`n0` must be at least 1", |header, _| header.settings.n0 = 0),
         ("its noise was made by 'a coin'", |header, _| header.noise.generator = "a coin".into()),
         ("its sigma in units of the model is [0.25], and by its preprocessing []", |header, _| {
             header.model.r#use.sigma_in_model = vec![0.25];

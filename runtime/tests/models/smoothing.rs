@@ -64,10 +64,11 @@ fn in_graph(model: &OnnxModel, noise: NoiseInput, cuda_graph: bool) -> Vec<Vec<V
     let plan = SmoothingPlan { noise, slots: SLOTS.len(), votes: true, cuda_graph };
     let images = [image(0), image(1)];
     let zeros = vec![0.0; zoo::VALUES];
-    let alone: Vec<Vec<f32>> = (0..SLOTS.len()).map(|slot| drawn(slot, &zeros, BLOCK as usize)).collect();
     let bank = match noise {
-        NoiseInput::Bank { .. } => alone.concat(),
-        _ => Vec::new(),
+        NoiseInput::Bank { .. } => {
+            (0..SLOTS.len()).flat_map(|slot| drawn(slot, &zeros, BLOCK as usize)).collect()
+        }
+        NoiseInput::Noisy => Vec::new(),
     };
     let runtime = OnnxRuntime::load().unwrap();
     let mut session = model.smoothing(&runtime, Provider::Cpu, 1, plan, bank).unwrap();
@@ -81,9 +82,6 @@ fn in_graph(model: &OnnxModel, noise: NoiseInput, cuda_graph: bool) -> Vec<Vec<V
         .enumerate()
         .map(|(slot, &(number, samples))| match noise {
             NoiseInput::Noisy => Slot::Noisy(&noisy[slot]),
-            NoiseInput::Added => {
-                Slot::Added { image: &images[number], noise: &alone[slot][..samples * zoo::VALUES] }
-            }
             NoiseInput::Bank { .. } => Slot::Banked { image: &images[number], block: slot, samples },
         })
         .collect();
@@ -118,7 +116,7 @@ fn check(name: &str, model: &ModelProto, reading: InputOptions) -> f64 {
     let reading = InputOptions { image: Some(zoo::IMAGE), ..reading };
     let model = open(folder.path(), model, &reading).unwrap();
     let expected = on_host(&model);
-    for noise in [NoiseInput::Noisy, NoiseInput::Added, NoiseInput::Bank { blocks: SLOTS.len() }] {
+    for noise in [NoiseInput::Noisy, NoiseInput::Bank { blocks: SLOTS.len() }] {
         for cuda_graph in [false, true] {
             assert_eq!(in_graph(&model, noise, cuda_graph), expected, "{name}, {noise:?}, {cuda_graph}");
         }
@@ -261,7 +259,7 @@ fn what_can_not_be_extended_or_does_not_fit_is_said() {
     for (slots, expected) in [
         (vec![Slot::Noisy(&values)], "slot 0: it is not of at most 64 samples of 48 values"),
         (vec![Slot::Noisy(one), Slot::Noisy(&values[..50])], "slot 1: it is not of at most 64 samples"),
-        (vec![Slot::Added { image: one, noise: one }], "it is not one for Noisy"),
+        (vec![Slot::Banked { image: one, block: 0, samples: 1 }], "it is not one for Noisy"),
         (vec![Slot::Noisy(one); 3], "3 slots were given and 2 fit"),
     ] {
         let error = session.count(&slots).unwrap_err().to_string();

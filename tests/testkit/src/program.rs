@@ -57,18 +57,22 @@ impl Program {
         Self(folder_of_programs().join(name))
     }
 
-    /// A program of any crate of the workspace, built like the test itself. Whoever has just built everything, as `make
-    /// test` has, need not have it checked by every test, and sets `MITHRIDATE_PROGRAMS_BUILT`.
+    /// A program of any crate of the workspace, `rscert` or `pacd`, built like the test itself. Whoever has just built
+    /// everything, as `make test` has, need not have it checked by every test, and sets `MITHRIDATE_PROGRAMS_BUILT`.
     pub fn built(name: &str) -> Self {
-        static BUILT: OnceLock<()> = OnceLock::new();
-        BUILT.get_or_init(|| {
+        static BUILT: [OnceLock<()>; 2] = [OnceLock::new(), OnceLock::new()];
+        let (built, package) = match name {
+            "rscert" => (&BUILT[0], "mithridate-runtime"),
+            _ => (&BUILT[1], "mithridate-attacker"),
+        };
+        built.get_or_init(|| {
             if env::var_os("MITHRIDATE_PROGRAMS_BUILT").is_none() {
                 let mut build = Command::new(env!("CARGO"));
-                build.current_dir(workspace()).args(["build", "--quiet", "--workspace", "--bins"]);
+                build.current_dir(workspace()).args(["build", "--quiet", "--package", package, "--bins"]);
                 if !cfg!(debug_assertions) {
                     build.arg("--release");
                 }
-                assert!(build.status().expect("cargo runs").success(), "the programs don't build");
+                assert!(build.status().expect("cargo runs").success(), "{name} doesn't build");
             }
         });
         Self::tested(name)

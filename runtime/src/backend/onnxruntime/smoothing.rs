@@ -44,13 +44,6 @@ pub struct SmoothingPlan {
 pub enum Slot<'a> {
     /// Noisy images, samples × V values; for [`NoiseInput::Noisy`].
     Noisy(&'a [f32]),
-    /// An image of V values, and noise, samples × V; for [`NoiseInput::Added`].
-    Added {
-        /// The image.
-        image: &'a [f32],
-        /// The noise.
-        noise: &'a [f32],
-    },
     /// An image of V values with the first samples of a block of the bank; for [`NoiseInput::Bank`].
     Banked {
         /// The image.
@@ -86,7 +79,7 @@ impl Slot<'_> {
     /// Number of samples, of images of `values` values.
     pub fn samples(&self, values: usize) -> usize {
         match self {
-            Self::Noisy(noise) | Self::Added { noise, .. } => noise.len() / values.max(1),
+            Self::Noisy(noise) => noise.len() / values.max(1),
             Self::Banked { samples, .. } => *samples,
         }
     }
@@ -117,7 +110,7 @@ impl OnnxModel {
         plan.check(self, device)?;
         let bank = match plan.noise {
             NoiseInput::Bank { blocks } => Some(self.bank(device, plan.slots, blocks, bank)?),
-            _ => None,
+            NoiseInput::Noisy => None,
         };
         let new = |plan| {
             SmoothingSession::new(self, runtime, &content, (device, threads), plan, bank.as_ref())?.tried()
@@ -218,13 +211,12 @@ impl SmoothingSession {
             } else {
                 Some(Input::new(&mut binding, &transfer, NOISE_INPUT, &[slots, block, len])?)
             };
-            let image = match plan.noise {
-                NoiseInput::Noisy => None,
-                _ => Some(Input::new(&mut binding, &transfer, IMAGE_INPUT, &[slots, 1, len])?),
-            };
-            let chosen = match plan.noise {
-                NoiseInput::Bank { .. } => Some(Input::new(&mut binding, &transfer, BLOCK_INPUT, &[slots])?),
-                _ => None,
+            let (image, chosen) = match plan.noise {
+                NoiseInput::Noisy => (None, None),
+                NoiseInput::Bank { .. } => (
+                    Some(Input::new(&mut binding, &transfer, IMAGE_INPUT, &[slots, 1, len])?),
+                    Some(Input::new(&mut binding, &transfer, BLOCK_INPUT, &[slots])?),
+                ),
             };
             let votes =
                 plan.votes.then(|| Output::new(&mut binding, &transfer, VOTES_OUTPUT, &[slots, block]));
@@ -294,7 +286,6 @@ impl SmoothingSession {
         let (len, block) = (self.len, BLOCK as usize);
         let (image, noise) = match (*slot, self.plan.noise) {
             (Slot::Noisy(noisy), NoiseInput::Noisy) => (None, noisy),
-            (Slot::Added { image, noise }, NoiseInput::Added) => (Some(image), noise),
             (Slot::Banked { image, block, .. }, NoiseInput::Bank { blocks }) => {
                 if block >= blocks {
                     return Err(format!("block {block} of a bank of {blocks}"));

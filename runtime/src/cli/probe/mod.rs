@@ -9,6 +9,7 @@
 mod child;
 mod process;
 mod request;
+mod watched;
 
 pub(super) use child::{Arguments as ChildArguments, run};
 

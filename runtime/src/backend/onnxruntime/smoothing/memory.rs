@@ -22,14 +22,13 @@ impl SmoothingPlan {
         let floats = |count: usize| count.saturating_mul(values).saturating_mul(4);
         let noise = match self.noise {
             NoiseInput::Noisy => floats(self.slots * block),
-            NoiseInput::Added => floats(self.slots * block).saturating_add(floats(self.slots)),
             NoiseInput::Bank { blocks } => floats(blocks.saturating_mul(block))
                 .saturating_add(floats(self.slots))
                 .saturating_add(4 * self.slots),
         };
         // A copy to a fixed address goes through a second buffer.
         let passing = match self.noise {
-            NoiseInput::Noisy | NoiseInput::Added if self.cuda_graph => floats(self.slots * block),
+            NoiseInput::Noisy if self.cuda_graph => floats(self.slots * block),
             _ => 0,
         };
         let votes = if self.votes { 4 * self.slots * block } else { 0 };
@@ -51,7 +50,7 @@ impl SmoothingPlan {
         let most = match (device.memory, self.noise) {
             (Some(most), _) => most,
             (None, NoiseInput::Bank { .. }) => MAX_BANK,
-            (None, _) => return Ok(()),
+            (None, NoiseInput::Noisy) => return Ok(()),
         };
         let needed = self.bytes(values, model.classes());
         if needed <= most {
@@ -66,7 +65,7 @@ impl SmoothingPlan {
                     "allow more with `device_memory`, give a smaller `n`, or use `noise_mode` independent"
                 },
             ),
-            _ => (format!("batches of {batch} inputs"), "allow more with `device_memory`"),
+            NoiseInput::Noisy => (format!("batches of {batch} inputs"), "allow more with `device_memory`"),
         };
         Err(BackendError::DeviceMemory { what, advice, needed, most })
     }
