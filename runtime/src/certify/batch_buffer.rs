@@ -3,7 +3,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::comparison::{Chosen, chosen};
 use crate::{
     backend::{BackendError, make_room},
     noise::{BLOCK, Noise, NoiseKey},
@@ -95,22 +94,6 @@ impl BatchBuffer {
     pub fn push(&mut self, piece: Piece) {
         self.samples += piece.samples;
         self.pieces.push(piece);
-    }
-
-    /// Writes to `samples` which samples are compared. With a `secret`, for a replay, there are more of them.
-    pub fn choose(&self, secret: Option<u64>, samples: &mut Vec<Chosen>) {
-        samples.clear();
-        let mut start = 0;
-        for (number, piece) in self.pieces.iter().enumerate() {
-            let chosen = chosen(piece, secret);
-            samples.extend(chosen.map(|(position, in_other)| Chosen {
-                row: start + position,
-                piece: number,
-                position,
-                in_other,
-            }));
-            start += piece.samples;
-        }
     }
 
     /// Draws the noise of all samples and adds it to their inputs.

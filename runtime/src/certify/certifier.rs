@@ -1,88 +1,16 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use super::{
-    Certificate, CountedVotes, Instances, MAX_CLASSES, Notices, Prediction, Procedure, Settings,
-    SettingsError, Timings, Vote, VoteRequest,
+    Certificate, CertifyError, CountedVotes, Input, Instances, MAX_CLASSES, Notices, Prediction, Procedure,
+    Settings, SettingsError, Timings, Vote, VoteRequest,
     pipeline::Pipeline,
     scheduler::{Sampled, Scheduler, SchedulerSettings, Task},
     worker::Worker,
 };
 use crate::{
-    backend::{BackendError, Classifier, NoiseSource, UnfitValue},
+    backend::{BackendError, Classifier, NoiseSource},
     noise::{Noise, NoiseMode},
-    statistics::StatisticsError,
 };
-
-/// An input to certify.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Input {
-    /// Index in its data set. It is part of the noise key.
-    pub index: u64,
-    /// True class, if known.
-    pub label: Option<usize>,
-    /// Values in data-set units, C·H·W of them.
-    pub image: Vec<f32>,
-}
-
-/// What can go wrong during certification.
-#[derive(Debug, thiserror::Error)]
-pub enum CertifyError {
-    /// The settings are invalid.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// The engine failed.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// The vote counts are impossible, such as more votes than samples.
-    #[error("the votes of input {index} prove nothing")]
-    Statistics {
-        /// Index of the input.
-        index: u64,
-        /// What is wrong.
-        source: StatisticsError,
-    },
-    /// An input has the wrong number of values.
-    #[error("input {index} has {found} values and the model takes {expected}")]
-    InputLength {
-        /// Index of the input.
-        index: u64,
-        /// Values it has.
-        found: usize,
-        /// Values the model takes.
-        expected: usize,
-    },
-    /// An input with values off the grid k/255, for noise that is rounded to this grid.
-    #[error(
-        "value {position} of input {index} is {value}, which is not k/255 for a whole k from 0 to 255; noise on that \
-         grid (`exact_noise`) is for 8-bit images"
-    )]
-    OffGrid {
-        /// Index of the input.
-        index: u64,
-        /// Place of the value.
-        position: usize,
-        /// The value.
-        value: f32,
-    },
-    /// The run was asked to stop, see [`Certifier::stop_when`].
-    #[error("the run was stopped before its end")]
-    Interrupted,
-    /// An input with a value that is not finite, or so large that the noise would be lost in rounding.
-    #[error("value {position} of input {index} is {value}, {problem}")]
-    UnfitValue {
-        /// Index of the input.
-        index: u64,
-        /// Place of the value.
-        position: usize,
-        /// The value.
-        value: f32,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
-    /// The caller could not take a finished certificate, for example because its disk is full.
-    #[error(transparent)]
-    Output(#[from] std::io::Error),
-}
 
 /// Certifies inputs with one or several instances of a model, each on a thread of its own.
 ///
@@ -98,13 +26,6 @@ pub struct Certifier {
     stop: Option<Arc<AtomicBool>>,
     /// Whether this certifier has sampled inputs before. Of its very first input, more samples are compared.
     has_begun: bool,
-}
-
-impl CertifyError {
-    /// The error for an input with a value to which noise can't be added.
-    pub(crate) fn unfit(index: u64, UnfitValue { position, value, problem }: UnfitValue) -> Self {
-        Self::UnfitValue { index, position, value, problem }
-    }
 }
 
 impl Certifier {

@@ -138,9 +138,26 @@ struct OfInput {
     jumps: u64,
 }
 
+/// Writes to `samples` which samples of the pieces of a batch buffer are compared. With a `secret`, for a replay, there
+/// are more of them.
+pub(super) fn choose(pieces: &[Piece], secret: Option<u64>, samples: &mut Vec<Chosen>) {
+    samples.clear();
+    let mut start = 0;
+    for (number, piece) in pieces.iter().enumerate() {
+        let chosen = chosen(piece, secret);
+        samples.extend(chosen.map(|(position, in_other)| Chosen {
+            row: start + position,
+            piece: number,
+            position,
+            in_other,
+        }));
+        start += piece.samples;
+    }
+}
+
 /// The samples of a piece that are compared, in order: the position of each, and whether it is also answered in another
 /// batch. `secret` is given for a replay: a number that nobody knew when the model was made.
-pub(super) fn chosen(piece: &Piece, secret: Option<u64>) -> impl Iterator<Item = (usize, bool)> + use<> {
+fn chosen(piece: &Piece, secret: Option<u64>) -> impl Iterator<Item = (usize, bool)> + use<> {
     let (key, samples) = (&piece.key, piece.samples);
     let mut stream = keyed_stream(
         "mithridate comparison of samples v2",

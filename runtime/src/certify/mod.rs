@@ -12,15 +12,18 @@
 //! | `batch_buffer`, `pipeline`, `worker`, `forward` | buffers and threads that the samples pass through |
 //! | `comparison` | runs a share of the samples again, alone and in another batch, and compares the answers |
 //! | `certifier` | the public entry point: certify, predict or count votes for many inputs |
-//! | `tune` | finds the fastest number of instances, threads and batch size |
+//! | `plan`, `tune` | instances, threads and batch size of a run; finds the fastest number of instances, threads and batch size |
 
 mod batch_buffer;
 mod certificate;
 mod certifier;
 mod comparison;
 mod counted_votes;
+mod error;
 mod forward;
+mod input;
 mod pipeline;
+mod plan;
 mod prediction;
 mod procedure;
 mod scheduler;
@@ -30,15 +33,18 @@ mod tune;
 mod worker;
 
 pub use certificate::Certificate;
-pub use certifier::{Certifier, CertifyError, Input};
+pub use certifier::Certifier;
 pub use counted_votes::{CountedVotes, VoteRequest};
+pub use error::CertifyError;
 pub use forward::Notices;
+pub use input::Input;
+pub use plan::{Instances, Plan};
 pub use prediction::{Answer, Prediction, predict};
 pub(crate) use procedure::lower_bounds;
 pub use procedure::{Decision, Procedure};
 pub use settings::{Settings, SettingsError};
 pub use stopping::{StoppingRule, UnknownRule, Width};
-pub use tune::{Instances, Plan, TimedCertification, plan, time_certification, time_forward};
+pub use tune::{TimedCertification, plan, time_certification, time_forward};
 pub use worker::Timings;
 
 pub use crate::votes::{INFINITE, MAX_CLASSES, NOT_A_NUMBER, Nobody, TIE, Vote, Votes};

@@ -8,31 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
-
-use super::{Certifier, CertifyError, Input, Settings, Timings};
+use super::{Certifier, CertifyError, Input, Instances, Plan, Settings, Timings};
 use crate::{
     backend::{Answers, BackendError, Samples, VoteSampler, make_room},
     noise::{BLOCK, Noise, NoiseKey, Role},
     units::Sigma,
 };
-
-/// How the work is divided: instances of the model, threads of each, batch size and noise threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
-    /// Number of instances of the model, each on its own thread.
-    pub sessions: usize,
-    /// Number of threads with which each instance runs one operator.
-    pub threads: usize,
-    /// Number of inputs in a batch.
-    pub batch: usize,
-    /// Number of threads that draw noise ahead; with 0, each worker draws its own noise.
-    #[serde(default)]
-    pub noise_threads: usize,
-}
-
-/// Instances of a model.
-pub type Instances = Vec<Box<dyn VoteSampler>>;
 
 /// Batch sizes that are tried, in this order.
 const BATCHES: [usize; 9] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048];

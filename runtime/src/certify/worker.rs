@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     batch_buffer::BatchBuffer,
-    comparison::{Answered, Chosen, Comparison},
+    comparison::{Answered, Chosen, Comparison, choose},
     forward::{Batch, Forward, Notices, forward},
 };
 use crate::{
@@ -241,7 +241,7 @@ impl Worker {
     /// Chooses the samples of a batch buffer that are compared.
     fn choose(&mut self, buffer: &BatchBuffer) {
         if self.comparison.is_some() {
-            buffer.choose(self.verification, &mut self.chosen);
+            choose(&buffer.pieces, self.verification, &mut self.chosen);
         } else {
             self.chosen.clear();
         }

@@ -8,9 +8,11 @@ use super::{
     check::{check_header, check_record},
     encode::Encoder,
     format::Line,
-    read::check_line,
 };
 use crate::certify::Procedure;
+
+/// Longest accepted line, in bytes: more than names or votes of 65,536 classes need.
+const LONGEST_LINE: usize = 16 << 20;
 
 /// A problem with the number of its line, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,3 +221,11 @@ const MOST_LISTED: usize = 1000;
 const LEAST_PART: usize = 16;
 
 const NOT_CANONICAL: &str = "it is not written as `rscert` writes what it says; it was changed";
+
+/// Refuses a line longer than any valid one, since parsing a line takes much more memory than its result.
+pub(super) fn check_line(line: &str) -> Result<(), String> {
+    if line.len() <= LONGEST_LINE {
+        return Ok(());
+    }
+    Err(format!("it has {} characters, and no line of results has more than {LONGEST_LINE}", line.len()))
+}

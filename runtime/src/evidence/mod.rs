@@ -46,7 +46,7 @@ pub use fresh::{FALSE_ALARM, FreshComparison, FreshInput, fresh_settings};
 pub use merge::merge;
 pub use read::{Evidence, parse_evidence, read_evidence};
 pub use recertification::{Change, Recertification};
-pub use resume::Earlier;
+pub use resume::ResumableRun;
 pub use shard::Shard;
 pub use simultaneous::Simultaneous;
 pub use table::{Results, Row, Table, is_table, parse_table, read_results, to_table};

@@ -9,8 +9,6 @@ use crate::{files, memory};
 /// Upper limit of the memory needed for each byte of a file of evidence or a table: its text and its parsed form. A
 /// count of votes can be two characters of text and takes eight bytes, in a list with up to twice the needed capacity.
 const BYTES_PER_BYTE: u64 = 10;
-/// Longest accepted line, in bytes: more than names or votes of 65,536 classes need.
-const LONGEST_LINE: usize = 16 << 20;
 
 /// The content of a finished evidence file.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,14 +70,6 @@ pub(super) fn read_text(path: &Path) -> Result<String, EvidenceError> {
 pub(super) fn check_size(path: &Path) -> Result<(), EvidenceError> {
     let size = || memory::check(files::open(path)?.metadata()?.len().saturating_mul(BYTES_PER_BYTE));
     size().map_err(|source| EvidenceError::Read { path: path.to_owned(), source })
-}
-
-/// Refuses a line longer than any valid one, since parsing a line takes much more memory than its result.
-pub(super) fn check_line(line: &str) -> Result<(), String> {
-    if line.len() <= LONGEST_LINE {
-        return Ok(());
-    }
-    Err(format!("it has {} characters, and no line of results has more than {LONGEST_LINE}", line.len()))
 }
 
 /// Reads a file that may be unfinished, ignoring an incomplete last line. Fails with the first problem.

@@ -1,6 +1,6 @@
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, SeekFrom},
+    fs::{File, OpenOptions},
+    io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -10,11 +10,12 @@ use super::{
     line_checker::LineChecker,
     read::{check_size, is_torn_header, read_partial},
     votes_path,
+    write::lock,
 };
 use crate::files;
 
 /// An existing evidence file that is to be resumed. It is read once, and locked so that no other program writes it.
-pub struct Earlier {
+pub struct ResumableRun {
     path: PathBuf,
     /// Keeps the lock while the file is read or written.
     lock: File,
@@ -23,7 +24,7 @@ pub struct Earlier {
     text: String,
 }
 
-impl Earlier {
+impl ResumableRun {
     /// Reads and locks the file.
     ///
     /// # Errors
@@ -87,15 +88,16 @@ impl Earlier {
     }
 }
 
-/// Locks a file, so that no second program writes it.
-pub(super) fn lock(path: &Path, file: &File) -> Result<(), EvidenceError> {
-    file.try_lock().map_err(|error| {
-        let source = match error {
-            TryLockError::WouldBlock => io::Error::other("another program is writing it"),
-            TryLockError::Error(error) => error,
-        };
-        EvidenceError::Write { path: path.to_owned(), source }
-    })
+impl EvidenceWriter {
+    /// Resumes an interrupted run: removes an incomplete last line. Returns the writer and the number of finished
+    /// inputs, or `None` if the run is finished. [`ResumableRun`] does the same in steps.
+    ///
+    /// # Errors
+    /// [`EvidenceError::OtherRun`] if the run has other settings, or any error of reading the file.
+    pub fn resume(path: &Path, header: &Header) -> Result<Option<(Self, u64)>, EvidenceError> {
+        let earlier = ResumableRun::read(path)?;
+        if earlier.is_finished(header)? { Ok(None) } else { earlier.resume(header).map(Some) }
+    }
 }
 
 /// Fails with all differences unless both headers are of the same run and the same shard.

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write, path::Path};
 
-use super::{
-    Evidence, EvidenceError, Record, parse_evidence,
-    read::{check_line, read_text},
-};
+use super::{Evidence, EvidenceError, Record, line_checker::check_line, parse_evidence, read::read_text};
 use crate::statistics::round_down;
 
 /// Certificates without evidence: the table of Cohen et al. (2019) with the columns `idx`, `label`, `predict` and

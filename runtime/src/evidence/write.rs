@@ -1,20 +1,18 @@
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use super::{
-    Earlier, EvidenceError, Footer, Header, Record, VotesWriter, encode::Encoder, resume::lock, votes_path,
-};
+use super::{EvidenceError, Footer, Header, Record, VotesWriter, encode::Encoder, votes_path};
 use crate::certify::Vote;
 
 /// Time after which lines are flushed to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(10);
 
 /// Writes an evidence file line by line. Each line is passed to the operating system in one call, before the next input
-/// is reported. So a killed process or a full disk damages at most the last line, which [resuming](super::Earlier)
+/// is reported. So a killed process or a full disk damages at most the last line, which [resuming](super::ResumableRun)
 /// removes. Lines are flushed to the disk every ten seconds and with the footer: after a loss of power the lines of the
 /// last ten seconds may be missing, and resuming certifies those inputs again.
 pub struct EvidenceWriter {
@@ -89,16 +87,6 @@ impl EvidenceWriter {
         Self { path: path.to_owned(), file, _lock: lock, encoder, votes, synced: Instant::now() }
     }
 
-    /// Resumes an interrupted run: removes an incomplete last line. Returns the writer and the number of finished
-    /// inputs, or `None` if the run is finished. [`Earlier`](super::Earlier) does the same in steps.
-    ///
-    /// # Errors
-    /// [`EvidenceError::OtherRun`] if the run has other settings, or any error of reading the file.
-    pub fn resume(path: &Path, header: &Header) -> Result<Option<(Self, u64)>, EvidenceError> {
-        let earlier = Earlier::read(path)?;
-        if earlier.is_finished(header)? { Ok(None) } else { earlier.resume(header).map(Some) }
-    }
-
     /// Appends the record of the next input, and before it the votes of its estimation samples if the header says that
     /// votes are kept. The votes are written first, so that no record is without its votes.
     ///
@@ -145,6 +133,17 @@ impl EvidenceWriter {
     fn write_error(&self, source: io::Error) -> EvidenceError {
         EvidenceError::Write { path: self.path.clone(), source }
     }
+}
+
+/// Locks a file, so that no second program writes it.
+pub(super) fn lock(path: &Path, file: &File) -> Result<(), EvidenceError> {
+    file.try_lock().map_err(|error| {
+        let source = match error {
+            TryLockError::WouldBlock => io::Error::other("another program is writing it"),
+            TryLockError::Error(error) => error,
+        };
+        EvidenceError::Write { path: path.to_owned(), source }
+    })
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use crate::{
     certify::{Certifier, Settings, StoppingRule, Timings},
     data::Dataset,
     evidence::{
-        DataSource, Earlier, Evidence, EvidenceWriter, Header, Machine, NoiseSource, Record, SCHEMA, Shard,
-        Simultaneous, VotesWriter, is_table, parse_challenge, read_evidence, to_table, votes_path,
+        DataSource, Evidence, EvidenceWriter, Header, Machine, NoiseSource, Record, ResumableRun, SCHEMA,
+        Shard, Simultaneous, VotesWriter, is_table, parse_challenge, read_evidence, to_table, votes_path,
     },
     files::{check_place, check_replaceable, is_same, write_atomically},
     noise::{Distribution, NoiseMode},
@@ -124,7 +124,8 @@ impl Certify {
         self.check_places()?;
         let OpenedInputs { sigma, data, runtime, model, indices: selected } =
             self.data.open_with(control, &self.model, self.sigma)?;
-        let earlier = if self.resume && self.out.exists() { Some(Earlier::read(&self.out)?) } else { None };
+        let earlier =
+            if self.resume && self.out.exists() { Some(ResumableRun::read(&self.out)?) } else { None };
         let mut header = self.header(
             sigma,
             &data,
@@ -380,15 +381,15 @@ pub(crate) fn summary(out: &Path, evidence: &Evidence) -> RunSummary {
 }
 
 /// The header of the run to resume, if no `seed` is given: it is then resumed with its own seed and challenge.
-pub(super) fn own_header(earlier: Option<&Earlier>, seed: Option<u64>) -> Option<&Header> {
-    earlier.and_then(Earlier::header).filter(|_| seed.is_none())
+pub(super) fn own_header(earlier: Option<&ResumableRun>, seed: Option<u64>) -> Option<&Header> {
+    earlier.and_then(ResumableRun::header).filter(|_| seed.is_none())
 }
 
 /// Opens the evidence file; returns the writer and the number of finished inputs.
 pub(super) fn begin_or_resume(
     control: &Control,
     out: &Path,
-    earlier: Option<Earlier>,
+    earlier: Option<ResumableRun>,
     header: &Header,
 ) -> Result<(EvidenceWriter, u64), JobError> {
     let Some(earlier) = earlier else { return Ok((EvidenceWriter::create(out, header)?, 0)) };

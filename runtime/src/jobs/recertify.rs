@@ -19,8 +19,8 @@ use crate::{
     certify::{Certificate, Certifier, CountedVotes, Decision, Procedure, Vote, VoteRequest},
     data::{Dataset, Split},
     evidence::{
-        Change, Earlier, Evidence, EvidenceWriter, Header, KeptVotes, Machine, Problem, Recertification,
-        Record, SCHEMA, Verification, is_other_numbering, read_evidence, unfit, votes_path,
+        Change, Evidence, EvidenceWriter, Header, KeptVotes, Machine, Problem, Recertification, Record,
+        ResumableRun, SCHEMA, Verification, is_other_numbering, read_evidence, unfit, votes_path,
     },
     files::check_place,
     units::Alpha,
@@ -131,7 +131,7 @@ impl Recertify {
         kept.is_of(&old.records)?;
         let data = self.open_data(&old)?;
         let (runtime, model) = self.open_changed(control, &old.header)?;
-        let earlier = if self.resume && out.exists() { Some(Earlier::read(out)?) } else { None };
+        let earlier = if self.resume && out.exists() { Some(ResumableRun::read(out)?) } else { None };
         let mut header = self.header(&old, &runtime, &model, own_header(earlier.as_ref(), self.seed))?;
         // Fresh samples need another seed than the earlier run.
         let seed = header.settings.seed;

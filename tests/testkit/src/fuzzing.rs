@@ -10,7 +10,9 @@ use mithridate_onnx::{
 use mithridate_runtime::{
     audit::{Audit, Run, TableSettings, compare, summarize, to_html, to_text},
     data::{Dataset, Preparation},
-    evidence::{Earlier, KeptVotes, Record, VotesWriter, parse_evidence, parse_table, read_evidence, verify},
+    evidence::{
+        KeptVotes, Record, ResumableRun, VotesWriter, parse_evidence, parse_table, read_evidence, verify,
+    },
     signature::{Envelope, PrivateKey, PublicKey},
     statistics::Norm,
     units::Alpha,
@@ -105,7 +107,7 @@ pub fn evidence(bytes: &[u8]) {
     if let Ok(found) = verify(&path) {
         assert!(!found.holds() || read_evidence(&path).is_ok());
     }
-    let Ok(earlier) = Earlier::read(&path) else { return };
+    let Ok(earlier) = ResumableRun::read(&path) else { return };
     let Some(header) = earlier.header().cloned() else { return };
     if earlier.is_finished(&header).is_ok_and(|finished| !finished) {
         let (writer, _) = earlier.resume(&header).expect("a run can be resumed with its own header");
