@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fresh;
 use crate::{
-    evidence::{Check, Header, Problem, Replay},
+    evidence::{Claim, Header, Problem, Replay},
     jobs::{Verified, Verify},
     setting_names::with_flags,
     terminal::printable,
@@ -62,12 +62,12 @@ pub(super) fn in_words(job: &Verify, found: &Verified) -> String {
     text
 }
 
-fn list(title: &str, checks: &[Check]) -> String {
+fn list(title: &str, checks: &[Claim]) -> String {
     if checks.is_empty() {
         return String::new();
     }
     let line =
-        |Check { subject, detail }: &Check| format!("- {subject}: {}\n", printable(&with_flags(detail)));
+        |Claim { subject, detail }: &Claim| format!("- {subject}: {}\n", printable(&with_flags(detail)));
     format!("{title}:\n{}", checks.iter().map(line).collect::<String>())
 }
 

@@ -52,6 +52,6 @@ pub use simultaneous::Simultaneous;
 pub use table::{Results, Row, Table, is_table, parse_table, read_results, to_table};
 #[cfg(feature = "ort")]
 pub(crate) use verify::is_other_numbering;
-pub use verify::{Check, Problem, Replay, Verification, replayed, unfit, verify};
+pub use verify::{Claim, Problem, Replay, Verification, replayed, unfit, verify};
 pub use votes::{KeptVotes, VotesWriter, votes_path};
 pub use write::EvidenceWriter;

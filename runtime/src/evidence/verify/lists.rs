@@ -5,7 +5,7 @@ use crate::evidence::{Header, Machine};
 
 /// An entry of the lists of what was checked, what is only stated, and what was not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
+pub struct Claim {
     /// The subject in a word or two, such as `model`.
     pub subject: &'static str,
     /// The comparison made, the statement of the file, or the missing file.
@@ -16,7 +16,7 @@ impl Verification {
     /// Adds an entry to the list of what was checked, and removes the subject from the list of what was not checked.
     pub fn add_checked(&mut self, subject: &'static str, detail: impl Into<String>) {
         self.not_checked.retain(|check| check.subject != subject);
-        self.checked.push(Check { subject, detail: detail.into() });
+        self.checked.push(Claim { subject, detail: detail.into() });
     }
 
     /// Adds an entry to the list of what the file states and nobody can check. Replaces an entry with the same subject.
@@ -24,7 +24,7 @@ impl Verification {
         let detail = detail.into();
         match self.stated.iter_mut().find(|check| check.subject == subject) {
             Some(check) => check.detail = detail,
-            None => self.stated.push(Check { subject, detail }),
+            None => self.stated.push(Claim { subject, detail }),
         }
     }
 
@@ -32,7 +32,7 @@ impl Verification {
     /// the same subject.
     pub fn add_not_checked(&mut self, subject: &'static str, detail: impl Into<String>) {
         self.not_checked.retain(|check| check.subject != subject);
-        self.not_checked.push(Check { subject, detail: detail.into() });
+        self.not_checked.push(Claim { subject, detail: detail.into() });
     }
 
     /// Fills the lists after the checks that need only the evidence file.

@@ -8,7 +8,7 @@ mod replay;
 mod votes;
 
 pub use earlier::unfit;
-pub use lists::Check;
+pub use lists::Claim;
 #[cfg(feature = "ort")]
 pub(crate) use model::is_other_numbering;
 pub use replay::{Replay, replayed};
@@ -66,11 +66,11 @@ pub struct Verification {
     /// All problems, in the order of lines.
     pub problems: Vec<Problem>,
     /// What was checked, whether a problem was found or not.
-    pub checked: Vec<Check>,
+    pub checked: Vec<Claim>,
     /// What the file states and nobody can check.
-    pub stated: Vec<Check>,
+    pub stated: Vec<Claim>,
     /// What could be checked with a file that was not given.
-    pub not_checked: Vec<Check>,
+    pub not_checked: Vec<Claim>,
     /// Class names in the model's metadata, empty if it has none; `None` until the model was checked.
     #[serde(skip)]
     model_class_names: Option<Vec<String>>,
