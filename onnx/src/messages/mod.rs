@@ -4,11 +4,13 @@
 //! fields are `Option`s.
 
 mod distributed;
+mod entry;
 mod model;
 mod tensor;
 mod types;
 
 pub use distributed::*;
+pub use entry::*;
 pub use model::*;
 pub use tensor::*;
 pub use types::*;

@@ -3,8 +3,8 @@
 use prost::{Enumeration, Message};
 
 use super::{
-    DeviceConfigurationProto, NodeDeviceConfigurationProto, SparseTensorProto, TensorAnnotation, TensorProto,
-    TypeProto, ValueInfoProto,
+    DeviceConfigurationProto, NodeDeviceConfigurationProto, SparseTensorProto, StringStringEntryProto,
+    TensorAnnotation, TensorProto, TypeProto, ValueInfoProto,
 };
 
 /// A model: a graph, the operator sets that it uses, and metadata.
@@ -186,17 +186,6 @@ pub struct OperatorSetIdProto {
     /// Version of the set.
     #[prost(optional, int64, tag = "2")]
     pub version: Option<i64>,
-}
-
-/// A key with a value.
-#[derive(Clone, PartialEq, Message)]
-pub struct StringStringEntryProto {
-    /// Key.
-    #[prost(optional, string, tag = "1")]
-    pub key: Option<String>,
-    /// Value.
-    #[prost(optional, string, tag = "2")]
-    pub value: Option<String>,
 }
 
 /// Graphs that initialise and train a model.
