@@ -57,7 +57,7 @@ fn take<'a, const N: usize>(rest: &mut &'a [Tensor]) -> [&'a Tensor; N] {
 /// # Panics
 /// If there are fewer tensors than the layers have.
 pub(super) fn bind<'a>(layers: &[Layer], tensors: &mut Tensors<'a>) -> Vec<BoundLayer<'a>> {
-    layers.iter().map(|layer| layer.bind(tensors)).collect()
+    layers.iter().map(|layer| BoundLayer::new(layer, tensors)).collect()
 }
 
 /// Runs layers one after the other.
@@ -65,7 +65,33 @@ pub(super) fn run(layers: &[BoundLayer<'_>], input: &Tensor, statistics: Statist
     layers.iter().fold(input.shallow_clone(), |value, layer| layer.forward(&value, statistics))
 }
 
-impl BoundLayer<'_> {
+impl<'a> BoundLayer<'a> {
+    /// Binds a layer to its tensors, which are taken from the front of `tensors`.
+    fn new(layer: &Layer, tensors: &mut Tensors<'a>) -> Self {
+        match layer {
+            &Layer::Conv2d { stride, padding, .. } => {
+                let [weight, bias] = tensors.parameters();
+                Self::Conv2d { weight, bias, stride, padding }
+            }
+            Layer::BatchNorm2d { .. } => {
+                let ([weight, bias], [mean, variance]) = (tensors.parameters(), tensors.buffers());
+                Self::BatchNorm2d { weight, bias, mean, variance }
+            }
+            Layer::Linear { .. } => {
+                let [weight, bias] = tensors.parameters();
+                Self::Linear { weight, bias }
+            }
+            Layer::Relu => Self::Relu,
+            &Layer::MaxPool2d { kernel, stride } => Self::MaxPool2d { kernel, stride },
+            Layer::GlobalAveragePool2d => Self::GlobalAveragePool2d,
+            Layer::Flatten => Self::Flatten,
+            Layer::Residual { body, shortcut } => {
+                let (body, shortcut) = (bind(body, tensors), bind(shortcut, tensors));
+                Self::Residual { body, shortcut }
+            }
+        }
+    }
+
     /// Output for an input; batch normalisation uses `statistics`.
     pub fn forward(&self, input: &Tensor, statistics: Statistics) -> Tensor {
         match self {
@@ -87,5 +113,22 @@ impl BoundLayer<'_> {
                 run(body, input, statistics) + run(shortcut, input, statistics)
             }
         }
+    }
+}
+
+impl Layer {
+    /// Output for an input, with the parameters and buffers of the layer in the order of their shapes. Batch
+    /// normalisation uses `statistics`; with those of the batch it updates the running ones in `buffers`.
+    ///
+    /// # Panics
+    /// If there are fewer tensors than the layer has, or they have other shapes.
+    pub fn forward(
+        &self,
+        parameters: &[Tensor],
+        buffers: &[Tensor],
+        input: &Tensor,
+        statistics: Statistics,
+    ) -> Tensor {
+        BoundLayer::new(self, &mut Tensors::new(parameters, buffers)).forward(input, statistics)
     }
 }

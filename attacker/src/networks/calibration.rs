@@ -1,42 +1,20 @@
 use std::collections::HashMap;
 
-use mithridate_onnx::{ModelMetadata, OnnxError, Value, messages::ModelProto, to_int8};
+use mithridate_onnx::Value;
 use tch::{Tensor, no_grad};
 
-use super::{ExportOptions, Network, Statistics, bound_layer::BoundLayer};
-
-impl Network {
-    /// The network as an ONNX model in 8-bit integers ([`to_int8`]), with batch normalisation folded.
-    ///
-    /// The ranges of activations are measured on `images`, N×C×H×W, which should be like those the model will get: with
-    /// noise.
-    ///
-    /// # Errors
-    /// [`OnnxError`] if a weight or activation is not finite.
-    pub fn to_onnx_int8(
-        &self,
-        options: ExportOptions,
-        metadata: ModelMetadata,
-        images: &Tensor,
-    ) -> Result<ModelProto, OnnxError> {
-        let options = ExportOptions { fold_batch_norm: true, ..options };
-        let TracedModel { model, ranges } = self.traced(options, metadata, Some(images))?;
-        to_int8(&model, |name| ranges.0.get(name).copied())
-    }
-}
-
-/// A model, and the ranges of the values in its graph.
-#[derive(Debug)]
-pub(super) struct TracedModel {
-    pub model: ModelProto,
-    pub ranges: Ranges,
-}
+use super::{Statistics, bound_layer::BoundLayer};
 
 /// Smallest and largest element of each value of the graph, by name.
 #[derive(Debug, Default)]
 pub(super) struct Ranges(HashMap<String, [f32; 2]>);
 
 impl Ranges {
+    /// The smallest and the largest element of the value `name`, if it was recorded.
+    pub fn of(&self, name: &str) -> Option<[f32; 2]> {
+        self.0.get(name).copied()
+    }
+
     /// Pairs a value with its tensor for the calibration images, and records the range of that.
     pub fn trace(&mut self, value: Value, images: Option<Tensor>) -> Traced {
         if let Some(images) = &images {
@@ -79,11 +57,12 @@ pub(super) fn evaluate(layer: &BoundLayer<'_>, images: &Tensor) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use mithridate_onnx::ModelMetadata;
     use tch::Device;
 
     use super::*;
     use crate::{
-        networks::Architecture,
+        networks::{Architecture, ExportOptions, Network, export::TracedModel},
         random::{Domain, Purpose, Random},
     };
 

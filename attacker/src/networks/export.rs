@@ -1,6 +1,6 @@
 use mithridate_onnx::{
     BatchNorm, Conv2d, Dim, ElementType, GraphBuilder, ModelMetadata, OnnxError, Pool2d, Value,
-    messages::ModelProto,
+    messages::ModelProto, to_int8,
 };
 use ndarray::ArrayD;
 use tch::{Device, Kind, Tensor};
@@ -9,7 +9,7 @@ use super::{
     Network,
     batch_norm::{EPSILON, fold},
     bound_layer::BoundLayer,
-    calibration::{Ranges, Traced, TracedModel, evaluate},
+    calibration::{Ranges, Traced, evaluate},
 };
 
 /// How a network is written as an ONNX model.
@@ -33,7 +33,25 @@ impl Network {
         self.traced(options, metadata, None).map(|traced| traced.model)
     }
 
-    /// The same with the range of every value in the graph over `images`, N×C×H×W, if there are any.
+    /// The network as an ONNX model in 8-bit integers ([`to_int8`]), with batch normalisation folded.
+    ///
+    /// The ranges of activations are measured on `images`, N×C×H×W, which should be like those the model will get: with
+    /// noise.
+    ///
+    /// # Errors
+    /// [`OnnxError`] if a weight or activation is not finite.
+    pub fn to_onnx_int8(
+        &self,
+        options: ExportOptions,
+        metadata: ModelMetadata,
+        images: &Tensor,
+    ) -> Result<ModelProto, OnnxError> {
+        let options = ExportOptions { fold_batch_norm: true, ..options };
+        let TracedModel { model, ranges } = self.traced(options, metadata, Some(images))?;
+        to_int8(&model, |name| ranges.of(name))
+    }
+
+    /// The network as an ONNX model, and the range of every value in its graph over `images`, N×C×H×W, if there are any.
     pub(super) fn traced(
         &self,
         options: ExportOptions,
@@ -60,6 +78,13 @@ impl Network {
         let model = export.graph.finish(&[("logits", &logits.value)], &metadata)?;
         Ok(TracedModel { model, ranges: export.ranges })
     }
+}
+
+/// A model, and the ranges of the values in its graph.
+#[derive(Debug)]
+pub(super) struct TracedModel {
+    pub model: ModelProto,
+    pub ranges: Ranges,
 }
 
 /// A graph under construction.

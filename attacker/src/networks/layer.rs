@@ -1,10 +1,3 @@
-use tch::Tensor;
-
-use super::{
-    Statistics,
-    bound_layer::{BoundLayer, Tensors, bind},
-};
-
 /// One layer of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layer {
@@ -91,47 +84,6 @@ impl Layer {
         match self {
             Self::Residual { body, shortcut } => body.iter().chain(shortcut).flat_map(Self::leaves).collect(),
             _ => vec![self],
-        }
-    }
-
-    /// Output for an input, with the parameters and buffers of the layer in the order of their shapes. Batch
-    /// normalisation uses `statistics`; with those of the batch it updates the running ones in `buffers`.
-    ///
-    /// # Panics
-    /// If there are fewer tensors than the layer has, or they have other shapes.
-    pub fn forward(
-        &self,
-        parameters: &[Tensor],
-        buffers: &[Tensor],
-        input: &Tensor,
-        statistics: Statistics,
-    ) -> Tensor {
-        self.bind(&mut Tensors::new(parameters, buffers)).forward(input, statistics)
-    }
-
-    /// Binds the layer to its tensors, which are taken from the front of `tensors`.
-    pub(super) fn bind<'a>(&self, tensors: &mut Tensors<'a>) -> BoundLayer<'a> {
-        match self {
-            &Self::Conv2d { stride, padding, .. } => {
-                let [weight, bias] = tensors.parameters();
-                BoundLayer::Conv2d { weight, bias, stride, padding }
-            }
-            Self::BatchNorm2d { .. } => {
-                let ([weight, bias], [mean, variance]) = (tensors.parameters(), tensors.buffers());
-                BoundLayer::BatchNorm2d { weight, bias, mean, variance }
-            }
-            Self::Linear { .. } => {
-                let [weight, bias] = tensors.parameters();
-                BoundLayer::Linear { weight, bias }
-            }
-            Self::Relu => BoundLayer::Relu,
-            &Self::MaxPool2d { kernel, stride } => BoundLayer::MaxPool2d { kernel, stride },
-            Self::GlobalAveragePool2d => BoundLayer::GlobalAveragePool2d,
-            Self::Flatten => BoundLayer::Flatten,
-            Self::Residual { body, shortcut } => {
-                let (body, shortcut) = (bind(body, tensors), bind(shortcut, tensors));
-                BoundLayer::Residual { body, shortcut }
-            }
         }
     }
 }

@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Augmentation, Defence, MacerSettings, Method, Preset, Schedule, SmoothAdvSettings};
+use super::{
+    Augmentation, Defence, MacerSettings, Method, Preset, Schedule, SmoothAdvSettings, at_least_one,
+    not_negative, positive,
+};
 use crate::{
     Error,
     networks::Architecture,
@@ -114,24 +117,6 @@ impl TrainingSettings {
     pub(crate) fn augmentation(&self) -> Augmentation {
         Augmentation { crop: self.crop, flip: self.flip }
     }
-}
-
-pub(crate) fn positive(name: &'static str, value: f64) -> Result<(), Error> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
-    }
-    Err(Error::setting(name, "a positive finite number", &value))
-}
-
-pub(crate) fn not_negative(name: &'static str, value: f64) -> Result<(), Error> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(Error::setting(name, "a finite number that is not negative", &value))
-}
-
-pub(crate) fn at_least_one(name: &'static str, value: usize) -> Result<(), Error> {
-    if value >= 1 { Ok(()) } else { Err(Error::setting(name, "at least 1", &value)) }
 }
 
 #[cfg(test)]
