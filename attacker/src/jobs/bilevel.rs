@@ -11,11 +11,7 @@ use mithridate_runtime::{
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::{
-    Runner, names,
-    poison::{Made, PoisonJob},
-    remove,
-};
+use super::{Runner, names, remove};
 use crate::{
     Error,
     attack::{
@@ -31,7 +27,7 @@ use crate::{
 
 /// The counters in the checkpoint of an attack.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Saved {
+pub(super) struct PoisonJobPosition {
     /// Identity of the job.
     job: String,
     pub seed: u64,
@@ -51,10 +47,13 @@ struct Candidate {
 }
 
 /// An attack by bilevel optimisation, in its folder.
-pub(super) struct Bilevel<'a> {
-    pub job: &'a PoisonJob,
-    /// Identity of the job.
-    pub own: String,
+pub(super) struct BilevelAttack<'a> {
+    /// Seed of all random numbers.
+    pub seed: u64,
+    /// Largest change of a pixel, ℓ∞ in \[0, 1\].
+    pub epsilon: f64,
+    /// Identity of the job, as in [`identity`](super::identity).
+    pub identity: String,
     pub settings: &'a AttackSettings,
     pub training: &'a TrainingSet,
     pub runner: &'a Runner<'a>,
@@ -65,28 +64,32 @@ pub(super) struct Bilevel<'a> {
     pub clean: &'a [u8],
 }
 
-impl Bilevel<'_> {
-    /// Makes the attacks that are not finished and selects the best candidate.
-    pub fn run(&self, saved: Option<Checkpoint<Saved>>) -> Result<Made, Error> {
+impl BilevelAttack<'_> {
+    /// Makes the attacks that are not finished. Returns the bytes of the best candidate, N×C×H×W, and how it was selected if
+    /// there are several.
+    pub fn run(
+        &self,
+        saved: Option<Checkpoint<PoisonJobPosition>>,
+    ) -> Result<(Vec<u8>, Option<Selected>), Error> {
         let images = AttackImages::select(self.training, self.settings, self.runner.tensors);
         let data = images.data();
         let mut candidates = self.candidates(data, saved)?;
         if candidates.len() == 1 {
-            return Ok(Made::only(candidates.remove(0).bytes));
+            return Ok((candidates.remove(0).bytes, None));
         }
         let selected = self.select(data, &candidates)?;
         let chosen = candidates
             .into_iter()
             .find(|candidate| (candidate.restart, candidate.step) == (selected.restart, selected.step));
         let bytes = chosen.map(|candidate| candidate.bytes).unwrap_or_default();
-        Ok(Made { bytes, selected: Some(selected) })
+        Ok((bytes, Some(selected)))
     }
 
     /// Makes the attacks that are not finished, and returns the candidates of all.
     fn candidates(
         &self,
         data: AttackData<'_>,
-        saved: Option<Checkpoint<Saved>>,
+        saved: Option<Checkpoint<PoisonJobPosition>>,
     ) -> Result<Vec<Candidate>, Error> {
         let place = self.folder.join(names::CHECKPOINT);
         let mut saved = saved.map(|saved| (saved.position.attack, saved.tensors));
@@ -105,9 +108,9 @@ impl Bilevel<'_> {
                     self.runner
                         .events
                         .note(&format!("{}: resuming after step {}", self.title, position.step));
-                    Attack::resume(data, self.settings, self.job.seed, &position, tensors)?
+                    Attack::resume(data, self.settings, self.seed, &position, tensors)?
                 }
-                None => Attack::new(data, self.settings, self.job.seed, restart)?,
+                None => Attack::new(data, self.settings, self.seed, restart)?,
             };
             let snapshots = self.snapshots(attack.steps());
             let title = if restart == 0 {
@@ -154,10 +157,10 @@ impl Bilevel<'_> {
         if candidates.is_empty() { Err(Error::Ineffective) } else { Ok(candidates) }
     }
 
-    fn saved(&self, steps: usize, attack: AttackPosition) -> Saved {
+    fn saved(&self, steps: usize, attack: AttackPosition) -> PoisonJobPosition {
         let restarts = self.settings.restarts;
         let candidates = restarts * self.snapshots(steps).len();
-        Saved { job: self.own.clone(), seed: self.job.seed, restarts, steps, candidates, attack }
+        PoisonJobPosition { job: self.identity.clone(), seed: self.seed, restarts, steps, candidates, attack }
     }
 
     /// Steps after which poison is kept as a candidate.
@@ -171,7 +174,7 @@ impl Bilevel<'_> {
     }
 
     fn keep(&self, attack: &Attack<'_>, restart: usize) -> Result<(), Error> {
-        let bytes = round_to_bytes(attack.poison(), self.clean, self.job.epsilon);
+        let bytes = round_to_bytes(attack.poison(), self.clean, self.epsilon);
         let folder = self.folder.join(names::CANDIDATES);
         fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
         let [c, h, w] = self.training.data.shape();
@@ -219,7 +222,7 @@ impl Bilevel<'_> {
             };
             let mut acr = Vec::new();
             for victim in 0..selection.victims {
-                let seed = self.job.seed.wrapping_add(victim as u64);
+                let seed = self.seed.wrapping_add(victim as u64);
                 let title = format!("trying candidate {} of {}", number + 1, candidates.len());
                 let mut training = Training::new(&images, data.classes, settings, Domain::Selection, seed)?;
                 training.run(self.runner.events.task(&title), |_| Ok(()))?;
@@ -228,7 +231,7 @@ impl Bilevel<'_> {
                     data.validation,
                     settings.sigma,
                     selection,
-                    self.job.seed,
+                    self.seed,
                 )?);
             }
             let result = Selected { restart: candidate.restart, step: candidate.step, acr };

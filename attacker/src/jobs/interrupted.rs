@@ -51,11 +51,11 @@ pub fn interrupted(folder: &Path) -> Result<Option<Interrupted>, Error> {
     let value: serde_json::Value = checkpoint::read_position(&place)?;
     let broken = |error: serde_json::Error| checkpoint::broken(&place, &error);
     if value.get("training").is_some() {
-        let saved: victim::Saved = serde_json::from_value(value).map_err(broken)?;
+        let saved: victim::VictimJobPosition = serde_json::from_value(value).map_err(broken)?;
         let (step, steps) = (saved.training.done, saved.steps);
         return Ok(Some(Interrupted::Training { seed: saved.seed, step, steps }));
     }
-    let saved: bilevel::Saved = serde_json::from_value(value).map_err(broken)?;
+    let saved: bilevel::PoisonJobPosition = serde_json::from_value(value).map_err(broken)?;
     let lines = |name| fs::read_to_string(folder.join(name)).unwrap_or_default();
     let log = lines(names::LOG);
     Ok(Some(Interrupted::Attack {

@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use super::{
     Runner,
-    bilevel::{Bilevel, Saved},
+    bilevel::{BilevelAttack, PoisonJobPosition},
     identity, names, remove, resume,
 };
 use crate::{
     Error,
     attack::{AttackSettings, check_classes, check_epsilon, check_share, random_signs, watermark},
     data::TrainingSet,
-    poison::{Generator, Manifest, Origin, PoisonSet, Selected},
+    poison::{Generator, Manifest, Origin, PoisonSet},
 };
 
 /// One poison set to make.
@@ -27,19 +27,6 @@ pub struct PoisonJob {
     pub epsilon: f64,
     /// Seed of all random numbers.
     pub seed: u64,
-}
-
-/// The bytes of poisoned images, and the candidate they are if one was selected.
-pub(super) struct Made {
-    pub bytes: Vec<u8>,
-    pub selected: Option<Selected>,
-}
-
-impl Made {
-    /// Images that were not selected from candidates.
-    pub fn only(bytes: Vec<u8>) -> Self {
-        Self { bytes, selected: None }
-    }
 }
 
 impl PoisonJob {
@@ -113,12 +100,12 @@ pub fn make_poison(
     // Fails now rather than after hours of work.
     fs::create_dir_all(folder).map_err(Error::write(folder))?;
     let source = (&training.data.images_sha256, &training.data.labels_sha256, training.split);
-    let own = identity(&(job, source));
-    let saved = resume::<Saved>(folder, &own, runner.tensors)?;
+    let identity = identity(&(job, source));
+    let saved = resume::<PoisonJobPosition>(folder, &identity, runner.tensors)?;
     let indices = training.to_poison(&job.target_classes, job.poisoned_share);
     let clean: Vec<u8> = indices.iter().flat_map(|&index| training.data.pixels(index)).copied().collect();
-    let Made { bytes, selected } = match &job.generator {
-        Generator::Random => Made::only(random_signs(&clean, job.epsilon, job.seed)),
+    let (bytes, selected) = match &job.generator {
+        Generator::Random => (random_signs(&clean, job.epsilon, job.seed), None),
         Generator::Watermark => {
             let others: Vec<&[u8]> = training
                 .training
@@ -130,11 +117,23 @@ pub fn make_poison(
                 return Err(Error::setting("the number of other training images", "at least 1", &0));
             }
             let size = training.data.shape().iter().product();
-            Made::only(watermark(&clean, &others, size, job.epsilon, job.seed))
+            (watermark(&clean, &others, size, job.epsilon, job.seed), None)
         }
         Generator::Bilevel(settings) => {
+            let (seed, epsilon) = (job.seed, job.epsilon);
             let (indices, clean) = (&indices[..], &clean[..]);
-            let attack = Bilevel { job, own, settings, training, runner, folder, title, indices, clean };
+            let attack = BilevelAttack {
+                seed,
+                epsilon,
+                identity,
+                settings,
+                training,
+                runner,
+                folder,
+                title,
+                indices,
+                clean,
+            };
             attack.run(saved).inspect_err(|error| {
                 // The checkpoint would keep other settings from being tried in this folder.
                 if matches!(error, Error::Ineffective) {

@@ -31,7 +31,7 @@ pub struct VictimJob {
 
 /// The counters in the checkpoint of a training.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Saved {
+pub(super) struct VictimJobPosition {
     /// Identity of the job.
     job: String,
     pub seed: u64,
@@ -136,7 +136,9 @@ pub fn train_victim(
     let own = identity(&(&job.settings, job.seed, &training_data_sha256));
     let mut progress = Training::new(&images, training.classes, job.settings, Domain::Victim, job.seed)?;
     let mut before = 0.0;
-    if let Some(Checkpoint { position: saved, tensors }) = resume::<Saved>(folder, &own, runner.tensors)? {
+    if let Some(Checkpoint { position: saved, tensors }) =
+        resume::<VictimJobPosition>(folder, &own, runner.tensors)?
+    {
         before = saved.seconds;
         progress.restore(saved.training, &tensors);
     }
@@ -146,7 +148,7 @@ pub fn train_victim(
         if clock.is_due() {
             let TrainingState { position, tensors } = training.state();
             let (own, steps, seconds) = (own.clone(), training.steps(), elapsed());
-            let saved = Saved { job: own, seed: job.seed, steps, seconds, training: position };
+            let saved = VictimJobPosition { job: own, seed: job.seed, steps, seconds, training: position };
             checkpoint::write(&place, &saved, &tensors)?;
         }
         Ok(())
