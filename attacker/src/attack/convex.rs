@@ -2,8 +2,8 @@ use tch::{Kind, Reduction, Tensor};
 
 use super::{
     AttackData, AttackSettings,
-    lower_level::{Hypergradients, LevelState, LowerLevel, mixed_of},
-    pool::PoolPosition,
+    lower_level::{Hypergradients, LowerLevel, mixed_of},
+    state::{LevelState, PoolPosition},
     upper_level::outer_level,
 };
 use crate::{

@@ -2,7 +2,10 @@ use std::fmt::Debug;
 
 use tch::Tensor;
 
-use super::{pool::PoolPosition, upper_level::Outer};
+use super::{
+    state::{LevelState, PoolPosition},
+    upper_level::Outer,
+};
 use crate::{Error, parameters::Parameters};
 
 /// The lower level of the attack: networks trained on clean and poisoned images, whose response to a change of the
@@ -25,14 +28,6 @@ pub(super) trait LowerLevel: Debug {
 
     /// Goes on from a state that [`LowerLevel::state`] gave, with copies of its tensors in the same order.
     fn restore(&mut self, pool: Option<&PoolPosition>, tensors: Vec<Tensor>);
-}
-
-/// The state of a lower level.
-pub(super) struct LevelState<'a> {
-    /// Counters and sizes of a pool; a convex lower level has none.
-    pub pool: Option<PoolPosition>,
-    /// Tensors, in the order in which they are restored.
-    pub tensors: Vec<&'a Tensor>,
 }
 
 /// Hypergradients of one step and how they were found; all tensors are still on the device.

@@ -1,11 +1,11 @@
-use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::{
     AttackData, AttackSettings,
     convex::ConvexLevel,
-    lower_level::{LevelState, LowerLevel},
-    pool::{PoolLevel, PoolPosition},
+    lower_level::LowerLevel,
+    pool::{NetworkPool, PoolLevel},
+    state::{AttackPosition, AttackState, LevelState},
 };
 use crate::{
     Error,
@@ -35,27 +35,6 @@ pub struct Attack<'a> {
     lower: Box<dyn LowerLevel + 'a>,
 }
 
-/// The counters of an attack; its tensors are saved beside them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AttackPosition {
-    /// Steps made.
-    pub step: usize,
-    /// The restart it belongs to.
-    pub restart: usize,
-    moved: usize,
-    pool: Option<PoolPosition>,
-}
-
-/// All that has to be saved to go on with an attack later.
-#[derive(Debug)]
-pub struct AttackState<'a> {
-    /// Its counters.
-    pub position: AttackPosition,
-    /// Its tensors, in the order in which [`Attack::resume`] takes them.
-    pub tensors: Vec<&'a Tensor>,
-}
-
 /// The source of the random numbers of a restart.
 fn random(seed: u64, restart: usize) -> Random {
     let base = Random::new(Domain::Attack, seed);
@@ -78,7 +57,7 @@ impl<'a> Attack<'a> {
         let lower: Box<dyn LowerLevel + 'a> = if settings.is_convex() {
             Box::new(ConvexLevel::new(settings, data, random)?)
         } else {
-            Box::new(PoolLevel::new(settings, data, &poison.images, random)?)
+            Box::new(PoolLevel::new(NetworkPool::new(settings, data, &poison.images, random)?))
         };
         Ok(Self { poison, lower })
     }
@@ -100,7 +79,7 @@ impl<'a> Attack<'a> {
         let mut lower: Box<dyn LowerLevel + 'a> = if settings.is_convex() {
             Box::new(ConvexLevel::new(settings, data, random)?)
         } else {
-            Box::new(PoolLevel::untrained(settings, data, random)?)
+            Box::new(PoolLevel::new(NetworkPool::untrained(settings, data, random)?))
         };
         (poison.step, poison.moved) = (position.step, position.moved);
         let mut tensors = tensors.into_iter();

@@ -1,9 +1,10 @@
 use tch::{Kind, Reduction, Tensor, no_grad};
 
 use super::{
-    AttackData, AttackSettings, Curvature, Differentiation,
+    Curvature, Differentiation,
     clock::{Clock, Part},
-    lower_level::{Hypergradients, LevelState, LowerLevel, mixed_of},
+    lower_level::{Hypergradients, LowerLevel, mixed_of},
+    state::{LevelState, PoolPosition},
     upper_level::{Outer, outer_level},
 };
 use crate::{
@@ -12,14 +13,14 @@ use crate::{
         GaussNewton, Hessian, Solution, Unrolled, WarmStart, mixed_product, mixed_product_of, unrolled,
     },
     parameters::{Graph, Parameters},
-    random::{Purpose, Random},
+    random::Purpose,
 };
 
 mod batch;
 mod networks;
 
 pub(super) use batch::{Batch, Drawn, Streams};
-pub(super) use networks::{NetworkPool, PoolPosition};
+pub(super) use networks::NetworkPool;
 
 /// Most poison images in one double-backward pass; it bounds the memory.
 pub(super) const IMAGES_A_PASS: i64 = 250;
@@ -28,9 +29,6 @@ pub(super) const IMAGES_A_PASS: i64 = 250;
 /// attack trains one of them for a few steps and takes hypergradients at its parameters.
 #[derive(Debug)]
 pub(super) struct PoolLevel<'a> {
-    settings: &'a AttackSettings,
-    data: AttackData<'a>,
-    random: Random,
     pub networks: NetworkPool<'a>,
     /// Off unless the speed is measured.
     pub clock: Clock,
@@ -49,8 +47,8 @@ pub(super) struct Moment<'p> {
 
 impl LowerLevel for PoolLevel<'_> {
     fn hypergradients(&mut self, step: usize, poison: &Tensor) -> Result<Hypergradients, Error> {
-        let settings = self.settings;
-        self.networks.renew(step, settings.renewal(self.data.target.len()), poison)?;
+        let settings = self.networks.settings;
+        self.networks.renew(step, settings.renewal(self.networks.data.target.len()), poison)?;
         let at = Moment { step, poison, network: self.networks.position(step) };
         let batch = settings.same_batch.then(|| self.networks.batch_in_order(step));
         self.networks.train(at.network, settings.inner_steps, poison, batch.as_ref());
@@ -71,47 +69,21 @@ impl LowerLevel for PoolLevel<'_> {
 }
 
 impl<'a> PoolLevel<'a> {
-    /// Makes the networks and trains the k-th for k times the warm-up, so that their ages differ.
-    ///
-    /// # Errors
-    /// [`Error::Network`].
-    pub fn new(
-        settings: &'a AttackSettings,
-        data: AttackData<'a>,
-        poison: &Tensor,
-        random: Random,
-    ) -> Result<Self, Error> {
-        Ok(Self::of(settings, data, random, NetworkPool::new(settings, data, poison, random)?))
-    }
-
-    /// Makes the networks without training them, to restore a saved state.
-    ///
-    /// # Errors
-    /// [`Error::Network`].
-    pub fn untrained(
-        settings: &'a AttackSettings,
-        data: AttackData<'a>,
-        random: Random,
-    ) -> Result<Self, Error> {
-        Ok(Self::of(settings, data, random, NetworkPool::untrained(settings, data, random)?))
-    }
-
-    fn of(
-        settings: &'a AttackSettings,
-        data: AttackData<'a>,
-        random: Random,
-        networks: NetworkPool<'a>,
-    ) -> Self {
-        let clock = Clock::off(data.target.pixels.device());
-        Self { settings, data, random, networks, clock }
+    /// The lower level of these networks.
+    pub fn new(networks: NetworkPool<'a>) -> Self {
+        let clock = Clock::off(networks.data.target.pixels.device());
+        Self { networks, clock }
     }
 
     /// Hypergradients at the present parameters, with the curvature of one batch.
     pub fn of_batch(&mut self, at: Moment<'_>, batch: &Batch) -> Hypergradients {
         let drawn = self.networks.drawn(at.network, batch, at.poison);
-        let numbers =
-            if self.settings.same_batch { batch.poison.shallow_clone() } else { self.choose(at.step) };
-        match self.settings.differentiation {
+        let numbers = if self.networks.settings.same_batch {
+            batch.poison.shallow_clone()
+        } else {
+            self.choose(at.step)
+        };
+        match self.networks.settings.differentiation {
             Differentiation::Unrolled => self.through_steps(at, &drawn, numbers),
             Differentiation::Implicit => self.by_linear_solve(at, batch, &drawn, numbers),
         }
@@ -124,7 +96,7 @@ impl<'a> PoolLevel<'a> {
         drawn: &Drawn,
         numbers: Tensor,
     ) -> Hypergradients {
-        let settings = self.settings;
+        let settings = self.networks.settings;
         let start = if settings.warm_start { self.networks.warm_start(at.network) } else { None };
         let network = self.networks.network(at.network);
         let parameters = network.parameters();
@@ -185,7 +157,7 @@ impl<'a> PoolLevel<'a> {
 
     /// Hypergradients by differentiating through gradient steps from the present parameters.
     fn through_steps(&self, at: Moment<'_>, drawn: &Drawn, numbers: Tensor) -> Hypergradients {
-        let settings = self.settings;
+        let settings = self.networks.settings;
         let network = self.networks.network(at.network);
         let inputs = drawn.inputs(&drawn.images);
         let inner = |theta: &Parameters| {
@@ -229,8 +201,9 @@ impl<'a> PoolLevel<'a> {
 
     /// The upper level at `parameters`, on the validation batch of the step.
     fn outer(&self, at: Moment<'_>, parameters: &Parameters) -> Outer {
+        let NetworkPool { settings, data, random, .. } = &self.networks;
         let network = self.networks.network(at.network);
-        outer_level(network, parameters, self.data.validation, self.settings, self.random, at.step)
+        outer_level(network, parameters, data.validation, settings, *random, at.step)
     }
 
     /// −(∂²L/∂u∂θ)ᵀ p of the images `numbers`, at most [`IMAGES_A_PASS`] at a time.
@@ -242,7 +215,7 @@ impl<'a> PoolLevel<'a> {
         let product = |drawn: Drawn| {
             let leaf = drawn.images.set_requires_grad(true);
             let logits = drawn.perturbation.by_image(&network.forward_with(theta, &drawn.inputs(&leaf)));
-            let loss = self.settings.defence().loss(&logits, &drawn.labels, Reduction::Sum);
+            let loss = self.networks.settings.defence().loss(&logits, &drawn.labels, Reduction::Sum);
             mixed_of(|u| mixed_product(&loss, theta, p, u), leaf)
         };
         Tensor::cat(&self.passes(at, numbers).map(product).collect::<Vec<_>>(), 0)
@@ -254,7 +227,7 @@ impl<'a> PoolLevel<'a> {
         (0..total).step_by(IMAGES_A_PASS as usize).map(move |start| {
             let chosen = numbers.narrow(0, start, IMAGES_A_PASS.min(total - start));
             let images = at.poison.index_select(0, &chosen);
-            let labels = self.data.target.labels.index_select(0, &chosen);
+            let labels = self.networks.data.target.labels.index_select(0, &chosen);
             let key = ((at.step as u64) << 32) | (start / IMAGES_A_PASS) as u64;
             let (noise, augmentation) = (Purpose::PoisonNoise, Purpose::PoisonAugmentation);
             self.networks.prepare(at.network, images, labels, Streams { key, noise, augmentation })
@@ -263,9 +236,9 @@ impl<'a> PoolLevel<'a> {
 
     /// Indices of the poison images that a step moves, `int64`.
     pub fn choose(&self, step: usize) -> Tensor {
-        let total = self.data.target.len();
-        let order = self.random.permutation(Purpose::PoisonChoice, step as u64, total);
-        let chosen = &order[..self.settings.moved_in_step(total)];
-        Tensor::from_slice(chosen).to_device(self.data.target.pixels.device())
+        let NetworkPool { settings, data, random, .. } = &self.networks;
+        let total = data.target.len();
+        let order = random.permutation(Purpose::PoisonChoice, step as u64, total);
+        Tensor::from_slice(&order[..settings.moved_in_step(total)]).to_device(data.target.pixels.device())
     }
 }

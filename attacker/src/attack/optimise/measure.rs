@@ -6,7 +6,7 @@ use crate::{
     attack::{
         AttackData, AttackSettings, Objective,
         clock::{Clock, Part},
-        pool::{Batch, IMAGES_A_PASS, Moment, PoolLevel},
+        pool::{Batch, IMAGES_A_PASS, Moment, NetworkPool, PoolLevel},
         upper_level::Validation,
     },
     networks::Network,
@@ -54,7 +54,7 @@ impl<'a> Bench<'a> {
         }
         let poison = PoisonOptimiser::new(data, settings, 0)?;
         let random = random(seed, 0);
-        let mut lower = PoolLevel::new(settings, data, &poison.images, random)?;
+        let mut lower = PoolLevel::new(NetworkPool::new(settings, data, &poison.images, random)?);
         let networks = &mut lower.networks;
         let batch =
             if settings.same_batch { networks.batch_in_order(0) } else { networks.batch(&poison.images) };

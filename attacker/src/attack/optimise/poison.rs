@@ -2,10 +2,11 @@ use std::time::Instant;
 
 use tch::{Kind, Tensor, no_grad};
 
+use super::StepReport;
 use crate::{
     Error,
     attack::{
-        AttackData, AttackSettings, PoisonStep, StepReport,
+        AttackData, AttackSettings, PoisonStep,
         lower_level::{Hypergradients, LowerLevel},
     },
     optimiser::ImageAdam,
@@ -61,7 +62,9 @@ impl<'a> PoisonOptimiser<'a> {
         let found = lower.hypergradients(self.step, &self.images)?;
         let usable = found.usable();
         self.move_images(&found, &usable);
-        let mut report = self.report(&found, &usable);
+        let change = (&self.images - &self.data.target.pixels).abs().mean(Kind::Double);
+        let at = [self.restart, self.step];
+        let mut report = StepReport::new(at, &found, &usable, &change, self.settings.objective);
         self.moved += usize::from(report.skipped.is_none());
         self.step += 1;
         report.seconds = (started.elapsed().as_secs_f64() * 1e4).round() / 1e4;

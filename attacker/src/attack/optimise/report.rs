@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::PoisonOptimiser;
 use crate::attack::{Objective, lower_level::Hypergradients};
 
 /// What happened in one step of the attack: a line of the run log.
@@ -33,9 +32,18 @@ pub struct StepReport {
     pub seconds: f64,
 }
 
-impl PoisonOptimiser<'_> {
-    /// The report of a step. It makes the only copy to the host, after all work of the step was queued on the device.
-    pub(super) fn report(&self, found: &Hypergradients, usable: &Tensor) -> StepReport {
+impl StepReport {
+    /// The report of step `step` of restart `restart`, without its time. `usable` is a boolean scalar: whether the poison
+    /// was moved along the hypergradients `found`. `change` is the mean absolute change of a pixel, a scalar.
+    ///
+    /// It makes the only copy to the host, after all work of the step was queued on the device.
+    pub(super) fn new(
+        [restart, step]: [usize; 2],
+        found: &Hypergradients,
+        usable: &Tensor,
+        change: &Tensor,
+        objective: Objective,
+    ) -> Self {
         let Hypergradients {
             inner_loss,
             outer,
@@ -45,7 +53,6 @@ impl PoisonOptimiser<'_> {
             finite,
             ..
         } = found;
-        let change = (&self.images - &self.data.target.pixels).abs().mean(Kind::Double);
         let scalars = [
             inner_loss,
             &outer.value,
@@ -57,7 +64,7 @@ impl PoisonOptimiser<'_> {
             negative_curvature,
             finite,
             usable,
-            &change,
+            change,
         ];
         let packed =
             Tensor::stack(&scalars.map(|scalar| scalar.to_kind(Kind::Double)), 0).to_device(Device::Cpu);
@@ -78,9 +85,7 @@ impl PoisonOptimiser<'_> {
         ] = values;
         let reason = || {
             let reason = match () {
-                () if right == 0.0 && self.settings.objective == Objective::Radius => {
-                    "no validation image was right"
-                }
+                () if right == 0.0 && objective == Objective::Radius => "no validation image was right",
                 () if finite_outer == 0.0 => "the gradient of the upper level was not finite",
                 () if nonzero == 0.0 => "the gradient of the upper level was 0, its softmax saturated",
                 () if finite_p == 0.0 => "the linear solve was not finite",
@@ -91,9 +96,9 @@ impl PoisonOptimiser<'_> {
         };
         // JSON has no NaN and no infinity.
         let number = |value: f64| if value.is_finite() { value } else { -1.0 };
-        StepReport {
-            restart: self.restart,
-            step: self.step,
+        Self {
+            restart,
+            step,
             inner_loss: number(inner_loss),
             outer: number(outer),
             right: right as u64,

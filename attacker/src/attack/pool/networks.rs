@@ -1,10 +1,12 @@
-use serde::{Deserialize, Serialize};
 use tch::{Device, Reduction, Tensor};
 
 use super::{Batch, Drawn, Streams};
 use crate::{
     Error,
-    attack::{AttackData, AttackSettings},
+    attack::{
+        AttackData, AttackSettings,
+        state::{MemberPosition, PoolPosition},
+    },
     bilevel::WarmStart,
     networks::Network,
     optimiser::{Optimiser, OptimiserSettings},
@@ -15,9 +17,9 @@ use crate::{
 /// Networks in training on clean and poisoned images, attacked in turn.
 #[derive(Debug)]
 pub(in crate::attack) struct NetworkPool<'a> {
-    settings: &'a AttackSettings,
-    data: AttackData<'a>,
-    random: Random,
+    pub settings: &'a AttackSettings,
+    pub data: AttackData<'a>,
+    pub random: Random,
     members: Vec<Member>,
     /// Networks made so far; part of the key of their weights.
     made: u64,
@@ -36,28 +38,12 @@ struct Member {
     solution: Option<WarmStart>,
 }
 
-/// The counters of a pool; its tensors are saved beside them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::attack) struct PoolPosition {
-    made: u64,
-    drawn: u64,
-    members: Vec<MemberPosition>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MemberPosition {
-    optimiser_steps: u64,
-    seen: u64,
-    /// Whether a last solution is saved.
-    solved: bool,
-    /// Steps of Adam that found the last solution, if Adam did.
-    solution_steps: Option<u64>,
-}
-
 impl<'a> NetworkPool<'a> {
-    /// Makes the networks and trains the k-th for k times the warm-up, so that their ages differ.
+    /// Makes the networks and trains the k-th for k times the warm-up, so that their ages differ. `poison` holds all poison
+    /// images, N×C×H×W.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the network can't take images of this shape.
     pub fn new(
         settings: &'a AttackSettings,
         data: AttackData<'a>,
@@ -71,7 +57,10 @@ impl<'a> NetworkPool<'a> {
         Ok(pool)
     }
 
-    /// Makes the networks without training them.
+    /// Makes the networks without training them, to restore a saved state.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the network can't take images of this shape.
     pub fn untrained(
         settings: &'a AttackSettings,
         data: AttackData<'a>,
