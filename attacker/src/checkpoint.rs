@@ -163,12 +163,12 @@ pub(crate) fn broken(path: &Path, problem: &impl ToString) -> Error {
 
 /// Tells when the next checkpoint is due.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub struct CheckpointTimer {
     every: Duration,
     last: Instant,
 }
 
-impl Clock {
+impl CheckpointTimer {
     /// A checkpoint is due every `every`.
     pub fn new(every: Duration) -> Self {
         Self { every, last: Instant::now() }

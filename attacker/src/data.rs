@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mithridate_runtime::data::{Dataset, Split as Part, sha256};
+use mithridate_runtime::data::{Dataset, Split, sha256};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -143,7 +143,7 @@ impl TrainingSet {
             let expected = "a folder with a training and a test part";
             return Err(Error::setting("the data set", expected, &format!("the file {}", path.display())));
         }
-        let data = Dataset::open(path, Part::Train)?;
+        let data = Dataset::open(path, Split::Train)?;
         if split.validation >= data.len() {
             let expected = format!("less than the {} training images there are", data.len());
             return Err(Error::setting("the number of validation images", expected, &split.validation));

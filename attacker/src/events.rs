@@ -1,22 +1,22 @@
-//! What long work tells its caller while it runs. The library itself prints nothing.
+//! Progress and notes of long work, told to its caller while it runs. The library itself prints nothing.
 
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Something that long work tells.
+/// A message of long work to its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A task has begun, or has made a step.
+    /// Work has begun, or has made a step.
     Progress {
-        /// Number of the task, its own within the process; several tasks can run at a time.
-        task: u64,
-        /// Name of the task.
+        /// Number that no other work of this process has; several pieces of work can run at a time.
+        work: u64,
+        /// Title for the user, such as "making poison".
         title: &'a str,
-        /// Steps made. The first event of a task counts those that an interrupted run made before.
+        /// Steps made, including those that an interrupted run made before.
         done: u64,
-        /// Steps in all; the task ends when `done` reaches it.
+        /// Total number of steps; the work ends when `done` reaches it.
         total: u64,
     },
     /// A sentence for the user.
@@ -48,20 +48,20 @@ impl<'a> Events<'a> {
         Self(callback)
     }
 
-    /// Nobody listens.
+    /// Events without a listener.
     pub fn ignored() -> Self {
         Self(&|_: Event<'_>| {})
     }
 
-    /// Tells a sentence.
+    /// Tells a sentence for the user.
     pub fn note(self, text: &str) {
         (self.0)(Event::Note(text));
     }
 
-    /// A task whose progress is told under this title.
-    pub fn task(self, title: &'a str) -> Task<'a> {
-        static TASKS: AtomicU64 = AtomicU64::new(0);
-        Task { events: self, number: TASKS.fetch_add(1, Ordering::Relaxed), title }
+    /// Work whose progress is told under this title.
+    pub fn work(self, title: &'a str) -> Work<'a> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Work { events: self, number: COUNT.fetch_add(1, Ordering::Relaxed), title }
     }
 }
 
@@ -71,26 +71,26 @@ impl fmt::Debug for Events<'_> {
     }
 }
 
-/// A piece of long work with a known number of steps.
+/// A piece of long work whose number of steps is known.
 #[derive(Clone, Copy, Debug)]
-pub struct Task<'a> {
+pub struct Work<'a> {
     events: Events<'a>,
     number: u64,
     title: &'a str,
 }
 
-impl Task<'_> {
-    /// A task that nobody listens to.
+impl Work<'_> {
+    /// Work without a listener.
     pub fn ignored() -> Self {
-        Events::ignored().task("")
+        Events::ignored().work("")
     }
 
     /// Tells how many of `total` steps are made.
     pub fn progress(&self, done: u64, total: u64) {
-        (self.events.0)(Event::Progress { task: self.number, title: self.title, done, total });
+        (self.events.0)(Event::Progress { work: self.number, title: self.title, done, total });
     }
 
-    /// Tells a sentence.
+    /// Tells a sentence for the user.
     pub fn note(&self, text: &str) {
         self.events.note(text);
     }

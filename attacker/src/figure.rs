@@ -103,14 +103,14 @@ fn encode(picture: &Pixmap) -> Result<Vec<u8>, png::EncodingError> {
 
 /// Format of a file with a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum FigureFormat {
     /// Vector graphics.
     Svg,
     /// Pixels, two for one unit of the SVG.
     Png,
 }
 
-impl Format {
+impl FigureFormat {
     /// The format by the extension of a file name.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl Format {
 /// # Errors
 /// [`Error::Write`].
 pub(crate) fn prepare(path: &Path) -> Result<(), Error> {
-    Format::of(path)?;
+    FigureFormat::of(path)?;
     if path.is_dir() {
         return Err(Error::write(path)("it is a folder; name a file"));
     }
@@ -149,9 +149,9 @@ pub(crate) fn prepare(path: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Write`], [`Error::Figure`].
 pub fn write(path: &Path, svg: &str) -> Result<(), Error> {
-    let bytes = match Format::of(path)? {
-        Format::Svg => document(svg).into_bytes(),
-        Format::Png => to_png(svg, FILE_SCALE)?,
+    let bytes = match FigureFormat::of(path)? {
+        FigureFormat::Svg => document(svg).into_bytes(),
+        FigureFormat::Png => to_png(svg, FILE_SCALE)?,
     };
     prepare(path)?;
     write_atomically(path, |file| file.write_all(&bytes)).map_err(Error::write(path))
@@ -235,7 +235,7 @@ mod tests {
         for scale in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e6] {
             assert!(to_png(svg, scale).is_err(), "{scale}");
         }
-        assert!(Format::of(Path::new("a.jpg")).is_err() && Format::of(Path::new("png")).is_err());
-        assert_eq!(Format::of(Path::new("a.PNG")).unwrap(), Format::Png);
+        assert!(FigureFormat::of(Path::new("a.jpg")).is_err() && FigureFormat::of(Path::new("png")).is_err());
+        assert_eq!(FigureFormat::of(Path::new("a.PNG")).unwrap(), FigureFormat::Png);
     }
 }

@@ -11,11 +11,11 @@ use crate::{
     random::{Domain, Purpose, Random},
 };
 
+mod losses;
 mod report;
-mod step;
 
+use losses::{BatchLosses, prepare};
 pub use report::{Agreement, CheckReport, SolveCheck};
-use step::{Step, prepare};
 
 /// Step h of the central differences.
 const STEP: f64 = 1e-5;
@@ -44,12 +44,12 @@ pub fn check(
     let settings = &AttackSettings { batch: images, ..settings.clone() };
     settings.check(data.classes)?;
     let random = Random::new(Domain::Attack, seed);
-    let step = prepare(data, settings, random)?;
-    let theta = step.network.parameters().copy().requires_grad();
+    let losses = prepare(data, settings, random)?;
+    let theta = losses.network.parameters().copy().requires_grad();
     let device = theta.device();
-    let u = Parameters::new(vec![step.drawn.images.narrow(0, step.clean.size()[0], step.poisoned())])
+    let u = Parameters::new(vec![losses.drawn.images.narrow(0, losses.clean.size()[0], losses.poisoned())])
         .requires_grad();
-    let b = step.outer(&theta).gradient;
+    let b = losses.outer(&theta).gradient;
     if b.norm() == 0.0 {
         let expected = "large enough for the network to get a validation image right";
         return Err(Error::setting("warm_up", expected, &settings.warm_up));
@@ -61,7 +61,7 @@ pub fn check(
         let raw = Parameters::new(parts.collect());
         raw.scaled(1.0 / raw.norm())
     };
-    let undamped = Hessian::new(&step.inner(&theta, &u), &theta, 0.0);
+    let undamped = Hessian::new(&losses.inner(&theta, &u), &theta, 0.0);
     let largest = largest_eigenvalue(&undamped, &direction(0, &theta));
 
     let mut curvature_error = 0.0_f64;
@@ -70,15 +70,15 @@ pub fn check(
         let v = direction(key, &theta);
         curvature_error = curvature_error.max(match settings.curvature {
             Curvature::Hessian => {
-                let ahead = step.inner_gradient(&theta.plus(STEP, &v), &u);
-                let behind = step.inner_gradient(&theta.plus(-STEP, &v), &u);
+                let ahead = losses.inner_gradient(&theta.plus(STEP, &v), &u);
+                let behind = losses.inner_gradient(&theta.plus(-STEP, &v), &u);
                 relative(&undamped.apply(&v), &ahead.plus(-1.0, &behind).scaled(0.5 / STEP))
             }
-            Curvature::GaussNewton => gauss_newton_error(&step, &theta, &u, &v),
+            Curvature::GaussNewton => gauss_newton_error(&losses, &theta, &u, &v),
         });
         let (p, w) = (direction(DIRECTIONS + key, &theta), direction(2 * DIRECTIONS + key, &u));
         let exact = mixed_product_of(undamped.gradient(), &p, &u, Graph::Keep).dot_value(&w);
-        let along = |sign: f64| step.inner_gradient(&theta, &u.plus(sign * STEP, &w)).dot_value(&p);
+        let along = |sign: f64| losses.inner_gradient(&theta, &u.plus(sign * STEP, &w)).dot_value(&p);
         let numeric = -(along(1.0) - along(-1.0)) / (2.0 * STEP);
         mixed_error = mixed_error.max((exact - numeric).abs() / numeric.abs().max(1e-300));
     }
@@ -88,7 +88,7 @@ pub fn check(
         if settings.is_convex() { settings.damping } else { settings.damping.max(1.5 * largest) };
     let at_0 = undamped.gradient().copy();
     let steep = SolverSettings { solver: Solver::Minres, iterations: products, tolerance: 1e-12, rate: 0.0 };
-    let damped = Hessian::new(&step.inner(&theta, &u), &theta, chain_damping);
+    let damped = Hessian::new(&losses.inner(&theta, &u), &theta, chain_damping);
     let p = solve(&damped, &b, &steep, None).p;
     let hypergradient = mixed_product_of(damped.gradient(), &p, &u, Graph::Keep);
     let mut chain_error = 0.0_f64;
@@ -100,17 +100,17 @@ pub fn check(
             direction(3 * DIRECTIONS + key, &u)
         };
         let along = |sign: f64| {
-            let moved = step.solve_again(&theta, &at_0, &u.plus(sign * STEP, &w), chain_damping);
-            step.outer(&moved).value.double_value(&[])
+            let moved = losses.solve_again(&theta, &at_0, &u.plus(sign * STEP, &w), chain_damping);
+            losses.outer(&moved).value.double_value(&[])
         };
         let numeric = (along(1.0) - along(-1.0)) / (2.0 * STEP);
         chain_error = chain_error.max((hypergradient.dot_value(&w) - numeric).abs() / hypergradient.norm());
     }
 
-    let solve = check_solve(&step, &theta, &u, &b, products);
+    let solve = check_solve(&losses, &theta, &u, &b, products);
     Ok(CheckReport {
         images,
-        poison: step.poisoned() as usize,
+        poison: losses.poisoned() as usize,
         parameters: theta.len(),
         outer_gradient: b.norm(),
         curvature_error,
@@ -143,12 +143,12 @@ fn largest_eigenvalue(hessian: &Hessian<'_>, start: &Parameters) -> f64 {
 
 /// Relative error of vᵀ (Jᵀ S J) v, against (J v)ᵀ S (J v) with J v by central differences of the logits and S written
 /// out.
-fn gauss_newton_error(step: &Step<'_>, theta: &Parameters, u: &Parameters, v: &Parameters) -> f64 {
-    let matrix = GaussNewton::new(step.logits(theta, u), theta, 0.0);
+fn gauss_newton_error(losses: &BatchLosses<'_>, theta: &Parameters, u: &Parameters, v: &Parameters) -> f64 {
+    let matrix = GaussNewton::new(losses.logits(theta, u), theta, 0.0);
     let found = matrix.apply(v).dot_value(v);
-    let at = |sign: f64| step.logits(&theta.plus(sign * STEP, v), u).detach();
+    let at = |sign: f64| losses.logits(&theta.plus(sign * STEP, v), u).detach();
     let pushed = (at(1.0) - at(-1.0)) / (2.0 * STEP);
-    let pi = step.logits(theta, u).detach().softmax(-1, Kind::Double);
+    let pi = losses.logits(theta, u).detach().softmax(-1, Kind::Double);
     let mean = (&pi * &pushed).sum_dim_intlist([1_i64].as_slice(), true, None::<Kind>);
     let squared = (&pi * (&pushed - mean).square()).sum(Kind::Double).double_value(&[]);
     let expected = squared / pi.size()[0] as f64;
@@ -157,24 +157,24 @@ fn gauss_newton_error(step: &Step<'_>, theta: &Parameters, u: &Parameters, v: &P
 
 /// Compares the configured solve with the reference solutions.
 fn check_solve(
-    step: &Step<'_>,
+    losses: &BatchLosses<'_>,
     theta: &Parameters,
     u: &Parameters,
     b: &Parameters,
     products: usize,
 ) -> SolveCheck {
-    let settings = step.settings;
+    let settings = losses.settings;
     let as_configured = settings.solver_settings(0);
     let reference =
         SolverSettings { solver: Solver::Minres, iterations: products, tolerance: EXACT, rate: 0.0 };
-    let loss = step.inner(theta, u);
+    let loss = losses.inner(theta, u);
     let hessian = Hessian::new(&loss, theta, settings.damping);
-    let of = |solution: &Solution| mixed_product(&step.inner(theta, u), theta, &solution.p, u);
+    let of = |solution: &Solution| mixed_product(&losses.inner(theta, u), theta, &solution.p, u);
     let with_hessian = solve(&hessian, b, &reference, None);
     let (found, same) = match settings.curvature {
         Curvature::Hessian => (solve(&hessian, b, &as_configured, None), None),
         Curvature::GaussNewton => {
-            let matrix = GaussNewton::new(step.logits(theta, u), theta, settings.damping);
+            let matrix = GaussNewton::new(losses.logits(theta, u), theta, settings.damping);
             (solve(&matrix, b, &as_configured, None), Some(solve(&matrix, b, &reference, None)))
         }
     };

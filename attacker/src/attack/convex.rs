@@ -4,7 +4,7 @@ use super::{
     AttackData, AttackSettings,
     lower_level::{Hypergradients, LowerLevel, mixed_of},
     state::{LevelState, PoolPosition},
-    upper_level::outer_level,
+    upper_level::upper_level,
 };
 use crate::{
     Error,
@@ -39,7 +39,7 @@ impl LowerLevel for ConvexLevel<'_> {
         self.solve(poison, step);
         let settings = self.settings;
         let parameters = self.network.parameters();
-        let outer = outer_level(&self.network, parameters, self.data.validation, settings, self.random, step);
+        let outer = upper_level(&self.network, parameters, self.data.validation, settings, self.random, step);
         let matrix = GaussNewton::new(self.logits(poison), parameters, settings.damping);
         let solution = solve(&matrix, &outer.gradient, &settings.solver_settings(step), None);
         let leaf = poison.copy().set_requires_grad(true);

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::{
     state::{LevelState, PoolPosition},
-    upper_level::Outer,
+    upper_level::UpperLevel,
 };
 use crate::{Error, parameters::Parameters};
 
@@ -39,7 +39,7 @@ pub(super) struct Hypergradients {
     /// Loss of the lower level on the batch of the linear system, a scalar.
     pub inner_loss: Tensor,
     /// The upper level and its gradient.
-    pub outer: Outer,
+    pub outer: UpperLevel,
     /// Solution of the linear system. After an unrolled hypergradient: the part of the upper level's gradient that
     /// reaches back beyond the unrolled steps.
     pub p: Parameters,

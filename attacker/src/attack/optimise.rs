@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Error,
-    events::Task,
+    events::Work,
     random::{Domain, Purpose, Random},
 };
 
@@ -17,7 +17,7 @@ mod measure;
 mod poison;
 mod report;
 
-pub(crate) use measure::{Bench, Found, solved_network};
+pub(crate) use measure::{MeasuredAttack, MeasuredHypergradient, solved_network};
 use poison::PoisonOptimiser;
 pub use report::StepReport;
 
@@ -109,7 +109,8 @@ impl<'a> Attack<'a> {
         every.map_or(0, |every| (self.poison.steps - 1) / every)
     }
 
-    /// Makes the steps that are left, and tells `task` the progress. `after_step` gets a report of each, to log it and to save the state.
+    /// Makes the steps that are left, and tells `work` the progress. `after_step` gets the report of each step, to log it and
+    /// to save the state.
     ///
     /// A step whose validation batch has no right answer, or whose numbers are not finite, does not move the poison; its
     /// report says why.
@@ -118,11 +119,11 @@ impl<'a> Attack<'a> {
     /// [`Error::Network`], [`Error::Ineffective`] if no step moved the poison, or whatever `after_step` fails with.
     pub fn run(
         &mut self,
-        task: Task<'_>,
+        work: Work<'_>,
         mut after_step: impl FnMut(&Self, &StepReport) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let steps = self.poison.steps;
-        let tell = |done: usize| task.progress(done as u64, steps as u64);
+        let tell = |done: usize| work.progress(done as u64, steps as u64);
         tell(self.poison.step);
         while self.poison.step < steps {
             let report = self.step()?;
@@ -131,7 +132,7 @@ impl<'a> Attack<'a> {
         }
         let kept = steps - self.poison.moved;
         if kept > 0 {
-            task.note(&format!("the poison was not moved in {kept} of {steps} steps; the run log says why"));
+            work.note(&format!("the poison was not moved in {kept} of {steps} steps; the run log says why"));
         }
         if self.poison.moved == 0 { Err(Error::Ineffective) } else { Ok(()) }
     }

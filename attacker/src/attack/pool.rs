@@ -2,10 +2,10 @@ use tch::{Kind, Reduction, Tensor, no_grad};
 
 use super::{
     Curvature, Differentiation,
-    clock::{Clock, Part},
     lower_level::{Hypergradients, LowerLevel, mixed_of},
     state::{LevelState, PoolPosition},
-    upper_level::{Outer, outer_level},
+    stopwatch::{Part, Stopwatch},
+    upper_level::{UpperLevel, upper_level},
 };
 use crate::{
     Error,
@@ -19,7 +19,7 @@ use crate::{
 mod batch;
 mod networks;
 
-pub(super) use batch::{Batch, Drawn, Streams};
+pub(super) use batch::{BatchIndices, DrawnBatch, Streams};
 pub(super) use networks::NetworkPool;
 
 /// Most poison images in one double-backward pass; it bounds the memory.
@@ -31,12 +31,12 @@ pub(super) const IMAGES_A_PASS: i64 = 250;
 pub(super) struct PoolLevel<'a> {
     pub networks: NetworkPool<'a>,
     /// Off unless the speed is measured.
-    pub clock: Clock,
+    pub stopwatch: Stopwatch,
 }
 
 /// One step of the attack: its number, the poison before it, and the network it attacks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment<'p> {
+pub(super) struct PoolStep<'p> {
     /// Number of the step, from 0.
     pub step: usize,
     /// All poison images, N×C×H×W.
@@ -49,7 +49,7 @@ impl LowerLevel for PoolLevel<'_> {
     fn hypergradients(&mut self, step: usize, poison: &Tensor) -> Result<Hypergradients, Error> {
         let settings = self.networks.settings;
         self.networks.renew(step, settings.renewal(self.networks.data.target.len()), poison)?;
-        let at = Moment { step, poison, network: self.networks.position(step) };
+        let at = PoolStep { step, poison, network: self.networks.position(step) };
         let batch = settings.same_batch.then(|| self.networks.batch_in_order(step));
         self.networks.train(at.network, settings.inner_steps, poison, batch.as_ref());
         let batch = batch.unwrap_or_else(|| self.networks.batch(poison));
@@ -71,12 +71,12 @@ impl LowerLevel for PoolLevel<'_> {
 impl<'a> PoolLevel<'a> {
     /// The lower level of these networks.
     pub fn new(networks: NetworkPool<'a>) -> Self {
-        let clock = Clock::off(networks.data.target.pixels.device());
-        Self { networks, clock }
+        let stopwatch = Stopwatch::off(networks.data.target.pixels.device());
+        Self { networks, stopwatch }
     }
 
     /// Hypergradients at the present parameters, with the curvature of one batch.
-    pub fn of_batch(&mut self, at: Moment<'_>, batch: &Batch) -> Hypergradients {
+    pub fn of_batch(&mut self, at: PoolStep<'_>, batch: &BatchIndices) -> Hypergradients {
         let drawn = self.networks.drawn(at.network, batch, at.poison);
         let numbers = if self.networks.settings.same_batch {
             batch.poison.shallow_clone()
@@ -91,18 +91,18 @@ impl<'a> PoolLevel<'a> {
 
     fn by_linear_solve(
         &mut self,
-        at: Moment<'_>,
-        batch: &Batch,
-        drawn: &Drawn,
+        at: PoolStep<'_>,
+        batch: &BatchIndices,
+        drawn: &DrawnBatch,
         numbers: Tensor,
     ) -> Hypergradients {
         let settings = self.networks.settings;
         let start = if settings.warm_start { self.networks.warm_start(at.network) } else { None };
         let network = self.networks.network(at.network);
         let parameters = network.parameters();
-        let outer = self.clock.time(Part::OuterGradient, || self.outer(at, parameters));
+        let outer = self.stopwatch.time(Part::OuterGradient, || self.outer(at, parameters));
 
-        let started = self.clock.start();
+        let started = self.stopwatch.start();
         // The poison of the batch is a leaf of the graph: with `same_batch` it is what is moved.
         let leaf = at.poison.index_select(0, &batch.poison).set_requires_grad(true);
         let clean = drawn.images.narrow(0, 0, drawn.images.size()[0] - leaf.size()[0]);
@@ -115,17 +115,17 @@ impl<'a> PoolLevel<'a> {
         let (solution, hessian) = match settings.curvature {
             Curvature::GaussNewton => {
                 let matrix = GaussNewton::new(logits, parameters, settings.damping);
-                self.clock.stop(Part::InnerGraph, started);
-                (self.clock.solve(&matrix, &outer.gradient, &solver, start), None)
+                self.stopwatch.stop(Part::InnerGraph, started);
+                (self.stopwatch.solve(&matrix, &outer.gradient, &solver, start), None)
             }
             Curvature::Hessian => {
                 let hessian = Hessian::new(&loss, parameters, settings.damping);
-                self.clock.stop(Part::InnerGraph, started);
-                (self.clock.solve(&hessian, &outer.gradient, &solver, start), Some(hessian))
+                self.stopwatch.stop(Part::InnerGraph, started);
+                (self.stopwatch.solve(&hessian, &outer.gradient, &solver, start), Some(hessian))
             }
         };
         let p = &solution.p;
-        let gradient = self.clock.time(Part::MixedProduct, || match hessian {
+        let gradient = self.stopwatch.time(Part::MixedProduct, || match hessian {
             _ if !settings.same_batch => self.mixed_passes(at, parameters, p, &numbers),
             Some(hessian) => mixed_of(|u| mixed_product_of(hessian.gradient(), p, u, Graph::Free), leaf),
             None => mixed_of(|u| mixed_product(&loss, parameters, p, u), leaf),
@@ -156,7 +156,7 @@ impl<'a> PoolLevel<'a> {
     }
 
     /// Hypergradients by differentiating through gradient steps from the present parameters.
-    fn through_steps(&self, at: Moment<'_>, drawn: &Drawn, numbers: Tensor) -> Hypergradients {
+    fn through_steps(&self, at: PoolStep<'_>, drawn: &DrawnBatch, numbers: Tensor) -> Hypergradients {
         let settings = self.networks.settings;
         let network = self.networks.network(at.network);
         let inputs = drawn.inputs(&drawn.images);
@@ -200,19 +200,19 @@ impl<'a> PoolLevel<'a> {
     }
 
     /// The upper level at `parameters`, on the validation batch of the step.
-    fn outer(&self, at: Moment<'_>, parameters: &Parameters) -> Outer {
+    fn outer(&self, at: PoolStep<'_>, parameters: &Parameters) -> UpperLevel {
         let NetworkPool { settings, data, random, .. } = &self.networks;
         let network = self.networks.network(at.network);
-        outer_level(network, parameters, data.validation, settings, *random, at.step)
+        upper_level(network, parameters, data.validation, settings, *random, at.step)
     }
 
     /// −(∂²L/∂u∂θ)ᵀ p of the images `numbers`, at most [`IMAGES_A_PASS`] at a time.
     ///
     /// L is here the sum of the losses of the images, not their mean: the factor 1/N changes neither a step of Adam nor
     /// a sign.
-    fn mixed_passes(&self, at: Moment<'_>, theta: &Parameters, p: &Parameters, numbers: &Tensor) -> Tensor {
+    fn mixed_passes(&self, at: PoolStep<'_>, theta: &Parameters, p: &Parameters, numbers: &Tensor) -> Tensor {
         let network = self.networks.network(at.network);
-        let product = |drawn: Drawn| {
+        let product = |drawn: DrawnBatch| {
             let leaf = drawn.images.set_requires_grad(true);
             let logits = drawn.perturbation.by_image(&network.forward_with(theta, &drawn.inputs(&leaf)));
             let loss = self.networks.settings.defence().loss(&logits, &drawn.labels, Reduction::Sum);
@@ -222,7 +222,7 @@ impl<'a> PoolLevel<'a> {
     }
 
     /// The poison images `numbers` in passes of at most [`IMAGES_A_PASS`], with their crops and noise.
-    pub fn passes(&self, at: Moment<'_>, numbers: &Tensor) -> impl Iterator<Item = Drawn> {
+    pub fn passes(&self, at: PoolStep<'_>, numbers: &Tensor) -> impl Iterator<Item = DrawnBatch> {
         let total = numbers.size()[0];
         (0..total).step_by(IMAGES_A_PASS as usize).map(move |start| {
             let chosen = numbers.narrow(0, start, IMAGES_A_PASS.min(total - start));

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Curvature, Differentiation, Objective, PoisonStep, SelectionSettings};
+use super::{CandidateSettings, Curvature, Differentiation, Objective, PoisonStep};
 use crate::{
     bilevel::{Solver, SolverSettings, Unrolling},
     networks::Architecture,
@@ -117,7 +117,7 @@ pub struct AttackSettings {
     /// Poison sets kept from each attack as candidates: evenly spaced steps, the last one at the end.
     pub snapshots: usize,
     /// How the best candidate is found by retraining.
-    pub selection: SelectionSettings,
+    pub selection: CandidateSettings,
 }
 
 impl Default for AttackSettings {
@@ -168,7 +168,7 @@ impl Default for AttackSettings {
             renew_epochs: None,
             restarts: 1,
             snapshots: 1,
-            selection: SelectionSettings::default(),
+            selection: CandidateSettings::default(),
         }
     }
 }
@@ -226,7 +226,7 @@ impl AttackSettings {
     /// How networks are retrained from scratch to choose between poison sets: as the lower level, with the epochs and
     /// the batch of `selection`.
     pub fn retraining(&self) -> TrainingSettings {
-        let SelectionSettings { epochs, batch, .. } = self.selection;
+        let CandidateSettings { epochs, batch, .. } = self.selection;
         TrainingSettings { epochs, batch, ..self.lower_level() }
     }
 
@@ -275,7 +275,7 @@ mod tests {
             crop: 2,
             flip: true,
             frozen_bn: true,
-            selection: SelectionSettings { epochs: 5, batch: 40, ..SelectionSettings::default() },
+            selection: CandidateSettings { epochs: 5, batch: 40, ..CandidateSettings::default() },
             ..AttackSettings::default()
         };
         let training = settings.lower_level();

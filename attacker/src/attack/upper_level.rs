@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The upper level R and its gradient. All scalars stay on the device.
-pub(super) struct Outer {
+pub(super) struct UpperLevel {
     /// R, a scalar.
     pub value: Tensor,
     /// Images of the validation batch that the soft smoothed classifier gets right, `int64`.
@@ -23,7 +23,7 @@ pub(super) struct Outer {
     pub nonzero: Tensor,
 }
 
-impl Outer {
+impl UpperLevel {
     /// Whether the gradient is finite and not 0, a boolean scalar.
     pub fn usable(&self) -> Tensor {
         self.finite.logical_and(&self.nonzero)
@@ -56,14 +56,14 @@ impl Validation {
 }
 
 /// The upper level at `parameters`, on the validation batch of step `step`.
-pub(super) fn outer_level(
+pub(super) fn upper_level(
     network: &Network,
     parameters: &Parameters,
     validation: &Images,
     settings: &AttackSettings,
     random: Random,
     step: usize,
-) -> Outer {
+) -> UpperLevel {
     let Validation { images, labels, noise } = Validation::draw(validation, settings, random, step);
     let (value, right) = if let Some(noise) = noise {
         let copies = settings.validation_noises as i64;
@@ -79,5 +79,5 @@ pub(super) fn outer_level(
     };
     let gradient = parameters.gradient_of(&value, Graph::Free);
     let (finite, nonzero) = (gradient.is_finite_scalar(), gradient.norm_scalar().gt(0.0));
-    Outer { value: value.detach(), right, finite, nonzero, gradient }
+    UpperLevel { value: value.detach(), right, finite, nonzero, gradient }
 }

@@ -12,7 +12,7 @@ use tch::Device;
 
 use crate::{
     Error,
-    attack::{AttackData, AttackSettings, Bench, Found, Part, now, solved_network},
+    attack::{AttackData, AttackSettings, MeasuredAttack, MeasuredHypergradient, Part, now, solved_network},
 };
 use made_up::{CLASSES, MadeUp};
 
@@ -144,7 +144,7 @@ pub fn measure(
     let target = made_up.of_class(class, images, 1, device);
     let validation = made_up.of_class(class, attack.validation_batch, 2, device);
     let data = AttackData { clean: &clean, target: &target, validation: &validation, classes: CLASSES };
-    let mut bench = Bench::new(data, &attack, SEED)?;
+    let mut bench = MeasuredAttack::new(data, &attack, SEED)?;
 
     let found = bench.hypergradient(false);
     let size = found.outer_gradient.norm();
@@ -159,7 +159,7 @@ pub fn measure(
         reference::write(path, &bench, &found, &attack)?;
     }
     let parameters = bench.network().parameters().len();
-    let parts = Parts::measure(&mut bench, repeats, device);
+    let times = Times::measure(&mut bench, repeats, device);
     bench.train();
     let training_step = median((0..repeats).map(|_| milliseconds(device, || bench.train()).1));
     bench.step()?;
@@ -173,15 +173,15 @@ pub fn measure(
     let milliseconds = Milliseconds {
         training_step,
         attack_step: median(steps.into_iter()),
-        hypergradient: median(parts.whole.into_iter()),
-        outer_gradient: of_part(&parts.times, Part::OuterGradient),
-        inner_graph: of_part(&parts.times, Part::InnerGraph),
-        product: of_part(&parts.times, Part::Product),
-        solve: of_part(&parts.times, Part::Solve),
-        mixed_product: of_part(&parts.times, Part::MixedProduct),
-        noise: median(parts.noise.into_iter()),
+        hypergradient: median(times.whole.into_iter()),
+        outer_gradient: of_part(&times.parts, Part::OuterGradient),
+        inner_graph: of_part(&times.parts, Part::InnerGraph),
+        product: of_part(&times.parts, Part::Product),
+        solve: of_part(&times.parts, Part::Solve),
+        mixed_product: of_part(&times.parts, Part::MixedProduct),
+        noise: median(times.noise.into_iter()),
     };
-    let Found { iterations, relative_residual, right, .. } = found;
+    let MeasuredHypergradient { iterations, relative_residual, right, .. } = found;
     Ok(BenchReport {
         training_images_per_second: 1e3 * attack.batch as f64 / milliseconds.training_step,
         hypergradient_images_per_second: 1e3 * images as f64 / milliseconds.hypergradient,
@@ -190,7 +190,7 @@ pub fn measure(
         image_shape: made_up.shape(),
         images,
         iterations,
-        products: parts.times.iter().filter(|(part, _)| *part == Part::Product).count() / repeats,
+        products: times.parts.iter().filter(|(part, _)| *part == Part::Product).count() / repeats,
         relative_residual,
         right,
     })
@@ -198,23 +198,23 @@ pub fn measure(
 
 /// Times of hypergradients, in milliseconds.
 #[derive(Default)]
-struct Parts {
+struct Times {
     whole: Vec<f64>,
-    times: Vec<(Part, f64)>,
+    parts: Vec<(Part, f64)>,
     noise: Vec<f64>,
 }
 
-impl Parts {
+impl Times {
     /// Measures whole hypergradients and their parts alternately, so that changes of the machine's speed affect both.
-    fn measure(bench: &mut Bench<'_>, repeats: usize, device: Device) -> Self {
-        let mut parts = Self::default();
+    fn measure(bench: &mut MeasuredAttack<'_>, repeats: usize, device: Device) -> Self {
+        let mut times = Self::default();
         for repeat in 0..repeats as u64 {
-            parts.whole.push(milliseconds(device, || bench.hypergradient(false)).1);
-            let times = bench.hypergradient(true).times;
-            parts.times.extend(times.into_iter().map(|(part, seconds)| (part, 1e3 * seconds)));
-            parts.noise.push(milliseconds(device, || bench.noise(repeat)).1);
+            times.whole.push(milliseconds(device, || bench.hypergradient(false)).1);
+            let measured = bench.hypergradient(true).times;
+            times.parts.extend(measured.into_iter().map(|(part, seconds)| (part, 1e3 * seconds)));
+            times.noise.push(milliseconds(device, || bench.noise(repeat)).1);
         }
-        parts
+        times
     }
 }
 

@@ -6,7 +6,7 @@ use tch::Tensor;
 use super::made_up::CLASSES;
 use crate::{
     Error,
-    attack::{AttackSettings, Bench, Differentiation, Found, Objective},
+    attack::{AttackSettings, Differentiation, MeasuredAttack, MeasuredHypergradient, Objective},
     bilevel::Solver,
     checkpoint::to_bytes,
 };
@@ -39,8 +39,8 @@ pub(super) fn check(settings: &AttackSettings, path: &Path) -> Result<(), Error>
 /// `poison.*`; `hypergradient`. Settings are metadata.
 pub(super) fn write(
     path: &Path,
-    bench: &Bench<'_>,
-    found: &Found,
+    bench: &MeasuredAttack<'_>,
+    found: &MeasuredHypergradient,
     settings: &AttackSettings,
 ) -> Result<(), Error> {
     let numbered = |name: &str, tensors: &[Tensor]| -> Vec<(String, Tensor)> {

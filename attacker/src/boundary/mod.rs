@@ -11,8 +11,8 @@ mod smoothed;
 mod study;
 
 pub use picture::picture;
-pub use points::Distribution;
-use points::{Part, TARGET};
+pub use points::PointDistribution;
+use points::{PointSplit, TARGET};
 pub use settings::BoundarySettings;
 use smoothed::SmoothedClassifier;
-pub use study::{Case, Outcome, study};
+pub use study::{Case, Certification, study};

@@ -1,6 +1,6 @@
 use mithridate_runtime::report::{PanelGrid, Plane, PlanePoint};
 
-use super::{BoundarySettings, Case, Outcome, TARGET};
+use super::{BoundarySettings, Case, Certification, TARGET};
 use crate::{Error, networks::Architecture};
 
 /// Number of test points whose certified radii are drawn.
@@ -48,7 +48,13 @@ fn poisoned(case: &Case) -> Plane {
     Plane { clean_field: Some(case.clean.field.clone()), ..plane }
 }
 
-fn panel(case: &Case, what: &str, outcome: &Outcome, target: Vec<PlanePoint>, caption: String) -> Plane {
+fn panel(
+    case: &Case,
+    what: &str,
+    certification: &Certification,
+    target: Vec<PlanePoint>,
+    caption: String,
+) -> Plane {
     let network = match case.network {
         Architecture::Mlp => "MLP",
         other => other.name(),
@@ -56,7 +62,7 @@ fn panel(case: &Case, what: &str, outcome: &Outcome, target: Vec<PlanePoint>, ca
     let mut points: Vec<PlanePoint> = case.others.iter().map(|&at| point(at, 1 - TARGET)).collect();
     points.extend(target);
     points.extend(spread(&case.test, CIRCLES).into_iter().map(|number| {
-        let circle = outcome.right(number);
+        let circle = certification.right(number);
         PlanePoint { circle, wrong: circle.is_none(), ..point(case.test[number], TARGET) }
     }));
     let title = format!("{}, {network}: {what}", case.distribution.title());
@@ -65,7 +71,7 @@ fn panel(case: &Case, what: &str, outcome: &Outcome, target: Vec<PlanePoint>, ca
         caption,
         x_range: (0.0, 1.0),
         y_range: (0.0, 1.0),
-        field: outcome.field.clone(),
+        field: certification.field.clone(),
         clean_field: None,
         points,
     }

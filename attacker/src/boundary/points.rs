@@ -23,16 +23,16 @@ const BLOB_SPREAD: f64 = 0.09;
 /// A distribution of points of two classes in the unit square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Distribution {
+pub enum PointDistribution {
     /// A round normal distribution for each class.
     Blobs,
     /// Two interleaving half circles with normal noise about them.
     Moons,
 }
 
-/// The use of points. With the same seed each use has other points.
+/// The split that points belong to. With the same seed each split has other points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum PointSplit {
     /// Training of victims and of the networks of the attack.
     Training,
     /// The upper level of the attack.
@@ -41,7 +41,7 @@ pub enum Part {
     Test,
 }
 
-impl Distribution {
+impl PointDistribution {
     /// All distributions.
     pub const ALL: [Self; 2] = [Self::Blobs, Self::Moons];
 
@@ -54,9 +54,9 @@ impl Distribution {
     }
 
     /// Points of one class, 0 or 1, as images N×2×1×1; coordinates are clipped to the unit square.
-    pub fn draw(self, class: usize, count: usize, part: Part, seed: u64) -> Images {
+    pub fn draw(self, class: usize, count: usize, split: PointSplit, seed: u64) -> Images {
         let random = Random::new(Domain::Data, seed);
-        let key = (self as u64) << 8 | (part as u64) << 4 | (class as u64) << 1;
+        let key = (self as u64) << 8 | (split as u64) << 4 | (class as u64) << 1;
         let count = count as i64;
         let noise = random.normal(Purpose::Points, key, &[count, 2], Device::Cpu).to_kind(Kind::Double);
         let points = match self {
@@ -102,7 +102,7 @@ mod tests {
     fn moons_are_half_circles_about_the_centres_they_should_have() {
         let at = |x: f64, y: f64| [0.5 + ARC * (x - 0.5), 0.5 + ARC * (y - 0.25)];
         for (class, centre) in [(0, at(0.0, 0.0)), (1, at(1.0, 0.5))] {
-            let points = coordinates(&Distribution::Moons.draw(class, 4000, Part::Test, 3));
+            let points = coordinates(&PointDistribution::Moons.draw(class, 4000, PointSplit::Test, 3));
             let up = if class == 0 { 1.0 } else { -1.0 };
             let from = |point: &[f64; 2]| [point[0] - centre[0], up * (point[1] - centre[1])];
             let distances = || points.iter().map(|point| from(point)[0].hypot(from(point)[1]));
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn blobs_have_their_means_and_spreads() {
         for (class, wanted) in MEANS.iter().enumerate() {
-            let points = coordinates(&Distribution::Blobs.draw(class, 4000, Part::Training, 5));
+            let points = coordinates(&PointDistribution::Blobs.draw(class, 4000, PointSplit::Training, 5));
             for axis in [0, 1] {
                 let found = mean(points.iter().map(|point| point[axis]));
                 assert!((found - wanted[axis]).abs() < 4.0 * BLOB_SPREAD / 4000_f64.sqrt(), "{found}");
@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn points_lie_in_the_square_and_depend_on_all_that_names_them() {
-        let first = |distribution: Distribution, class, part, seed| {
-            let images = distribution.draw(class, 500, part, seed);
+        let first = |distribution: PointDistribution, class, split, seed| {
+            let images = distribution.draw(class, 500, split, seed);
             assert_eq!((images.pixels.size(), images.len()), (vec![500, 2, 1, 1], 500));
             let points = coordinates(&images);
             assert!(points.iter().flatten().all(|at| (0.0..=1.0).contains(at)));
@@ -141,12 +141,12 @@ mod tests {
             points[0]
         };
         let mut seen: Vec<[f64; 2]> = Vec::new();
-        for distribution in Distribution::ALL {
+        for distribution in PointDistribution::ALL {
             for class in [0, 1] {
-                for part in [Part::Training, Part::Validation, Part::Test] {
+                for split in [PointSplit::Training, PointSplit::Validation, PointSplit::Test] {
                     for seed in [0, 1] {
-                        let point = first(distribution, class, part, seed);
-                        assert_eq!(point, first(distribution, class, part, seed));
+                        let point = first(distribution, class, split, seed);
+                        assert_eq!(point, first(distribution, class, split, seed));
                         assert!(!seen.contains(&point));
                         seen.push(point);
                     }

@@ -21,12 +21,12 @@ const REACH: f64 = 4.5;
 #[derive(Debug)]
 pub struct SmoothedClassifier {
     sigma: f64,
-    lines: Vec<Line>,
+    lines: Vec<QuadratureLine>,
 }
 
 /// The network along a line parallel to the first axis.
 #[derive(Debug)]
-struct Line {
+struct QuadratureLine {
     y: f64,
     /// Whether the answer at the left end is class 1.
     starts_in_one: bool,
@@ -34,7 +34,7 @@ struct Line {
     changes: Vec<f64>,
 }
 
-impl Line {
+impl QuadratureLine {
     /// The line at height `y`; `margins` are the logit of class 1 minus that of class 0 at the nodes `xs`.
     fn new(y: f64, xs: &[f64], margins: &[f64]) -> Self {
         let changes = xs.windows(2).zip(margins.windows(2)).filter_map(|(x, margin)| {
@@ -96,7 +96,7 @@ impl SmoothedClassifier {
                     .zip(&margins[next])
                     .map(|(below, above)| below + share * (above - below))
                     .collect();
-                Line::new(ends[row] + share * (ends[next] - ends[row]), &ends, &mixed)
+                QuadratureLine::new(ends[row] + share * (ends[next] - ends[row]), &ends, &mixed)
             })
             .collect();
         Self { sigma, lines }

@@ -3,7 +3,7 @@ use std::thread;
 use ndarray::Array2;
 use tch::Tensor;
 
-use super::{BoundarySettings, Distribution, Part, SmoothedClassifier, TARGET};
+use super::{BoundarySettings, PointDistribution, PointSplit, SmoothedClassifier, TARGET};
 use crate::{
     Error,
     attack::{Attack, AttackData, CertifiedRadius, certified_radii},
@@ -21,7 +21,7 @@ const FIELD: usize = 121;
 
 /// Certification of a network that was trained from scratch.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct Certification {
     /// Certificate of each test point; `None` where the smoothed classifier abstains.
     pub radii: Vec<Option<CertifiedRadius>>,
     /// Probability of class 1 under the smoothed classifier on a regular grid over the unit square, the first row at the
@@ -29,7 +29,7 @@ pub struct Outcome {
     pub field: Array2<f64>,
 }
 
-impl Outcome {
+impl Certification {
     /// The certified radius of test point `point`; `None` if it is not certified for the right class.
     pub fn right(&self, point: usize) -> Option<f64> {
         self.radii[point].filter(|found| found.class == TARGET).map(|found| found.radius)
@@ -52,7 +52,7 @@ impl Outcome {
 #[derive(Clone, Debug)]
 pub struct Case {
     /// Distribution of the points.
-    pub distribution: Distribution,
+    pub distribution: PointDistribution,
     /// Network of attack and victims.
     pub network: Architecture,
     /// Training points of the other class, which are not poisoned.
@@ -64,9 +64,9 @@ pub struct Case {
     /// Test points of the target class.
     pub test: Vec<(f64, f64)>,
     /// A network trained on the clean points.
-    pub clean: Outcome,
+    pub clean: Certification,
     /// A network trained on the poisoned points from the same first weights.
-    pub poisoned: Outcome,
+    pub poisoned: Certification,
 }
 
 impl Case {
@@ -95,7 +95,7 @@ pub fn study(settings: &BoundarySettings, events: Events<'_>) -> Result<Vec<Case
         [Architecture::Linear, Architecture::Mlp].map(|network| case(distribution, network, settings, events))
     };
     thread::scope(|scope| {
-        let running = Distribution::ALL.map(|distribution| scope.spawn(move || both(distribution)));
+        let running = PointDistribution::ALL.map(|distribution| scope.spawn(move || both(distribution)));
         running
             .into_iter()
             .flat_map(|thread| match thread.join() {
@@ -107,37 +107,37 @@ pub fn study(settings: &BoundarySettings, events: Events<'_>) -> Result<Vec<Case
 }
 
 fn case(
-    distribution: Distribution,
+    distribution: PointDistribution,
     network: Architecture,
     settings: &BoundarySettings,
     events: Events<'_>,
 ) -> Result<Case, Error> {
-    let draw = |class, part| distribution.draw(class, settings.points, part, settings.seed);
-    let (others, target) = (draw(1 - TARGET, Part::Training), draw(TARGET, Part::Training));
-    let (validation, test) = (draw(TARGET, Part::Validation), draw(TARGET, Part::Test));
+    let draw = |class, split| distribution.draw(class, settings.points, split, settings.seed);
+    let (others, target) = (draw(1 - TARGET, PointSplit::Training), draw(TARGET, PointSplit::Training));
+    let (validation, test) = (draw(TARGET, PointSplit::Validation), draw(TARGET, PointSplit::Test));
     let title = format!("{}, {network}", distribution.title());
 
     let attack = settings.attack(network);
     let data = AttackData { clean: &others, target: &target, validation: &validation, classes: 2 };
     let mut attack = Attack::new(data, &attack, settings.seed, 0)?;
-    attack.run(events.task(&format!("{title}: poison")), |_, _| Ok(()))?;
+    attack.run(events.work(&format!("{title}: poison")), |_, _| Ok(()))?;
     let poison = attack.poison();
 
-    let outcome = |points: &Tensor| -> Result<Outcome, Error> {
+    let certification = |points: &Tensor| -> Result<Certification, Error> {
         let images = Images {
             pixels: Tensor::cat(&[&others.pixels, points], 0),
             labels: Tensor::cat(&[&others.labels, &target.labels], 0),
         };
         let mut training =
             Training::new(&images, 2, settings.training(network), Domain::Victim, settings.seed)?;
-        training.run(events.task(&format!("{title}: victim")), |_| Ok(()))?;
-        outcome(training.network(), &test, settings)
+        training.run(events.work(&format!("{title}: victim")), |_| Ok(()))?;
+        certification(training.network(), &test, settings)
     };
     Ok(Case {
         distribution,
         network,
-        clean: outcome(&target.pixels)?,
-        poisoned: outcome(poison)?,
+        clean: certification(&target.pixels)?,
+        poisoned: certification(poison)?,
         poison: coordinates(poison),
         others: coordinates(&others.pixels),
         target: coordinates(&target.pixels),
@@ -145,8 +145,12 @@ fn case(
     })
 }
 
-fn outcome(network: &Network, test: &Images, settings: &BoundarySettings) -> Result<Outcome, Error> {
-    Ok(Outcome {
+fn certification(
+    network: &Network,
+    test: &Images,
+    settings: &BoundarySettings,
+) -> Result<Certification, Error> {
+    Ok(Certification {
         radii: certified_radii(network, &test.pixels, settings.sigma, SAMPLES, settings.seed)?,
         field: SmoothedClassifier::new(network, settings.sigma).field(FIELD),
     })

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{arguments::one_of, screen::Screen};
 use crate::{
-    boundary::{BoundarySettings, Case, Outcome, picture, study},
+    boundary::{BoundarySettings, Case, Certification, picture, study},
     events::{Event, Events},
     figure,
     training::Method,
@@ -98,12 +98,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn panel(case: &Case) -> serde_json::Value {
-    let outcome = |outcome: &Outcome| json!({ "acr": outcome.acr(), "certified": outcome.certified() });
+    let certification = |certification: &Certification| json!({ "acr": certification.acr(), "certified": certification.certified() });
     json!({
         "points": case.distribution,
         "network": case.network,
-        "clean": outcome(&case.clean),
-        "poisoned": outcome(&case.poisoned),
+        "clean": certification(&case.clean),
+        "poisoned": certification(&case.poisoned),
         "drop": case.drop(),
         "largest_change": case.largest_change(),
     })

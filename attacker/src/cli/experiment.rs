@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     events::{Event, Events},
-    experiment::{Certifier, Experiment, Messages, PlannedStep, read_config, table},
+    experiment::{CertifierProgram, Experiment, Messages, PlannedStep, read_config, table},
 };
 
 #[derive(Args)]
@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let threads = if arguments.jobs > 1 { share } else { arguments.device.threads };
     // Plain lines of the certifier must not mix with ours.
     let messages = if terminal::lines_are_plain() { Messages::Noted } else { Messages::Inherited };
-    let certifier = Certifier::find(arguments.rscert.as_deref(), threads, messages)?;
+    let certifier = CertifierProgram::find(arguments.rscert.as_deref(), threads, messages)?;
     let outcome = experiment.run(&runner, &certifier, arguments.jobs)?;
     if arguments.json {
         return Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&outcome.results)?))?);

@@ -25,13 +25,13 @@ const CALIBRATION_IMAGES: usize = 256;
 
 /// The precision of an exported model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Precision {
+enum ExportPrecision {
     Float32,
     Float16,
     Int8,
 }
 
-choice!(Precision, "a precision", { Float32 = "float32", Float16 = "float16", Int8 = "int8" });
+choice!(ExportPrecision, "a precision", { Float32 = "float32", Float16 = "float16", Int8 = "int8" });
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     /// Precision of weights and arithmetic: float32, float16, or int8 (static quantisation, batch normalisation folded);
     /// input and output stay float32
     #[arg(long, default_value = "float32", value_name = "PRECISION")]
-    precision: Precision,
+    precision: ExportPrecision,
     /// For int8: the data set that the ranges of activations are taken from, over 256 training images with noise
     #[arg(long, value_name = "DATA")]
     calibration: Option<PathBuf>,
@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> anyhow::Result<ModelProto> {
     let options = ExportOptions { batch: arguments.batch_size, fold_batch_norm: arguments.fold_batch_norm };
     let precision = arguments.precision;
-    if precision != Precision::Int8 {
+    if precision != ExportPrecision::Int8 {
         for (flag, given) in
             [("--calibration", arguments.calibration.is_some()), ("--sigma", arguments.sigma.is_some())]
         {
@@ -102,7 +102,7 @@ fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> a
             }
         }
         let model = network.to_onnx(options, metadata)?;
-        return Ok(if precision == Precision::Float16 { to_float16(&model)? } else { model });
+        return Ok(if precision == ExportPrecision::Float16 { to_float16(&model)? } else { model });
     }
     let path = arguments.calibration.as_ref().ok_or_else(|| {
         anyhow!(

@@ -44,7 +44,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = &arguments.folder;
     if let Some(path) = &arguments.picture {
-        figure::Format::of(path)?;
+        figure::FigureFormat::of(path)?;
     }
     let kind = fs::metadata(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     ensure!(

@@ -7,39 +7,39 @@ use mithridate_runtime::terminal::{Progress, say};
 
 use crate::events::Event;
 
-/// Shows events on standard error: on a terminal a bar for each task, elsewhere plain lines.
+/// Shows events on standard error: on a terminal a bar for each piece of work, elsewhere plain lines.
 #[derive(Default)]
 pub(super) struct Screen {
-    /// Tasks that run, by number.
-    tasks: Mutex<BTreeMap<u64, Bar>>,
+    /// The bar of each piece of work that runs, by its number.
+    bars: Mutex<BTreeMap<u64, WorkBar>>,
 }
 
-struct Bar {
+struct WorkBar {
     progress: Progress,
     done: u64,
 }
 
 impl Screen {
     pub fn show(&self, event: Event<'_>) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Progress { task, title, done, total } => {
-                let bar = tasks.entry(task).or_insert_with(|| {
+            Event::Progress { work, title, done, total } => {
+                let bar = bars.entry(work).or_insert_with(|| {
                     let mut progress = Progress::new(title, total, "steps");
                     progress.resume_at(done);
-                    Bar { progress, done }
+                    WorkBar { progress, done }
                 });
                 if done > bar.done {
                     bar.progress.advance(done - bar.done);
                     bar.done = done;
                 }
                 if done >= total
-                    && let Some(bar) = tasks.remove(&task)
+                    && let Some(bar) = bars.remove(&work)
                 {
                     bar.progress.finish();
                 }
             }
-            Event::Note(text) => match tasks.values().next() {
+            Event::Note(text) => match bars.values().next() {
                 Some(bar) => bar.progress.note(text),
                 None => say(text),
             },

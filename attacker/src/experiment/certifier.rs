@@ -18,13 +18,13 @@ pub enum Messages {
 
 /// The program `rscert`, run as a child process: ONNX Runtime and libtorch must not share a process.
 #[derive(Clone, Debug)]
-pub struct Certifier {
+pub struct CertifierProgram {
     program: PathBuf,
     threads: Option<usize>,
     messages: Messages,
 }
 
-impl Certifier {
+impl CertifierProgram {
     /// The program `named`, or else `rscert` in the folder of this program. It may use `threads` threads; without a
     /// number it decides itself.
     ///

@@ -24,7 +24,7 @@ pub struct Config {
     /// Seed of the attack, of the random baseline and of all certification noise.
     pub seed: u64,
     /// The data set.
-    pub data: DataSettings,
+    pub data: TrainingDataSettings,
     /// The attack. Its target classes, ε and σ apply to the whole experiment; certification uses its σ.
     pub attack: AttackSettings,
     /// The networks trained from scratch.
@@ -36,7 +36,7 @@ pub struct Config {
 /// The data set of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DataSettings {
+pub struct TrainingDataSettings {
     /// The data set in any format of [`Dataset::open`](mithridate_runtime::data::Dataset::open); a relative path starts
     /// at the working folder.
     pub path: PathBuf,
@@ -49,7 +49,7 @@ pub struct DataSettings {
     pub images: Option<usize>,
 }
 
-impl DataSettings {
+impl TrainingDataSettings {
     /// The split.
     pub fn split(&self) -> SplitSettings {
         SplitSettings { seed: self.split_seed, validation: self.validation, images: self.images }

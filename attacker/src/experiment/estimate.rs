@@ -4,7 +4,7 @@ use tch::{Tensor, no_grad};
 
 use super::{
     Config,
-    plan::{Step, Work},
+    plan::{Action, Step},
 };
 use crate::{
     Error,
@@ -42,19 +42,19 @@ impl<'a> Costs<'a> {
         steps
             .iter()
             .map(|step| {
-                Ok(match &step.work {
-                    Work::Poison(_, job) => match &job.generator {
+                Ok(match &step.action {
+                    Action::Poison(_, job) => match &job.generator {
                         Generator::Bilevel(settings) => self.attack(settings)?,
                         Generator::Random | Generator::Watermark => 0.1,
                     },
-                    Work::Train(_, job) => {
+                    Action::Train(_, job) => {
                         let step = match train {
                             Some(step) => step,
                             None => *train.insert(self.training_step(&job.settings)?),
                         };
                         step * (job.settings.epochs * self.images.len().div_ceil(job.settings.batch)) as f64
                     }
-                    Work::Certify(_, group) => {
+                    Action::Certify(_, group) => {
                         let sample = match sample {
                             Some(sample) => sample,
                             None => *sample.insert(self.sample(&self.config.victims.training)?),

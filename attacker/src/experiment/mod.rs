@@ -10,9 +10,9 @@ mod results;
 mod run;
 mod schedule;
 
-pub use certifier::{Certifier, Messages};
+pub use certifier::{CertifierProgram, Messages};
 pub use config::{
-    CertifySettings, Config, DataSettings, GroupSettings, VictimKind, VictimsSettings, read_config,
+    CertifySettings, Config, GroupSettings, TrainingDataSettings, VictimKind, VictimsSettings, read_config,
 };
-pub use results::{GroupResult, KindResult, Results, table};
-pub use run::{Experiment, Outcome, PlannedStep};
+pub use results::{ExperimentResults, GroupResult, KindResult, table};
+pub use run::{Experiment, ExperimentOutput, PlannedStep};

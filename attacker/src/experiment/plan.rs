@@ -20,13 +20,13 @@ pub struct Step {
     pub place: PathBuf,
     /// Numbers of the steps that must be finished first; all are smaller than its own.
     pub needs: Vec<usize>,
-    /// The work.
-    pub work: Work,
+    /// What it does.
+    pub action: Action,
 }
 
-/// The work of a step.
+/// What a step of an experiment does.
 #[derive(Clone, Debug)]
-pub enum Work {
+pub enum Action {
     /// Makes a poison set.
     Poison(VictimKind, Box<PoisonJob>),
     /// Trains a victim.
@@ -54,9 +54,9 @@ impl Group {
     }
 }
 
-/// Progress of a step.
+/// How far a step of an experiment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum StepState {
     /// It has not begun.
     ToDo,
     /// It was interrupted and can go on.
@@ -65,7 +65,7 @@ pub enum Progress {
     Done,
 }
 
-impl Progress {
+impl StepState {
     /// Its name in the plan.
     pub fn name(self) -> &'static str {
         match self {
@@ -77,19 +77,21 @@ impl Progress {
 }
 
 impl Step {
-    /// Its progress, by the files in its place.
-    pub fn progress(&self) -> Progress {
-        let (done, begun) = match self.work {
-            Work::Poison(..) => (PoisonSet::is_in(&self.place), self.place.join(names::CHECKPOINT)),
-            Work::Train(..) => (self.place.join(names::REPORT).is_file(), self.place.join(names::CHECKPOINT)),
-            Work::Certify(..) => {
+    /// How far it is, by the files in its place.
+    pub fn state(&self) -> StepState {
+        let (done, begun) = match self.action {
+            Action::Poison(..) => (PoisonSet::is_in(&self.place), self.place.join(names::CHECKPOINT)),
+            Action::Train(..) => {
+                (self.place.join(names::REPORT).is_file(), self.place.join(names::CHECKPOINT))
+            }
+            Action::Certify(..) => {
                 (mithridate_runtime::evidence::read_evidence(&self.place).is_ok(), self.place.clone())
             }
         };
         match (done, begun.is_file()) {
-            (true, _) => Progress::Done,
-            (false, true) => Progress::Begun,
-            (false, false) => Progress::ToDo,
+            (true, _) => StepState::Done,
+            (false, true) => StepState::Begun,
+            (false, false) => StepState::ToDo,
         }
     }
 }
@@ -111,7 +113,7 @@ pub fn plan(config: &Config, training: &TrainingSet, folder: &Path) -> Result<Ve
                     name: format!("poison set '{}'", kind.name()),
                     place: folder.join("poison").join(format!("{}-{}", kind.name(), &key[..8])),
                     needs: Vec::new(),
-                    work: Work::Poison(kind, Box::new(job)),
+                    action: Action::Poison(kind, Box::new(job)),
                 });
                 Ok::<_, Error>((steps.len() - 1, key))
             })
@@ -124,7 +126,7 @@ pub fn plan(config: &Config, training: &TrainingSet, folder: &Path) -> Result<Ve
                 name: format!("training victim {name}"),
                 place: folder.join("models").join(format!("{name}-{}", &key[..8])),
                 needs: poison.iter().map(|(number, _)| *number).collect(),
-                work: Work::Train(kind, job),
+                action: Action::Train(kind, job),
             });
             let trained = steps.len() - 1;
             for (group, settings) in
@@ -138,7 +140,7 @@ pub fn plan(config: &Config, training: &TrainingSet, folder: &Path) -> Result<Ve
                     name: format!("certifying victim {name}, {}", group.name()),
                     place: folder.join("evidence").join(file),
                     needs: vec![trained],
-                    work: Work::Certify(group, settings),
+                    action: Action::Certify(group, settings),
                 });
             }
         }

@@ -8,7 +8,7 @@ use mithridate_runtime::{
     statistics::Interval,
 };
 
-use super::{Config, GroupResult, Results, VictimKind, results::Victim};
+use super::{Config, ExperimentResults, GroupResult, VictimKind, results::Victim};
 use crate::{
     Error,
     data::TrainingSet,
@@ -22,7 +22,7 @@ const SHOWN: usize = 5;
 /// The report as one HTML page without other files.
 pub(super) fn page(
     config: &Config,
-    results: &Results,
+    results: &ExperimentResults,
     victims: &[Victim],
     training: &TrainingSet,
     poison: Option<&PoisonSet>,
@@ -49,7 +49,7 @@ pub(super) fn page(
 #[derive(Template)]
 #[template(path = "experiment.html")]
 struct Page<'a> {
-    results: &'a Results,
+    results: &'a ExperimentResults,
     target: String,
     rows: Vec<Row>,
     headline: Option<Interval>,
@@ -81,7 +81,7 @@ fn percent(interval: &Interval) -> String {
     format!("{:.1} % ({:.1} to {:.1})", 100.0 * interval.value, 100.0 * interval.low, 100.0 * interval.high)
 }
 
-fn rows(results: &Results) -> Vec<Row> {
+fn rows(results: &ExperimentResults) -> Vec<Row> {
     let mut rows = Vec::new();
     for (kind, result) in &results.victims {
         let groups = [(results.target_name(), &result.target), ("other classes".into(), &result.others)];
@@ -114,7 +114,7 @@ fn rows(results: &Results) -> Vec<Row> {
 }
 
 /// Chart of certified accuracy against radius on the target classes: a curve for each victim, a colour for each kind.
-fn curves(results: &Results, victims: &[Victim]) -> Result<String, Error> {
+fn curves(results: &ExperimentResults, victims: &[Victim]) -> Result<String, Error> {
     let kinds: Vec<VictimKind> = results.victims.keys().copied().collect();
     let mut named = Vec::new();
     let curves = victims.iter().map(|victim| {
@@ -137,7 +137,7 @@ fn curves(results: &Results, victims: &[Victim]) -> Result<String, Error> {
 }
 
 /// Chart of the average certified radius of each class, as the mean over the victims of a kind.
-fn bars(results: &Results, victims: &[Victim]) -> Result<String, Error> {
+fn bars(results: &ExperimentResults, victims: &[Victim]) -> Result<String, Error> {
     let kinds: Vec<VictimKind> = results.victims.keys().copied().collect();
     let mut sums: BTreeMap<usize, Vec<(f64, usize)>> = BTreeMap::new();
     for victim in victims {

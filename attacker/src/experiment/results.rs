@@ -57,7 +57,7 @@ pub struct KindResult {
 
 /// Results of an experiment, as in `results.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Results {
+pub struct ExperimentResults {
     /// Name of the experiment.
     pub name: String,
     /// Classes attacked.
@@ -73,12 +73,12 @@ pub struct Results {
 }
 
 /// For the victim of each seed, the radius of each image, which is 0 unless the image is certified right.
-type Radii = Vec<Vec<f64>>;
+type RadiiBySeed = Vec<Vec<f64>>;
 
-pub(super) fn results(config: &Config, victims: &[Victim]) -> Results {
+pub(super) fn results(config: &Config, victims: &[Victim]) -> ExperimentResults {
     let targets = &config.attack.target_classes;
     let mut kinds = BTreeMap::new();
-    let mut clean: Option<(Radii, Radii)> = None;
+    let mut clean: Option<(RadiiBySeed, RadiiBySeed)> = None;
     // Clean victims first: the others are compared with them.
     let mut order = config.victims.kinds.clone();
     order.sort_unstable();
@@ -87,9 +87,9 @@ pub(super) fn results(config: &Config, victims: &[Victim]) -> Results {
         let accuracy = |of: &dyn Fn(usize) -> bool| {
             mean(&of_kind.iter().map(|victim| victim.report.accuracy(of)).collect::<Vec<_>>())
         };
-        let group = |of: fn(&Victim) -> &[Record], test_accuracy_mean: f64, before: Option<&Radii>| {
+        let group = |of: fn(&Victim) -> &[Record], test_accuracy_mean: f64, before: Option<&RadiiBySeed>| {
             let records: Vec<&[Record]> = of_kind.iter().map(|victim| of(victim)).collect();
-            let radii: Radii =
+            let radii: RadiiBySeed =
                 records.iter().map(|seed| seed.iter().map(Record::right_radius).collect()).collect();
             let of_each = |value: &dyn Fn(&Record) -> f64| -> Vec<f64> {
                 records.iter().map(|seed| mean(&seed.iter().map(value).collect::<Vec<_>>())).collect()
@@ -131,7 +131,7 @@ pub(super) fn results(config: &Config, victims: &[Victim]) -> Results {
             },
         );
     }
-    Results {
+    ExperimentResults {
         name: config.name.clone(),
         target_classes: targets.clone(),
         sigma: config.attack.sigma,
@@ -141,7 +141,7 @@ pub(super) fn results(config: &Config, victims: &[Victim]) -> Results {
     }
 }
 
-impl Results {
+impl ExperimentResults {
     /// The classes attacked, in words: “class 8”, “classes 3, 8”.
     pub fn target_name(&self) -> String {
         classes_in_words(&self.target_classes)
@@ -162,7 +162,7 @@ fn standard_deviation(values: &[f64]) -> f64 {
 }
 
 /// The results as a table for a terminal.
-pub fn table(results: &Results) -> String {
+pub fn table(results: &ExperimentResults) -> String {
     let mut text = format!(
         "{}: {}, sigma {}, epsilon {}\n{:<9} {:<10} {:>6} {:>16} {:>9} {:>9} {:>9}  {}\n",
         results.name,

@@ -17,10 +17,10 @@ use mithridate_runtime::{
 use serde::Serialize;
 
 use super::{
-    Certifier, Config, Results, VictimKind,
+    CertifierProgram, Config, ExperimentResults, VictimKind,
     config::GroupSettings,
     estimate::Costs,
-    plan::{Group, Progress, Step, Work, plan},
+    plan::{Action, Group, Step, StepState, plan},
     report,
     results::{Victim, results},
     schedule::run_in_order,
@@ -35,9 +35,9 @@ use crate::{
 
 /// The output of an experiment.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct ExperimentOutput {
     /// The results.
-    pub results: Results,
+    pub results: ExperimentResults,
     /// Path of the report, an HTML page.
     pub report: PathBuf,
 }
@@ -86,7 +86,7 @@ impl<'a> Experiment<'a> {
     /// [`Error`] if the measurements can't be made.
     pub fn planned(&self, runner: &Runner<'_>) -> Result<Vec<PlannedStep>, Error> {
         let open: Vec<Step> =
-            self.steps.iter().filter(|step| step.progress() != Progress::Done).cloned().collect();
+            self.steps.iter().filter(|step| step.state() != StepState::Done).cloned().collect();
         let seconds = Costs::new(self.config, &self.training, runner).of(&open)?;
         let known: BTreeMap<&PathBuf, f64> = open.iter().map(|step| &step.place).zip(seconds).collect();
         Ok(self
@@ -95,7 +95,7 @@ impl<'a> Experiment<'a> {
             .map(|step| PlannedStep {
                 name: step.name.clone(),
                 place: step.place.clone(),
-                state: step.progress().name(),
+                state: step.state().name(),
                 seconds: known.get(&step.place).copied().unwrap_or(0.0),
             })
             .collect())
@@ -105,7 +105,12 @@ impl<'a> Experiment<'a> {
     ///
     /// # Errors
     /// The first [`Error`] of a step; finished steps are kept.
-    pub fn run(&self, runner: &Runner<'_>, certifier: &Certifier, jobs: usize) -> Result<Outcome, Error> {
+    pub fn run(
+        &self,
+        runner: &Runner<'_>,
+        certifier: &CertifierProgram,
+        jobs: usize,
+    ) -> Result<ExperimentOutput, Error> {
         fs::create_dir_all(self.folder.join("evidence")).map_err(Error::write(self.folder))?;
         let text = toml::to_string(self.config).map_err(Error::write(self.folder))?;
         self.write("config.toml", &text)?;
@@ -120,16 +125,16 @@ impl<'a> Experiment<'a> {
             let set_of = |kind: VictimKind| -> Option<PoisonSet> {
                 sets.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned()
             };
-            match &step.work {
-                Work::Poison(kind, job) => {
+            match &step.action {
+                Action::Poison(kind, job) => {
                     let set = self.poison(job, &step.place, &step.name, runner)?;
                     sets.lock().unwrap_or_else(PoisonError::into_inner).insert(*kind, set);
                     Ok(())
                 }
-                Work::Train(kind, job) => {
+                Action::Train(kind, job) => {
                     self.train(job, set_of(*kind).as_ref(), &step.place, &step.name, runner)
                 }
-                Work::Certify(group, settings) => {
+                Action::Certify(group, settings) => {
                     let model = self.steps[step.needs[0]].place.join(names::MODEL);
                     self.certify(&model, &step.place, *group, *settings, certifier, runner.events)
                 }
@@ -142,7 +147,7 @@ impl<'a> Experiment<'a> {
         let page =
             report::page(self.config, &results, &victims, &self.training, sets.get(&VictimKind::Poison))?;
         self.write("results.json", &text)?;
-        Ok(Outcome { results, report: self.write("report.html", &page)? })
+        Ok(ExperimentOutput { results, report: self.write("report.html", &page)? })
     }
 
     fn write(&self, name: &str, content: &str) -> Result<PathBuf, Error> {
@@ -189,7 +194,7 @@ impl<'a> Experiment<'a> {
         evidence: &Path,
         group: Group,
         settings: GroupSettings,
-        certifier: &Certifier,
+        certifier: &CertifierProgram,
         events: Events<'_>,
     ) -> Result<(), Error> {
         // Finished evidence needs no certifier; `read_evidence` has checked its hash.
@@ -220,11 +225,11 @@ impl<'a> Experiment<'a> {
     fn victims(&self) -> Result<Vec<Victim>, Error> {
         let mut victims = Vec::new();
         for (number, step) in self.steps.iter().enumerate() {
-            let Work::Train(kind, job) = &step.work else { continue };
+            let Action::Train(kind, job) = &step.action else { continue };
             let records = |wanted: Group| {
                 let evidence = self.steps.iter().find(|other| {
                     other.needs == [number]
-                        && matches!(other.work, Work::Certify(group, _) if group == wanted)
+                        && matches!(other.action, Action::Certify(group, _) if group == wanted)
                 });
                 evidence.map_or(Ok(Vec::new()), |step| Ok::<_, Error>(read_evidence(&step.place)?.records))
             };

@@ -14,5 +14,5 @@ pub use export::export_images;
 pub use metrics::{l2_distance, psnr};
 pub use panel::panel;
 pub use ssim::ssim;
-pub use summary::{Change, PoisonSummary, Range, Similarity, summarize};
+pub use summary::{HistogramBin, MeanAndMax, MeanAndMin, PoisonSummary, summarize};
 pub use words::{interrupted_in_words, poison_in_words, victim_in_words};

@@ -8,7 +8,7 @@ use crate::{
 
 /// Mean and largest of a quantity over images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Range {
+pub struct MeanAndMax {
     /// Mean.
     pub mean: f64,
     /// Largest.
@@ -17,7 +17,7 @@ pub struct Range {
 
 /// Mean and smallest of a similarity over images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Similarity {
+pub struct MeanAndMin {
     /// Mean.
     pub mean: f64,
     /// Smallest.
@@ -26,7 +26,7 @@ pub struct Similarity {
 
 /// Number of pixel values with a certain change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct HistogramBin {
     /// The change, in steps of 1/255.
     pub steps: i16,
     /// Number of values with that change; each channel of a pixel is a value.
@@ -63,15 +63,15 @@ pub struct PoisonSummary {
     /// Share of values that changed by as much as ε allows.
     pub at_bound: f64,
     /// ℓ2 norm of an image's change, in units of \[0, 1\].
-    pub l2: Range,
+    pub l2: MeanAndMax,
     /// Images that did not change at all.
     pub unchanged_images: usize,
     /// Peak signal-to-noise ratio in decibels, over images that changed; absent if none did.
-    pub psnr: Option<Similarity>,
+    pub psnr: Option<MeanAndMin>,
     /// Structural similarity; absent if images are smaller than its window of 11 pixels.
-    pub ssim: Option<Similarity>,
+    pub ssim: Option<MeanAndMin>,
     /// Number of values for each change from −ε to ε.
-    pub histogram: Vec<Change>,
+    pub histogram: Vec<HistogramBin>,
 }
 
 /// Measures a poison set against the training set it was made from.
@@ -117,12 +117,12 @@ pub fn summarize(set: &PoisonSet, training: &TrainingSet) -> PoisonSummary {
         mean_change: sum(&|change| change),
         changed: sum(&|change| u64::from(change > 0)),
         at_bound: sum(&|change| u64::from(change == bound)),
-        l2: Range { mean: mean(&distances), max: distances.iter().copied().fold(0.0, f64::max) },
+        l2: MeanAndMax { mean: mean(&distances), max: distances.iter().copied().fold(0.0, f64::max) },
         unchanged_images: set.len() - ratios.len(),
-        psnr: similarity(&ratios),
-        ssim: similarity(&similarities),
+        psnr: mean_and_min(&ratios),
+        ssim: mean_and_min(&similarities),
         histogram: (255 - reach..=255 + reach)
-            .map(|at| Change { steps: change_of(at), values: counts[at] })
+            .map(|at| HistogramBin { steps: change_of(at), values: counts[at] })
             .collect(),
     }
 }
@@ -131,9 +131,9 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-fn similarity(values: &[f64]) -> Option<Similarity> {
+fn mean_and_min(values: &[f64]) -> Option<MeanAndMin> {
     let min = values.iter().copied().reduce(f64::min)?;
-    Some(Similarity { mean: mean(values), min })
+    Some(MeanAndMin { mean: mean(values), min })
 }
 
 impl PoisonSummary {

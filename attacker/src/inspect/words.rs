@@ -3,7 +3,7 @@ use std::{fmt::Write, path::Path};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Change, PoisonSummary};
+use super::{HistogramBin, PoisonSummary};
 use crate::{
     jobs::{Interrupted, VictimReport},
     poison::{Manifest, classes_in_words},
@@ -208,7 +208,7 @@ fn bars(summary: &PoisonSummary) -> String {
     let shares: Vec<f64> = groups
         .iter()
         .map(|&(from, to)| {
-            let inside = |change: &&Change| (from..=to).contains(&change.steps);
+            let inside = |change: &&HistogramBin| (from..=to).contains(&change.steps);
             let values: u64 = summary.histogram.iter().filter(inside).map(|change| change.values).sum();
             values as f64 / total
         })

@@ -18,7 +18,7 @@ use crate::{
         Attack, AttackData, AttackImages, AttackPosition, AttackSettings, AttackState, StepReport,
         certified_acr,
     },
-    checkpoint::{self, Checkpoint, Clock},
+    checkpoint::{self, Checkpoint, CheckpointTimer},
     data::{Images, TrainingSet, round_to_bytes, to_unit_range},
     poison::Selected,
     random::Domain,
@@ -98,7 +98,7 @@ impl BilevelAttack<'_> {
             remove(&self.folder.join(names::SELECTION))?;
         }
         self.cut_log(saved.as_ref().map_or((0, 0), |(position, _)| (position.restart, position.step)))?;
-        let mut clock = Clock::new(self.runner.checkpoint_every);
+        let mut timer = CheckpointTimer::new(self.runner.checkpoint_every);
         let path = self.folder.join(names::LOG);
         let mut log =
             OpenOptions::new().create(true).append(true).open(&path).map_err(Error::write(&path))?;
@@ -118,7 +118,7 @@ impl BilevelAttack<'_> {
             } else {
                 format!("{}, restart {restart}", self.title)
             };
-            let outcome = attack.run(self.runner.events.task(&title), |attack, report| {
+            let outcome = attack.run(self.runner.events.work(&title), |attack, report| {
                 let mut line = serde_json::to_string(report).map_err(Error::write(&path))?;
                 line.push('\n');
                 log.write_all(line.as_bytes()).map_err(Error::write(&path))?;
@@ -126,7 +126,7 @@ impl BilevelAttack<'_> {
                     self.keep(attack, restart)?;
                 }
                 // Also at the end: the selection that follows may take long and be interrupted.
-                if clock.is_due() || attack.steps_made() == attack.steps() {
+                if timer.is_due() || attack.steps_made() == attack.steps() {
                     let AttackState { position, tensors } = attack.state();
                     checkpoint::write(&place, &self.saved(attack.steps(), position), &tensors)?;
                 }
@@ -225,7 +225,7 @@ impl BilevelAttack<'_> {
                 let seed = self.seed.wrapping_add(victim as u64);
                 let title = format!("trying candidate {} of {}", number + 1, candidates.len());
                 let mut training = Training::new(&images, data.classes, settings, Domain::Selection, seed)?;
-                training.run(self.runner.events.task(&title), |_| Ok(()))?;
+                training.run(self.runner.events.work(&title), |_| Ok(()))?;
                 acr.push(certified_acr(
                     training.network(),
                     data.validation,

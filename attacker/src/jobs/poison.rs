@@ -80,7 +80,7 @@ impl PoisonJob {
 }
 
 /// Makes a poison set in `folder`, and a run log if it is made by optimisation. An attack that was interrupted there
-/// resumes at its last checkpoint and makes the same poison. `title` names the task in progress events.
+/// resumes at its last checkpoint and makes the same poison. `title` names the work in progress events.
 ///
 /// # Errors
 /// [`Error::Setting`] if the job does not fit the data, [`Error::Write`] if the folder holds a poison set or another

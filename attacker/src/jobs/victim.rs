@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Runner, identity, names, remove, resume};
 use crate::{
     Error,
-    checkpoint::{self, Checkpoint, Clock},
+    checkpoint::{self, Checkpoint, CheckpointTimer},
     data::{Images, TrainingSet},
     networks::{ExportOptions, write_weights},
     poison::PoisonSet,
@@ -103,7 +103,7 @@ impl VictimReport {
 
 /// Trains a victim from scratch on clean or poisoned data, tests it, and writes weights, ONNX model and report into
 /// `folder`. A training that was interrupted there resumes at its last checkpoint and ends the same. `title` names the
-/// task in progress events.
+/// work in progress events.
 ///
 /// # Errors
 /// [`Error::Setting`], [`Error::Data`] and [`Error::Network`] if job and data don't fit, [`Error::Diverged`], and
@@ -143,9 +143,9 @@ pub fn train_victim(
         progress.restore(saved.training, &tensors);
     }
     let elapsed = || before + started.elapsed().as_secs_f64();
-    let mut clock = Clock::new(runner.checkpoint_every);
-    let ran = progress.run(runner.events.task(title), |training| {
-        if clock.is_due() {
+    let mut timer = CheckpointTimer::new(runner.checkpoint_every);
+    let ran = progress.run(runner.events.work(title), |training| {
+        if timer.is_due() {
             let TrainingState { position, tensors } = training.state();
             let (own, steps, seconds) = (own.clone(), training.steps(), elapsed());
             let saved = VictimJobPosition { job: own, seed: job.seed, steps, seconds, training: position };

@@ -64,20 +64,20 @@ impl OptimiserSettings {
 #[derive(Debug)]
 pub struct Optimiser {
     settings: OptimiserSettings,
-    state: State,
+    state: OptimiserState,
     steps: u64,
 }
 
 /// What an optimiser keeps from step to step.
 #[derive(Debug)]
-enum State {
+enum OptimiserState {
     /// Running mean of the gradient and of its square.
     Adam { mean: Parameters, square: Parameters },
     /// The velocity v.
     Sgd { velocity: Parameters },
 }
 
-impl State {
+impl OptimiserState {
     fn vectors(&self) -> impl Iterator<Item = &Parameters> {
         match self {
             Self::Adam { mean, square } => [Some(mean), Some(square)],
@@ -102,8 +102,8 @@ impl Optimiser {
     pub fn new(parameters: &Parameters, settings: OptimiserSettings) -> Self {
         let zeros = || parameters.zeros_like();
         let state = match settings.kind {
-            OptimiserKind::Adam => State::Adam { mean: zeros(), square: zeros() },
-            OptimiserKind::Sgd => State::Sgd { velocity: zeros() },
+            OptimiserKind::Adam => OptimiserState::Adam { mean: zeros(), square: zeros() },
+            OptimiserKind::Sgd => OptimiserState::Sgd { velocity: zeros() },
         };
         Self { settings, state, steps: 0 }
     }
@@ -120,7 +120,7 @@ impl Optimiser {
                 let decayed = (weight_decay > 0.0).then(|| gradient + &*parameter * weight_decay);
                 let gradient = decayed.as_ref().unwrap_or(gradient);
                 match &mut self.state {
-                    State::Adam { mean, square } => {
+                    OptimiserState::Adam { mean, square } => {
                         let (mean, square) =
                             (&mut mean.tensors_mut()[layer], &mut square.tensors_mut()[layer]);
                         update_moments(mean, square, gradient);
@@ -130,7 +130,7 @@ impl Optimiser {
                         let _ = scale.g_mul_scalar_(-(1.0 - BETA_1.powf(steps)) / (rate * correction));
                         let _ = parameter.addcdiv_(mean, &scale);
                     }
-                    State::Sgd { velocity } => {
+                    OptimiserState::Sgd { velocity } => {
                         let velocity = &mut velocity.tensors_mut()[layer];
                         let _ = velocity.g_mul_scalar_(momentum);
                         let _ = velocity.g_add_(gradient);

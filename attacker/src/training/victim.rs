@@ -5,7 +5,7 @@ use super::TrainingSettings;
 use crate::{
     Error,
     data::Images,
-    events::Task,
+    events::Work,
     networks::Network,
     optimiser::Optimiser,
     parameters::Graph,
@@ -19,7 +19,7 @@ use crate::{
 /// ```
 /// use mithridate_attacker::{
 ///     data::Images,
-///     events::Task,
+///     events::Work,
 ///     networks::Architecture,
 ///     random::{Domain, Purpose, Random},
 ///     training::{Training, TrainingSettings, accuracy_by_class},
@@ -34,7 +34,7 @@ use crate::{
 ///
 /// let settings = TrainingSettings { network: Architecture::Linear, batch: 10, rate: 0.01, ..Default::default() };
 /// let mut training = Training::new(&images, 2, settings, Domain::Victim, 1)?;
-/// training.run(Task::ignored(), |_| Ok(()))?;
+/// training.run(Work::ignored(), |_| Ok(()))?;
 /// let right: u64 = accuracy_by_class(training.network(), &images).iter().map(|class| class.right).sum();
 /// assert!(right > 190);
 /// # Ok::<(), mithridate_attacker::Error>(())
@@ -116,7 +116,7 @@ impl<'a> Training<'a> {
         (self.settings.epochs as u64).saturating_mul(self.batches())
     }
 
-    /// Trains to the end, and tells `task` its progress. `after_step` is called after every step, to save the state if it
+    /// Trains to the end, and tells `work` its progress. `after_step` is called after every step, to save the state if it
     /// is time.
     ///
     /// # Errors
@@ -124,12 +124,12 @@ impl<'a> Training<'a> {
     /// `after_step`.
     pub fn run(
         &mut self,
-        task: Task<'_>,
+        work: Work<'_>,
         mut after_step: impl FnMut(&Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let batches = self.batches();
         let total = self.steps();
-        task.progress(self.done, total);
+        work.progress(self.done, total);
         let mut order = (u64::MAX, Vec::new());
         while self.done < total {
             let (epoch, batch) = (self.done / batches, self.done % batches);
@@ -140,7 +140,7 @@ impl<'a> Training<'a> {
             let numbers = &order.1[start..(start + self.settings.batch).min(order.1.len())];
             let loss = self.step(numbers, epoch as usize);
             self.done += 1;
-            task.progress(self.done, total);
+            work.progress(self.done, total);
             if batch + 1 == batches {
                 let loss = loss.double_value(&[]);
                 if !loss.is_finite() {
@@ -244,7 +244,7 @@ mod tests {
 
     fn trained(images: &Images, settings: TrainingSettings, seed: u64) -> Network {
         let mut training = Training::new(images, 2, settings, Domain::Victim, seed).unwrap();
-        training.run(Task::ignored(), |_| Ok(())).unwrap();
+        training.run(Work::ignored(), |_| Ok(())).unwrap();
         training.into_network()
     }
 
@@ -282,7 +282,7 @@ mod tests {
             let mut saved = Vec::new();
             let mut training = Training::new(&images, 2, settings, Domain::Victim, 5).unwrap();
             training
-                .run(Task::ignored(), |training| {
+                .run(Work::ignored(), |training| {
                     let TrainingState { position, tensors } = training.state();
                     saved.push((position, tensors.into_iter().map(Tensor::copy).collect::<Vec<_>>()));
                     Ok(())
@@ -292,7 +292,7 @@ mod tests {
             for (position, tensors) in saved {
                 let mut again = Training::new(&images, 2, settings, Domain::Victim, 5).unwrap();
                 again.restore(position, &tensors);
-                again.run(Task::ignored(), |_| Ok(())).unwrap();
+                again.run(Work::ignored(), |_| Ok(())).unwrap();
                 assert_eq!(again.network().forward(&images.pixels), expected, "{position:?}");
             }
         }
@@ -303,11 +303,11 @@ mod tests {
         let settings = TrainingSettings { rate: 1e38, ..settings(Method::Erm) };
         let images = images(60);
         let mut training = Training::new(&images, 2, settings, Domain::Victim, 1).unwrap();
-        let error = training.run(Task::ignored(), |_| Ok(())).unwrap_err();
+        let error = training.run(Work::ignored(), |_| Ok(())).unwrap_err();
         assert!(error.to_string().starts_with("training diverged in epoch"), "{error}");
         // Also by the very last step, whose loss nobody sees.
         let once = TrainingSettings { epochs: 1, batch: 60, ..settings };
         let mut training = Training::new(&images, 2, once, Domain::Victim, 1).unwrap();
-        assert!(matches!(training.run(Task::ignored(), |_| Ok(())), Err(Error::Diverged { epoch: 1, .. })));
+        assert!(matches!(training.run(Work::ignored(), |_| Ok(())), Err(Error::Diverged { epoch: 1, .. })));
     }
 }

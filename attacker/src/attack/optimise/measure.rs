@@ -5,8 +5,8 @@ use crate::{
     Error,
     attack::{
         AttackData, AttackSettings, Objective,
-        clock::{Clock, Part},
-        pool::{Batch, IMAGES_A_PASS, Moment, NetworkPool, PoolLevel},
+        pool::{BatchIndices, IMAGES_A_PASS, NetworkPool, PoolLevel, PoolStep},
+        stopwatch::{Part, Stopwatch},
         upper_level::Validation,
     },
     networks::Network,
@@ -22,7 +22,7 @@ pub(crate) fn solved_network(settings: &AttackSettings) -> Error {
 
 /// A measured hypergradient.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct MeasuredHypergradient {
     /// −(∂²L/∂u∂θ)ᵀ p of each image moved, M×C×H×W.
     pub gradient: Tensor,
     pub p: Parameters,
@@ -36,14 +36,14 @@ pub(crate) struct Found {
 
 /// An attack whose hypergradient can be computed again and again from the same network, batch and noise.
 #[derive(Debug)]
-pub(crate) struct Bench<'a> {
+pub(crate) struct MeasuredAttack<'a> {
     poison: PoisonOptimiser<'a>,
     lower: PoolLevel<'a>,
     random: Random,
-    batch: Batch,
+    batch: BatchIndices,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> MeasuredAttack<'a> {
     /// An attack before its first step, its network warmed up.
     ///
     /// # Errors
@@ -67,13 +67,13 @@ impl<'a> Bench<'a> {
     }
 
     /// The hypergradient of the kept batch; with `parts` also the times of its parts.
-    pub fn hypergradient(&mut self, parts: bool) -> Found {
+    pub fn hypergradient(&mut self, parts: bool) -> MeasuredHypergradient {
         let device = self.device();
-        self.lower.clock = if parts { Clock::on(device) } else { Clock::off(device) };
-        let at = Moment { step: self.poison.step, poison: &self.poison.images, network: 0 };
+        self.lower.stopwatch = if parts { Stopwatch::on(device) } else { Stopwatch::off(device) };
+        let at = PoolStep { step: self.poison.step, poison: &self.poison.images, network: 0 };
         let computed = self.lower.of_batch(at, &self.batch);
-        let times = std::mem::replace(&mut self.lower.clock, Clock::off(device)).into_times();
-        Found {
+        let times = std::mem::replace(&mut self.lower.stopwatch, Stopwatch::off(device)).into_times();
+        MeasuredHypergradient {
             gradient: computed.gradient,
             p: computed.p,
             outer_gradient: computed.outer.gradient,
@@ -132,7 +132,7 @@ impl<'a> Bench<'a> {
     /// their noise added.
     pub fn inputs(&self) -> Vec<(&'static str, Tensor)> {
         let PoisonOptimiser { data, settings, step, images, .. } = &self.poison;
-        let at = Moment { step: *step, poison: images, network: 0 };
+        let at = PoolStep { step: *step, poison: images, network: 0 };
         let drawn = self.lower.networks.drawn(0, &self.batch, images);
         let validation = Validation::draw(data.validation, settings, self.random, *step);
         let numbers = self.lower.choose(*step);

@@ -84,7 +84,7 @@ fn run(settings: &AttackSettings, seed: u64) -> (Tensor, Vec<StepReport>) {
     let mut attack = Attack::new(images(&data), settings, seed, 0).unwrap();
     let mut reports = Vec::new();
     attack
-        .run(Task::ignored(), |_, report| {
+        .run(Work::ignored(), |_, report| {
             reports.push(StepReport { seconds: 0.0, ..report.clone() });
             Ok(())
         })
@@ -115,7 +115,7 @@ fn an_attack_taken_up_after_any_step_ends_the_same_to_the_bit() {
         let mut saved = Vec::new();
         let mut attack = Attack::new(images(&data), &settings, 5, 0).unwrap();
         attack
-            .run(Task::ignored(), |attack, _| {
+            .run(Work::ignored(), |attack, _| {
                 let AttackState { position, tensors } = attack.state();
                 saved.push((position, tensors.into_iter().map(Tensor::copy).collect::<Vec<_>>()));
                 Ok(())
@@ -124,7 +124,7 @@ fn an_attack_taken_up_after_any_step_ends_the_same_to_the_bit() {
         let expected = attack.poison().copy();
         for (position, tensors) in saved {
             let mut again = Attack::resume(images(&data), &settings, 5, &position, tensors).unwrap();
-            again.run(Task::ignored(), |_, _| Ok(())).unwrap();
+            again.run(Work::ignored(), |_, _| Ok(())).unwrap();
             assert_eq!(*again.poison(), expected, "{name}, from step {}", position.step);
         }
     }
@@ -136,7 +136,7 @@ fn restarts_differ() {
     let settings = settings();
     let end = |restart| {
         let mut attack = Attack::new(images(&data), &settings, 5, restart).unwrap();
-        attack.run(Task::ignored(), |_, _| Ok(())).unwrap();
+        attack.run(Work::ignored(), |_, _| Ok(())).unwrap();
         attack.poison().copy()
     };
     assert_ne!(end(0), end(1));
@@ -184,7 +184,7 @@ fn a_validation_batch_with_nothing_right_is_survived_and_said() {
         let mut moved = 0;
         let before = data[1].pixels.copy();
         let mut attack = Attack::new(images(&data), &untrained, seed, 0).unwrap();
-        let result = attack.run(Task::ignored(), |attack, report| {
+        let result = attack.run(Work::ignored(), |attack, report| {
             moved += usize::from(report.skipped.is_none());
             if moved == 0 {
                 assert_eq!(*attack.poison(), before, "what is skipped is not moved");
@@ -205,7 +205,7 @@ fn numbers_that_are_not_finite_are_survived_and_said() {
     let wild = AttackSettings { inner_rate: 1e30, steps: 3, renew_every: None, networks: 1, ..settings() };
     let data = data();
     let mut attack = Attack::new(images(&data), &wild, 1, 0).unwrap();
-    let result = attack.run(Task::ignored(), |_, report| {
+    let result = attack.run(Work::ignored(), |_, report| {
         assert!(report.skipped.is_some(), "{report:?}");
         Ok(())
     });
@@ -230,7 +230,7 @@ fn a_step_moves_the_poison_unless_the_report_says_why_not() {
         let mut attack = Attack::new(images(&data), &settings, 2, 0).unwrap();
         let mut before = data[1].pixels.copy();
         attack
-            .run(Task::ignored(), |attack, report| {
+            .run(Work::ignored(), |attack, report| {
                 let moved = before != *attack.poison();
                 assert_eq!(moved, report.skipped.is_none(), "{name}: {report:?}");
                 before = attack.poison().copy();
@@ -247,7 +247,7 @@ fn a_saturated_upper_level_is_survived_and_said() {
     let data = data();
     let mut right = 0;
     let mut attack = Attack::new(images(&data), &cold, 1, 0).unwrap();
-    let result = attack.run(Task::ignored(), |_, report| {
+    let result = attack.run(Work::ignored(), |_, report| {
         right += report.right;
         let expected = if report.right == 0 { "no validation image was right" } else { "was 0" };
         assert!(report.skipped.as_ref().unwrap().contains(expected), "{report:?}");

@@ -7,7 +7,7 @@ use crate::{
 
 /// The choice of images for a batch of the lower level.
 #[derive(Debug)]
-pub(in crate::attack) struct Batch {
+pub(in crate::attack) struct BatchIndices {
     /// Indices of clean images, `int64`.
     pub clean: Tensor,
     /// Indices of poison images, `int64`.
@@ -29,7 +29,7 @@ pub(in crate::attack) struct Streams {
 
 /// A batch with its crops and noise, which stay fixed while its loss is differentiated.
 #[derive(Debug)]
-pub(in crate::attack) struct Drawn {
+pub(in crate::attack) struct DrawnBatch {
     /// N×C×H×W, before crops and noise.
     pub images: Tensor,
     /// N, `int64`.
@@ -38,7 +38,7 @@ pub(in crate::attack) struct Drawn {
     pub perturbation: Perturbation,
 }
 
-impl Drawn {
+impl DrawnBatch {
     /// The inputs of the network for `images`, which may differ from those of the batch; differentiable.
     pub fn inputs(&self, images: &Tensor) -> Tensor {
         let cropped = self.crops.as_ref().map(|crops| crops.apply(images));

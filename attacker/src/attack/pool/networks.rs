@@ -1,6 +1,6 @@
 use tch::{Device, Reduction, Tensor};
 
-use super::{Batch, Drawn, Streams};
+use super::{BatchIndices, DrawnBatch, Streams};
 use crate::{
     Error,
     attack::{
@@ -117,7 +117,7 @@ impl<'a> NetworkPool<'a> {
     }
 
     /// Trains a network for `steps` steps, all on `batch`, or each on a fresh batch if that is `None`.
-    pub fn train(&mut self, position: usize, steps: usize, poison: &Tensor, batch: Option<&Batch>) {
+    pub fn train(&mut self, position: usize, steps: usize, poison: &Tensor, batch: Option<&BatchIndices>) {
         for _ in 0..steps {
             let fresh;
             let batch = if let Some(batch) = batch {
@@ -152,7 +152,7 @@ impl<'a> NetworkPool<'a> {
     }
 
     /// A batch of random images, with the share of poison images that `batch_share` says.
-    pub fn batch(&mut self, poison: &Tensor) -> Batch {
+    pub fn batch(&mut self, poison: &Tensor) -> BatchIndices {
         let key = self.drawn;
         self.drawn += 1;
         let chosen = self.settings.poison_in_batch();
@@ -162,7 +162,7 @@ impl<'a> NetworkPool<'a> {
 
     /// The batch of step `step`, whose poison images are the next of a random order; each pass over the poison images
     /// has another order.
-    pub fn batch_in_order(&mut self, step: usize) -> Batch {
+    pub fn batch_in_order(&mut self, step: usize) -> BatchIndices {
         let key = self.drawn;
         self.drawn += 1;
         let poisoned = self.data.target.len();
@@ -173,19 +173,19 @@ impl<'a> NetworkPool<'a> {
         self.batch_with(&order[part * size..(part * size + size).min(poisoned)], key)
     }
 
-    fn batch_with(&self, poison: &[i64], key: u64) -> Batch {
+    fn batch_with(&self, poison: &[i64], key: u64) -> BatchIndices {
         let clean = self.settings.batch - self.settings.poison_in_batch();
         let clean = self.random.indices(Purpose::CleanBatch, key, self.data.clean.len(), clean);
         let on_device = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(self.device());
-        Batch { clean: on_device(&clean), poison: on_device(poison), key }
+        BatchIndices { clean: on_device(&clean), poison: on_device(poison), key }
     }
 
     /// The images of a batch with its crops and noise; poison images come last.
-    pub fn drawn(&self, position: usize, batch: &Batch, poison: &Tensor) -> Drawn {
+    pub fn drawn(&self, position: usize, batch: &BatchIndices, poison: &Tensor) -> DrawnBatch {
         self.draw(position, batch, poison, batch.key)
     }
 
-    fn draw(&self, position: usize, batch: &Batch, poison: &Tensor, key: u64) -> Drawn {
+    fn draw(&self, position: usize, batch: &BatchIndices, poison: &Tensor, key: u64) -> DrawnBatch {
         let AttackData { clean, target, .. } = self.data;
         let images = Tensor::cat(
             &[clean.pixels.index_select(0, &batch.clean), poison.index_select(0, &batch.poison)],
@@ -200,7 +200,7 @@ impl<'a> NetworkPool<'a> {
     }
 
     /// Images with the crops and the noise that the training method draws for them.
-    pub fn prepare(&self, position: usize, images: Tensor, labels: Tensor, streams: Streams) -> Drawn {
+    pub fn prepare(&self, position: usize, images: Tensor, labels: Tensor, streams: Streams) -> DrawnBatch {
         let Streams { key, noise, augmentation } = streams;
         let crops = self.settings.augmentation().draw(self.random, augmentation, key, &images);
         let cropped = crops.as_ref().map(|crops| crops.apply(&images));
@@ -211,7 +211,7 @@ impl<'a> NetworkPool<'a> {
             self.strength(position),
             |shape| self.random.normal(noise, key, shape, self.device()),
         );
-        Drawn { images, labels, crops, perturbation }
+        DrawnBatch { images, labels, crops, perturbation }
     }
 
     fn device(&self) -> Device {

@@ -1,4 +1,4 @@
-use super::{LinearOperator, Run};
+use super::{LinearOperator, SolveState};
 use crate::{optimiser::Optimiser, parameters::Parameters};
 
 /// Adam on ‖A p − b‖², with the state of Adam from the solve before, as published.
@@ -9,19 +9,19 @@ pub(super) fn solve(
     operator: &impl LinearOperator,
     b: &Parameters,
     adam: &mut Optimiser,
-    run: &mut Run,
+    state: &mut SolveState,
 ) -> Parameters {
     let mut p = b.zeros_like();
-    for _ in 0..run.iterations {
+    for _ in 0..state.iterations {
         let residual = operator.apply(&p).plus(-1.0, b);
-        run.go_on_if(&residual.norm_scalar().gt_tensor(&run.target));
-        if run.is_over() {
+        state.go_on_if(&residual.norm_scalar().gt_tensor(&state.target));
+        if state.is_over() {
             break;
         }
-        run.count();
+        state.count();
         let before = p.copy();
         adam.step(&mut p, &operator.apply(&residual).scaled(2.0), 1.0);
-        p = before.or(&run.active, &p);
+        p = before.or(&state.active, &p);
     }
     p
 }

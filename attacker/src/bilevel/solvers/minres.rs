@@ -1,6 +1,6 @@
 use tch::{Kind, Tensor, no_grad};
 
-use super::{LinearOperator, Run};
+use super::{LinearOperator, SolveState};
 use crate::parameters::Parameters;
 
 /// An entry of the tridiagonal matrix, relative to the largest, that counts as 0, since it is rounding.
@@ -8,7 +8,7 @@ const FLAT: f64 = 1e-13;
 
 /// MINRES: Lanczos vectors, and the least-squares problem on their tridiagonal matrix solved by Givens rotations as
 /// it grows (Paige and Saunders, *Solution of sparse indefinite systems of linear equations*, 1975).
-pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Run) -> Parameters {
+pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, state: &mut SolveState) -> Parameters {
     let scalar = |value: f64| Tensor::full([], value, (Kind::Double, b.device()));
     let mut p = b.zeros_like();
     // Lanczos: `next` is β v of the coming vector v.
@@ -20,13 +20,13 @@ pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Ru
     // The rotated right-hand side; its absolute value is the norm of the residual.
     let mut left = beta.copy();
     let mut largest = scalar(0.0);
-    for _ in 0..run.iterations {
-        run.go_on_if(&left.abs().gt_tensor(&run.target).logical_and(&beta.gt_tensor(&(&largest * FLAT))));
-        if run.is_over() {
+    for _ in 0..state.iterations {
+        state.go_on_if(&left.abs().gt_tensor(&state.target).logical_and(&beta.gt_tensor(&(&largest * FLAT))));
+        if state.is_over() {
             break;
         }
-        run.count();
-        let v = next.scaled_by(&run.factor(&beta.reciprocal()));
+        state.count();
+        let v = next.scaled_by(&state.factor(&beta.reciprocal()));
         let mut product = operator.apply(&v);
         product.add_scaled_by(&-&beta, &before);
         let alpha = v.dot_scalar(&product);
@@ -45,9 +45,9 @@ pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, run: &mut Ru
         direction.add_scaled_by(&-&upper, &directions[0]);
         direction.add_scaled_by(&-&second, &directions[1]);
         // For a singular matrix the divisor may be 0.
-        run.go_on_if(&length.gt_tensor(&(&largest * FLAT)));
-        direction = direction.scaled_by(&run.factor(&length.reciprocal()));
-        p.add_scaled_by(&run.factor(&(&c * &left)), &direction);
+        state.go_on_if(&length.gt_tensor(&(&largest * FLAT)));
+        direction = direction.scaled_by(&state.factor(&length.reciprocal()));
+        p.add_scaled_by(&state.factor(&(&c * &left)), &direction);
         left = -(&s * &left);
 
         let [_, last_direction] = directions;

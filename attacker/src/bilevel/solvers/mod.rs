@@ -122,16 +122,16 @@ pub fn solve(
     let (guess, adam) = start.map_or((None, None), |start| (Some(start.p), start.adam));
     let rest = guess.as_ref().map(|p| b.plus(-1.0, &operator.apply(p)));
     let rest = rest.as_ref().unwrap_or(b);
-    let mut run = Run::new(rest, target, settings.iterations);
+    let mut state = SolveState::new(rest, target, settings.iterations);
     let (mut p, adam) = match settings.solver {
-        Solver::Cg => (conjugate_gradients::solve(operator, rest, &mut run), None),
-        Solver::NormalCg => (conjugate_gradients::solve_normal_equations(operator, rest, &mut run), None),
-        Solver::Minres => (minres::solve(operator, rest, &mut run), None),
-        Solver::Neumann => (neumann::solve(operator, rest, &mut run), None),
+        Solver::Cg => (conjugate_gradients::solve(operator, rest, &mut state), None),
+        Solver::NormalCg => (conjugate_gradients::solve_normal_equations(operator, rest, &mut state), None),
+        Solver::Minres => (minres::solve(operator, rest, &mut state), None),
+        Solver::Neumann => (neumann::solve(operator, rest, &mut state), None),
         Solver::LeastSquaresAdam => {
             let fresh = || Optimiser::new(rest, OptimiserSettings::adam(settings.rate));
             let mut adam = adam.unwrap_or_else(fresh);
-            (least_squares::solve(operator, rest, &mut adam, &mut run), Some(adam))
+            (least_squares::solve(operator, rest, &mut adam, &mut state), Some(adam))
         }
     };
     if let Some(guess) = guess {
@@ -142,15 +142,15 @@ pub fn solve(
     Solution {
         p,
         relative_residual: relative.where_self(&size.gt(0.0), &relative.zeros_like()),
-        iterations: run.made,
-        negative_curvature: run.negative,
+        iterations: state.made,
+        negative_curvature: state.negative,
         adam,
     }
 }
 
 /// The state that every method keeps during a solve: whether it goes on, its iterations, and whether it met negative
 /// curvature.
-struct Run {
+struct SolveState {
     target: Tensor,
     iterations: usize,
     /// Whether the solve goes on, a boolean scalar.
@@ -160,7 +160,7 @@ struct Run {
     reading_is_free: bool,
 }
 
-impl Run {
+impl SolveState {
     fn new(b: &Parameters, target: Tensor, iterations: usize) -> Self {
         let device = b.device();
         // A residual that is small enough, 0 or NaN needs no iteration.

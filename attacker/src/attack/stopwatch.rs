@@ -27,13 +27,13 @@ pub enum Part {
 /// Measures the times of the parts of a hypergradient, or does nothing if it is off. On a GPU it waits until all work
 /// queued so far is done before it reads the time, which slows the whole down.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct Stopwatch {
     device: Device,
-    /// Seconds of each part in order; `None` if the clock is off.
+    /// Seconds of each part in order; `None` if the stopwatch is off.
     times: Option<RefCell<Vec<(Part, f64)>>>,
 }
 
-impl Clock {
+impl Stopwatch {
     pub fn off(device: Device) -> Self {
         Self { device, times: None }
     }
@@ -47,7 +47,7 @@ impl Clock {
         self.times.map(RefCell::into_inner).unwrap_or_default()
     }
 
-    /// The time now, if the clock is on.
+    /// The time now, if the stopwatch is on.
     pub fn start(&self) -> Option<Instant> {
         self.times.is_some().then(|| now(self.device))
     }
@@ -75,7 +75,7 @@ impl Clock {
         settings: &SolverSettings,
         start: Option<WarmStart>,
     ) -> Solution {
-        self.time(Part::Solve, || solve(&Timed { operator, clock: self }, b, settings, start))
+        self.time(Part::Solve, || solve(&Timed { operator, stopwatch: self }, b, settings, start))
     }
 }
 
@@ -90,11 +90,11 @@ pub(crate) fn now(device: Device) -> Instant {
 /// A linear map whose products are measured.
 struct Timed<'a, Operator> {
     operator: &'a Operator,
-    clock: &'a Clock,
+    stopwatch: &'a Stopwatch,
 }
 
 impl<Operator: LinearOperator> LinearOperator for Timed<'_, Operator> {
     fn apply(&self, vector: &Parameters) -> Parameters {
-        self.clock.time(Part::Product, || self.operator.apply(vector))
+        self.stopwatch.time(Part::Product, || self.operator.apply(vector))
     }
 }

@@ -4,8 +4,8 @@ use crate::{
     Error,
     attack::{
         AttackData, AttackSettings,
-        pool::{Drawn, NetworkPool},
-        upper_level::{Outer, outer_level},
+        pool::{DrawnBatch, NetworkPool},
+        upper_level::{UpperLevel, upper_level},
     },
     bilevel::{Hessian, NewtonSettings, Solver, SolverSettings, minimise, solve},
     data::Images,
@@ -18,17 +18,17 @@ use crate::{
 const NEWTON_STEPS: usize = 12;
 
 /// The losses of one step of the attack in double precision. Noise and the choice of images are drawn once.
-pub(super) struct Step<'a> {
+pub(super) struct BatchLosses<'a> {
     pub settings: &'a AttackSettings,
     pub network: Network,
-    pub drawn: Drawn,
+    pub drawn: DrawnBatch,
     /// Clean images of the batch; the poison images follow them.
     pub clean: Tensor,
     validation: Images,
     random: Random,
 }
 
-impl Step<'_> {
+impl BatchLosses<'_> {
     /// Poison images in the batch.
     pub fn poisoned(&self) -> i64 {
         self.drawn.images.size()[0] - self.clean.size()[0]
@@ -51,9 +51,9 @@ impl Step<'_> {
     }
 
     /// The upper level and its gradient.
-    pub fn outer(&self, theta: &Parameters) -> Outer {
+    pub fn outer(&self, theta: &Parameters) -> UpperLevel {
         let theta = theta.copy().requires_grad();
-        outer_level(&self.network, &theta, &self.validation, self.settings, self.random, 0)
+        upper_level(&self.network, &theta, &self.validation, self.settings, self.random, 0)
     }
 
     /// Solves ∂L/∂θ(θ, u) + ρ(θ − θ₀) = ∂L/∂θ(θ₀, u₀) for θ by Newton's method; `at_0` is the right-hand side.
@@ -89,13 +89,13 @@ pub(super) fn prepare<'a>(
     data: AttackData<'_>,
     settings: &'a AttackSettings,
     random: Random,
-) -> Result<Step<'a>, Error> {
+) -> Result<BatchLosses<'a>, Error> {
     let poison = data.target.pixels.copy();
     let mut pool = NetworkPool::new(settings, data, &poison, random)?;
     pool.train(0, settings.inner_steps, &poison, None);
     let batch = pool.batch(&poison);
     let single = pool.drawn(0, &batch, &poison);
-    let drawn = Drawn {
+    let drawn = DrawnBatch {
         images: single.images.to_kind(Kind::Double),
         labels: single.labels,
         crops: single.crops,
@@ -107,14 +107,15 @@ pub(super) fn prepare<'a>(
         labels: data.validation.labels.shallow_clone(),
     };
     let network = pool.network(0).to_kind(Kind::Double);
-    let mut step = Step { settings, network, drawn, clean, validation, random };
+    let mut losses = BatchLosses { settings, network, drawn, clean, validation, random };
     if settings.is_convex() {
-        let u = Parameters::new(vec![step.drawn.images.narrow(0, step.clean.size()[0], step.poisoned())]);
-        let mut theta = step.network.parameters().copy();
+        let u =
+            Parameters::new(vec![losses.drawn.images.narrow(0, losses.clean.size()[0], losses.poisoned())]);
+        let mut theta = losses.network.parameters().copy();
         let newton = NewtonSettings { tolerance: 1e-10, steps: 100, products: 500 };
         let damping = 0.5 * settings.damping;
-        minimise(&mut theta, &newton, None, |theta| step.inner(theta, &u) + theta.dot(theta) * damping);
-        step.network.parameters_mut().assign(&theta);
+        minimise(&mut theta, &newton, None, |theta| losses.inner(theta, &u) + theta.dot(theta) * damping);
+        losses.network.parameters_mut().assign(&theta);
     }
-    Ok(step)
+    Ok(losses)
 }

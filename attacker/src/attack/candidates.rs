@@ -17,7 +17,7 @@ use crate::{
 /// validation images of the target classes; the set with the smallest average certified radius wins.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct SelectionSettings {
+pub struct CandidateSettings {
     /// Networks trained on each set.
     pub victims: usize,
     /// Passes over the training images.
@@ -30,13 +30,13 @@ pub struct SelectionSettings {
     pub samples: u64,
 }
 
-impl Default for SelectionSettings {
+impl Default for CandidateSettings {
     fn default() -> Self {
         Self { victims: 1, epochs: 12, batch: 100, images: 100, samples: 1000 }
     }
 }
 
-impl SelectionSettings {
+impl CandidateSettings {
     /// Refuses settings out of range.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ pub fn certified_acr(
     network: &Network,
     images: &Images,
     sigma: f64,
-    settings: &SelectionSettings,
+    settings: &CandidateSettings,
     seed: u64,
 ) -> Result<f64, Error> {
     let count = settings.images.min(images.len());
@@ -176,7 +176,7 @@ mod tests {
         let network = diagonal();
         let pixels = Tensor::from_slice(&[0.2_f32, 0.7, 0.9, 0.1]).view([2, 2, 1, 1]);
         let images = Images { pixels, labels: Tensor::from_slice(&[1_i64, 1]) };
-        let settings = SelectionSettings { images: 2, samples: 20_000, ..SelectionSettings::default() };
+        let settings = CandidateSettings { images: 2, samples: 20_000, ..CandidateSettings::default() };
         let found = certified_acr(&network, &images, 0.25, &settings, 7).unwrap();
         // The second image is wrong and counts 0.
         let truth = 0.5 / 2.0_f64.sqrt() / 2.0;
@@ -187,7 +187,7 @@ mod tests {
             labels: Tensor::from_slice(&[1_i64]),
         };
         let all =
-            certified_acr(&network, &far, 0.25, &SelectionSettings { samples: 1000, ..settings }, 7).unwrap();
+            certified_acr(&network, &far, 0.25, &CandidateSettings { samples: 1000, ..settings }, 7).unwrap();
         let expected = certified_radius(0.001_f64.powf(1.0 / 1000.0), Sigma::new(0.25).unwrap()).unwrap();
         assert!((all - expected).abs() < 1e-6 * expected, "{all} {expected}");
     }
