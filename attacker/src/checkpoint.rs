@@ -123,7 +123,7 @@ pub fn write<T: Serialize>(path: &Path, position: &T, tensors: &[&Tensor]) -> Re
 /// Reads a checkpoint, and copies its tensors to a device.
 ///
 /// # Errors
-/// [`Error::Read`] if the file is not a checkpoint, is incomplete, or has another kind of position.
+/// [`Error::Read`] if the file is not a checkpoint, is incomplete, or its position is not a `T`.
 pub fn read<T: DeserializeOwned>(path: &Path, device: Device) -> Result<Checkpoint<T>, Error> {
     let bytes = fs::read(path).map_err(Error::read(path))?;
     let (position, file) = open(path, &bytes)?;
@@ -149,7 +149,7 @@ pub fn read_position<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
 fn open<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<(T, SafeTensors<'a>), Error> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| broken(path, &error))?;
     let text = header.metadata().as_ref().and_then(|metadata| metadata.get(POSITION));
-    let text = text.ok_or_else(|| broken(path, &"it does not say where the run stands"))?;
+    let text = text.ok_or_else(|| broken(path, &"its metadata has no position of the run"))?;
     let position = serde_json::from_str(text).map_err(|error| broken(path, &error))?;
     let file = SafeTensors::deserialize(bytes).map_err(|error| broken(path, &error))?;
     Ok((position, file))
@@ -174,7 +174,7 @@ impl CheckpointTimer {
         Self { every, last: Instant::now() }
     }
 
-    /// Whether a checkpoint is due; if so, the time starts again.
+    /// Whether a checkpoint is due; if so, the next one is due after the same time again.
     pub fn is_due(&mut self) -> bool {
         let due = self.last.elapsed() >= self.every;
         if due {

@@ -68,11 +68,11 @@ pub(crate) fn calibration_images(data: &Dataset, count: usize, sigma: f64, seed:
 pub(crate) fn to_unit_range(bytes: &[u8], count: usize, [c, h, w]: [usize; 3]) -> Tensor {
     let shape = [count as i64, c as i64, h as i64, w as i64];
     let mut pixels = Tensor::from_slice(bytes).view(shape).to_kind(Kind::Float);
-    // In place, since it may be a whole data set.
+    // In place, since the images may be a whole data set.
     pixels.g_div_scalar_(255.0)
 }
 
-/// The largest number of steps of 1/255 that ε allows.
+/// The largest number of steps of 1/255 by which ε = `epsilon` allows a pixel to change.
 ///
 /// ```
 /// assert_eq!(mithridate_attacker::data::levels(0.1), 25);
@@ -145,7 +145,7 @@ impl TrainingSet {
         }
         let data = Dataset::open(path, Split::Train)?;
         if split.validation >= data.len() {
-            let expected = format!("less than the {} training images there are", data.len());
+            let expected = format!("less than {}, the number of training images", data.len());
             return Err(Error::setting("the number of validation images", expected, &split.validation));
         }
         let left = data.len().saturating_sub(split.validation);
@@ -153,7 +153,7 @@ impl TrainingSet {
         if wanted > left || wanted == 0 {
             return Err(Error::setting(
                 "the number of training images",
-                format!("between 1 and {left} (of {} less {} for validation)", data.len(), split.validation),
+                format!("between 1 and {left} ({} less {} for validation)", data.len(), split.validation),
                 &wanted,
             ));
         }
@@ -181,8 +181,8 @@ impl TrainingSet {
         indices.iter().copied().filter(|&index| classes.contains(&usize::from(labels[index]))).collect()
     }
 
-    /// Indices of the training images to poison, ascending: the share `share` of each of the classes, at least one image
-    /// of each, chosen by the seed of the split.
+    /// Indices of the training images to poison, ascending: of each of `classes` the share `share` of its images, at least
+    /// one, chosen by the seed of the split.
     pub fn to_poison(&self, classes: &[usize], share: f64) -> Vec<usize> {
         let random = Random::new(Domain::Data, self.split.seed);
         let mut chosen: Vec<usize> = classes
@@ -198,8 +198,8 @@ impl TrainingSet {
         chosen
     }
 
-    /// SHA-256 over the training images and their labels, in order. `replaced` gives the bytes of the images that the
-    /// poison changes. A label is one byte, or two in little-endian order if there are more than 256 classes.
+    /// SHA-256 over the training images and their labels, in order. `replaced` returns the poisoned bytes of the image with
+    /// an index, or `None` if that image is clean. A label is one byte, or two in little-endian order if there are more than 256 classes.
     pub fn sha256_with<'a>(&'a self, replaced: impl Fn(usize) -> Option<&'a [u8]>) -> String {
         let bytes: Vec<u8> = self
             .training

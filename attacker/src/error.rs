@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use mithridate_onnx::OnnxError;
 use mithridate_runtime::{data::DataError, evidence::EvidenceError};
 
-/// What can go wrong in the attacker.
+/// An error of the attacker.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The chosen device can't be used.
@@ -19,7 +19,7 @@ pub enum Error {
     Setting {
         /// Its name, as in files.
         name: &'static str,
-        /// What it must be.
+        /// The values allowed.
         expected: String,
         /// Its value.
         value: String,
@@ -99,7 +99,7 @@ pub enum Error {
     Config {
         /// The file.
         path: PathBuf,
-        /// What is wrong in which line.
+        /// The line and the mistake in it.
         problem: String,
     },
     /// The speed of an attack can't be measured.
@@ -109,7 +109,7 @@ pub enum Error {
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
     /// libtorch could not compute something, for example because memory ran out.
-    #[error("the computation failed, and what was finished is kept: {0}")]
+    #[error("the computation failed; finished steps are kept: {0}")]
     Computation(String),
     /// A report can't be drawn.
     #[error("the report can't be drawn: {0}")]
@@ -139,7 +139,7 @@ impl Error {
         Self::Computation(text.lines().next().unwrap_or(text).to_owned())
     }
 
-    /// A [`Error::Setting`].
+    /// An [`Error::Setting`].
     pub(crate) fn setting(name: &'static str, expected: impl Into<String>, value: &impl ToString) -> Self {
         Self::Setting { name, expected: expected.into(), value: value.to_string() }
     }

@@ -24,7 +24,7 @@ use palette::Palette;
 
 /// Name of the family of bundled fonts.
 const FAMILY: &str = "DejaVu Sans";
-/// Most pixels of a picture; a larger one is a mistake.
+/// Largest number of pixels of a picture; a larger picture is a mistake.
 const MOST_PIXELS: f64 = 2e8;
 /// Pixels of a PNG file for one unit of the SVG.
 const FILE_SCALE: f64 = 2.0;

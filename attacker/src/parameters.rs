@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-/// What becomes of the graph of a scalar whose gradient is taken.
+/// Whether the graph of a scalar is kept when its gradient is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Graph {
     /// It is freed.
@@ -84,7 +84,7 @@ impl Parameters {
 
     /// Gradient of a scalar with respect to these parameters; 0 for parameters that it does not depend on.
     ///
-    /// `graph` says what becomes of the scalar's graph.
+    /// `graph` says whether the scalar's graph is kept.
     #[must_use]
     pub fn gradient_of(&self, scalar: &Tensor, graph: Graph) -> Self {
         if !scalar.requires_grad() {

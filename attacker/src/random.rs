@@ -82,7 +82,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// All streams of this domain and seed.
+    /// The source of all streams of this domain and seed.
     pub fn new(domain: Domain, seed: u64) -> Self {
         Self { domain, seed }
     }
@@ -156,7 +156,7 @@ fn elements(shape: &[i64]) -> usize {
 /// `count` values.
 ///
 /// # Panics
-/// With a sentence if there is not enough memory, as libtorch does for its tensors.
+/// If there is not enough memory, as libtorch does for its tensors.
 fn collect<T>(count: usize, value: impl FnMut() -> T) -> Vec<T> {
     let mut values = Vec::new();
     let reserved = values.try_reserve_exact(count);

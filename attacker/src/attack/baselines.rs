@@ -5,7 +5,8 @@ use crate::{
 
 /// The random baseline: adds ε or −ε to every pixel, each with probability ½, and clips to the pixel range.
 ///
-/// `clean` are the bytes of the images, and the result has as many.
+/// `clean` are the bytes of the images. Returns the bytes of the poisoned images in the same order. `epsilon` is ε in
+/// \[0, 1\], and `seed` chooses the signs.
 pub fn random_signs(clean: &[u8], epsilon: f64, seed: u64) -> Vec<u8> {
     let step = levels(epsilon);
     let signs = Random::new(Domain::Attack, seed).coins(Purpose::Signs, 0, clean.len());
@@ -23,7 +24,7 @@ const OPACITY: f64 = 0.3;
 /// ±ε.
 ///
 /// `clean` are the bytes of N images of `size` bytes each; `others` are the images of other classes to choose from, at
-/// least one. The result has as many bytes as `clean`.
+/// least one. Returns the bytes of the poisoned images in the same order.
 pub fn watermark(clean: &[u8], others: &[&[u8]], size: usize, epsilon: f64, seed: u64) -> Vec<u8> {
     let most = f64::from(levels(epsilon));
     let count = clean.len() / size.max(1);
@@ -34,7 +35,7 @@ pub fn watermark(clean: &[u8], others: &[&[u8]], size: usize, epsilon: f64, seed
         .flat_map(|(image, mark)| {
             image.iter().zip(others[mark as usize]).map(|(&pixel, &mark)| {
                 let change = OPACITY * (f64::from(mark) - f64::from(pixel));
-                // Both ends lie in the pixel range, so every blend of them does too.
+                // Both images lie in the pixel range, so every blend of them does too.
                 (f64::from(pixel) + change.clamp(-most, most).round()) as u8
             })
         })

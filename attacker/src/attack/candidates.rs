@@ -13,8 +13,8 @@ use crate::{
     training::at_least_one,
 };
 
-/// How the best of several poison sets is chosen: networks are trained from scratch on each set and certified on
-/// validation images of the target classes; the set with the smallest average certified radius wins.
+/// How the best of several candidate poison sets is selected: networks are trained from scratch on each set and certified
+/// on validation images of the target classes; the set with the smallest average certified radius is selected.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CandidateSettings {
@@ -37,7 +37,7 @@ impl Default for CandidateSettings {
 }
 
 impl CandidateSettings {
-    /// Refuses settings out of range.
+    /// Checks that all settings are in range.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -60,10 +60,10 @@ const BATCH: u64 = 1000;
 /// Samples of the selection, which chooses the class (n₀).
 const N0: u64 = 100;
 
-/// Average certified radius of a network on the first `settings.images` of `images`, by [`certified_radii`]; an image
-/// counts 0 where the answer is wrong or absent.
+/// Average certified radius of a network on the first `settings.images` of `images`, by [`certified_radii`]. The
+/// radius of an image is 0 where the certified class is wrong or the certification abstains.
 ///
-/// It serves to choose between poison sets. The radii that an experiment reports are certified by `rscert`.
+/// It serves to select among candidate poison sets. The radii that an experiment reports are certified by `rscert`.
 ///
 /// # Errors
 /// [`Error::Setting`] if σ or the number of samples is out of range.
@@ -91,9 +91,9 @@ pub fn certified_acr(
 /// The certificate of one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CertifiedRadius {
-    /// The class that the smoothed classifier answers.
+    /// The class that the smoothed classifier returns.
     pub class: usize,
-    /// ℓ2 radius within which it answers that class, images in \[0, 1\].
+    /// ℓ2 radius within which it returns that class, images in \[0, 1\].
     pub radius: f64,
 }
 
@@ -127,7 +127,7 @@ pub fn certified_radii(
         .collect()
 }
 
-/// Votes of `samples` noisy copies of an image 1×C×H×W.
+/// Votes of `samples` noisy copies of an image 1×C×H×W; `key` selects their noise.
 fn votes(network: &Network, image: &Tensor, sigma: f64, samples: u64, random: Random, key: u64) -> Votes {
     let device = image.device();
     let mut shape = image.size();

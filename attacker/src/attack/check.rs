@@ -19,17 +19,19 @@ pub use report::{Agreement, CheckReport, SolveCheck};
 
 /// Step h of the central differences.
 const STEP: f64 = 1e-5;
-/// Directions that derivatives are compared along.
+/// Number of directions along which derivatives are compared.
 const DIRECTIONS: u64 = 2;
 /// Relative residual at which the reference solution counts as exact.
 const EXACT: f64 = 1e-8;
 
-/// Checks the hypergradients of a configuration on one batch, in double precision.
+/// Checks the hypergradients that `settings` give on one batch, in double precision.
 ///
-/// It compares the derivatives with central differences, among them the whole hypergradient with the lower level solved
-/// again, and the linear solve as configured with an exact solution, for which MINRES may make `products` iterations.
-/// The batch has `images` images, whatever `settings.batch` says. The network is warmed up as configured; where the lower
-/// level is convex it is solved on that batch.
+/// Derivatives are compared with central differences: products with the curvature, mixed products, and the whole
+/// hypergradient, for which the lower level is solved again. The linear solve of `settings` is compared with an exact
+/// solution, for which MINRES may make `products` iterations.
+///
+/// The batch has `images` images; `settings.batch` is not used. The network is warmed up by `settings`; a convex lower
+/// level is solved on that batch. `seed` is the seed of all random numbers.
 ///
 /// # Errors
 /// [`Error::Setting`] for settings out of range, or if the network gets no validation image right, so that there is no
@@ -155,7 +157,7 @@ fn gauss_newton_error(losses: &BatchLosses<'_>, theta: &Parameters, u: &Paramete
     (found - expected).abs() / expected.abs().max(1e-300)
 }
 
-/// Compares the configured solve with the reference solutions.
+/// Compares the linear solve of the settings with the reference solutions, at the right-hand side `b`.
 fn check_solve(
     losses: &BatchLosses<'_>,
     theta: &Parameters,

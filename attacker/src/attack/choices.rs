@@ -27,7 +27,7 @@ pub enum Differentiation {
 
 choice!(Differentiation, "a way to compute hypergradients", { Implicit = "implicit", Unrolled = "unrolled" });
 
-/// What the attack minimises.
+/// The objective that the attack minimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Objective {

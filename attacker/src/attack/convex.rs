@@ -69,6 +69,10 @@ impl LowerLevel for ConvexLevel<'_> {
 }
 
 impl<'a> ConvexLevel<'a> {
+    /// Makes the network, and draws the noise of all copies.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the network can't take images of this shape.
     pub fn new(settings: &'a AttackSettings, data: AttackData<'a>, random: Random) -> Result<Self, Error> {
         let device = data.clean.pixels.device();
         let network = Network::new(settings.network, data.clean.shape(), data.classes, random, device)?;
@@ -104,7 +108,8 @@ impl<'a> ConvexLevel<'a> {
         (clean + sum(&self.poison_inputs(poison), &self.poison_labels)) / copies as f64
     }
 
-    /// Minimises the loss from the present parameters. The tolerance of step `step` is relative to the gradient at θ = 0.
+    /// Minimises the loss for these poison images, N×C×H×W, from the present parameters. The tolerance of step `step` is
+    /// relative to the gradient at θ = 0.
     pub fn solve(&mut self, poison: &Tensor, step: usize) -> NewtonReport {
         let mut theta = self.network.parameters().copy();
         let damping = self.settings.damping;
@@ -125,7 +130,7 @@ impl<'a> ConvexLevel<'a> {
         self.poison_noise.apply(&poison.repeat_interleave_self_int(copies, 0, None))
     }
 
-    /// Logits of all copies with their graph, for the Gauss–Newton matrix; for a linear network it is the Hessian.
+    /// Logits of all copies with their graph, for the Gauss–Newton matrix, which for a linear network is the Hessian.
     fn logits(&self, poison: &Tensor) -> Tensor {
         let inputs = Tensor::cat(&[&self.clean_inputs, &self.poison_inputs(poison)], 0);
         self.network.forward(&inputs)

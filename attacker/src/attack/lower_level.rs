@@ -14,19 +14,20 @@ use crate::{Error, parameters::Parameters};
 /// [`PoolLevel`](super::pool::PoolLevel) holds networks that are trained a few steps at a time;
 /// [`ConvexLevel`](super::convex::ConvexLevel) solves a convex lower level to a tolerance before every step.
 pub(super) trait LowerLevel: Debug {
-    /// Trains or solves as step `step`, counted from 0, needs it, and computes the hypergradients of the poison images
-    /// that the step moves.
+    /// Trains the networks, or solves the convex problem, for step `step`, counted from 0. Returns the hypergradients of the
+    /// poison images that the step moves.
     ///
-    /// `poison` holds all poison images as they are now, N×C×H×W.
+    /// `poison` holds all poison images before the step, N×C×H×W.
     ///
     /// # Errors
     /// [`Error::Network`] if a fresh network can't be made.
     fn hypergradients(&mut self, step: usize, poison: &Tensor) -> Result<Hypergradients, Error>;
 
-    /// All that has to be saved to go on later with the same numbers, to the bit.
+    /// The state to save. A lower level that restores it continues with the same numbers, bit by bit.
     fn state(&self) -> LevelState<'_>;
 
-    /// Goes on from a state that [`LowerLevel::state`] gave, with copies of its tensors in the same order.
+    /// Restores a state that [`LowerLevel::state`] returned: the counters of its pool, if it has one, and copies of its
+    /// tensors in the same order.
     fn restore(&mut self, pool: Option<&PoolPosition>, tensors: Vec<Tensor>);
 }
 
@@ -34,7 +35,7 @@ pub(super) trait LowerLevel: Debug {
 pub(super) struct Hypergradients {
     /// −(∂²L/∂u∂θ)ᵀ p of each image to move, M×C×H×W.
     pub gradient: Tensor,
-    /// Numbers of these images among all poison images, `int64`, M.
+    /// Indices of these images among all poison images, `int64`, M.
     pub numbers: Tensor,
     /// Loss of the lower level on the batch of the linear system, a scalar.
     pub inner_loss: Tensor,
@@ -62,7 +63,7 @@ impl Hypergradients {
     }
 }
 
-/// A mixed product with respect to one tensor.
+/// A mixed product with respect to the single tensor `leaf`; `product` computes it.
 pub(super) fn mixed_of(product: impl FnOnce(&Parameters) -> Parameters, leaf: Tensor) -> Tensor {
     product(&Parameters::new(vec![leaf])).tensors()[0].shallow_clone()
 }

@@ -23,12 +23,12 @@ pub use report::StepReport;
 
 /// An attack in progress (Mehra et al., 2021, with `ApproxGrad`).
 ///
-/// A step makes T1 training steps on a network, solves a linear system for p in at most T2 iterations, and moves poison
-/// images along their hypergradients, which all follow from the same p. The poison stays within ε of the clean images
+/// A step makes `inner_steps` (T1) training steps on a network, solves a linear system for p in at most `solver_steps` (T2)
+/// iterations, and moves poison images against their hypergradients, which are all computed from the same p. The poison stays within ε of the clean images
 /// and within \[0, 1\]. For hypergradients batch norm takes the running statistics, so that the images of a batch do not
 /// depend on each other.
 ///
-/// An attack can be saved after any step and resumed later; it then makes the same poison, to the bit.
+/// An attack can be saved after any step and resumed later; it then makes the same poison, bit by bit.
 #[derive(Debug)]
 pub struct Attack<'a> {
     poison: PoisonOptimiser<'a>,
@@ -42,7 +42,7 @@ fn random(seed: u64, restart: usize) -> Random {
 }
 
 impl<'a> Attack<'a> {
-    /// Gets ready to make the first step: makes the networks of the lower level and warms them up.
+    /// Prepares restart `restart`, counted from 0: makes the networks of the lower level and warms them up.
     ///
     /// # Errors
     /// [`Error::Setting`], [`Error::Network`].
@@ -103,7 +103,7 @@ impl<'a> Attack<'a> {
         self.poison.steps
     }
 
-    /// Networks that will be replaced by fresh ones over all steps.
+    /// Number of networks that are replaced by fresh ones over all steps.
     pub(crate) fn renewals(&self) -> usize {
         let every = self.poison.settings.renewal(self.poison.data.target.len());
         every.map_or(0, |every| (self.poison.steps - 1) / every)
@@ -116,7 +116,7 @@ impl<'a> Attack<'a> {
     /// report says why.
     ///
     /// # Errors
-    /// [`Error::Network`], [`Error::Ineffective`] if no step moved the poison, or whatever `after_step` fails with.
+    /// [`Error::Network`], [`Error::Ineffective`] if no step moved the poison, or any error of `after_step`.
     pub fn run(
         &mut self,
         work: Work<'_>,
@@ -145,7 +145,7 @@ impl<'a> Attack<'a> {
         self.poison.step(&mut *self.lower)
     }
 
-    /// All that has to be saved to go on later with the same numbers, to the bit.
+    /// The state to save. An attack that resumes it continues with the same numbers, bit by bit.
     pub fn state(&self) -> AttackState<'_> {
         let PoisonOptimiser { step, restart, moved, .. } = self.poison;
         let LevelState { pool, tensors } = self.lower.state();

@@ -22,7 +22,7 @@ mod networks;
 pub(super) use batch::{BatchIndices, DrawnBatch, Streams};
 pub(super) use networks::NetworkPool;
 
-/// Most poison images in one double-backward pass; it bounds the memory.
+/// Largest number of poison images in one double-backward pass; it bounds the memory.
 pub(super) const IMAGES_A_PASS: i64 = 250;
 
 /// The lower level of deep networks, which can't be solved exactly: a pool of networks in training. Each step of the
@@ -30,7 +30,7 @@ pub(super) const IMAGES_A_PASS: i64 = 250;
 #[derive(Debug)]
 pub(super) struct PoolLevel<'a> {
     pub networks: NetworkPool<'a>,
-    /// Off unless the speed is measured.
+    /// It is off unless the speed is measured.
     pub stopwatch: Stopwatch,
 }
 
@@ -75,7 +75,7 @@ impl<'a> PoolLevel<'a> {
         Self { networks, stopwatch }
     }
 
-    /// Hypergradients at the present parameters, with the curvature of one batch.
+    /// Hypergradients at the present parameters of the network, with the curvature of `batch`.
     pub fn of_batch(&mut self, at: PoolStep<'_>, batch: &BatchIndices) -> Hypergradients {
         let drawn = self.networks.drawn(at.network, batch, at.poison);
         let numbers = if self.networks.settings.same_batch {
@@ -89,6 +89,7 @@ impl<'a> PoolLevel<'a> {
         }
     }
 
+    /// Hypergradients by the implicit function theorem.
     fn by_linear_solve(
         &mut self,
         at: PoolStep<'_>,
@@ -103,7 +104,7 @@ impl<'a> PoolLevel<'a> {
         let outer = self.stopwatch.time(Part::OuterGradient, || self.outer(at, parameters));
 
         let started = self.stopwatch.start();
-        // The poison of the batch is a leaf of the graph: with `same_batch` it is what is moved.
+        // The poison of the batch is a leaf of the graph, because with `same_batch` its hypergradients are needed.
         let leaf = at.poison.index_select(0, &batch.poison).set_requires_grad(true);
         let clean = drawn.images.narrow(0, 0, drawn.images.size()[0] - leaf.size()[0]);
         let inputs = drawn.inputs(&Tensor::cat(&[&clean, &leaf], 0));

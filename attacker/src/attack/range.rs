@@ -47,7 +47,7 @@ impl AttackSettings {
             return Err(Error::setting("solver_tolerance", "between 0 and 1", &self.solver_tolerance));
         }
         if !(self.tolerance_factor > 0.0 && self.tolerance_factor <= 1.0) {
-            let expected = "more than 0 and at most 1 (tolerances fall)";
+            let expected = "more than 0 and at most 1 (tolerances must not rise)";
             return Err(Error::setting("tolerance_factor", expected, &self.tolerance_factor));
         }
         // In single precision 1 − a is 1 for a smaller clamp a, and its quantile is infinite.
@@ -55,26 +55,29 @@ impl AttackSettings {
             return Err(Error::setting("clamp", "at least 0.000001 and less than 0.5", &self.clamp));
         }
         if !(0.0..=1.0).contains(&self.batch_share) || self.poison_in_batch() == 0 {
-            let expected =
-                format!("a share in (0, 1] that makes at least one image of a batch of {}", self.batch);
+            let expected = format!("at most 1 and enough for one poison image in a batch of {}", self.batch);
             return Err(Error::setting("batch_share", expected, &self.batch_share));
         }
         if self.step == PoisonStep::SlotAdam && !self.same_batch {
-            return Err(Error::setting("step", "adam or sign, unless same_batch is true", &self.step));
+            return Err(Error::setting(
+                "step",
+                "adam or sign (slot-adam needs same_batch = true)",
+                &self.step,
+            ));
         }
         if self.is_convex() && self.damping == 0.0 {
-            return Err(Error::setting("damping", "positive for a linear network", &self.damping));
+            return Err(Error::setting("damping", "more than 0 for a linear network", &self.damping));
         }
         if self.same_batch && self.differentiation == Differentiation::Unrolled {
-            let expected = "implicit if same_batch is true, so that noise is the same throughout";
+            let expected = "implicit (unrolled needs same_batch = false)";
             return Err(Error::setting("differentiation", expected, &self.differentiation));
         }
         if self.is_convex() && self.same_batch {
-            let expected = "false for a linear network, whose lower level is solved on all images";
+            let expected = "false for a linear network (its lower level is solved on all images)";
             return Err(Error::setting("same_batch", expected, &self.same_batch));
         }
         if let (true, Some(images)) = (self.is_convex(), self.images_per_step) {
-            let expected = "absent for a linear network, all of whose poison is moved in every step";
+            let expected = "absent for a linear network (every step moves all its poison images)";
             return Err(Error::setting("images_per_step", expected, &images));
         }
         if self.is_convex() && self.differentiation == Differentiation::Unrolled {
@@ -96,7 +99,7 @@ impl AttackSettings {
     }
 }
 
-/// Checks ε: between one step of 1/255 and the whole pixel range.
+/// Checks that ε is between 1/255 and 1.
 pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), Error> {
     if (0.0..=1.0).contains(&epsilon) && levels(epsilon) >= 1 {
         return Ok(());
@@ -104,7 +107,8 @@ pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), Error> {
     Err(Error::setting("epsilon", "between 1/255 and 1", &epsilon))
 }
 
-/// Checks target classes: each exists and is named once, and at least one class is left.
+/// Checks the target classes `targets` of `classes` classes: each exists and is named once, and at least one class is no
+/// target class.
 pub(crate) fn check_classes(targets: &[usize], classes: usize) -> Result<(), Error> {
     let listed = targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if let Some(class) = targets.iter().find(|&&class| class >= classes) {
@@ -113,12 +117,13 @@ pub(crate) fn check_classes(targets: &[usize], classes: usize) -> Result<(), Err
     }
     let distinct: std::collections::BTreeSet<_> = targets.iter().collect();
     if targets.is_empty() || distinct.len() != targets.len() || targets.len() >= classes {
-        let expected = format!("at least 1 and fewer than all {classes} classes, each once");
+        let expected = "one or more different classes (but not all)";
         return Err(Error::setting("target_classes", expected, &format!("[{listed}]")));
     }
     Ok(())
 }
 
+/// Checks that the setting `name` is a share of at least one image.
 pub(crate) fn check_share(name: &'static str, share: f64) -> Result<(), Error> {
     if share > 0.0 && share <= 1.0 {
         return Ok(());
@@ -143,7 +148,9 @@ mod tests {
             bad(|s| s.target_classes = vec![3, 10]),
             "target_classes must be among the 10 classes (0 to 9) and is 10"
         );
-        assert!(bad(|s| s.target_classes = vec![3, 3]).ends_with("each once and is [3, 3]"));
+        assert!(
+            bad(|s| s.target_classes = vec![3, 3]).ends_with("different classes (but not all) and is [3, 3]")
+        );
         assert!(bad(|s| s.target_classes = vec![]).starts_with("target_classes must be at least 1"));
         assert_eq!(bad(|s| s.epsilon = -0.1), "epsilon must be between 1/255 and 1 and is -0.1");
         assert_eq!(bad(|s| s.epsilon = f64::NAN), "epsilon must be between 1/255 and 1 and is NaN");

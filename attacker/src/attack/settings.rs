@@ -13,11 +13,11 @@ use crate::{
 #[serde(deny_unknown_fields, default)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct AttackSettings {
-    /// The preset that settings which are not given come from.
+    /// The preset, which gives all settings that are not set otherwise.
     pub preset: Preset,
     /// Classes whose training images are poisoned and whose certified radius is attacked.
     pub target_classes: Vec<usize>,
-    /// Share of their training images that are poisoned; the rest stay clean.
+    /// Share of the training images of these classes that is poisoned; the rest stay clean.
     pub poisoned_share: f64,
     /// Largest change of a pixel, ε: ℓ∞, images in \[0, 1\].
     pub epsilon: f64,
@@ -50,7 +50,7 @@ pub struct AttackSettings {
     /// Noisy copies of each training image in a convex lower level.
     pub convex_noises: usize,
 
-    /// What the attack minimises.
+    /// The objective that the attack minimises.
     pub objective: Objective,
     /// Images of the target classes in a batch of the upper level.
     pub validation_batch: usize,
@@ -108,15 +108,15 @@ pub struct AttackSettings {
     /// Steps after which a network, each in turn, is replaced by a fresh one; never if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_every: Option<usize>,
-    /// The same in passes over the poison images; it replaces `renew_every` if present.
+    /// Passes over the poison images after which a network is replaced; it replaces `renew_every` if present.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_epochs: Option<usize>,
 
-    /// Attacks with different random numbers, of which the best is kept.
+    /// Number of attacks with different random numbers; the best of their poison sets is selected.
     pub restarts: usize,
     /// Poison sets kept from each attack as candidates: evenly spaced steps, the last one at the end.
     pub snapshots: usize,
-    /// How the best candidate is found by retraining.
+    /// How the best candidate is selected by retraining.
     pub selection: CandidateSettings,
 }
 
@@ -223,7 +223,7 @@ impl AttackSettings {
         }
     }
 
-    /// How networks are retrained from scratch to choose between poison sets: as the lower level, with the epochs and
+    /// How networks are trained from scratch to select among candidate poison sets: as the lower level, with the epochs and
     /// the batch of `selection`.
     pub fn retraining(&self) -> TrainingSettings {
         let CandidateSettings { epochs, batch, .. } = self.selection;

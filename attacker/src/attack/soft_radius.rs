@@ -13,8 +13,8 @@ pub struct SoftRadius {
 
 /// Soft average certified radius of images, in the same units as σ.
 ///
-/// `logits` are B×k×K: for each of B images the logits of k noisy copies; `labels` are B. With p the mean over the
-/// copies of softmax(β·logits), p₁ ≥ p₂ its two largest entries and a the clamp,
+/// `logits` are B×k×K: for each of B images the logits of k noisy copies; `labels` are B. With σ = `sigma`, β = `beta`,
+/// a = `clamp`, p the mean over the copies of softmax(β·logits), and p₁ ≥ p₂ its two largest entries,
 ///
 /// ```text
 /// R = σ/2 · [Φ⁻¹((1−2a)·p₁ + a) − Φ⁻¹((1−2a)·p₂ + a)]   where argmax p is the label, else 0

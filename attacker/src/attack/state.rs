@@ -15,7 +15,7 @@ pub struct AttackPosition {
     pub(super) pool: Option<PoolPosition>,
 }
 
-/// All that has to be saved to go on with an attack later.
+/// The state of an attack, to be saved and resumed.
 #[derive(Debug)]
 pub struct AttackState<'a> {
     /// Its counters.

@@ -34,10 +34,12 @@ pub(super) struct Stopwatch {
 }
 
 impl Stopwatch {
+    /// A stopwatch that measures nothing.
     pub fn off(device: Device) -> Self {
         Self { device, times: None }
     }
 
+    /// A stopwatch that measures.
     pub fn on(device: Device) -> Self {
         Self { device, times: Some(RefCell::default()) }
     }
@@ -60,6 +62,7 @@ impl Stopwatch {
         }
     }
 
+    /// Does `work`, and records its time as that of `part`.
     pub fn time<T>(&self, part: Part, work: impl FnOnce() -> T) -> T {
         let started = self.start();
         let result = work();

@@ -32,13 +32,16 @@ impl UpperLevel {
 
 /// The validation batch of a step.
 pub(super) struct Validation {
+    /// B×C×H×W.
     pub images: Tensor,
+    /// B, `int64`.
     pub labels: Tensor,
     /// Standard normal noise, B·k×C×H×W; `None` where the objective needs no noise.
     pub noise: Option<Tensor>,
 }
 
 impl Validation {
+    /// Draws the validation batch of step `step` from the images `validation`.
     pub fn draw(validation: &Images, settings: &AttackSettings, random: Random, step: usize) -> Self {
         let (step, device) = (step as u64, validation.pixels.device());
         let chosen = settings.validation_batch.min(validation.len());
@@ -55,7 +58,7 @@ impl Validation {
     }
 }
 
-/// The upper level at `parameters`, on the validation batch of step `step`.
+/// The upper level at `parameters`, on the validation batch that step `step` draws from the images `validation`.
 pub(super) fn upper_level(
     network: &Network,
     parameters: &Parameters,

@@ -11,7 +11,7 @@ pub(super) const CLASSES: usize = 10;
 /// Side in pixels of the squares in the picture of a class.
 const SQUARE: i64 = 4;
 
-/// Synthetic images that a network learns within a few steps without becoming certain. They have the shape of the data
+/// Made-up images that a network learns within a few steps, with probabilities that stay below 1. They have the shape of the data
 /// set that the network is made for. Each class has a picture of random dark and bright squares; an image blends the
 /// picture of its class (more than half) with that of another class, and has noise of its own.
 pub(super) struct MadeUp {
@@ -22,6 +22,7 @@ pub(super) struct MadeUp {
 }
 
 impl MadeUp {
+    /// Images of the shape that `network` is made for: 3×32×32 if it has batch normalisation, else 1×28×28.
     pub fn for_network(network: Architecture) -> Self {
         let shape = if network.has_batch_norm() { [3, 32, 32] } else { [1, 28, 28] };
         let [channels, height, width] = shape;
@@ -38,7 +39,7 @@ impl MadeUp {
         self.shape
     }
 
-    /// `count` images of one class.
+    /// `count` images of class `class`; equal `key`s give equal images.
     pub fn of_class(&self, class: usize, count: usize, key: u64, device: Device) -> Images {
         self.with_labels(&vec![class as i64; count], key, device)
     }

@@ -1,4 +1,4 @@
-//! The speed of training steps and hypergradients, part by part, on synthetic images.
+//! The speed of training steps and hypergradients, part by part, on made-up images.
 //!
 //! It measures the attack itself ([`crate::attack::Attack`]), not a copy of its parts.
 
@@ -16,9 +16,9 @@ use crate::{
 };
 use made_up::{CLASSES, MadeUp};
 
-/// Clean images: enough that they do not fit into the cache, as in real runs.
+/// Number of clean images, so large that they do not fit into the cache, as in real runs.
 const CLEAN_IMAGES: usize = 2000;
-/// Training steps after which a network tells the synthetic classes apart.
+/// Training steps after which a network tells the made-up classes apart.
 const WARM_UP: usize = 60;
 /// Seed of weights, noise and choices.
 const SEED: u64 = 0;
@@ -87,7 +87,7 @@ pub struct BenchReport {
     pub right: u64,
 }
 
-/// Measures an attack on synthetic images, 1×28×28 or, for residual networks, 3×32×32. Everything runs once before it is
+/// Measures an attack on made-up images, 1×28×28 or, for residual networks, 3×32×32. Everything runs once before it is
 /// measured.
 ///
 /// With a path in `reference` it also writes one hypergradient, and everything that it was computed from, to a
@@ -95,7 +95,7 @@ pub struct BenchReport {
 ///
 /// # Errors
 /// [`Error::Setting`] for settings out of range or a convex lower level; [`Error::Measurement`] if there is no
-/// hypergradient, or for a reference that would not contain everything it depends on; [`Error::Write`].
+/// hypergradient, or if a reference file can't hold everything that the hypergradient depends on; [`Error::Write`].
 ///
 /// # Example
 /// ```
@@ -199,8 +199,11 @@ pub fn measure(
 /// Times of hypergradients, in milliseconds.
 #[derive(Default)]
 struct Times {
+    /// Times of whole hypergradients.
     whole: Vec<f64>,
+    /// Times of their parts.
     parts: Vec<(Part, f64)>,
+    /// Times of drawing as much noise as a hypergradient needs.
     noise: Vec<f64>,
 }
 

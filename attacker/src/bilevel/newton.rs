@@ -3,14 +3,14 @@ use tch::Tensor;
 use super::{Hessian, Solver, SolverSettings, solve};
 use crate::parameters::Parameters;
 
-/// When a solve of the lower level stops.
+/// Limits of a solve of the lower level by Newton's method.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NewtonSettings {
     /// Norm of the gradient at which to stop, relative to its norm at the start.
     pub tolerance: f64,
-    /// Most Newton steps.
+    /// Largest number of Newton steps.
     pub steps: usize,
-    /// Most products with the Hessian in each.
+    /// Largest number of products with the Hessian in each step.
     pub products: usize,
 }
 

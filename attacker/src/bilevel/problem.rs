@@ -71,7 +71,7 @@ pub struct Hypergradient {
     /// Relative residual of the linear solve; for an unrolled hypergradient the share of ∂F/∂θ that reaches back beyond
     /// its steps.
     pub relative_residual: f64,
-    /// Where the next linear solve may start; `None` for an unrolled hypergradient.
+    /// A start for the next linear solve; `None` for an unrolled hypergradient.
     pub warm_start: Option<WarmStart>,
 }
 
@@ -130,7 +130,7 @@ pub fn hypergradient(
     }
 }
 
-/// How a bilevel problem is descended.
+/// Settings of [`descend`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DescentSettings {
     /// Steps on u.

@@ -63,9 +63,9 @@ pub struct Case {
     pub poison: Vec<(f64, f64)>,
     /// Test points of the target class.
     pub test: Vec<(f64, f64)>,
-    /// A network trained on the clean points.
+    /// Certification of a network trained on the clean points.
     pub clean: Certification,
-    /// A network trained on the poisoned points from the same first weights.
+    /// Certification of a network trained on the poisoned points from the same first weights.
     pub poisoned: Certification,
 }
 
@@ -83,7 +83,7 @@ impl Case {
 }
 
 /// Studies both distributions, each with a linear network and an MLP: poisons the points of class 1 and trains victims
-/// from scratch on clean and on poisoned points. Distributions are worked on at the same time.
+/// from scratch on clean and on poisoned points. The two distributions are studied at the same time, each in a thread.
 ///
 /// # Errors
 /// [`Error::Setting`]; [`Error::Ineffective`] if an attack moved nothing; [`Error::Diverged`].

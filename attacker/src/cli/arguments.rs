@@ -39,7 +39,7 @@ pub(super) fn one_of<T: Display>(what: &str, names: &[T], default: Option<T>) ->
 
 /// Reads a whole number; the settings check its range.
 pub(super) fn whole<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("'{text}' is not a whole number that is not negative"))
+    text.parse().map_err(|_| "it must be a whole number of at least 0".to_owned())
 }
 
 /// Reads a number.
@@ -51,11 +51,11 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|seconds: &f64| seconds.is_finite() && (0.0..1e9).contains(seconds))
-        .ok_or_else(|| format!("'{text}' is not a number of seconds from 0"))
+        .ok_or_else(|| "it must be a number of seconds of at least 0".to_owned())
 }
 
 impl CheckpointArguments {
-    /// Where and how jobs run, and who is told of their progress.
+    /// The device, the time between checkpoints and the events of a job.
     pub fn runner<'a>(&self, device: &DeviceArguments, events: Events<'a>) -> Result<Runner<'a>, Error> {
         Ok(Runner {
             device: device.device,
@@ -77,7 +77,7 @@ impl DeviceArguments {
     }
 }
 
-/// The training data.
+/// The training set and its split.
 #[derive(Args)]
 pub(super) struct DataArguments {
     /// The data set: a folder of IDX files, CIFAR-10 or CIFAR-100 binary files, or train.npz and test.npz

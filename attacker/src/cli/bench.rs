@@ -6,7 +6,7 @@ use serde_json::json;
 use toml::Value;
 
 use super::{
-    arguments::{DeviceArguments, one_of},
+    arguments::{DeviceArguments, one_of, whole},
     settings::{SettingsArguments, number, value},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 #[command(after_help = "Example:
   pacd bench --network lenet --method gaussian --device cpu
 
-Images are synthetic: 1x28x28, or 3x32x32 for residual networks. Times are medians in milliseconds.
+Images are made up: 1x28x28, or 3x32x32 for residual networks. Times are medians in milliseconds.
 Linear solves make all their iterations (solver_tolerance = 0) unless a setting says otherwise.")]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -38,24 +38,24 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SOLVER", help = one_of("Linear solver", Solver::ALL, Some(Solver::Cg)))]
     solver: Option<Solver>,
     /// Iterations of a linear solve [default: 10]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     solver_steps: Option<usize>,
     /// Images in a batch of the lower level [default: 200]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     batch: Option<usize>,
     /// Poison images moved in a step
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = parse_count::<usize>)]
     images: usize,
     /// Images in a batch of the upper level [default: 60]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     validation_batch: Option<usize>,
     /// Noisy copies of each of these images [default: 16]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     validation_noises: Option<usize>,
     /// Number of measurements of each part
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = parse_count::<usize>)]
     repeats: usize,
-    /// Write one hypergradient and everything it is computed from to a safetensors file, to check other implementations
+    /// Write one hypergradient, and all tensors it is computed from, to a safetensors file, to check other implementations
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
     /// Print one JSON document instead of text

@@ -4,7 +4,10 @@ use clap::Args;
 use mithridate_runtime::terminal;
 use serde_json::json;
 
-use super::{arguments::one_of, screen::Screen};
+use super::{
+    arguments::{decimal, one_of, whole},
+    screen::Screen,
+};
 use crate::{
     boundary::{BoundarySettings, Case, Certification, picture, study},
     events::{Event, Events},
@@ -16,25 +19,25 @@ use crate::{
 #[command(after_help = "Example:
   pacd boundary --out boundary.svg
 
-The plane is the unit square. The poison is made from the training points of class 1; radii are those of test points
-of class 1. Victims are trained from scratch on clean and on poisoned points.")]
+Points lie in the unit square. The training points of class 1 are poisoned, and test points of class 1 are certified.
+Victims are trained from scratch on clean and on poisoned points.")]
 pub(super) struct Arguments {
     /// File for the picture, .svg or .png; without an ending both are written
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Standard deviation of the noise of training and certification [default: 0.1]
-    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = decimal)]
     sigma: Option<f64>,
     /// Largest change of a coordinate of a training point [default: 0.1]
-    #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
+    #[arg(long, value_name = "EPSILON", allow_negative_numbers = true, value_parser = decimal)]
     epsilon: Option<f64>,
     /// Training points of each class; class 1 has as many validation and test points [default: 60]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     points: Option<usize>,
     #[arg(long, value_name = "METHOD", help = one_of("Training method", Method::ALL, Some(Method::Gaussian)))]
     method: Option<Method>,
     /// Seed of all random numbers [default: 0]
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = whole::<u64>)]
     seed: Option<u64>,
     /// Print one JSON document instead of a table
     #[arg(long)]

@@ -5,7 +5,7 @@ use mithridate_runtime::{terminal, units::parse_count};
 use serde_json::json;
 
 use super::{
-    arguments::{DataArguments, DeviceArguments},
+    arguments::{DataArguments, DeviceArguments, whole},
     settings::{AttackFlags, SettingsArguments},
 };
 use crate::attack::{Agreement, AttackImages, AttackSettings, CheckReport, check};
@@ -14,7 +14,7 @@ use crate::attack::{Agreement, AttackImages, AttackSettings, CheckReport, check}
 #[command(after_help = "Example:
   pacd check --data data/mnist --network mlp --solver minres --solver-steps 30
 
-Runs in double precision on one batch. Exit status 3 if a derivative is off by more than a thousandth.")]
+Runs in double precision on one batch. Exit status 3 if the relative error of a derivative is a thousandth or more.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataArguments,
@@ -27,11 +27,11 @@ pub(super) struct Arguments {
     /// Images in the batch that is checked
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = parse_count::<usize>)]
     check_images: usize,
-    /// Most iterations of the reference solution
+    /// Largest number of iterations of the reference solution
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = parse_count::<usize>)]
     products: usize,
     /// Seed of all random numbers
-    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    #[arg(long, default_value_t = 0, value_name = "SEED", value_parser = whole::<u64>)]
     seed: u64,
     /// Print one JSON document instead of a table
     #[arg(long)]

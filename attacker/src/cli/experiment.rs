@@ -17,8 +17,8 @@ use crate::{
 #[command(after_help = "Example:
   pacd experiment examples/mnist-quick.toml
 
-The names of results contain a hash of everything they depend on: run again, or with more victims or
-seeds in the file, it runs only the steps that are missing.")]
+Each result has a hash of everything it depends on in its name. A second run, also with more victims or
+seeds in the file, therefore runs only the steps that are missing.")]
 pub(super) struct Arguments {
     /// The experiment, a TOML file
     #[arg(value_name = "FILE")]
@@ -33,10 +33,10 @@ pub(super) struct Arguments {
     /// The program that certifies [default: rscert in the folder of this program]
     #[arg(long, value_name = "PROGRAM")]
     rscert: Option<PathBuf>,
-    /// Print the steps and an estimate of their time, and run nothing
+    /// Print the steps and an estimate of their time, without running them
     #[arg(long)]
     dry_run: bool,
-    /// Steps to run at a time; each gets its share of the threads
+    /// Number of steps to run at the same time; they share the threads equally
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>)]
     jobs: usize,
     /// Print one JSON document, the results or the plan, instead of a table
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         terminal::use_plain_lines();
     }
     let threads = if arguments.jobs > 1 { share } else { arguments.device.threads };
-    // Plain lines of the certifier must not mix with ours.
+    // Lines of the certifier must not mix with those of this program.
     let messages = if terminal::lines_are_plain() { Messages::Noted } else { Messages::Inherited };
     let certifier = CertifierProgram::find(arguments.rscert.as_deref(), threads, messages)?;
     let outcome = experiment.run(&runner, &certifier, arguments.jobs)?;

@@ -20,7 +20,7 @@ use crate::{
     random::{Domain, Purpose, Random},
 };
 
-/// Number of images that activations are calibrated on.
+/// Number of images on which the ranges of activations are measured.
 const CALIBRATION_IMAGES: usize = 256;
 
 /// The precision of an exported model.
@@ -54,7 +54,7 @@ pub(super) struct Arguments {
     /// input and output stay float32
     #[arg(long, default_value = "float32", value_name = "PRECISION")]
     precision: ExportPrecision,
-    /// For int8: the data set that the ranges of activations are taken from, over 256 training images with noise
+    /// For int8: data set from which 256 training images with noise are taken, to measure the ranges of activations
     #[arg(long, value_name = "DATA")]
     calibration: Option<PathBuf>,
     /// For int8: standard deviation of that noise [default: that of training]
@@ -106,12 +106,12 @@ fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> a
     }
     let path = arguments.calibration.as_ref().ok_or_else(|| {
         anyhow!(
-            "--precision int8 takes the ranges of activations from images; name a data set with --calibration"
+            "--precision int8 measures the ranges of activations on images; name a data set with --calibration"
         )
     })?;
     let sigma = arguments.sigma.map(Sigma::get).or(metadata.training_sigma).ok_or_else(|| {
         anyhow!(
-            "the network was trained without noise; say with --sigma at which σ the model will be certified"
+            "the network was trained without noise; give the σ at which the model will be certified with --sigma"
         )
     })?;
     let data = Dataset::open(path, Split::Train)?;
@@ -119,14 +119,17 @@ fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> a
         bail!(Error::Network {
             network: network.architecture().name(),
             shape: data.shape(),
-            problem: format!("it was trained on images of {:?}; calibrate on such", network.input_shape()),
+            problem: format!(
+                "it was trained on images of {:?}; use a data set of that shape",
+                network.input_shape()
+            ),
         });
     }
     let images = calibration_images(&data, CALIBRATION_IMAGES, sigma, 0);
     Ok(network.to_onnx_int8(options, metadata, &images)?)
 }
 
-/// Random inputs around [0, 1], like noisy images, with the logits of the network.
+/// `count` random inputs around [0, 1], like noisy images, and their logits, as the bytes of a safetensors file.
 fn reference(network: &Network, count: usize) -> anyhow::Result<Vec<u8>> {
     let [c, h, w] = network.input_shape();
     let shape = [count, c, h, w].map(|size| size as i64);

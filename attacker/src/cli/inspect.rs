@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return inspect_interrupted(arguments, &run);
     }
     bail!(
-        "{} holds neither a poison set (manifest.json) nor a trained network ({}), finished or interrupted",
+        "{} holds neither a poison set (manifest.json) nor a trained network ({}), finished or interrupted; choose another folder",
         folder.display(),
         names::REPORT
     )
@@ -72,7 +72,7 @@ fn inspect_interrupted(arguments: &Arguments, run: &Interrupted) -> anyhow::Resu
     let folder = &arguments.folder;
     ensure!(
         arguments.picture.is_none() && arguments.export.is_none(),
-        "{} is not finished; --picture and --export are for poison sets that are",
+        "{} is not finished; --picture and --export are for finished poison sets",
         folder.display()
     );
     if arguments.json {

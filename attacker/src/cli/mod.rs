@@ -59,8 +59,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     keep_freed_memory();
-    // The bindings of libtorch report its errors, such as running out of memory, by a panic. A user gets the sentence,
-    // not the trace.
+    // The bindings of libtorch report its errors, such as running out of memory, by a panic. The user shall see the
+    // sentence without the trace.
     panic::set_hook(Box::new(|_| {}));
     let result = panic::catch_unwind(|| run(cli.command))
         .unwrap_or_else(|payload| Err(Error::computation(&*payload).into()));
@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) => {
             let flag = error.downcast_ref::<Error>().and_then(flag).map(|flag| format!(" ({flag})"));
-            // What `runtime` reads names settings as `rscert` calls them, and these flags are the same here.
+            // Errors of `runtime` name settings in backticks. `with_flags` turns them into flags of `rscert`, which `pacd` has too.
             let text = with_flags(&format!("{error:#}"));
             say(&format!("pacd: {text}{}", flag.unwrap_or_default()));
             ExitCode::FAILURE

@@ -93,7 +93,7 @@ pub(super) struct AttackFlags {
     curvature: Option<Curvature>,
     #[arg(long, value_name = "SOLVER", help = one_of("Linear solver", Solver::ALL, Some(Solver::Cg)))]
     solver: Option<Solver>,
-    /// Most iterations of a linear solve [default: 10]
+    /// Largest number of iterations of a linear solve [default: 10]
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     solver_steps: Option<usize>,
     /// Number of attacks to make; the best is chosen by retraining [default: 1]

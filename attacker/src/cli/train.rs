@@ -26,7 +26,7 @@ use crate::{
 
 Every setting has a name, as in the [victims.training] table of an experiment: --set gives one by
 name (for example smoothadv.radius=0.5), --config a file of them. After an interruption the same
-command resumes at the last checkpoint and ends the same.")]
+command resumes at the last checkpoint and makes the same network.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataArguments,
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     /// Folder for weights, ONNX model and report
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
-    /// Poison set to train on; its manifest then says how the data are split
+    /// Poison set to train on; the data are then split as its manifest says
     #[arg(long, value_name = "FOLDER")]
     poison: Option<PathBuf>,
     #[arg(long, value_name = "PRESET", help = one_of("Settings to start from", Preset::ALL, None))]

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{Error, events::Events};
 
-/// Where the progress and the error messages of the certifier go.
+/// Destination of the progress and the error messages of the certifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Messages {
     /// To the standard error of this process, where a terminal shows a progress bar.
@@ -25,8 +25,8 @@ pub struct CertifierProgram {
 }
 
 impl CertifierProgram {
-    /// The program `named`, or else `rscert` in the folder of this program. It may use `threads` threads; without a
-    /// number it decides itself.
+    /// The program `named`, or else `rscert` in the folder of this program. It uses `threads` threads, or as many as it
+    /// chooses itself if that is `None`.
     ///
     /// # Errors
     /// [`Error::NoCertifier`] if there is no such file.
@@ -41,10 +41,11 @@ impl CertifierProgram {
         Err(Error::NoCertifier { path: program })
     }
 
-    /// Certifies a model. Evidence of an interrupted run is continued; finished evidence is not changed.
+    /// Certifies `model` on the test images of `data`, and writes the file `evidence`. `settings` are flags with their
+    /// values. Evidence of an interrupted run is continued; finished evidence is not changed.
     ///
     /// # Errors
-    /// [`Error::Certifier`] if it can't be run or doesn't succeed; its own message goes where [`Messages`] go.
+    /// [`Error::Certifier`] if it can't be run or doesn't succeed; its own message goes to [`Messages`].
     pub fn certify(
         &self,
         model: &Path,
@@ -62,7 +63,7 @@ impl CertifierProgram {
         if let Some(threads) = self.threads {
             command.arg("--threads").arg(threads.to_string());
         }
-        // The summary that it prints is not part of our output.
+        // Its summary is not part of the output of this program.
         command.stdout(Stdio::null());
         let cannot =
             |error: io::Error| Error::Certifier(format!("{} can't be run: {error}", self.program.display()));

@@ -15,7 +15,7 @@ use crate::{
     training::{TrainingSettings, at_least_one},
 };
 
-/// An experiment, as it stands in its TOML file.
+/// An experiment, as its TOML file describes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -27,9 +27,9 @@ pub struct Config {
     pub data: TrainingDataSettings,
     /// The attack. Its target classes, ε and σ apply to the whole experiment; certification uses its σ.
     pub attack: AttackSettings,
-    /// The networks trained from scratch.
+    /// The victims.
     pub victims: VictimsSettings,
-    /// How they are certified.
+    /// How the victims are certified.
     pub certify: CertifySettings,
 }
 
@@ -127,27 +127,39 @@ impl Config {
     fn check(&self) -> Result<(), Error> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
-            return Err(Error::setting("name", "made of letters, digits, '-', '_' and '.'", &self.name));
+            return Err(Error::setting(
+                "name",
+                "made of letters, digits, '-', '_' and '.' (not first)",
+                &self.name,
+            ));
         }
-        if !self.victims.kinds.contains(&VictimKind::Clean) {
-            return Err(Error::setting("victims.kinds", "a list with \"clean\" in it", &"a list without"));
+        let VictimsSettings { kinds, seeds, .. } = &self.victims;
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        if !kinds.contains(&VictimKind::Clean.name()) {
+            return Err(Error::setting(
+                "victims.kinds",
+                "a list with \"clean\" in it",
+                &format!("{kinds:?}"),
+            ));
         }
-        let distinct = |count: usize, all: usize, name| {
-            if count == all {
-                Ok(())
-            } else {
-                Err(Error::setting(name, "a list without repetition", &"a list with one"))
+        for (name, distinct, count, list) in [
+            ("victims.kinds", kinds.iter().collect::<BTreeSet<_>>().len(), kinds.len(), format!("{kinds:?}")),
+            ("victims.seeds", seeds.iter().collect::<BTreeSet<_>>().len(), seeds.len(), format!("{seeds:?}")),
+        ] {
+            if distinct < count {
+                return Err(Error::setting(name, "a list without repetition", &list));
             }
-        };
-        let kinds: BTreeSet<_> = self.victims.kinds.iter().collect();
-        distinct(kinds.len(), self.victims.kinds.len(), "victims.kinds")?;
-        let seeds: BTreeSet<_> = self.victims.seeds.iter().collect();
-        distinct(seeds.len(), self.victims.seeds.len(), "victims.seeds")?;
-        at_least_one("the number of victims.seeds", self.victims.seeds.len())?;
+        }
+        at_least_one("the number of victims.seeds", seeds.len())?;
         at_least_one("certify.n0", self.certify.n0 as usize)?;
-        for group in [self.certify.target, self.certify.others] {
-            at_least_one("certify inputs", group.inputs)?;
-            at_least_one("certify n", group.n as usize)?;
+        let CertifySettings { target, others, .. } = self.certify;
+        for (name, count) in [
+            ("certify.target.inputs", target.inputs),
+            ("certify.target.n", target.n as usize),
+            ("certify.others.inputs", others.inputs),
+            ("certify.others.n", others.n as usize),
+        ] {
+            at_least_one(name, count)?;
         }
         self.victims.training.check()
     }

@@ -17,7 +17,7 @@ use crate::{
     training::{Training, TrainingSettings},
 };
 
-/// Measures the seconds that single operations of an experiment take on this machine.
+/// Estimates the time that the steps of an experiment take on this machine, from short measurements.
 pub(super) struct Costs<'a> {
     config: &'a Config,
     training: &'a TrainingSet,
@@ -32,7 +32,7 @@ impl<'a> Costs<'a> {
         Self { config, training, images, runner }
     }
 
-    /// Estimates the seconds that each step takes from its beginning; equal work is measured once.
+    /// Seconds that each step takes from its beginning; equal operations are measured once.
     ///
     /// # Errors
     /// [`Error`] if an operation fails.
@@ -66,6 +66,7 @@ impl<'a> Costs<'a> {
             .collect()
     }
 
+    /// Seconds of a training step of a victim.
     fn training_step(&self, settings: &TrainingSettings) -> Result<f64, Error> {
         let numbers: Vec<i64> = (0..settings.batch.min(self.images.len()) as i64).collect();
         let mut training = Training::new(&self.images, self.training.classes, *settings, Domain::Victim, 0)?;
@@ -74,7 +75,7 @@ impl<'a> Costs<'a> {
         }))
     }
 
-    /// Seconds of an attack with all its restarts and warm-ups, and of the retraining that selects.
+    /// Seconds of an attack with all its restarts and warm-ups, and with the retraining that selects a candidate.
     fn attack(&self, settings: &AttackSettings) -> Result<f64, Error> {
         let images = AttackImages::select(self.training, settings, self.runner.tensors);
         let short = AttackSettings { warm_up: 0, networks: 1, ..settings.clone() };

@@ -10,15 +10,15 @@ use crate::{
     resolve::erm_baseline,
 };
 
-/// One step of an experiment and the file or folder it writes. The name of that contains a hash of everything the result
-/// depends on: settings, seed, data, and the steps before it.
+/// One step of an experiment, and the file or folder that it writes. The name of the file or folder contains a hash of
+/// everything that its content depends on: settings, seed, data, and the steps before.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Its name for the user.
     pub name: String,
     /// The file or folder that it writes.
     pub place: PathBuf,
-    /// Numbers of the steps that must be finished first; all are smaller than its own.
+    /// Indices of the steps that must be finished first; all are smaller than its own index.
     pub needs: Vec<usize>,
     /// What it does.
     pub action: Action,
@@ -35,12 +35,12 @@ pub enum Action {
     Certify(Group, GroupSettings),
 }
 
-/// Which test images are certified.
+/// A group of test images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Those of the target classes.
+    /// The images of the target classes.
     Target,
-    /// Those of the other classes.
+    /// The images of the other classes.
     Others,
 }
 
@@ -96,7 +96,7 @@ impl Step {
     }
 }
 
-/// The steps of an experiment that is kept in `folder`; each comes after the steps it needs.
+/// The steps of an experiment whose results are in `folder`; each comes after the steps it needs.
 ///
 /// # Errors
 /// [`Error::Setting`] if a job can't be done on these data.

@@ -60,7 +60,7 @@ pub struct KindResult {
 pub struct ExperimentResults {
     /// Name of the experiment.
     pub name: String,
-    /// Classes attacked.
+    /// Target classes.
     pub target_classes: Vec<usize>,
     /// Standard deviation of the noise, σ.
     pub sigma: f64,
@@ -68,13 +68,14 @@ pub struct ExperimentResults {
     pub epsilon: f64,
     /// Results by kind of victim.
     pub victims: BTreeMap<VictimKind, KindResult>,
-    /// The machine it was run on.
+    /// The machine that the experiment was run on.
     pub machine: Machine,
 }
 
 /// For the victim of each seed, the radius of each image, which is 0 unless the image is certified right.
 type RadiiBySeed = Vec<Vec<f64>>;
 
+/// The results of all victims.
 pub(super) fn results(config: &Config, victims: &[Victim]) -> ExperimentResults {
     let targets = &config.attack.target_classes;
     let mut kinds = BTreeMap::new();
@@ -142,7 +143,7 @@ pub(super) fn results(config: &Config, victims: &[Victim]) -> ExperimentResults 
 }
 
 impl ExperimentResults {
-    /// The classes attacked, in words: “class 8”, “classes 3, 8”.
+    /// The target classes in words: “class 8”, “classes 3, 8”.
     pub fn target_name(&self) -> String {
         classes_in_words(&self.target_classes)
     }

@@ -80,7 +80,7 @@ impl<'a> Experiment<'a> {
         Ok(Self { config, folder, training, steps })
     }
 
-    /// The plan with an estimate of the time of each step, from short measurements on this machine.
+    /// The steps with an estimate of the time of each, from short measurements on this machine.
     ///
     /// # Errors
     /// [`Error`] if the measurements can't be made.
@@ -167,7 +167,7 @@ impl<'a> Experiment<'a> {
             return make_poison(job, &self.training, runner, place, title);
         }
         let set = PoisonSet::read(place, &self.training)?;
-        if job.made(&set.manifest) { Ok(set) } else { Err(stale(place, "was made with other settings")) }
+        if job.made(&set.manifest) { Ok(set) } else { Err(stale(place, "poison made with other settings")) }
     }
 
     fn train(
@@ -184,7 +184,7 @@ impl<'a> Experiment<'a> {
         if job.trained(&VictimReport::read(place)?, &self.training, poison) {
             return Ok(());
         }
-        Err(stale(place, "was trained on other data or with other settings"))
+        Err(stale(place, "a network trained on other data or with other settings"))
     }
 
     /// Certifies a victim on a group of test images. All victims get the same images and the same noise.
@@ -202,7 +202,11 @@ impl<'a> Experiment<'a> {
             let bytes = fs::read(model).map_err(Error::read(model))?;
             // The same settings may have made another model, for example on another device.
             let same = finished.header.model.sha256 == sha256(&bytes);
-            return if same { Ok(()) } else { Err(stale(evidence, "is of another model than its victim's")) };
+            return if same {
+                Ok(())
+            } else {
+                Err(stale(evidence, "evidence of another model than its victim's"))
+            };
         }
         let (config, targets) = (self.config, &self.config.attack.target_classes);
         let classes: Vec<String> = (0..self.training.classes)
@@ -271,6 +275,7 @@ fn check_test_split(config: &Config, training: &TrainingSet) -> Result<(), Error
     Ok(())
 }
 
-fn stale(place: &Path, why: &str) -> Error {
-    Error::write(place)(format!("what it holds {why}, though its name says otherwise; move it away"))
+/// The error for a result at `place` whose content, `found`, does not fit the hash in its name.
+fn stale(place: &Path, found: &str) -> Error {
+    Error::write(place)(format!("it holds {found}, which its name does not stand for; move it away"))
 }

@@ -5,7 +5,7 @@ use std::{
 
 use crate::Error;
 
-/// The state that the workers share.
+/// The state of all pieces of work, which the worker threads share.
 #[derive(Debug)]
 struct Board {
     started: Vec<bool>,
@@ -16,7 +16,7 @@ struct Board {
 /// Runs `work(i)` for each piece of work i, up to `jobs` at a time, each after the pieces it needs. After a failure no
 /// more pieces are started.
 ///
-/// `needs[i]` are the numbers of the pieces that piece i needs, all smaller than i.
+/// `needs[i]` are the indices of the pieces that piece i needs, all smaller than i.
 ///
 /// # Errors
 /// The first failure.

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-/// Most colours of a palette whose entries are bytes.
+/// Largest number of colours of a palette whose entries are bytes.
 const MOST: usize = 256;
 /// Largest error of a colour channel, tried in this order; none of them is visible in a chart.
 const TOLERANCES: [u8; 5] = [0, 2, 4, 6, 8];
@@ -38,8 +38,8 @@ struct Merged {
     entry: HashMap<[u8; 3], u8>,
 }
 
-/// Merges each colour, in the order given, into the nearest of the palette that is within the tolerance; `None` if the
-/// palette would be too large.
+/// Merges each colour of `order` into the nearest colour of the palette within the tolerance, or adds it to the palette if
+/// there is none; `None` if the palette would be too large.
 fn merged(order: &[([u8; 3], usize)], tolerance: u8) -> Option<Merged> {
     let mut colours: Vec<[u8; 3]> = Vec::new();
     let mut entry = HashMap::with_capacity(order.len());

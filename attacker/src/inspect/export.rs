@@ -5,7 +5,7 @@ use mithridate_runtime::report::{Pixels, picture_to_png};
 use crate::{Error, data::TrainingSet, poison::PoisonSet};
 
 /// Writes the first `images` images of a set as PNG files, `clean-00012.png` and `poisoned-00012.png` for the training
-/// image with index 12. Returns the number of training images.
+/// image with index 12. Returns the number of training images written.
 ///
 /// # Errors
 /// [`Error::Write`], also if the folder is not empty; [`Error::Figure`] if images have neither 1 nor 3 channels.

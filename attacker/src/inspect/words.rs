@@ -9,7 +9,7 @@ use crate::{
     poison::{Manifest, classes_in_words},
 };
 
-/// Settings of an attack in the text; the JSON document has all.
+/// Settings of an attack that the text shows; the JSON document has all settings.
 const MAIN_SETTINGS: [&str; 11] = [
     "method",
     "network",
@@ -184,7 +184,7 @@ fn generator(manifest: &Manifest) -> String {
     if settings.is_empty() { kind } else { format!("{kind}: {settings}") }
 }
 
-/// Settings as `name value`, sorted by name; with `wanted` only those, in that order, if they exist.
+/// Settings as `name value`: all, sorted by name, or only those in `wanted` that exist, in that order.
 fn settings(settings: &impl Serialize, wanted: Option<&[&str]>) -> String {
     let value = serde_json::to_value(settings).unwrap_or_default();
     let Value::Object(settings) = value else { return String::new() };

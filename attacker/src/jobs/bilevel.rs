@@ -157,6 +157,7 @@ impl BilevelAttack<'_> {
         if candidates.is_empty() { Err(Error::Ineffective) } else { Ok(candidates) }
     }
 
+    /// The position to save in a checkpoint of an attack of `steps` steps.
     fn saved(&self, steps: usize, attack: AttackPosition) -> PoisonJobPosition {
         let restarts = self.settings.restarts;
         let candidates = restarts * self.snapshots(steps).len();
@@ -169,10 +170,12 @@ impl BilevelAttack<'_> {
         (1..=count).map(|part| steps * part / count).collect()
     }
 
+    /// Path of the candidate of a restart and step.
     fn candidate(&self, restart: usize, step: usize) -> std::path::PathBuf {
         self.folder.join(names::CANDIDATES).join(format!("{restart}-{step}-images-idx4-ubyte"))
     }
 
+    /// Writes the poison of an attack as a candidate.
     fn keep(&self, attack: &Attack<'_>, restart: usize) -> Result<(), Error> {
         let bytes = round_to_bytes(attack.poison(), self.clean, self.epsilon);
         let folder = self.folder.join(names::CANDIDATES);
@@ -182,7 +185,7 @@ impl BilevelAttack<'_> {
         Ok(())
     }
 
-    /// Removes the lines of the log that the run will write again: those from restart and step `position` on.
+    /// Removes the lines of the log that the attack will write again: those from `position`, a restart and a step, on.
     fn cut_log(&self, position: (usize, usize)) -> Result<(), Error> {
         let path = self.folder.join(names::LOG);
         let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };

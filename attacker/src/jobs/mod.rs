@@ -23,7 +23,7 @@ use crate::{
     events::Events,
 };
 
-/// Names of the files that jobs leave in their folders.
+/// Names of the files that jobs write into their folders.
 pub mod names {
     /// Weights of the network.
     pub const WEIGHTS: &str = "weights.safetensors";
@@ -41,10 +41,11 @@ pub mod names {
     pub const SELECTION: &str = "selection.jsonl";
 }
 
-/// How jobs run. Nothing here changes their results, except that another device rounds sums differently.
+/// The device, checkpoints and events of a job. Nothing here changes results, except that another device rounds sums
+/// differently.
 #[derive(Clone, Copy, Debug)]
 pub struct Runner<'a> {
-    /// The device, as chosen.
+    /// The device by name.
     pub device: DeviceChoice,
     /// The device, prepared for tensors.
     pub tensors: tch::Device,

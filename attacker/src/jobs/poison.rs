@@ -14,7 +14,7 @@ use crate::{
     poison::{Generator, Manifest, Origin, PoisonSet},
 };
 
-/// One poison set to make.
+/// The settings of one poison set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PoisonJob {
     /// How the poison is made.
@@ -63,7 +63,7 @@ impl PoisonJob {
             if class > usize::from(u8::MAX) {
                 return Err(Error::setting(
                     "target_classes",
-                    "classes from 0 to 255, which a poison set can hold",
+                    "classes from 0 to 255 (a poison set can hold no others)",
                     &class,
                 ));
             }
@@ -114,7 +114,11 @@ pub fn make_poison(
                 .map(|&index| training.data.pixels(index))
                 .collect();
             if others.is_empty() {
-                return Err(Error::setting("the number of other training images", "at least 1", &0));
+                return Err(Error::setting(
+                    "the number of training images of other classes",
+                    "at least 1",
+                    &0,
+                ));
             }
             let size = training.data.shape().iter().product();
             (watermark(&clean, &others, size, job.epsilon, job.seed), None)

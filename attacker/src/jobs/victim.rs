@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// One victim to train.
+/// The settings of one victim.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct VictimJob {
     /// How it is trained.
@@ -102,7 +102,7 @@ impl VictimReport {
 }
 
 /// Trains a victim from scratch on clean or poisoned data, tests it, and writes weights, ONNX model and report into
-/// `folder`. A training that was interrupted there resumes at its last checkpoint and ends the same. `title` names the
+/// `folder`. A training that was interrupted there resumes at its last checkpoint and makes the same network. `title` names the
 /// work in progress events.
 ///
 /// # Errors

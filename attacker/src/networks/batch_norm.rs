@@ -52,7 +52,10 @@ pub(super) fn batch_norm(
     output
 }
 
-/// Folds a batch normalisation in evaluation into the convolution before it, in double precision: weight `W·s` and bias `(b − μ)·s + β` with `s = γ/√(v + ε)`.
+/// Folds a batch normalisation in evaluation into the convolution before it, in double precision: weight `W·s` and bias
+/// `(b − μ)·s + β` with `s = γ/√(v + ε)`.
+///
+/// `convolution` are W and b, `norm` γ and β, `buffers` μ and v.
 pub(super) fn fold(convolution: [&Tensor; 2], norm: [&Tensor; 2], buffers: [&Tensor; 2]) -> [Tensor; 2] {
     no_grad(|| {
         let double = |tensors: [&Tensor; 2]| tensors.map(|tensor| tensor.to_kind(Kind::Double));

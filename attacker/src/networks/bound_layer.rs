@@ -2,7 +2,7 @@ use tch::{Kind, Tensor};
 
 use super::{Layer, Statistics, batch_norm::batch_norm};
 
-/// A layer together with its tensors. A layer without its weight has no representation here.
+/// A layer together with its tensors.
 #[derive(Debug)]
 pub(super) enum BoundLayer<'a> {
     /// [`Layer::Conv2d`].

@@ -15,7 +15,7 @@ impl Ranges {
         self.0.get(name).copied()
     }
 
-    /// Pairs a value with its tensor for the calibration images, and records the range of that.
+    /// Pairs a value with its tensor for the calibration images, and records the range of that tensor.
     pub fn trace(&mut self, value: Value, images: Option<Tensor>) -> Traced {
         if let Some(images) = &images {
             let number = |tensor: Tensor| f64::try_from(tensor).map_or(f32::NAN, |number| number as f32);

@@ -15,6 +15,7 @@ use tch::{Device, Kind, Tensor};
 use super::{Architecture, Layer, Network};
 use crate::{Error, parameters::Parameters};
 
+/// Key of the number of classes in the metadata of the file.
 const CLASSES: &str = "mithridate.classes";
 /// First parts of the names of tensors.
 const PARAMETER: &str = "parameter";
@@ -75,7 +76,7 @@ fn with_sorted_header(bytes: Vec<u8>) -> Result<Vec<u8>, serde_json::Error> {
 pub struct StoredNetwork {
     /// The network.
     pub network: Network,
-    /// The metadata it was written with.
+    /// The metadata that it was written with.
     pub metadata: ModelMetadata,
 }
 
@@ -90,8 +91,7 @@ pub fn read_weights(path: &Path, device: Device) -> Result<StoredNetwork, Error>
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(not_safetensors)?;
     let file = SafeTensors::deserialize(&bytes).map_err(not_safetensors)?;
     let entries = header.metadata().clone().unwrap_or_default();
-    let missing =
-        |what: &str| bad(format!("its metadata doesn't tell the {what}; it was not written by pacd"));
+    let missing = |what: &str| bad(format!("its metadata has no {what}; it was not written by pacd"));
     let classes =
         entries.get(CLASSES).and_then(|text| text.parse().ok()).ok_or_else(|| missing("classes"))?;
     let model = ModelProto {

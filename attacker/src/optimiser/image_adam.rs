@@ -11,7 +11,7 @@ pub struct ImageAdam {
     steps: Tensor,
 }
 
-/// Small compared with the mixed derivatives of single pixels.
+/// ε of Adam, small compared with the mixed derivatives of single pixels.
 const IMAGE_EPSILON: f64 = 1e-12;
 
 impl ImageAdam {

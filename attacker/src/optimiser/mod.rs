@@ -68,7 +68,7 @@ pub struct Optimiser {
     steps: u64,
 }
 
-/// What an optimiser keeps from step to step.
+/// The state that an optimiser keeps from step to step.
 #[derive(Debug)]
 enum OptimiserState {
     /// Running mean of the gradient and of its square.

@@ -154,7 +154,7 @@ impl PoisonSet {
         let bad = |problem: String| Error::Poison { path: folder.to_owned(), problem };
         let images = read_idx(&folder.join(IMAGES))?;
         if images.sha256 != manifest.images_sha256 {
-            return Err(bad("its images were changed after it was made".into()));
+            return Err(bad("its images were changed after it was made; make it again".into()));
         }
         if source_of(&training.data) != manifest.data {
             return Err(bad(format!("it was made for other data than {}", training.data.path.display())));
@@ -178,7 +178,9 @@ impl PoisonSet {
         }
         let set = Self { manifest, shape, bytes: images.bytes };
         if set.largest_change(&training.data) != set.manifest.largest_change {
-            return Err(bad("its images differ from the clean ones by more or less than it says".into()));
+            return Err(bad(
+                "its images differ from the clean ones by more or less than its manifest says".into()
+            ));
         }
         set.check_epsilon(folder)?;
         Ok(set)

@@ -3,7 +3,7 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::{data::Images, networks::Network};
 
-/// Images of a class that a network gets right without noise.
+/// Accuracy of a network on the images of one class, without noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassAccuracy {
     /// The class.

@@ -14,8 +14,8 @@ pub(crate) struct Margin {
 
 /// Margins of images from the logits N×k×K of k noisy copies of each and their labels N.
 ///
-/// p is the mean over the copies of softmax(β·logits), and p₁ ≥ p₂ are its two largest entries, each mapped into
-/// \[a, 1−a\] by p → (1−2a)·p + a with the clamp a. Only a = 0 allows a probability of 0 or 1, whose quantile is infinite.
+/// p is the mean over the copies of softmax(β·logits) with β = `beta`, and p₁ ≥ p₂ are its two largest entries, each mapped
+/// into \[a, 1−a\] by p → (1−2a)·p + a with a = `clamp`. Only a = 0 allows a probability of 0 or 1, whose quantile is infinite.
 /// (Zhai et al., 2020.)
 pub(crate) fn margin(logits: &Tensor, labels: &Tensor, beta: f64, clamp: f64) -> Margin {
     let probabilities = (logits * beta).softmax(-1, logits.kind()).mean_dim([1_i64].as_slice(), false, None);

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingSettings {
-    /// The preset that settings which are not given come from.
+    /// The preset, which gives all settings that are not set otherwise.
     pub preset: Preset,
     /// Network architecture.
     pub network: Architecture,

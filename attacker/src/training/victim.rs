@@ -12,8 +12,8 @@ use crate::{
     random::{Domain, Purpose, Random},
 };
 
-/// A network in training from scratch. It can be saved after any step and resumed later; it then ends the same, to the
-/// bit.
+/// The training of a network from scratch. It can be saved after any step and resumed later; it then gives the same
+/// weights, bit by bit.
 ///
 /// # Example
 /// ```
@@ -61,7 +61,7 @@ pub struct TrainingPosition {
     optimiser_steps: u64,
 }
 
-/// All that has to be saved to go on with a training later.
+/// The state of a training, to be saved and restored.
 #[derive(Debug)]
 pub struct TrainingState<'a> {
     /// Its counters.
@@ -101,12 +101,12 @@ impl<'a> Training<'a> {
         &self.network
     }
 
-    /// Takes out the network.
+    /// Returns the network and drops the rest.
     pub fn into_network(self) -> Network {
         self.network
     }
 
-    /// Steps in an epoch.
+    /// Number of steps in an epoch.
     fn batches(&self) -> u64 {
         self.images.len().div_ceil(self.settings.batch) as u64
     }
@@ -116,8 +116,8 @@ impl<'a> Training<'a> {
         (self.settings.epochs as u64).saturating_mul(self.batches())
     }
 
-    /// Trains to the end, and tells `work` its progress. `after_step` is called after every step, to save the state if it
-    /// is time.
+    /// Trains to the end, and tells `work` its progress. `after_step` is called after every step, to save the
+    /// state when a checkpoint is due.
     ///
     /// # Errors
     /// [`Error::Diverged`] if the loss of an epoch's last batch or the last weights are not finite; any error of
@@ -188,7 +188,7 @@ impl<'a> Training<'a> {
         loss.detach()
     }
 
-    /// All that has to be saved to go on later with the same numbers, to the bit.
+    /// The state to save. A training that restores it continues with the same numbers, bit by bit.
     pub fn state(&self) -> TrainingState<'_> {
         TrainingState {
             position: TrainingPosition { done: self.done, optimiser_steps: self.optimiser.steps() },

@@ -17,7 +17,8 @@ use crate::{
 /// Most Newton steps to solve the lower level again after the poison was moved.
 const NEWTON_STEPS: usize = 12;
 
-/// The losses of one step of the attack in double precision. Noise and the choice of images are drawn once.
+/// The losses of both levels on one batch, in double precision. The images and their noise are drawn once, so that the
+/// losses are functions of the parameters θ (`theta`) and the poison images u (`u`) only.
 pub(super) struct BatchLosses<'a> {
     pub settings: &'a AttackSettings,
     pub network: Network,
@@ -34,11 +35,13 @@ impl BatchLosses<'_> {
         self.drawn.images.size()[0] - self.clean.size()[0]
     }
 
+    /// Logits of the batch.
     pub fn logits(&self, theta: &Parameters, u: &Parameters) -> Tensor {
         let inputs = self.drawn.inputs(&Tensor::cat(&[&self.clean, &u.tensors()[0]], 0));
         self.network.forward_with(theta, &inputs)
     }
 
+    /// The loss L of the lower level, a scalar with its graph.
     pub fn inner(&self, theta: &Parameters, u: &Parameters) -> Tensor {
         let logits = self.drawn.perturbation.by_image(&self.logits(theta, u));
         self.settings.defence().loss(&logits, &self.drawn.labels, Reduction::Mean)
@@ -50,13 +53,14 @@ impl BatchLosses<'_> {
         theta.gradient_of(&self.inner(&theta, u), Graph::Free)
     }
 
-    /// The upper level and its gradient.
+    /// The upper level R and its gradient.
     pub fn outer(&self, theta: &Parameters) -> UpperLevel {
         let theta = theta.copy().requires_grad();
         upper_level(&self.network, &theta, &self.validation, self.settings, self.random, 0)
     }
 
-    /// Solves ∂L/∂θ(θ, u) + ρ(θ − θ₀) = ∂L/∂θ(θ₀, u₀) for θ by Newton's method; `at_0` is the right-hand side.
+    /// Solves ∂L/∂θ(θ, u) + ρ(θ − θ₀) = ∂L/∂θ(θ₀, u₀) for θ by Newton's method. `theta_0` is θ₀, `at_0` the right-hand side,
+    /// and `damping` ρ.
     ///
     /// A network in training is not at a minimum of L. Subtracting the gradient at (θ₀, u₀) makes θ₀ the solution for
     /// u₀, and the damping ρ makes it unique; dθ/du there is that of the damped implicit function theorem.
@@ -84,7 +88,7 @@ impl BatchLosses<'_> {
     }
 }
 
-/// A network warmed up as configured, and a batch, in double precision.
+/// Warms up a network by `settings` and draws a batch, both in double precision. A convex lower level is solved on it.
 pub(super) fn prepare<'a>(
     data: AttackData<'_>,
     settings: &'a AttackSettings,

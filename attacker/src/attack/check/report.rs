@@ -3,7 +3,7 @@ use tch::Kind;
 
 use crate::parameters::Parameters;
 
-/// Errors of the hypergradients of one configuration of the attack.
+/// Errors of the hypergradients that one choice of settings gives.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CheckReport {
     /// Images in the batch of the lower level.
@@ -26,7 +26,7 @@ pub struct CheckReport {
     pub chain_damping: f64,
     /// Estimate of the Hessian's largest absolute eigenvalue.
     pub largest_eigenvalue: f64,
-    /// The linear solve as configured.
+    /// The linear solve with the settings of the attack.
     pub solve: SolveCheck,
 }
 
@@ -54,11 +54,12 @@ pub struct Agreement {
     pub relative_error: f64,
     /// Cosine of the angle between the two.
     pub cosine: f64,
-    /// Share of pixels where both have the same sign; a sign step depends on nothing else.
+    /// Share of pixels where both have the same sign; a step by the sign depends on the signs only.
     pub signs: f64,
 }
 
 impl Agreement {
+    /// Compares the hypergradient `found` with `reference`.
     pub(super) fn between(found: &Parameters, reference: &Parameters) -> Self {
         let norm = reference.norm();
         let same = found.tensors()[0].sign().eq_tensor(&reference.tensors()[0].sign());

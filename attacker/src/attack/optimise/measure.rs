@@ -14,9 +14,9 @@ use crate::{
     random::{Domain, Purpose, Random},
 };
 
-/// The error for a convex lower level: only training steps can be measured, and it is solved.
+/// The error for a convex lower level, which makes no training steps that could be measured.
 pub(crate) fn solved_network(settings: &AttackSettings) -> Error {
-    let expected = "one that is trained in steps, not linear, whose lower level is solved";
+    let expected = "one that is trained step by step (the lower level of linear is solved instead)";
     Error::setting("network", expected, &settings.network)
 }
 
@@ -25,10 +25,15 @@ pub(crate) fn solved_network(settings: &AttackSettings) -> Error {
 pub(crate) struct MeasuredHypergradient {
     /// −(∂²L/∂u∂θ)ᵀ p of each image moved, M×C×H×W.
     pub gradient: Tensor,
+    /// Solution of the linear system.
     pub p: Parameters,
+    /// Gradient of the upper level.
     pub outer_gradient: Parameters,
+    /// ‖A p − b‖ / ‖b‖ of the linear solve.
     pub relative_residual: f64,
+    /// Iterations of the linear solve.
     pub iterations: usize,
+    /// Images of the validation batch that the network got right.
     pub right: u64,
     /// Seconds of each part in order; empty if they were not measured.
     pub times: Vec<(Part, f64)>,
@@ -66,7 +71,7 @@ impl<'a> MeasuredAttack<'a> {
         self.lower.networks.train(0, 1, &self.poison.images, None);
     }
 
-    /// The hypergradient of the kept batch; with `parts` also the times of its parts.
+    /// The hypergradient on the batch of this attack; if `parts`, also the times of its parts.
     pub fn hypergradient(&mut self, parts: bool) -> MeasuredHypergradient {
         let device = self.device();
         self.lower.stopwatch = if parts { Stopwatch::on(device) } else { Stopwatch::off(device) };
@@ -92,7 +97,8 @@ impl<'a> MeasuredAttack<'a> {
         self.poison.step(&mut self.lower).map(|_| ())
     }
 
-    /// Draws as much noise as one hypergradient needs, in tensors of the same shapes; plain training needs none.
+    /// Draws as much noise as one hypergradient needs, in tensors of the same shapes; the method `erm` needs none for
+    /// training. Equal `key`s give equal noise.
     pub fn noise(&self, key: u64) -> Vec<Tensor> {
         let PoisonOptimiser { settings, data, .. } = &self.poison;
         let random = Random::new(Domain::Data, 0);
@@ -128,8 +134,8 @@ impl<'a> MeasuredAttack<'a> {
         self.poison.images.device()
     }
 
-    /// The images, labels and noise that the hypergradient of the kept batch depends on, by name. Inputs are images with
-    /// their noise added.
+    /// The images, labels and noise that the hypergradient on the batch of this attack depends on, by name. Inputs are
+    /// images with their noise added.
     pub fn inputs(&self) -> Vec<(&'static str, Tensor)> {
         let PoisonOptimiser { data, settings, step, images, .. } = &self.poison;
         let at = PoolStep { step: *step, poison: images, network: 0 };

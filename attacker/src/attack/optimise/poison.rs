@@ -24,7 +24,7 @@ pub(super) struct PoisonOptimiser<'a> {
     pub restart: usize,
     /// Steps made.
     pub step: usize,
-    /// Steps in all.
+    /// Total number of steps.
     pub steps: usize,
     /// Steps that moved the poison.
     pub moved: usize,
@@ -34,17 +34,18 @@ impl<'a> PoisonOptimiser<'a> {
     /// Starts with the clean images.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range, or if there are no target, other or validation images.
+    /// [`Error::Setting`] for settings out of range, or if there are no images to poison, no clean images or no validation
+    /// images.
     pub fn new(data: AttackData<'a>, settings: &'a AttackSettings, restart: usize) -> Result<Self, Error> {
         settings.check(data.classes)?;
         settings.augmentation().check(data.target.shape())?;
         for (name, count) in [
             ("the number of target-class training images", data.target.len()),
-            ("the number of other training images", data.clean.len()),
+            ("the number of clean training images", data.clean.len()),
             ("the number of target-class validation images", data.validation.len()),
         ] {
             if count == 0 {
-                return Err(Error::setting(name, "at least 1; use more images or another split", &count));
+                return Err(Error::setting(name, "at least 1 (use more images or another split)", &count));
             }
         }
         let images = data.target.pixels.copy();
@@ -100,7 +101,7 @@ impl<'a> PoisonOptimiser<'a> {
         [&self.images].into_iter().chain(self.adam.state()).collect()
     }
 
-    /// Sets the poison and the state of its rule to saved ones: the first tensors of the iterator, in the order of
+    /// Restores a saved poison and the state of its optimiser: takes the first tensors of the iterator, in the order of
     /// [`PoisonOptimiser::state`].
     pub fn restore(&mut self, tensors: &mut impl Iterator<Item = Tensor>) {
         if let Some(images) = tensors.next() {

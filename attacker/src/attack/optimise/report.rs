@@ -3,7 +3,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::attack::{Objective, lower_level::Hypergradients};
 
-/// What happened in one step of the attack: a line of the run log.
+/// The report of one step of the attack: a line of the run log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// Number of the restart, from 0.

@@ -16,10 +16,10 @@ pub(in crate::attack) struct BatchIndices {
     pub key: u64,
 }
 
-/// The random streams of a batch.
+/// The random streams from which a batch gets its noise, crops and flips.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::attack) struct Streams {
-    /// Key of the batch in both.
+    /// Key of the batch in both streams.
     pub key: u64,
     /// Stream of the noise.
     pub noise: Purpose,

@@ -84,7 +84,8 @@ impl<'a> NetworkPool<'a> {
         Ok(Member { network, optimiser, seen: 0, solution: None })
     }
 
-    /// Replaces a network by a fresh one in every `every`-th step, in turn.
+    /// Replaces a network, each in turn, by a fresh one if step `step` is a multiple of `every`, and warms it up; with
+    /// `None` no network is ever replaced.
     pub fn renew(&mut self, step: usize, every: Option<usize>, poison: &Tensor) -> Result<(), Error> {
         if let Some(every) = every
             && step > 0
@@ -106,17 +107,17 @@ impl<'a> NetworkPool<'a> {
         &self.members[position].network
     }
 
-    /// Takes out the last solution of the linear system of a network.
+    /// Takes out the last solution of the linear system of the network at `position`.
     pub fn warm_start(&mut self, position: usize) -> Option<WarmStart> {
         self.members[position].solution.take()
     }
 
-    /// Keeps a solution for the next solve of a network.
+    /// Keeps a solution for the next solve of the network at `position`.
     pub fn keep(&mut self, position: usize, solution: WarmStart) {
         self.members[position].solution = Some(solution);
     }
 
-    /// Trains a network for `steps` steps, all on `batch`, or each on a fresh batch if that is `None`.
+    /// Trains the network at `position` for `steps` steps, all on `batch`, or each on a fresh batch if that is `None`.
     pub fn train(&mut self, position: usize, steps: usize, poison: &Tensor, batch: Option<&BatchIndices>) {
         for _ in 0..steps {
             let fresh;
@@ -144,7 +145,7 @@ impl<'a> NetworkPool<'a> {
         }
     }
 
-    /// Share of the adversary's radius in force for a network; it rises with the passes that the network has made over
+    /// Share of the adversary's radius in force for the network at `position`; it rises with the passes that the network has made over
     /// the training images.
     pub fn strength(&self, position: usize) -> f64 {
         let images = (self.data.clean.len() + self.data.target.len()).max(1) as u64;
@@ -180,7 +181,7 @@ impl<'a> NetworkPool<'a> {
         BatchIndices { clean: on_device(&clean), poison: on_device(poison), key }
     }
 
-    /// The images of a batch with its crops and noise; poison images come last.
+    /// The images of a batch with its crops and noise, for the network at `position`; poison images come last.
     pub fn drawn(&self, position: usize, batch: &BatchIndices, poison: &Tensor) -> DrawnBatch {
         self.draw(position, batch, poison, batch.key)
     }
@@ -199,7 +200,8 @@ impl<'a> NetworkPool<'a> {
         self.prepare(position, images, labels, streams)
     }
 
-    /// Images with the crops and the noise that the training method draws for them.
+    /// Images N×C×H×W with the crops and the noise that the training method draws for them. The network at `position` is
+    /// the one that an adversary attacks.
     pub fn prepare(&self, position: usize, images: Tensor, labels: Tensor, streams: Streams) -> DrawnBatch {
         let Streams { key, noise, augmentation } = streams;
         let crops = self.settings.augmentation().draw(self.random, augmentation, key, &images);

@@ -11,7 +11,7 @@ const FLAT: f64 = 1e-13;
 pub(super) fn solve(operator: &impl LinearOperator, b: &Parameters, state: &mut SolveState) -> Parameters {
     let scalar = |value: f64| Tensor::full([], value, (Kind::Double, b.device()));
     let mut p = b.zeros_like();
-    // Lanczos: `next` is β v of the coming vector v.
+    // Lanczos: `next` is β·v, where v is the next Lanczos vector and β the norm of `next`.
     let (mut before, mut next) = (b.zeros_like(), b.copy());
     let mut beta = b.norm_scalar();
     // The last two rotations (cosine, sine), and the last two directions of the solution.

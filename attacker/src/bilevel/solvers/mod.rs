@@ -58,7 +58,7 @@ choice!(Solver, "a solver", {
 pub struct SolverSettings {
     /// Which method.
     pub solver: Solver,
-    /// Most iterations.
+    /// Largest number of iterations.
     pub iterations: usize,
     /// Relative residual at which to stop.
     pub tolerance: f64,
@@ -69,7 +69,7 @@ pub struct SolverSettings {
 /// Where a solve starts: the solution of a similar system, and the state of Adam if that was the solver.
 #[derive(Debug)]
 pub struct WarmStart {
-    /// A guess at p.
+    /// The solution of the similar system.
     pub p: Parameters,
     /// State of [`Solver::LeastSquaresAdam`].
     pub adam: Option<Optimiser>,
@@ -148,15 +148,19 @@ pub fn solve(
     }
 }
 
-/// The state that every method keeps during a solve: whether it goes on, its iterations, and whether it met negative
-/// curvature.
+/// The state that every method keeps during a solve.
 struct SolveState {
+    /// Norm of the residual at which to stop, a scalar.
     target: Tensor,
+    /// Largest number of iterations.
     iterations: usize,
     /// Whether the solve goes on, a boolean scalar.
     active: Tensor,
+    /// Iterations made, an `int64` scalar.
     made: Tensor,
+    /// Whether a direction of negative curvature ended the solve, a boolean scalar.
     negative: Tensor,
+    /// Whether a scalar can be read without waiting for the device.
     reading_is_free: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Training methods. A method has a name, draws noise for a loss, and defines the loss.
+//! Training methods. A method has a name, draws the noise of a loss, and defines the loss.
 //!
 //! A new method needs a variant of [`Method`] with its name, an arm in each function of [`Defence`] where it differs
 //! from Gaussian augmentation, and a file here. If it has settings of its own, they are a field of [`Defence`], of
@@ -53,7 +53,7 @@ impl Method {
     }
 }
 
-/// A training method with its settings: it defines the loss that is minimised.
+/// A training method with its settings: it defines the loss that training minimises.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Defence {
     /// Which method.
@@ -78,7 +78,7 @@ impl Defence {
 
     /// Draws noise, and finds adversarial perturbations, for a loss on images N×C×H×W with labels N.
     ///
-    /// `noise` gives standard normal numbers of a shape; it is called only if the method needs noise. `strength` is the
+    /// `noise` draws a tensor of standard normal numbers with a given shape; it is called only if the method needs noise. `strength` is the
     /// share of the adversary's radius in force, which rises to 1 over the warm-up.
     pub fn perturb(
         &self,
