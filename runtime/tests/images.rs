@@ -87,6 +87,42 @@ fn sixteen_bits_are_rounded_to_eight() {
 }
 
 #[test]
+fn a_note_says_that_values_were_rounded() {
+    let path = fixture("sixteen.png");
+    let note = format!("{} has values of 16 bits, which were rounded to 8 bits", path.display());
+    assert_eq!(one(&path, Preparation::default()).unwrap().notes(), [note]);
+    for name in ["rgb.png", "palette.png", "grey.png", "opaque.png", "rgb.jpg"] {
+        assert!(one(&fixture(name), Preparation::default()).unwrap().notes().is_empty(), "{name}");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let sixteen = fs::read(path).unwrap();
+    put(folder.path(), "a/1.png", &png(4, 3, png::ColorType::Grayscale, &[0; 12]));
+    put(folder.path(), "a/2.png", &sixteen);
+    put(folder.path(), "b/1.png", &sixteen);
+    let notes = Dataset::open(folder.path(), Split::Test).unwrap().notes().join("\n");
+    assert_eq!(
+        notes.replace(&folder.path().display().to_string(), "F"),
+        "2 of 3 images (the first is F/a/2.png) have values of 16 bits, which were rounded to 8 bits"
+    );
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn who_certifies_or_verifies_is_told_of_rounding() {
+    let place = mithridate_testkit::place::place();
+    put(place.path(), "sixteen.png", &fs::read(fixture("sixteen.png")).unwrap());
+    let certify = "certify --model model.onnx --data sixteen.png --label 0 --crop 2 --sigma 0.25 --n 100 --out run.jsonl";
+    for arguments in [certify, "verify run.jsonl --data sixteen.png"] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let output = mithridate_testkit::program::rscert(place.path(), &arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("sixteen.png has values of 16 bits, which were rounded to 8 bits"), "{said}");
+    }
+}
+
+#[test]
 fn a_crop_is_the_middle() {
     let whole = one(&fixture("grey.png"), Preparation::default()).unwrap();
     let data = one(&fixture("grey.png"), crop(4)).unwrap();

@@ -153,6 +153,52 @@ fn arrays_that_are_no_data_set_are_refused() {
 }
 
 #[test]
+fn several_sets_of_images_are_refused_by_name() {
+    let images = || array("|u1", "2, 2, 2", &[0; 8]);
+    let labels = || array("|u1", "2,", &[0, 1]);
+    let pair = || vec![("images.npy", images()), ("labels.npy", labels())];
+    let with = |more: Vec<(&'static str, Vec<u8>)>| [pair(), more].concat();
+    assert_eq!(
+        problem(&with(vec![("x_test.npy", images()), ("y_test.npy", labels())])),
+        "it holds several sets of images: 'images' with 'labels', and 'x_test' with 'y_test'; keep one of them, under the \
+         names 'images' and 'labels'"
+    );
+    let text = problem(&with(vec![
+        ("train_images.npy", images()),
+        ("train_labels.npy", labels()),
+        ("X.npy", images()),
+        ("Y.npy", labels()),
+    ]));
+    assert!(text.contains("and 'train_images' with 'train_labels', and 'X' with 'Y'; keep"), "{text}");
+    assert_eq!(
+        problem(&with(vec![("images", images())])),
+        "it holds two arrays 'images', as the members 'images.npy' and 'images'; keep one of them"
+    );
+}
+
+#[test]
+fn arrays_beside_the_images_that_are_no_second_set_are_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npz");
+    let images = ArrayD::<u8>::zeros(vec![2, 2, 2]);
+    let labels = [0, 1];
+    let labels = || NpzArray::Integers(aview1(&labels).into_dyn());
+    // Images without labels, labels without images, and positions.
+    let arrays = [
+        ("images", NpzArray::Bytes(images.view())),
+        ("clean", NpzArray::Bytes(images.view())),
+        ("x_test", NpzArray::Bytes(images.view())),
+        ("labels", labels()),
+        ("indices", labels()),
+        ("y_train", labels()),
+        ("x", labels()),
+        ("y", labels()),
+    ];
+    write_npz(&path, &arrays).unwrap();
+    assert_eq!(Dataset::open(&path, Split::Test).unwrap().labels(), [0, 1]);
+}
+
+#[test]
 fn damage_is_named_and_reserves_no_memory() {
     assert_eq!(problem_of_images(b"\x93NUM".to_vec()), "is cut short");
     assert!(problem_of_images(vec![0; 100]).starts_with("is no npy file"));

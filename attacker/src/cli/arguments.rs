@@ -1,7 +1,11 @@
 use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
-use mithridate_runtime::units::parse_count;
+use mithridate_runtime::{
+    data::{Dataset, folder_formats},
+    terminal,
+    units::parse_count,
+};
 
 use crate::{
     Error,
@@ -80,8 +84,7 @@ impl DeviceArguments {
 /// The training set and its split.
 #[derive(Args)]
 pub(super) struct DataArguments {
-    /// The data set: a folder of IDX files, CIFAR-10 or CIFAR-100 binary files, or train.npz and test.npz
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", help = format!("The data set: a folder with {}", folder_formats()))]
     pub data: PathBuf,
     /// Number of images to train on, chosen at random [default: all that are not held out]
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
@@ -94,8 +97,14 @@ pub(super) struct DataArguments {
     pub split_seed: Option<u64>,
 }
 
+/// Tells the user what was changed when a data set was read.
+pub(super) fn tell_changes(data: &Dataset) {
+    data.notes().iter().for_each(|text| terminal::say(text));
+}
+
 impl DataArguments {
-    /// Opens the training set. Without a flag a setting is that of `default`, or else the default in the help.
+    /// Opens the training set, and tells what was changed in it. Without a flag a setting is that of `default`, or else the
+    /// default in the help.
     pub fn open(&self, default: Option<SplitSettings>) -> Result<TrainingSet, Error> {
         let default = default.unwrap_or(SplitSettings { seed: 0, validation: 5000, images: None });
         let split = SplitSettings {
@@ -103,6 +112,8 @@ impl DataArguments {
             validation: self.validation.unwrap_or(default.validation),
             images: self.images.or(default.images),
         };
-        TrainingSet::open(&self.data, split)
+        let training = TrainingSet::open(&self.data, split)?;
+        tell_changes(&training.data);
+        Ok(training)
     }
 }

@@ -12,6 +12,7 @@ use mithridate_runtime::{
 use safetensors::{Dtype, tensor::TensorView};
 use tch::{Device, no_grad};
 
+use super::arguments::tell_changes;
 use crate::{
     Error,
     choice::choice,
@@ -115,6 +116,7 @@ fn model(arguments: &Arguments, network: &Network, metadata: ModelMetadata) -> a
         )
     })?;
     let data = Dataset::open(path, Split::Train)?;
+    tell_changes(&data);
     if data.shape() != network.input_shape() {
         bail!(Error::Network {
             network: network.architecture().name(),

@@ -5,6 +5,7 @@ use clap::Args;
 use mithridate_runtime::{terminal, units::parse_count};
 use serde_json::json;
 
+use super::arguments::tell_changes;
 use crate::{
     Error,
     data::TrainingSet,
@@ -96,6 +97,7 @@ fn inspect_poison(arguments: &Arguments) -> anyhow::Result<()> {
         },
         other => other,
     })?;
+    tell_changes(&training.data);
     let set = PoisonSet::read(folder, &training)?;
     let summary = summarize(&set, &training);
     if let Some(path) = &arguments.picture {

@@ -111,6 +111,7 @@ impl<'a> Experiment<'a> {
         certifier: &CertifierProgram,
         jobs: usize,
     ) -> Result<ExperimentOutput, Error> {
+        self.training.data.notes().iter().for_each(|text| runner.events.note(text));
         fs::create_dir_all(self.folder.join("evidence")).map_err(Error::write(self.folder))?;
         let text = toml::to_string(self.config).map_err(Error::write(self.folder))?;
         self.write("config.toml", &text)?;

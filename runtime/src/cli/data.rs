@@ -3,7 +3,7 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    data::{Preparation, Split},
+    data::{Preparation, Split, file_formats, folder_formats},
     jobs::DataSettings,
     units::parse_count,
 };
@@ -11,10 +11,7 @@ use crate::{
 /// Which inputs of which data set.
 #[derive(Args)]
 pub(super) struct DataArguments {
-    /// The data set. A folder with IDX files, CIFAR-10 or CIFAR-100 binary files, train.npz and test.npz, or one folder
-    /// of PNG or JPEG images per class; or a single file: .npz, .npy, .bin, an IDX file of images with its labels
-    /// beside it, or an image (.png, .jpg, .jpeg)
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help = help_of_data())]
     data: PathBuf,
     /// Part of the data set, if it is a folder
     #[arg(long, value_enum, default_value = "test")]
@@ -38,6 +35,11 @@ pub(super) struct DataArguments {
     /// Stride: take every N-th input, after --class and before --max
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     skip: usize,
+}
+
+/// The help of `--data`, with all formats.
+fn help_of_data() -> String {
+    format!("The data set: a folder with {}; or a single file: {}", folder_formats(), file_formats())
 }
 
 fn parse_class<T: FromStr>(text: &str) -> Result<T, String> {

@@ -5,7 +5,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{DataError, Dataset, Split, hex};
+use super::{DataError, Dataset, OpenOptions, Split, hex};
 use crate::files;
 
 /// Shape of every image: channels, height, width.
@@ -23,7 +23,7 @@ pub(super) enum Cifar {
 }
 
 impl Cifar {
-    pub(super) fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Ten => "CIFAR-10",
             Self::Hundred => "CIFAR-100",
@@ -31,18 +31,12 @@ impl Cifar {
     }
 
     /// Files of a split, in order.
-    pub(super) fn files(self, split: Split) -> &'static [&'static str] {
+    pub(super) fn files(self, split: Split) -> Vec<String> {
         match (self, split) {
-            (Self::Ten, Split::Train) => &[
-                "data_batch_1.bin",
-                "data_batch_2.bin",
-                "data_batch_3.bin",
-                "data_batch_4.bin",
-                "data_batch_5.bin",
-            ],
-            (Self::Ten, Split::Test) => &["test_batch.bin"],
-            (Self::Hundred, Split::Train) => &["train.bin"],
-            (Self::Hundred, Split::Test) => &["test.bin"],
+            (Self::Ten, Split::Train) => (1..=5).map(|batch| format!("data_batch_{batch}.bin")).collect(),
+            (Self::Ten, Split::Test) => vec!["test_batch.bin".into()],
+            (Self::Hundred, Split::Train) => vec!["train.bin".into()],
+            (Self::Hundred, Split::Test) => vec!["test.bin".into()],
         }
     }
 
@@ -75,7 +69,9 @@ impl Cifar {
     fn of_file(path: &Path, bytes: usize) -> Result<Self, String> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let original = |kind: Self| {
-            [Split::Train, Split::Test].into_iter().any(|split| kind.files(split).contains(&name))
+            [Split::Train, Split::Test]
+                .into_iter()
+                .any(|split| kind.files(split).iter().any(|file| file == name))
         };
         let [ten, hundred] = [Self::Ten, Self::Hundred].map(|kind| bytes.is_multiple_of(kind.record()));
         match (original(Self::Ten), original(Self::Hundred)) {
@@ -98,17 +94,9 @@ impl Cifar {
     }
 }
 
-/// Opens a split of the data set `kind` whose files are in `folder`.
+/// Opens a split of the data set `kind`, whose files are in `folder`.
 pub(super) fn open_folder(folder: &Path, kind: Cifar, split: Split) -> Result<Dataset, DataError> {
     let files: Vec<PathBuf> = kind.files(split).iter().map(|name| folder.join(name)).collect();
-    if let Some(missing) = kind.files(split).iter().find(|name| !folder.join(name).is_file()) {
-        return Err(DataError::NoSplit {
-            folder: folder.to_owned(),
-            split: split.name(),
-            format: kind.name(),
-            missing: (*missing).to_owned(),
-        });
-    }
     let path = if let [file] = &files[..] { file.clone() } else { folder.to_owned() };
     let mut reader = Reader::new(kind);
     for file in &files {
@@ -119,7 +107,7 @@ pub(super) fn open_folder(folder: &Path, kind: Cifar, split: Split) -> Result<Da
 }
 
 /// Opens one file of records.
-pub(super) fn open_file(path: &Path) -> Result<Dataset, DataError> {
+pub(super) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset, DataError> {
     let (kind, reader) = read_records(path, &read(path)?)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let names = class_names(&folder.join(kind.names_file()), kind.classes())?;
@@ -127,7 +115,7 @@ pub(super) fn open_file(path: &Path) -> Result<Dataset, DataError> {
 }
 
 /// Reads records from memory, without class names; `path` names them in errors.
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Dataset, DataError> {
+fn parse(path: &Path, bytes: &[u8]) -> Result<Dataset, DataError> {
     Ok(read_records(path, bytes)?.1.finish(path.to_owned(), None))
 }
 
@@ -144,6 +132,16 @@ fn read_records(path: &Path, bytes: &[u8]) -> Result<(Cifar, Reader), DataError>
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     files::read(path).map_err(|source| DataError::Read { path: path.to_owned(), source })
+}
+
+impl Dataset {
+    /// Reads records of CIFAR-10 or CIFAR-100 from memory. Which of the two follows from the number of bytes.
+    ///
+    /// # Errors
+    /// [`DataError::Malformed`].
+    pub fn parse_cifar(records: &[u8]) -> Result<Self, DataError> {
+        parse(Path::new("records"), records)
+    }
 }
 
 /// Collects the records of several files.
@@ -201,6 +199,7 @@ impl Reader {
             shape: SHAPE,
             labels: self.labels,
             class_names,
+            notes: Vec::new(),
             path,
             images_sha256: sha256.clone(),
             labels_sha256: sha256,

@@ -1,4 +1,4 @@
-use super::{DataError, Dataset, images::labels_sha256};
+use super::{DataError, Dataset, idx::labels_sha256};
 
 /// How the class names of a data set relate to those of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,7 @@ mod tests {
             shape: [1, 1, 1],
             labels: labels.to_vec(),
             class_names: Some(names.iter().map(|&name| name.into()).collect()),
+            notes: Vec::new(),
             path: PathBuf::from("pets"),
             images_sha256: "images".into(),
             labels_sha256: labels_sha256(labels),

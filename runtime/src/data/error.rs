@@ -31,15 +31,14 @@ pub enum DataError {
     },
     /// The folder contains no data set.
     #[error(
-        "there is no data set in {}: expected IDX files (train-images-idx3-ubyte, t10k-images-idx3-ubyte, plain \
-         or .gz), CIFAR-10 files (data_batch_1.bin, test_batch.bin), CIFAR-100 files (train.bin, test.bin), npz \
-         files (train.npz, test.npz), or a folder of PNG or JPEG images for each class; \
-         `python3 scripts/setup.py mnist` fetches MNIST into data/mnist",
+        "there is no data set in {}: expected {expected}; `python3 scripts/setup.py mnist` fetches MNIST into data/mnist",
         folder.display()
     )]
     NoData {
         /// The folder.
         folder: PathBuf,
+        /// What folders of the known formats hold.
+        expected: String,
     },
     /// The folder contains a data set, but not the requested split of it.
     #[error("there is no {split} split in {}: its {format} files lack {missing}", folder.display())]

@@ -1,93 +1,59 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{
     DataError, Dataset, OpenOptions, Split,
-    cifar::{self, Cifar},
-    images, npz,
+    formats::{DataFormat, FORMATS, InFolder, folder_formats},
 };
-
-/// Formats that are recognised by the names of files in a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Idx,
-    Cifar(Cifar),
-    Npz,
-}
-
-const FORMATS: [Format; 4] =
-    [Format::Idx, Format::Cifar(Cifar::Ten), Format::Cifar(Cifar::Hundred), Format::Npz];
-
-impl Format {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Idx => "IDX",
-            Self::Cifar(kind) => kind.name(),
-            Self::Npz => "npz",
-        }
-    }
-
-    /// Names that the file of images of a split can have; for CIFAR the names of all its files.
-    fn files(self, split: Split) -> Vec<String> {
-        match self {
-            Self::Idx => {
-                let name = format!("{}-images-idx3-ubyte", split.idx_prefix());
-                vec![name.clone(), format!("{name}.gz"), name.replace("-idx3", ".idx3")]
-            }
-            Self::Cifar(kind) => kind.files(split).iter().map(|&name| name.to_owned()).collect(),
-            Self::Npz => vec![format!("{}.npz", split.name())],
-        }
-    }
-}
 
 /// Opens the data set in `folder`.
 pub(super) fn open(folder: &Path, options: &OpenOptions) -> Result<Dataset, DataError> {
-    let split = options.split;
-    let found =
-        |format: Format, split| format.files(split).into_iter().find(|name| folder.join(name).is_file());
-    let any = |format| found(format, Split::Train).or_else(|| found(format, Split::Test));
-    let mut present = FORMATS.into_iter().filter_map(|format| any(format).map(|name| (format, name)));
+    let is_there = |name: &String| folder.join(name).is_file();
+    let any = |format: &DataFormat| {
+        [Split::Train, Split::Test].into_iter().flat_map(|split| format.names(split)).find(is_there)
+    };
+    let mut present = FORMATS.iter().filter_map(|format| any(format).map(|name| (format, name)));
     let Some((format, name)) = present.next() else {
-        options.refuse_label(folder)?;
-        return images::open_folder(folder, split, options.preparation)?
-            .ok_or_else(|| DataError::NoData { folder: folder.to_owned() });
+        return open_content(folder, options);
     };
     options.refuse_all(folder)?;
     if let Some((other, other_name)) = present.next() {
         return Err(DataError::SeveralFormats {
             folder: folder.to_owned(),
-            first: (format.name(), name),
-            second: (other.name(), other_name),
+            first: (format.name, name),
+            second: (other.name, other_name),
         });
     }
-    match (format, found(format, split)) {
-        (Format::Cifar(kind), _) => cifar::open_folder(folder, kind, split),
-        (Format::Idx, Some(name)) => {
-            let images = folder.join(name);
-            Dataset::from_idx(&images, &labels_beside(&images, "IDX")?)
+    let names = format.names(options.split);
+    let missing = if let InFolder::AllFiles { open, .. } = format.in_folder {
+        match names.into_iter().find(|name| !is_there(name)) {
+            None => return open(folder, options.split),
+            missing => missing,
         }
-        (Format::Npz, Some(name)) => npz::open_npz(&folder.join(name), options.unlabelled),
-        (Format::Idx | Format::Npz, None) => Err(DataError::NoSplit {
-            folder: folder.to_owned(),
-            split: split.name(),
-            format: format.name(),
-            missing: format.files(split).swap_remove(0),
-        }),
-    }
+    } else {
+        match names.iter().find(|name| is_there(name)) {
+            Some(name) => return (format.open)(&folder.join(name), options),
+            None => names.into_iter().next(),
+        }
+    };
+    Err(DataError::NoSplit {
+        folder: folder.to_owned(),
+        split: options.split.name(),
+        format: format.name,
+        missing: missing.unwrap_or_default(),
+    })
 }
 
-/// The path of the file of labels that belongs to the file `images` by its name; `format` names the format in errors.
-pub(super) fn labels_beside(images: &Path, format: &'static str) -> Result<PathBuf, DataError> {
-    let name = images.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    std::fs::metadata(images).map_err(|source| DataError::Read { path: images.to_owned(), source })?;
-    let labels = name.replace("images", "labels").replace("idx3", "idx1");
-    if labels == name {
-        let problem = "its name does not contain 'images', so that its labels can't be found beside it; files of \
-                       other formats are told by their endings .bin (CIFAR), .npz, .png, .jpg and .jpeg";
-        return Err(DataError::Malformed { path: images.to_owned(), format, problem: problem.into() });
+/// Opens a folder that is recognised by what it holds.
+fn open_content(folder: &Path, options: &OpenOptions) -> Result<Dataset, DataError> {
+    options.refuse_label(folder)?;
+    for format in &FORMATS {
+        if let InFolder::Content { open, .. } = format.in_folder
+            && let Some(data) = open(folder, options)?
+        {
+            return Ok(data);
+        }
     }
-    let plain = images.with_file_name(labels.trim_end_matches(".gz"));
-    let packed = images.with_file_name(format!("{}.gz", labels.trim_end_matches(".gz")));
-    Ok(if !plain.is_file() && packed.is_file() { packed } else { plain })
+    Err(DataError::NoData { folder: folder.to_owned(), expected: folder_formats() })
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 use std::{
     io::{BufReader, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::{DataError, hex, sha256};
+use super::{DataError, Dataset, OpenOptions, Split, hex, labels_beside::labels_beside, sha256};
 use crate::{files, memory};
 
 /// An IDX file of unsigned bytes, the format of MNIST and similar data sets.
@@ -48,7 +48,7 @@ pub fn parse_idx(path: &Path, file: impl Read) -> Result<Idx, DataError> {
 
 /// Like [`parse_idx`], and calls `check` with the shape before the elements are read: a few compressed bytes can declare
 /// and contain a very large array.
-pub(super) fn parse_idx_of(
+fn parse_idx_of(
     path: &Path,
     mut file: impl Read,
     check: impl FnOnce(&[usize]) -> Result<(), String>,
@@ -117,6 +117,90 @@ pub(super) fn parse_idx_of(
     Ok(Idx { shape, bytes, sha256: hex(&hash.finalize()) })
 }
 
+/// Names that the file of images of a split can have in a folder.
+pub(super) fn names(split: Split) -> Vec<String> {
+    let name = match split {
+        Split::Train => "train-images-idx3-ubyte",
+        Split::Test => "t10k-images-idx3-ubyte",
+    };
+    vec![name.into(), format!("{name}.gz"), name.replace("-idx3", ".idx3")]
+}
+
+/// Opens an IDX file of images, with the IDX file of labels beside it.
+pub(super) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset, DataError> {
+    Dataset::from_idx(path, &labels_beside(path, "IDX")?)
+}
+
+impl Dataset {
+    /// Reads an IDX file of images (N×H×W or N×C×H×W) and an IDX file of labels (N).
+    ///
+    /// # Errors
+    /// [`DataError`] if a file can't be read or is malformed, or if the numbers of images and labels differ.
+    pub fn from_idx(images_path: &Path, labels_path: &Path) -> Result<Self, DataError> {
+        let open = |path: &Path| {
+            files::open(path)
+                .map(BufReader::new)
+                .map_err(|source| DataError::Read { path: path.to_owned(), source })
+        };
+        Self::of_idx((images_path, open(images_path)?), || Ok((labels_path.to_owned(), open(labels_path)?)))
+    }
+
+    fn of_idx<R: Read>(
+        (images_path, images): (&Path, impl Read),
+        labels: impl FnOnce() -> Result<(PathBuf, R), DataError>,
+    ) -> Result<Self, DataError> {
+        // The shape is checked before anything large is read.
+        let images = parse_idx_of(images_path, images, |shape| match shape {
+            [_, _, _] | [_, _, _, _] if shape.contains(&0) => {
+                Err(format!("its shape {shape:?} holds no image"))
+            }
+            [_, _, _] | [_, _, _, _] => Ok(()),
+            _ => Err(format!("images have 3 or 4 dimensions (N, H, W or N, C, H, W), not {shape:?}")),
+        })?;
+        let count = images.shape[0];
+        let shape = if let [_, channels, height, width] = images.shape[..] {
+            [channels, height, width]
+        } else {
+            [1, images.shape[1], images.shape[2]]
+        };
+        let (labels_path, labels) = labels()?;
+        let idx = parse_idx_of(&labels_path, labels, |shape| match shape {
+            [_] => Ok(()),
+            _ => Err(format!("labels have 1 dimension, not {shape:?}")),
+        })?;
+        if idx.bytes.len() != count {
+            return Err(DataError::CountMismatch {
+                images_path: images_path.to_owned(),
+                images: count,
+                labels_path,
+                labels: idx.bytes.len(),
+            });
+        }
+        let mut labels = Vec::new();
+        memory::reserve(&mut labels, count)
+            .map_err(|source| DataError::Read { path: labels_path.clone(), source })?;
+        labels.extend(idx.bytes.into_iter().map(u16::from));
+        Ok(Self {
+            pixels: images.bytes,
+            shape,
+            labels,
+            class_names: None,
+            notes: Vec::new(),
+            path: images_path.to_owned(),
+            images_sha256: images.sha256,
+            labels_sha256: idx.sha256,
+        })
+    }
+
+    /// Reads images and labels in the IDX format, plain or gzip, from readers.
+    ///
+    /// # Errors
+    /// [`DataError`] as for [`from_idx`](Self::from_idx).
+    pub fn parse_idx(images: impl Read, labels: impl Read) -> Result<Self, DataError> {
+        Self::of_idx((Path::new("images"), images), || Ok((PathBuf::from("labels"), labels)))
+    }
+}
+
 /// Writes `bytes` as an IDX file of the given `shape` and returns the SHA-256 of its content. The file is written
 /// atomically: it appears complete or not at all.
 ///
@@ -139,6 +223,26 @@ pub fn write_idx(path: &Path, shape: &[usize], bytes: &[u8]) -> Result<String, D
 pub(super) fn idx_header(element: u8, shape: &[usize]) -> Vec<u8> {
     let sizes = shape.iter().flat_map(|&size| (size as u32).to_be_bytes());
     [0, 0, element, shape.len() as u8].into_iter().chain(sizes).collect()
+}
+
+/// SHA-256 of the labels as an IDX file of unsigned bytes, or of 32-bit integers if a label is above 255. Empty if there
+/// are no labels.
+pub(super) fn labels_sha256(labels: &[u16]) -> String {
+    if labels.is_empty() {
+        return String::new();
+    }
+    let mut hash = Sha256::new();
+    let narrow: Option<Vec<u8>> = labels.iter().map(|&label| u8::try_from(label).ok()).collect();
+    if let Some(narrow) = narrow {
+        hash.update(idx_header(0x08, &[labels.len()]));
+        hash.update(narrow);
+    } else {
+        hash.update(idx_header(0x0c, &[labels.len()]));
+        for &label in labels {
+            hash.update(u32::from(label).to_be_bytes());
+        }
+    }
+    hex(&hash.finalize())
 }
 
 #[cfg(test)]

@@ -5,11 +5,15 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{DataError, Dataset, Preparation, Split, hex, idx::idx_header, picture::Picture};
+use super::{
+    DataError, Dataset, OpenOptions, Preparation, Split, hex,
+    idx::{idx_header, labels_sha256},
+    picture::Picture,
+};
 use crate::{files, memory};
 
 /// Extensions of the names of image files.
-const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+pub(super) const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 /// Largest image file that is read, in bytes.
 const LARGEST_FILE: u64 = 256 << 20;
 
@@ -27,27 +31,29 @@ pub(crate) fn is_image_name(path: &Path) -> bool {
     ENDINGS.iter().any(|ending| extension.eq_ignore_ascii_case(ending))
 }
 
-/// Opens one image; its class is `label` if known.
-pub(super) fn open_image(
-    path: &Path,
-    label: Option<u16>,
-    preparation: Preparation,
-) -> Result<Dataset, DataError> {
+/// Opens one image; its class is the option `label`.
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, DataError> {
+    // If both the file and the label are missing, report the file.
+    fs::metadata(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    if options.label.is_none() && !options.unlabelled {
+        return Err(DataError::NoLabel { path: path.to_owned() });
+    }
     let mut images = Collector::default();
-    images.add(path, &read(path)?, label, preparation)?;
+    images.add(path, &read(path)?, options.label, options.preparation)?;
     Ok(images.finish(path.to_owned(), None))
 }
 
-/// Reads one image from memory; `path` names it in errors.
-pub(super) fn parse_image(
-    path: &Path,
-    bytes: &[u8],
-    label: u16,
-    preparation: Preparation,
-) -> Result<Dataset, DataError> {
-    let mut images = Collector::default();
-    images.add(path, bytes, Some(label), preparation)?;
-    Ok(images.finish(path.to_owned(), None))
+impl Dataset {
+    /// Reads one PNG or JPEG image of class `label` from memory.
+    ///
+    /// # Errors
+    /// [`DataError::Malformed`].
+    pub fn parse_image(file: &[u8], label: u16, preparation: Preparation) -> Result<Self, DataError> {
+        let path = PathBuf::from("image");
+        let mut images = Collector::default();
+        images.add(&path, file, Some(label), preparation)?;
+        Ok(images.finish(path, None))
+    }
 }
 
 /// Reads a file of at most [`LARGEST_FILE`] bytes; refuses devices and pipes.
@@ -64,11 +70,8 @@ fn read(path: &Path) -> Result<Vec<u8>, DataError> {
 
 /// Opens a folder with a sub-folder of images for each class, either directly or inside `train` and `test` (or `val`).
 /// `None` if there are no such sub-folders.
-pub(super) fn open_folder(
-    folder: &Path,
-    split: Split,
-    preparation: Preparation,
-) -> Result<Option<Dataset>, DataError> {
+pub(super) fn open_folder(folder: &Path, options: &OpenOptions) -> Result<Option<Dataset>, DataError> {
+    let OpenOptions { split, preparation, .. } = *options;
     let entries = list(folder)?;
     let named = |name: &str| entries.iter().find(|entry| entry.is_folder && entry.name() == Some(name));
     let is_split = |entry: &&Entry| {
@@ -244,6 +247,8 @@ struct Collector {
     shape: [usize; 3],
     pixels: Vec<u8>,
     labels: Vec<u16>,
+    /// The first image that had values of 16 bits, and the number of such images.
+    rounded: Option<(PathBuf, usize)>,
 }
 
 impl Collector {
@@ -271,6 +276,9 @@ impl Collector {
                 });
             }
             Some(_) => {}
+        }
+        if picture.is_rounded {
+            self.rounded.get_or_insert_with(|| (path.to_owned(), 0)).1 += 1;
         }
         let area = self.shape[1] * self.shape[2];
         let no_room = |source| DataError::Read { path: path.to_owned(), source };
@@ -300,7 +308,7 @@ impl Collector {
 
     /// Returns the data set, with the hashes that it would have as IDX files.
     fn finish(self, path: PathBuf, class_names: Option<Vec<String>>) -> Dataset {
-        let Self { shape, pixels, labels, .. } = self;
+        let Self { shape, pixels, labels, rounded, .. } = self;
         let [channels, height, width] = shape;
         let count = pixels.len() / (channels * height * width).max(1);
         let sizes = [count, channels, height, width];
@@ -308,34 +316,23 @@ impl Collector {
         let mut images_hash = Sha256::new();
         images_hash.update(idx_header(0x08, &sizes));
         images_hash.update(&pixels);
+        let note = |(first, rounded): (PathBuf, usize)| {
+            let first = first.display();
+            let which = match rounded {
+                1 => format!("{first} has"),
+                _ => format!("{rounded} of {count} images (the first is {first}) have"),
+            };
+            format!("{which} values of 16 bits, which were rounded to 8 bits")
+        };
         Dataset {
             pixels,
             shape,
             labels_sha256: labels_sha256(&labels),
             labels,
             class_names,
+            notes: rounded.map(note).into_iter().collect(),
             path,
             images_sha256: hex(&images_hash.finalize()),
         }
     }
-}
-
-/// SHA-256 of the labels as an IDX file of unsigned bytes, or of 32-bit integers if a label is above 255. Empty if there
-/// are no labels.
-pub(super) fn labels_sha256(labels: &[u16]) -> String {
-    if labels.is_empty() {
-        return String::new();
-    }
-    let mut hash = Sha256::new();
-    let narrow: Option<Vec<u8>> = labels.iter().map(|&label| u8::try_from(label).ok()).collect();
-    if let Some(narrow) = narrow {
-        hash.update(idx_header(0x08, &[labels.len()]));
-        hash.update(narrow);
-    } else {
-        hash.update(idx_header(0x0c, &[labels.len()]));
-        for &label in labels {
-            hash.update(u32::from(label).to_be_bytes());
-        }
-    }
-    hex(&hash.finalize())
 }

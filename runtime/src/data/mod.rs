@@ -15,21 +15,27 @@ mod class_order;
 mod dataset;
 mod error;
 mod folder;
+mod formats;
 mod hash;
 mod idx;
 mod images;
+mod labels_beside;
 mod npy;
 mod npz;
+mod open;
+mod options;
 mod picture;
 mod preparation;
 
 pub use class_order::ClassOrder;
-pub use dataset::{Dataset, OpenOptions, Split};
+pub use dataset::Dataset;
 pub use error::DataError;
+pub use formats::{file_formats, folder_formats};
 pub(crate) use hash::hex;
 pub use hash::{sha256, sha256_file};
 pub use idx::{Idx, parse_idx, read_idx, write_idx};
 #[cfg(feature = "ort")]
 pub(crate) use images::is_image_name;
 pub use npz::{NpzArray, write_npz};
+pub use options::{OpenOptions, Split};
 pub use preparation::Preparation;

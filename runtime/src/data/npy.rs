@@ -8,7 +8,7 @@ use ndarray::{ArrayViewD, ShapeBuilder};
 use ndarray_npy::npy::header::{Header, Layout};
 use sha2::{Digest, Sha256};
 
-use super::{DataError, Dataset, hex};
+use super::{DataError, Dataset, OpenOptions, hex, labels_beside::labels_beside};
 use crate::{files, memory};
 
 /// Largest header that is read, in bytes; the same limit as in NumPy.
@@ -18,18 +18,23 @@ pub(super) const LONGEST_HEADER: usize = 10_000;
 const INTEGERS: [&str; 14] =
     ["|u1", "|i1", "<u2", ">u2", "<i2", ">i2", "<u4", ">u4", "<i4", ">i4", "<u8", ">u8", "<i8", ">i8"];
 
-/// Opens an npy file of images and, if `labels_path` is given, one of labels.
-pub(super) fn open_npy(images_path: &Path, labels_path: Option<&Path>) -> Result<Dataset, DataError> {
+/// Opens an npy file of images, with the npy file of labels beside it.
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, DataError> {
+    let labels = match labels_beside(path, "npy") {
+        Ok(labels) => Some(labels).filter(|labels| labels.is_file() || !options.unlabelled),
+        Err(DataError::Malformed { .. }) if options.unlabelled => None,
+        Err(error) => return Err(error),
+    };
     let open = |path: &Path| -> Result<BufReader<File>, DataError> {
         let file = files::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
         Ok(BufReader::new(file))
     };
-    let labels = labels_path.map(|path| Ok::<_, DataError>((path, open(path)?))).transpose()?;
-    parse_npy((images_path, open(images_path)?), labels)
+    let labels = labels.as_deref().map(|path| Ok::<_, DataError>((path, open(path)?))).transpose()?;
+    parse((path, open(path)?), labels)
 }
 
 /// Reads npy files of images and labels from readers; the paths name them in errors.
-pub(super) fn parse_npy(
+fn parse(
     (images_path, mut images): (&Path, impl Read),
     labels: Option<(&Path, impl Read)>,
 ) -> Result<Dataset, DataError> {
@@ -57,6 +62,16 @@ pub(super) fn parse_npy(
     };
     let images = head.read_images(&mut images).map_err(|problem| malformed(images_path, problem))?;
     Ok(images.with_labels(images_path, labels))
+}
+
+impl Dataset {
+    /// Reads an npy file of images and an npy file of labels from readers.
+    ///
+    /// # Errors
+    /// [`DataError`] if a file is malformed, or if the numbers of images and labels differ.
+    pub fn parse_npy(images: impl Read, labels: impl Read) -> Result<Self, DataError> {
+        parse((Path::new("images"), images), Some((Path::new("labels"), labels)))
+    }
 }
 
 /// The header of an npy file.
@@ -90,7 +105,16 @@ impl Images {
         let Self { pixels, shape, sha256 } = self;
         let (labels, labels_sha256) = labels.map_or_else(Default::default, |of| (of.labels, of.sha256));
         let path = path.to_owned();
-        Dataset { pixels, shape, labels, class_names: None, path, images_sha256: sha256, labels_sha256 }
+        Dataset {
+            pixels,
+            shape,
+            labels,
+            class_names: None,
+            notes: Vec::new(),
+            path,
+            images_sha256: sha256,
+            labels_sha256,
+        }
     }
 }
 

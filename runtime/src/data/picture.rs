@@ -23,6 +23,8 @@ pub(super) struct Picture {
     pub shape: [usize; 3],
     /// Values, C×H×W.
     pub bytes: Vec<u8>,
+    /// Whether the file has values of 16 bits, which were rounded to 8.
+    pub is_rounded: bool,
 }
 
 impl Picture {
@@ -33,7 +35,7 @@ impl Picture {
     /// PNG only the first frame is read. The orientation in the metadata of a JPEG is not applied. Errors are the end
     /// of a sentence that starts with the name of the file.
     pub fn decode(bytes: &[u8], preparation: Preparation) -> Result<Self, String> {
-        let mut image = decode(bytes)?;
+        let (mut image, is_rounded) = decode(bytes)?;
         if let Some(side) = preparation.resize {
             image = resize(&image, side)?;
         }
@@ -51,25 +53,25 @@ impl Picture {
                 .copied()
                 .collect()
         };
-        Ok(Self { shape: [channels, height, width], bytes })
+        Ok(Self { shape: [channels, height, width], bytes, is_rounded })
     }
 }
 
-/// Decodes a file to an image of type `ImageLuma8` or `ImageRgb8`.
-fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
+/// Decodes a file to an image of type `ImageLuma8` or `ImageRgb8`, and says whether its values had 16 bits.
+fn decode(bytes: &[u8]) -> Result<(DynamicImage, bool), String> {
     if bytes.is_empty() {
         return Err("it is empty".into());
     }
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         decode_png(bytes)
     } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
-        decode_jpeg(bytes)
+        Ok((decode_jpeg(bytes)?, false))
     } else {
         Err("its first bytes are neither those of a PNG nor of a JPEG".into())
     }
 }
 
-fn decode_png(bytes: &[u8]) -> Result<DynamicImage, String> {
+fn decode_png(bytes: &[u8]) -> Result<(DynamicImage, bool), String> {
     // The decoder allocates memory for the declared size before it reads on.
     if let Some(&[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour]) = bytes.get(16..26) {
         let samples = [1, 1, 3, 1, 2, 1, 4][usize::from(colour.min(6))];
@@ -92,11 +94,13 @@ fn decode_png(bytes: &[u8]) -> Result<DynamicImage, String> {
                 .into(),
         );
     }
-    Ok(if image.color().has_color() {
+    let colour = image.color();
+    let image = if colour.has_color() {
         DynamicImage::ImageRgb8(image.into_rgb8())
     } else {
         DynamicImage::ImageLuma8(image.into_luma8())
-    })
+    };
+    Ok((image, colour.bytes_per_pixel() > colour.channel_count()))
 }
 
 /// Decodes in strict mode: otherwise missing or damaged parts would be filled with grey.

@@ -85,6 +85,7 @@ impl DataSettings {
     ) -> Result<OpenedInputs, JobError> {
         let sigma = sigma_for(control, model_settings, sigma)?;
         let mut data = self.open()?;
+        note_changes(control, &data);
         let (runtime, model) = model_settings.open(control, Some(data.shape()), Some(sigma))?;
         order_classes(control, &mut data, &model)?;
         let indices = self.select(control, &model_settings.path, &data, model.classes())?;
@@ -148,20 +149,18 @@ impl DataSettings {
         let indices = self.subset(0).indices(data);
         let indices: Vec<usize> = indices.into_iter().map(|index| index as usize).collect();
         if data.labels().is_empty() {
-            let how = if data.path.extension().is_some_and(|extension| extension == "npz") {
-                "an array 'labels' beside 'images' would hold them"
-            } else if self.label.is_none() && data.len() == 1 {
-                "`label` gives that of one image"
-            } else {
-                "a file named like it, with labels for images, would hold them"
-            };
-            control.note(&format!(
-                "the true classes in {path} are not known ({how}): there will be no accuracy"
-            ));
+            let how = data.labels_would_be().map(|how| format!(" ({how})")).unwrap_or_default();
+            control
+                .note(&format!("the true classes in {path} are not known{how}: there will be no accuracy"));
         }
         ensure!(!indices.is_empty(), "no image of {path} has a label in {:?}", self.classes);
         Ok(indices)
     }
+}
+
+/// Sends notes about what was changed when the data were read.
+fn note_changes(control: &Control, data: &Dataset) {
+    data.notes().iter().for_each(|text| control.note(text));
 }
 
 /// Numbers the classes of the data in the order of the model, if both have class names, and sends a note about it.
@@ -244,6 +243,7 @@ pub(super) fn inputs<'a>(data: &'a Dataset, indices: &'a [usize]) -> impl Iterat
 
 /// Opens the data of a run again, with the same preparation and the same numbers of classes.
 pub(super) fn open_certified(
+    control: &Control,
     path: &Path,
     split: Split,
     header: &Header,
@@ -255,6 +255,7 @@ pub(super) fn open_certified(
     let unlabelled = header.data.labels_sha256.is_empty();
     let options = OpenOptions { split, preparation: header.data.preparation, label, unlabelled };
     let mut data = Dataset::open_with(path, &options)?;
+    note_changes(control, &data);
     // Numbers the classes as in the certified run.
     data.number_by(&header.model.r#use.class_labels)?;
     Ok(data)

@@ -129,7 +129,7 @@ impl Recertify {
         );
         let kept = KeptVotes::open(&votes_path(&self.from))?;
         kept.is_of(&old.records)?;
-        let data = self.open_data(&old)?;
+        let data = self.open_data(control, &old)?;
         let (runtime, model) = self.open_changed(control, &old.header)?;
         let earlier = if self.resume && out.exists() { Some(ResumableRun::read(out)?) } else { None };
         let mut header = self.header(&old, &runtime, &model, own_header(earlier.as_ref(), self.seed))?;
@@ -174,8 +174,8 @@ impl Recertify {
     }
 
     /// Opens the data and checks that they are those of the earlier run.
-    fn open_data(&self, old: &Evidence) -> Result<Dataset, JobError> {
-        let mut data = open_certified(&self.data, self.split, &old.header, &old.records)?;
+    fn open_data(&self, control: &Control, old: &Evidence) -> Result<Dataset, JobError> {
+        let mut data = open_certified(control, &self.data, self.split, &old.header, &old.records)?;
         let mut found = Verification::from(old);
         found.check_data(&mut data);
         if let Some(Problem { line, problem }) = found.problems.first() {

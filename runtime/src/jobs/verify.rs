@@ -127,7 +127,7 @@ impl Verify {
             earlier.model =
                 read_model(self.from_model.as_deref(), |file| found.check_earlier_model(run, file))?;
         }
-        let data = self.open_data(&mut found)?;
+        let data = self.open_data(control, &mut found)?;
         let opened = match (model, &self.model) {
             (Some(file), Some(settings)) => self.open_model(control, settings, file, &mut found)?,
             _ => None,
@@ -176,9 +176,9 @@ impl Verify {
     }
 
     /// Opens the data, if given, and checks that they are those of the run.
-    fn open_data(&self, found: &mut Verification) -> Result<Option<Dataset>, JobError> {
+    fn open_data(&self, control: &Control, found: &mut Verification) -> Result<Option<Dataset>, JobError> {
         let (Some(path), Some(header)) = (&self.data, &found.header) else { return Ok(None) };
-        match open_certified(path, self.split, header, &found.records) {
+        match open_certified(control, path, self.split, header, &found.records) {
             Ok(mut data) => {
                 found.check_data(&mut data);
                 Ok(Some(data))
