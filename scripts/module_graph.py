@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Which modules of a crate need each other: fails where some do in a circle, or draws the graph.
 
-Modules are compared with those beside them: the top-level modules of a crate, and those of its command line. With
-`--inside` the modules of every other folder are compared too; there a type and its readers may need each other. What a
+Modules are compared with those beside them: the top-level modules of a crate, and the modules of every folder. What a
 module re-exports belongs to the module that defines it. A module may use what its parent defines, and a parent what is
 below it; `--parents` counts that too, with the parent's own code as a module `mod` beside those below. Tests and comments
 don't count.
@@ -22,8 +21,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- module graphs: scripts/module_graph.py --draw -->", "<!-- end of module graphs -->"
 OWN = "mod"
-# Levels in which no circle is allowed: the crate itself, and its command line.
-STRICT = [(), ("cli",)]
 # Lines printed for what one module needs of another.
 SHOWN = 6
 
@@ -218,12 +215,10 @@ def crates(root, parents=False):
     return [Crate(root, member, parents) for member in members]
 
 
-def print_circles(all_crates, inside):
+def print_circles(all_crates):
     count = 0
     for crate in all_crates:
         for level, group in crate.circles():
-            if level not in STRICT and not inside:
-                continue
             count += 1
             where = "::".join((crate.name, *level))
             print(f"{where}: {', '.join(group)} need each other in a circle")
@@ -266,7 +261,6 @@ def is_current(document, drawn):
 def main(arguments=None, root=ROOT):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parents", action="store_true", help="count a parent and what is below it too")
-    parser.add_argument("--inside", action="store_true", help="compare the modules of every folder too")
     parser.add_argument("--draw", action="store_true", help="print the graphs of the top-level modules")
     parser.add_argument("--check", type=Path, metavar="FILE", help="compare the graphs in a document")
     chosen = parser.parse_args(arguments)
@@ -279,7 +273,7 @@ def main(arguments=None, root=ROOT):
             return 0
         print(f"{chosen.check}: its module graphs are not those of the code; `scripts/module_graph.py --draw` prints them")
         return 1
-    return 1 if print_circles(all_crates, chosen.inside or chosen.parents) else 0
+    return 1 if print_circles(all_crates) else 0
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class Made(unittest.TestCase):
         self.sources(e__read="use super::W;\npub struct Read;", e__write="pub struct Write;")
         self.assert_no_circle()
         self.sources(e__write="use crate::e::Read;\npub struct Write;")
-        self.assertIn("  read needs write: made/src/e/read.rs:1\n  write needs read: made/src/e/write.rs:1", self.run_main("--inside")[1])
+        self.assertIn("  read needs write: made/src/e/read.rs:1\n  write needs read: made/src/e/write.rs:1", self.run_main()[1])
 
     def test_names_are_followed_through_globs(self):
         self.sources(lib="mod a;\nmod b;\npub use b::*;", a="use crate::B;\npub struct A;", b="use crate::a::A;\npub struct B;")

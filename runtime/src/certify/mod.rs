@@ -38,6 +38,7 @@ pub use counted_votes::{CountedVotes, VoteRequest};
 pub use error::CertifyError;
 pub use forward::Notices;
 pub use input::Input;
+pub(crate) use input::check_image;
 pub use plan::{Instances, Plan};
 pub use prediction::{Answer, Prediction, predict};
 pub(crate) use procedure::lower_bounds;

@@ -9,14 +9,15 @@ use std::{
 };
 
 use super::{
-    Answer, Certificate, CertifyError, CountedVotes, Decision, Input, Prediction, Procedure, Settings,
-    StoppingRule, VoteRequest, Votes,
+    Answer, Certificate, CertifyError, CountedVotes, Decision, Prediction, Procedure, Settings, StoppingRule,
+    VoteRequest, Votes,
     batch_buffer::{BatchBuffer, Piece},
+    input::check_image,
     predict,
 };
 use crate::{
     backend::InputPrecision,
-    noise::{BLOCK, Distribution, NoiseMode, Role, off_grid},
+    noise::{BLOCK, NoiseMode, Role},
     statistics::StatisticsError,
     votes::Vote,
 };
@@ -213,7 +214,8 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
             return Ok(false);
         }
         let Some(VoteRequest { input, seed, n0, n }) = self.requests.next() else { return Ok(false) };
-        self.check(&input)?;
+        let SchedulerSettings { values, precision, .. } = &self.settings;
+        check_image(input.index, &input.image, *values, precision, self.task.settings())?;
         let votes_of_role = |keep| RoleVotes::new(self.settings.classes, keep);
         self.waiting.push(Reverse((0, self.first + self.in_flight.len() as u64)));
         self.in_flight.push_back(InFlight {
@@ -233,24 +235,6 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
             seconds: 0.0,
         });
         Ok(true)
-    }
-
-    /// Rejects an input that does not fit the model or the noise.
-    fn check(&self, input: &Input) -> Result<(), CertifyError> {
-        let Input { index, image, .. } = input;
-        let expected = self.settings.values;
-        if image.len() != expected {
-            let found = image.len();
-            return Err(CertifyError::InputLength { index: *index, found, expected });
-        }
-        let sigma = self.task.settings().sigma.get();
-        self.settings.precision.check(image, sigma).map_err(|unfit| CertifyError::unfit(*index, unfit))?;
-        if self.task.settings().distribution == Distribution::QuantizedGaussian
-            && let Some(position) = off_grid(image)
-        {
-            return Err(CertifyError::OffGrid { index: *index, position, value: image[position] });
-        }
-        Ok(())
     }
 
     /// Fills a batch buffer with samples. Returns whether there are any.

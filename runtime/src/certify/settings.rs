@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::StoppingRule;
 use crate::{
     noise::{Distribution, Noise, NoiseBank, NoiseError, Role},
-    statistics::{
-        MAX_TRIALS, SequenceForm, certified_radius, certified_radius_on_grid, certified_radius_uniform,
-    },
+    statistics::{MAX_TRIALS, SequenceForm},
     units::{Alpha, Sigma},
 };
 
@@ -135,10 +133,6 @@ impl Settings {
     /// The certified radius for the lower bound `p_lower` on the probability of the class, in data-set units and in the
     /// norm of the noise, rounded down. `None` (abstain) unless `p_lower` is above ½.
     pub fn radius(&self, p_lower: f64) -> Option<f64> {
-        match self.distribution {
-            Distribution::Gaussian => certified_radius(p_lower, self.sigma),
-            Distribution::Uniform => certified_radius_uniform(p_lower, self.sigma),
-            Distribution::QuantizedGaussian => certified_radius_on_grid(p_lower, self.sigma),
-        }
+        self.distribution.radius(p_lower, self.sigma)
     }
 }

@@ -3,8 +3,8 @@ use std::time::{Duration, Instant};
 use super::sampler::{Sampler, Task};
 use crate::{
     backend::{BackendError, Classifier, InputPrecision},
-    certify::{CertifyError, Procedure, Settings, StoppingRule, lower_bounds},
-    noise::{BLOCK, Distribution, Role, SelfTestError, check_noise, off_grid},
+    certify::{CertifyError, Procedure, Settings, StoppingRule, check_image, lower_bounds},
+    noise::{BLOCK, Role, SelfTestError, check_noise},
     statistics::ConfidenceSequence,
     votes::first_largest,
 };
@@ -175,7 +175,7 @@ impl FrameCertifier {
         let within = self.settings().stop.deadline().map_or(within, |time| time.min(within));
         let deadline = started.checked_add(within);
         let frame = self.next_frame;
-        self.check(image)?;
+        check_image(self.next_frame, image, self.input_len(), &self.precision, self.settings())?;
         self.next_frame = frame.wrapping_add(1);
 
         self.votes.fill(0);
@@ -219,20 +219,5 @@ impl FrameCertifier {
         let radius = self.settings().radius(p_lower);
         let time = started.elapsed();
         Ok(FrameCertificate { frame, class, p_lower, radius, selection_samples, samples, hits, time, ended })
-    }
-
-    fn check(&self, image: &[f32]) -> Result<(), CertifyError> {
-        let (index, expected) = (self.next_frame, self.input_len());
-        if image.len() != expected {
-            return Err(CertifyError::InputLength { index, found: image.len(), expected });
-        }
-        let sigma = self.settings().sigma.get();
-        self.precision.check(image, sigma).map_err(|unfit| CertifyError::unfit(index, unfit))?;
-        if self.settings().distribution == Distribution::QuantizedGaussian
-            && let Some(position) = off_grid(image)
-        {
-            return Err(CertifyError::OffGrid { index, position, value: image[position] });
-        }
-        Ok(())
     }
 }

@@ -6,23 +6,22 @@
 //! again.
 
 mod bank;
+mod definition;
 mod distribution;
-mod double_double;
-mod gaussian;
+mod error;
+mod expected;
 mod key;
 mod mode;
 mod noisy;
-mod quantized;
 mod self_test;
 mod stream;
-mod uniform;
 
 pub use bank::NoiseBank;
-pub use distribution::Distribution;
+pub use distribution::{Distribution, GRID};
+pub use error::NoiseError;
 pub use key::{BLOCK, NoiseKey, Role};
 pub use mode::{NoiseMode, SHARED_INPUT};
-pub use noisy::{Noise, NoiseError};
-pub use quantized::{GRID, off_grid};
+pub use noisy::Noise;
 pub use self_test::{FALSE_ALARM_RATE, SelfTestError, Test, check_noise, check_noise_at};
 pub use stream::keyed_stream;
 

@@ -1,50 +1,24 @@
 use std::sync::Arc;
 
-use super::{BLOCK, Distribution, NoiseKey, gaussian, quantized::Quantized, uniform};
-use crate::{statistics::uniform_half_width, units::Sigma};
-
-/// Why noise can't be drawn.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum NoiseError {
-    /// σ is outside the range for which noise on the grid of 1/255 can be drawn.
-    #[error("noise on the grid of 1/255 needs a sigma from {least} to {most}, not {sigma}")]
-    GridSigma {
-        /// The σ asked for.
-        sigma: f64,
-        /// Smallest σ possible.
-        least: f64,
-        /// Largest σ possible.
-        most: f64,
-    },
-}
+use super::{BLOCK, Distribution, NoiseError, NoiseKey, definition::NoiseSampler};
+use crate::units::Sigma;
 
 /// A noise generator for one distribution and one σ. Clones are cheap: they share their tables.
 #[derive(Clone, Debug)]
 pub struct Noise {
     distribution: Distribution,
     sigma: Sigma,
-    drawn: Drawn,
-}
-
-#[derive(Clone, Debug)]
-enum Drawn {
-    Gaussian { sigma: f32 },
-    Uniform { half_width: f32 },
-    Quantized(Arc<Quantized>),
+    sampler: Arc<dyn NoiseSampler>,
 }
 
 impl Noise {
     /// Prepares the generator.
     ///
     /// # Errors
-    /// [`NoiseError::GridSigma`] if `distribution` is on the grid of 1/255 and `sigma` is out of its range.
+    /// [`NoiseError`] if `sigma` is out of the range of `distribution`.
     pub fn new(distribution: Distribution, sigma: Sigma) -> Result<Self, NoiseError> {
-        let drawn = match distribution {
-            Distribution::Gaussian => Drawn::Gaussian { sigma: sigma.get() as f32 },
-            Distribution::Uniform => Drawn::Uniform { half_width: uniform_half_width(sigma) },
-            Distribution::QuantizedGaussian => Drawn::Quantized(Arc::new(Quantized::new(sigma)?)),
-        };
-        Ok(Self { distribution, sigma, drawn })
+        let sampler = distribution.definition().sampler(sigma)?;
+        Ok(Self { distribution, sigma, sampler })
     }
 
     /// Its distribution.
@@ -86,11 +60,6 @@ impl Noise {
             image.len(),
             batch.len()
         );
-        let stream = key.stream();
-        match &self.drawn {
-            Drawn::Gaussian { sigma } => gaussian::add(stream, *sigma, image, batch),
-            Drawn::Uniform { half_width } => uniform::add(stream, *half_width, image, batch),
-            Drawn::Quantized(table) => table.add(stream, image, batch),
-        }
+        self.sampler.add(key.stream(), image, batch);
     }
 }

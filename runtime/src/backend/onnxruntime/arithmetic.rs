@@ -42,11 +42,23 @@ pub fn matrix_product(runtime: &OnnxRuntime) -> Result<OnnxModel, BackendError> 
     OnnxModel::from_file(runtime, file, &InputOptions::default())
 }
 
+impl OnnxModel {
+    /// Number of multiply–add operations for one input, from the shapes of its convolutions and matrix products at run
+    /// time; `None` if it can't be determined.
+    pub fn multiply_adds(&self, runtime: &OnnxRuntime) -> Option<u64> {
+        let size = self.batching.size().unwrap_or(1);
+        let mut shape = vec![size as i64];
+        shape.extend(self.signature.dims.iter().map(|&dim| dim as i64));
+        let total = multiply_adds(runtime, &self.content, &self.signature.input, &shape)?;
+        Some(total / size as u64)
+    }
+}
+
 /// Number of multiply–add operations of a model for one batch of this shape; `None` if it can't be determined.
 ///
 /// The shapes of values are known only at run time. So the operands of all products are made outputs, and the model is
 /// run.
-pub(super) fn multiply_adds(
+fn multiply_adds(
     runtime: &OnnxRuntime,
     content: &Content,
     input: &ValueSummary,

@@ -10,7 +10,7 @@ use ort::{
 use super::{
     Device, InputOptions, OnnxModel, OnnxRuntime,
     labels::Labels,
-    session::{only, run_error},
+    session::{new_session, only, run_error, session_error},
     signature::Signature,
 };
 use crate::backend::{BackendError, Classifier, InputPrecision, Preprocessing, SINGLE, make_room};
@@ -50,6 +50,32 @@ impl Original {
             Some(classifier) => classifier,
             empty => empty.insert(self.model.classifier(&self.runtime, self.device, self.threads)?),
         })
+    }
+}
+
+impl OnnxModel {
+    /// An instance of the model that was not yet tested on the device.
+    pub(super) fn untried(
+        &self,
+        runtime: &OnnxRuntime,
+        device: Device,
+        threads: usize,
+    ) -> Result<OnnxClassifier, BackendError> {
+        device.check()?;
+        let session = new_session(runtime, &self.content, device, threads, false)
+            .and_then(|session| Ok((session, only(self.output())?)));
+        let (session, options) = session.map_err(|error| session_error(device, &self.path, &error))?;
+        let mut classifier = OnnxClassifier::untried(
+            session,
+            options,
+            &self.path,
+            &self.signature,
+            &self.preprocessing,
+            self.batching.size(),
+        );
+        classifier.set_classes(self.classes);
+        classifier.rounding = self.rounding(device);
+        Ok(classifier)
     }
 }
 

@@ -8,7 +8,9 @@ mod input_options;
 mod labels;
 mod library;
 mod model;
+mod open;
 mod operators;
+mod output_kind;
 mod probe;
 mod provider;
 mod scores;
@@ -26,7 +28,7 @@ pub use library::OnnxRuntime;
 #[cfg(feature = "cli")]
 pub(crate) use library::forbid_telemetry;
 pub use model::{Batching, OnnxModel};
-pub use probe::OutputKind;
+pub use output_kind::OutputKind;
 pub use provider::Provider;
 pub use smoothing::{Slot, SmoothingPlan, SmoothingSession};
 pub use smoothing_sampler::{SharedNoise, SmoothingSampler};

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{noise::NoiseKey, units::Sigma};
+use crate::{certify::Input, noise::NoiseKey, units::Sigma};
 
 /// Inputs whose samples are hits as a fixed pattern says: sample s of input i misses if s % (i + 2) == 0.
 fn voted(piece: &Piece) -> Vec<Vote> {

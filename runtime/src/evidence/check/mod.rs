@@ -1,9 +1,9 @@
 //! Checks of every evidence file that is read: its settings must be valid, and its numbers must follow from its votes.
 
 mod header;
-mod otherwise;
 mod recertification;
 mod record;
+mod second_check;
 
 pub(super) use header::check_header;
 pub(super) use recertification::ReplayedHits;

@@ -2,7 +2,7 @@
 
 use statrs::function::beta::beta_reg;
 
-use super::otherwise::MOST_TRIALS;
+use super::second_check::MOST_TRIALS;
 use crate::{
     certify::{Decision, StoppingRule},
     evidence::{Change, Header, Recertification, Record},

@@ -1,4 +1,4 @@
-use super::{in_words, otherwise::check_otherwise, recertification};
+use super::{in_words, recertification, second_check::check_again};
 use crate::{
     certify::{Certificate, Decision, Procedure},
     evidence::{Header, Record},
@@ -66,7 +66,7 @@ pub(in crate::evidence) fn check_record(
             add(format!("its {name} is {found} and its votes give {expected}"));
         }
     }
-    check_otherwise(record, header, add);
+    check_again(record, header, add);
 }
 
 fn check_label(record: &Record, header: &Header, add: &mut impl FnMut(String)) {

@@ -5,7 +5,6 @@
 //! moments, tails, the distribution function (Kolmogorov–Smirnov by the inequality of Dvoretzky, Kiefer, Wolfowitz and
 //! Massart), correlation at short distances, between samples and between blocks, and repetition.
 
-mod expected;
 #[cfg(test)]
 mod tests;
 
@@ -14,8 +13,7 @@ use std::collections::HashSet;
 use rand_core::Rng;
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
-use self::expected::Expected;
-use super::{BLOCK, Distribution, GRID, Noise, NoiseKey, Role, keyed_stream};
+use super::{BLOCK, Distribution, GRID, Noise, NoiseKey, Role, expected::Expected, keyed_stream};
 use crate::{input::InputPrecision, statistics::binomial::ln_upper_tail, units::Sigma};
 
 /// Largest probability with which the self-test rejects correct noise.
@@ -30,6 +28,9 @@ const SAMPLES: usize = 8;
 const LARGEST_SCORE: f64 = 7.0;
 /// Smallest accepted p-value of the other tests, of which there are at most twelve.
 const LEAST_P: f64 = 1e-11;
+
+/// The key of the recorded values with which generators are compared.
+const KNOWN_ANSWERS_KEY: NoiseKey = NoiseKey { seed: 1, role: Role::Selection, input: 2, block: 3 };
 
 /// The noise failed the self-test.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -135,18 +136,13 @@ pub fn check_noise_at(
 
 /// Compares the first values of a fixed key with recorded ones: if they differ, older evidence could not be replayed.
 fn known_answers(noise: &Noise) -> Result<(), SelfTestError> {
-    const KEY: NoiseKey = NoiseKey { seed: 1, role: Role::Selection, input: 2, block: 3 };
     let distribution = noise.distribution();
-    let known: [f32; 4] = match distribution {
-        Distribution::Gaussian => [0.918_083_97, -0.014_480_540_5, -2.094_512_7, 0.879_333_6],
-        Distribution::Uniform => [0.788_604_2, -0.019_594_52, -1.327_559_6, 1.287_372_2],
-        Distribution::QuantizedGaussian => [154.0 / GRID, -4.0 / GRID, -304.0 / GRID, 289.0 / GRID],
-    };
+    let known = distribution.definition().known_answers();
     let error = |problem| SelfTestError { distribution, test: Test::KnownAnswers, problem };
     let unit = Sigma::new(1.0).map_err(|problem| error(problem.to_string()))?;
     let unit_noise = Noise::new(distribution, unit).map_err(|problem| error(problem.to_string()))?;
     let mut drawn = [0.0; 4];
-    unit_noise.add(&KEY, &[0.0; 4], &mut drawn);
+    unit_noise.add(&KNOWN_ANSWERS_KEY, &[0.0; 4], &mut drawn);
     if drawn == known {
         return Ok(());
     }
@@ -216,7 +212,7 @@ impl Draws {
 
     fn check(mut self, noise: &Noise) -> Result<(), SelfTestError> {
         let (distribution, sigma) = (noise.distribution(), noise.sigma().get());
-        let expected = Expected::new(noise, 2.0 * self.half_step / sigma);
+        let expected = distribution.definition().expected(noise.sigma(), 2.0 * self.half_step / sigma);
         self.noise.iter_mut().for_each(|value| *value /= sigma);
         let tests =
             [Self::finite, Self::moments, Self::tails, Self::cumulative, Self::correlation, Self::repetition];

@@ -1,14 +1,71 @@
+use std::sync::Arc;
+
 use rand_distr::{Distribution as _, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use statrs::distribution::{ContinuousCDF, Normal};
 
-/// Fills `batch` with noisy copies of `image`: each sample is `image + sigma · η` with η ~ N(0, I), in single precision.
-///
-/// `stream` is passed by value so that the compiler keeps its state in registers.
-pub(super) fn add(mut stream: Xoshiro256PlusPlus, sigma: f32, image: &[f32], batch: &mut [f32]) {
-    for sample in batch.chunks_exact_mut(image.len()) {
-        for (noisy, pixel) in sample.iter_mut().zip(image) {
-            let eta: f32 = StandardNormal.sample(&mut stream);
-            *noisy = pixel + sigma * eta;
+use crate::{
+    noise::{
+        NoiseError,
+        definition::{DistributionDefinition, NoiseSampler},
+        expected::Expected,
+    },
+    statistics::{Norm, certified_radius},
+    units::Sigma,
+};
+
+/// The definition of [`Distribution::Gaussian`](super::Distribution::Gaussian).
+pub(super) struct Gaussian;
+
+impl DistributionDefinition for Gaussian {
+    fn name(&self) -> &'static str {
+        "gaussian"
+    }
+
+    fn generator(&self) -> &'static str {
+        "sha256-keyed xoshiro256++, ziggurat normal, block 64, v1"
+    }
+
+    fn known_answers(&self) -> [f32; 4] {
+        [0.918_083_97, -0.014_480_540_5, -2.094_512_7, 0.879_333_6]
+    }
+
+    fn sampler(&self, sigma: Sigma) -> Result<Arc<dyn NoiseSampler>, NoiseError> {
+        Ok(Arc::new(GaussianSampler { sigma: sigma.get() as f32 }))
+    }
+
+    fn norm(&self) -> Norm {
+        Norm::L2
+    }
+
+    fn radius(&self, p_lower: f64, sigma: Sigma) -> Option<f64> {
+        certified_radius(p_lower, sigma)
+    }
+
+    fn others_at(&self, radius: f64, sigma: Sigma) -> f64 {
+        // The largest relative error of `sf` measured at 4,000,000 points is 1.03e-10.
+        Normal::standard().sf(radius / sigma.get())
+    }
+
+    fn expected(&self, _: Sigma, _: f64) -> Expected {
+        Expected::normal()
+    }
+}
+
+/// Draws N(0, σ²).
+#[derive(Debug)]
+struct GaussianSampler {
+    sigma: f32,
+}
+
+impl NoiseSampler for GaussianSampler {
+    /// Each sample is `image + sigma · η` with η ~ N(0, I), in single precision.
+    fn add(&self, mut stream: Xoshiro256PlusPlus, image: &[f32], batch: &mut [f32]) {
+        for sample in batch.chunks_exact_mut(image.len()) {
+            for (noisy, pixel) in sample.iter_mut().zip(image) {
+                let eta: f32 = StandardNormal.sample(&mut stream);
+                *noisy = pixel + self.sigma * eta;
+            }
         }
     }
 }

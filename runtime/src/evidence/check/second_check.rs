@@ -1,12 +1,6 @@
-use statrs::{
-    distribution::{ContinuousCDF, Normal},
-    function::beta::beta_reg,
-};
+use statrs::function::beta::beta_reg;
 
-use crate::{
-    evidence::{Header, Record},
-    noise::Distribution,
-};
+use crate::evidence::{Header, Record};
 
 /// Largest number of trials for which the second computation of a bound is known to be accurate.
 pub(super) const MOST_TRIALS: u64 = 10_000_000;
@@ -17,8 +11,8 @@ const TAIL_ERROR: f64 = 3e-10;
 
 /// Checks bound and radius of a record a second time with other code: the bound by the definition of Clopper and
 /// Pearson, the radius by the distribution function of the noise.
-pub(super) fn check_otherwise(record: &Record, header: &Header, mut add: impl FnMut(String)) {
-    let (alpha, sigma) = (header.settings.alpha.get(), header.settings.sigma.get());
+pub(super) fn check_again(record: &Record, header: &Header, mut add: impl FnMut(String)) {
+    let alpha = header.settings.alpha.get();
     let Record { p_lower, radius, .. } = *record;
     let hits = record.class.and_then(|class| record.estimation.by_class().get(class)).copied().unwrap_or(0);
     let trials = record.samples;
@@ -40,11 +34,7 @@ pub(super) fn check_otherwise(record: &Record, header: &Header, mut add: impl Fn
         add(format!("its p_lower is {p_lower} without a vote for its class"));
     }
     // The largest probability of the other classes for which the radius is valid.
-    let others = match header.settings.distribution {
-        Distribution::Gaussian | Distribution::QuantizedGaussian => Normal::standard().sf(radius / sigma),
-        // The half-width of the noise is σ·√3, in the single precision in which it is drawn.
-        Distribution::Uniform => 0.5 - radius / (2.0 * f64::from((3.0_f64.sqrt() * sigma) as f32)),
-    };
+    let others = header.settings.distribution.definition().others_at(radius, header.settings.sigma);
     if radius > 0.0 && (others.is_nan() || others < (1.0 - p_lower) * (1.0 - TAIL_ERROR) - f64::EPSILON) {
         let reach = 1.0 - others;
         add(format!("its radius {radius} needs a probability of {reach} and its p_lower is {p_lower}"));

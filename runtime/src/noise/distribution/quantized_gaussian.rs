@@ -1,11 +1,19 @@
+use std::sync::Arc;
+
 use rand_core::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use statrs::distribution::{ContinuousCDF, Normal};
 
-use super::{
-    NoiseError,
-    double_double::{DoubleDouble, normal_lower_tail},
+use super::double_double::{DoubleDouble, normal_lower_tail};
+use crate::{
+    noise::{
+        NoiseError,
+        definition::{DistributionDefinition, NoiseSampler},
+        expected::{EDGES, Expected, REPETITION_BITS},
+    },
+    statistics::{Norm, quantile_down},
+    units::Sigma,
 };
-use crate::units::Sigma;
 
 /// Number of steps of the grid from 0 to 1: values on the grid are k / 255.
 pub const GRID: f32 = 255.0;
@@ -19,7 +27,75 @@ const REACH: f64 = 12.0;
 /// Number of leading bits of a random word used as an index into the guide table.
 const GUIDE_BITS: u32 = 12;
 
-/// N(0, σ²) rounded to the grid of 1/255, as thresholds of 128-bit integers: level m is drawn when a uniform word lies
+/// The definition of [`Distribution::QuantizedGaussian`](super::Distribution::QuantizedGaussian).
+pub(super) struct QuantizedGaussian;
+
+impl DistributionDefinition for QuantizedGaussian {
+    fn name(&self) -> &'static str {
+        "quantized-gaussian"
+    }
+
+    fn generator(&self) -> &'static str {
+        "sha256-keyed xoshiro256++, 128-bit thresholds on the grid of 1/255, block 64, v1"
+    }
+
+    fn known_answers(&self) -> [f32; 4] {
+        [154.0 / GRID, -4.0 / GRID, -304.0 / GRID, 289.0 / GRID]
+    }
+
+    fn sampler(&self, sigma: Sigma) -> Result<Arc<dyn NoiseSampler>, NoiseError> {
+        Ok(Arc::new(QuantizedSampler::new(sigma)?))
+    }
+
+    fn is_added(&self) -> bool {
+        false
+    }
+
+    fn unfit_value(&self, image: &[f32]) -> Option<usize> {
+        off_grid(image)
+    }
+
+    fn norm(&self) -> Norm {
+        Norm::L2
+    }
+
+    fn radius(&self, p_lower: f64, sigma: Sigma) -> Option<f64> {
+        certified_radius(p_lower, sigma)
+    }
+
+    fn others_at(&self, radius: f64, sigma: Sigma) -> f64 {
+        Normal::standard().sf(radius / sigma.get())
+    }
+
+    fn expected(&self, sigma: Sigma, _: f64) -> Expected {
+        let normal = Normal::standard();
+        let level = 1.0 / (f64::from(GRID) * sigma.get());
+        let probability = |m: i32| {
+            let m = f64::from(m.abs());
+            normal.cdf((0.5 - m) * level) - normal.cdf((-0.5 - m) * level)
+        };
+        let reach = (REACH / level) as i32 + 1;
+        let moment = |power: i32| -> f64 {
+            (-reach..=reach).map(|m| probability(m) * (f64::from(m) * level).powi(power)).sum()
+        };
+        let collision: f64 = (-reach..=reach).map(|m| probability(m).powi(2)).sum();
+        let edge_levels = (12.0 / level / EDGES as f64).ceil();
+        let first_edge = (-(6.0 / level).ceil() - 0.5) * level;
+        let step = edge_levels * level;
+        let edges = (-2.0 * first_edge / step) as usize;
+        let tails = [2.5, 3.5].map(|tail: f64| ((tail / level).floor() + 0.5) * level);
+        Expected {
+            moments: [moment(2), moment(4), moment(8)],
+            first_edge,
+            step,
+            cumulative: (0..=edges).map(|edge| normal.cdf(first_edge + edge as f64 * step)).collect(),
+            tails: tails.map(|tail| (tail, 2.0 * normal.cdf(-tail))).to_vec(),
+            unrepeated: (REPETITION_BITS / -collision.log2()).ceil() as usize,
+        }
+    }
+}
+
+/// Draws N(0, σ²) rounded to the grid of 1/255, as thresholds of 128-bit integers: level m is drawn when a uniform word lies
 /// between 2¹²⁸·Φ((m − ½) / 255σ) and 2¹²⁸·Φ((m + ½) / 255σ).
 ///
 /// The second half of a word is drawn only if the first half equals that of a threshold, once in 2⁶⁴ / thresholds draws
@@ -27,7 +103,7 @@ const GUIDE_BITS: u32 = 12;
 /// differs from the exact one by at most thresholds · 2⁻⁹⁶ ≤ 2⁻⁷⁹ in probability, and that of an input of 2²⁰ values by
 /// at most 2⁻⁵⁹.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Quantized {
+struct QuantizedSampler {
     /// First and second half of each threshold, in order.
     high: Vec<u64>,
     low: Vec<u64>,
@@ -37,8 +113,8 @@ pub(super) struct Quantized {
     lowest: i32,
 }
 
-impl Quantized {
-    pub fn new(sigma: Sigma) -> Result<Self, NoiseError> {
+impl QuantizedSampler {
+    fn new(sigma: Sigma) -> Result<Self, NoiseError> {
         let sigma = sigma.get();
         if !SIGMAS.contains(&sigma) {
             return Err(NoiseError::GridSigma { sigma, least: *SIGMAS.start(), most: *SIGMAS.end() });
@@ -77,10 +153,11 @@ impl Quantized {
         }
         self.lowest + below as i32
     }
+}
 
-    /// Fills `batch` with noisy copies of `image`: the single-precision number nearest to (k + m) / 255 for a pixel k /
-    /// 255 and a drawn level m.
-    pub fn add(&self, mut stream: Xoshiro256PlusPlus, image: &[f32], batch: &mut [f32]) {
+impl NoiseSampler for QuantizedSampler {
+    /// Each value is the single-precision number nearest to (k + m) / 255 for a pixel k / 255 and a drawn level m.
+    fn add(&self, mut stream: Xoshiro256PlusPlus, image: &[f32], batch: &mut [f32]) {
         for sample in batch.chunks_exact_mut(image.len()) {
             for (noisy, pixel) in sample.iter_mut().zip(image) {
                 let level = (pixel * GRID).round() as i32 + self.sample(&mut stream);
@@ -100,11 +177,29 @@ fn to_integer(value: DoubleDouble) -> u128 {
 
 /// The index of the first value of `image` that is not k / 255 in single precision with k from 0 to 255; `None` if the
 /// whole image is on the grid.
-pub fn off_grid(image: &[f32]) -> Option<usize> {
+fn off_grid(image: &[f32]) -> Option<usize> {
     image.iter().position(|&value| {
         let level = (value * GRID).round();
         !(0.0..=GRID).contains(&level) || level / GRID != value
     })
+}
+
+/// Certified ℓ2 radius σ·Φ⁻¹(p̲) for images on the grid of 1/255 under
+/// quantised Gaussian noise, rounded down; `None` (abstention) unless
+/// p̲ > ½.
+///
+/// `p_lower` is p̲, a lower bound on the probability of the class. The thresholds from which the noise is drawn are
+/// rounded, which changes the probability of a class by less than 2⁻⁵⁸, at the certified image and at any other.
+/// Lowering p̲ by two units in the last place covers both: Φ⁻¹ is nowhere flatter than at ½.
+fn certified_radius(p_lower: f64, sigma: Sigma) -> Option<f64> {
+    if p_lower.is_nan() || p_lower <= 0.5 || p_lower >= 1.0 {
+        return None;
+    }
+    let p_lower = p_lower.next_down().next_down();
+    if p_lower <= 0.5 {
+        return None;
+    }
+    Some((quantile_down(p_lower) * sigma.get()).next_down().max(0.0))
 }
 
 #[cfg(test)]
@@ -112,19 +207,22 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::noise::{NoiseKey, Role};
+    use crate::{
+        noise::{NoiseKey, Role},
+        statistics,
+    };
 
     /// Rows of the fixture: kind, σ, level or index, value.
     fn rows(kind: &'static str) -> impl Iterator<Item = (f64, i32, &'static str)> {
-        let lines = include_str!("../../tests/fixtures/quantized_gaussian.csv").lines();
+        let lines = include_str!("../../../tests/fixtures/quantized_gaussian.csv").lines();
         lines.filter_map(move |line| {
             let mut cells = line.strip_prefix(kind)?.strip_prefix(',')?.split(',');
             Some((cells.next()?.parse().ok()?, cells.next()?.parse().ok()?, cells.next()?))
         })
     }
 
-    fn table(sigma: f64) -> Quantized {
-        Quantized::new(Sigma::new(sigma).unwrap()).unwrap()
+    fn table(sigma: f64) -> QuantizedSampler {
+        QuantizedSampler::new(Sigma::new(sigma).unwrap()).unwrap()
     }
 
     const KEY: NoiseKey = NoiseKey { seed: 7, role: Role::Estimation, input: 3, block: 5 };
@@ -146,7 +244,7 @@ mod tests {
     #[test]
     fn thresholds_never_fall() {
         for sigma in [0.002, 0.25, 16.0] {
-            let Quantized { high, low, lowest, .. } = table(sigma);
+            let QuantizedSampler { high, low, lowest, .. } = table(sigma);
             let all: Vec<u128> =
                 high.iter().zip(&low).map(|(&high, &low)| u128::from(high) << 64 | u128::from(low)).collect();
             assert!(all.windows(2).all(|pair| pair[0] <= pair[1]));
@@ -179,7 +277,7 @@ mod tests {
             let guide = (0..=1_u128 << GUIDE_BITS)
                 .map(|bits| u32::from(u128::from(first) < bits << (64 - GUIDE_BITS)))
                 .collect();
-            Quantized { high, low: vec![low], guide, lowest: 0 }.sample(&mut KEY.stream())
+            QuantizedSampler { high, low: vec![low], guide, lowest: 0 }.sample(&mut KEY.stream())
         };
         assert_eq!((tie(second - 1), tie(second), tie(second + 1)), (1, 1, 0));
     }
@@ -204,17 +302,20 @@ mod tests {
     #[test]
     fn a_sigma_without_a_table_is_refused() {
         for bad in [0.001, 17.0] {
-            let error = Quantized::new(Sigma::new(bad).unwrap()).unwrap_err().to_string();
+            let error = QuantizedSampler::new(Sigma::new(bad).unwrap()).unwrap_err().to_string();
             assert!(error.ends_with(&format!("not {bad}")), "{error}");
         }
     }
 
     #[test]
-    fn uniform_noise_is_that_of_another_implementation() {
-        for (_, place, odd) in rows("uniform") {
-            let mut values = vec![0.0; place as usize + 1];
-            super::super::uniform::add(KEY.stream(), 1.0, &[0.0], &mut values);
-            assert_eq!(values.last().map(|value| (value * 16_777_216.0) as i64), Some(odd.parse().unwrap()));
+    fn radii_on_the_grid_are_hardly_smaller() {
+        let sigma = Sigma::new(0.25).unwrap();
+        for p in [0.500_000_1, 0.75, 0.999] {
+            let (grid, plain) =
+                (certified_radius(p, sigma).unwrap(), statistics::certified_radius(p, sigma).unwrap());
+            assert!(grid < plain && grid > plain - 1e-13, "{p}: {grid} {plain}");
         }
+        assert_eq!(certified_radius(0.5_f64.next_up(), sigma), None);
+        assert_eq!(certified_radius(f64::NAN, sigma), None);
     }
 }
