@@ -145,7 +145,7 @@ impl TrainingSet {
         }
         let data = Dataset::open(path, Split::Train)?;
         if split.validation >= data.len() {
-            let expected = format!("less than {}, the number of training images", data.len());
+            let expected = format!("less than {} (the number of training images)", data.len());
             return Err(Error::setting("the number of validation images", expected, &split.validation));
         }
         let left = data.len().saturating_sub(split.validation);

@@ -187,7 +187,7 @@ fn the_same_seed_gives_the_same_poison_and_a_finished_step_is_not_done_again() {
     let output = again.current_dir(first.path()).args(["experiment", "small.toml"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("what it holds is of another model than its victim's"), "{error}");
+    assert!(error.contains("it holds evidence of another model than its victim's"), "{error}");
 }
 
 #[test]

@@ -151,17 +151,17 @@ mod tests {
         assert!(
             bad(|s| s.target_classes = vec![3, 3]).ends_with("different classes (but not all) and is [3, 3]")
         );
-        assert!(bad(|s| s.target_classes = vec![]).starts_with("target_classes must be at least 1"));
+        assert!(bad(|s| s.target_classes = vec![]).starts_with("target_classes must be one or more"));
         assert_eq!(bad(|s| s.epsilon = -0.1), "epsilon must be between 1/255 and 1 and is -0.1");
         assert_eq!(bad(|s| s.epsilon = f64::NAN), "epsilon must be between 1/255 and 1 and is NaN");
         assert_eq!(bad(|s| s.steps = 0), "steps must be at least 1 and is 0");
         assert_eq!(bad(|s| s.clamp = 0.5), "clamp must be at least 0.000001 and less than 0.5 and is 0.5");
-        assert!(bad(|s| s.batch_share = 0.001).starts_with("batch_share must be a share"));
+        assert!(bad(|s| s.batch_share = 0.001).starts_with("batch_share must be at most 1 and enough"));
         assert!(bad(|s| s.poisoned_share = 0.0).starts_with("poisoned_share must be more than 0"));
         assert!(bad(|s| s.step = PoisonStep::SlotAdam).contains("same_batch"));
         assert!(
             bad(|s| (s.same_batch, s.differentiation) = (true, Differentiation::Unrolled))
-                .starts_with("differentiation must be implicit if same_batch")
+                .starts_with("differentiation must be implicit (unrolled needs same_batch")
         );
         assert!(
             bad(|s| (s.same_batch, s.network) = (true, Architecture::Linear))

@@ -278,5 +278,5 @@ fn check_test_split(config: &Config, training: &TrainingSet) -> Result<(), Error
 
 /// The error for a result at `place` whose content, `found`, does not fit the hash in its name.
 fn stale(place: &Path, found: &str) -> Error {
-    Error::write(place)(format!("it holds {found}, which its name does not stand for; move it away"))
+    Error::write(place)(format!("it holds {found}, so it is not the file that its name says; move it away"))
 }
