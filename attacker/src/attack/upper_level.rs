@@ -49,11 +49,14 @@ impl Validation {
         let numbers = Tensor::from_slice(numbers).to_device(device);
         let images = validation.pixels.index_select(0, &numbers);
         let labels = validation.labels.index_select(0, &numbers);
-        let noise = (settings.objective == Objective::Radius).then(|| {
-            let mut shape = images.size();
-            shape[0] *= settings.validation_noises as i64;
-            random.normal(Purpose::ValidationNoise, step, &shape, device)
-        });
+        let noise = match settings.objective {
+            Objective::Radius => {
+                let mut shape = images.size();
+                shape[0] *= settings.validation_noises as i64;
+                Some(random.normal(Purpose::ValidationNoise, step, &shape, device))
+            }
+            Objective::Accuracy => None,
+        };
         Self { images, labels, noise }
     }
 }
@@ -68,17 +71,21 @@ pub(super) fn upper_level(
     step: usize,
 ) -> UpperLevel {
     let Validation { images, labels, noise } = Validation::draw(validation, settings, random, step);
-    let (value, right) = if let Some(noise) = noise {
-        let copies = settings.validation_noises as i64;
-        let copied = images.repeat_interleave_self_int(copies, 0, None);
-        let logits = network.forward_with(parameters, &(copied + noise * settings.sigma));
-        let logits = logits.view([labels.numel() as i64, copies, -1]);
-        let radius = soft_radius(&logits, &labels, settings.sigma, settings.beta, settings.clamp);
-        (radius.mean, radius.right)
-    } else {
-        let logits = network.forward_with(parameters, &images);
-        let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
-        (-cross_entropy(&logits, &labels, Reduction::Mean), right)
+    let (value, right) = match (settings.objective, noise) {
+        (Objective::Radius, Some(noise)) => {
+            let copies = settings.validation_noises as i64;
+            let copied = images.repeat_interleave_self_int(copies, 0, None);
+            let logits = network.forward_with(parameters, &(copied + noise * settings.sigma));
+            let logits = logits.view([labels.numel() as i64, copies, -1]);
+            let radius = soft_radius(&logits, &labels, settings.sigma, settings.beta, settings.clamp);
+            (radius.mean, radius.right)
+        }
+        // The objective radius always has noise.
+        (Objective::Accuracy, _) | (Objective::Radius, None) => {
+            let logits = network.forward_with(parameters, &images);
+            let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
+            (-cross_entropy(&logits, &labels, Reduction::Mean), right)
+        }
     };
     let gradient = parameters.gradient_of(&value, Graph::Free);
     let (finite, nonzero) = (gradient.is_finite_scalar(), gradient.norm_scalar().gt(0.0));

@@ -75,7 +75,12 @@ impl Layer {
             Self::Residual { body, shortcut } => {
                 body.iter().chain(shortcut).flat_map(Self::buffer_shapes).collect()
             }
-            _ => Vec::new(),
+            Self::Conv2d { .. }
+            | Self::Linear { .. }
+            | Self::Relu
+            | Self::MaxPool2d { .. }
+            | Self::GlobalAveragePool2d
+            | Self::Flatten => Vec::new(),
         }
     }
 
