@@ -79,7 +79,7 @@ for model in "${models[@]}"; do
             samples=$(sum "$out/$name.verify.json" samples) differing=$(sum "$out/$name.verify.json" differing)
             [ "$samples" -gt 0 ] || { echo "gpu-check: $name was not replayed; see $out/$name.verify.json" >&2; exit 1; }
             counted=device
-            if [ "$provider" = cpu ] || grep -q 'the host counts' "$out/$name.log"; then counted=host; fi
+            if [ "$provider" = cpu ] || grep -q 'votes are counted outside the engine' "$out/$name.log"; then counted=host; fi
             printf '%-28s %-9s %-12s %10s %10s %10s  %s\n' "$(basename "$model")" "$precision" "$mode" "$samples" \
                 "$differing" "$(awk -v d="$differing" -v s="$samples" 'BEGIN { printf "%.2e", d / s }')" "$counted"
         done

@@ -94,9 +94,9 @@ fn what_can_t_be_used_is_refused() {
             certifier,
             &[0.6, 67_108_864.0],
             50.0,
-            "value 1 of input 0 is 67108864, numbers of that size lie 8 apart",
+            "value 1 of input 0 is 67108864, numbers of that size are 8 apart",
         ),
-        (certifier, &[f32::NAN, 0.4], 50.0, "value 0 of input 0 is NaN, which is no finite number"),
+        (certifier, &[f32::NAN, 0.4], 50.0, "value 0 of input 0 is NaN, which is not a finite number"),
         (certifier, &[0.6, 0.4], -0.5, "deadline_ms is -0.5"),
     ] {
         let (status, certificate) = certify(certifier, image, deadline);

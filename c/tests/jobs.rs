@@ -200,7 +200,7 @@ fn what_can_t_be_used_is_refused() {
             "verify",
             json!([]),
             Status::InvalidArgument,
-            "the settings are no JSON object; write them as {\"name\": value, …}",
+            "the settings are not a JSON object; write them as {\"name\": value, …}",
         ),
         ("verify", json!({}), Status::InvalidArgument, "`run` is missing"),
         ("inspect", json!({"modle": model}), Status::InvalidArgument, "`model` is missing"),

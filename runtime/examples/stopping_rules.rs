@@ -174,7 +174,7 @@ fn wald(hits: u64, radii: &[f64], settings: &Settings) -> Result<f64, Box<dyn Er
     Ok((divergence(power, alpha) / divergence(p, q)).min(n as f64))
 }
 
-/// Hits among the first so many votes, for 0, 1, 2, … of them.
+/// The element at index k is the number of votes for `class` among the first k of `votes`.
 fn running_hits(votes: &[Vote], class: usize) -> Vec<u64> {
     let counted = votes.iter().scan(0, |hits, &vote| {
         *hits += u64::from(usize::from(vote) == class);

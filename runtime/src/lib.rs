@@ -15,12 +15,12 @@
 //! | [`statistics`] | Clopper–Pearson bound, radius, norms, intervals |
 //! | [`certify`] | the procedures CERTIFY and PREDICT over many inputs |
 //! | [`embed`] | certificates for the frames of a camera, each under a deadline |
-//! | [`evidence`] | the file a run leaves |
-//! | [`audit`] | what evidence files say: ACR, certified accuracy, comparison |
+//! | [`evidence`] | evidence files: the records of runs, and their verification |
+//! | [`audit`] | summary of runs: ACR, certified accuracy, comparison |
 //! | [`report`] | figures and pages |
-//! | [`signature`] | who vouches for a run: keys, envelopes, statements |
-//! | `jobs` | what the program `rscert` does, as calls; with the feature `ort` |
-//! | [`setting_names`] | how the command line and C call the settings that errors name |
+//! | [`signature`] | signatures of runs: keys, envelopes, statements |
+//! | `jobs` | the use cases of the program `rscert` as library calls; needs the feature `ort` |
+//! | [`setting_names`] | the names of settings on the command line and in C, for error messages |
 //!
 //! # Example
 //!

@@ -1,6 +1,6 @@
-//! How settings are called: errors and notes of this library name a setting in backticks, by the name of its field in
-//! [`jobs`](crate::jobs) and [`Settings`](crate::certify::Settings). The command line shows a flag there, and other
-//! interfaces their own names.
+//! Names of settings. Errors and notes of this library name a setting in backticks, by the name of its field in
+//! [`jobs`](crate::jobs) and [`Settings`](crate::certify::Settings). The command line replaces that name by a flag, and
+//! other interfaces replace it by their own name.
 
 /// A setting, and its names elsewhere.
 struct Names {
@@ -63,7 +63,7 @@ const NAMES: &[Names] = &[
     also_in_c("threads", "--threads", "options.threads"),
 ];
 
-/// A sentence of this library as the command line says it, with flags in place of settings.
+/// A sentence of this library with the names of settings replaced by flags of the command line.
 ///
 /// ```
 /// use mithridate_runtime::setting_names::with_flags;
@@ -75,8 +75,8 @@ pub fn with_flags(sentence: &str) -> String {
     renamed(sentence, |names| Some(names.flag))
 }
 
-/// A sentence of this library as the C interface says it, with the fields of its options in place of settings. Settings that
-/// C does not have keep their name.
+/// A sentence of this library with the names of settings replaced by the fields of the options in C. Settings that C
+/// does not have keep their name.
 pub fn with_c_fields(sentence: &str) -> String {
     renamed(sentence, |names| names.c_field)
 }

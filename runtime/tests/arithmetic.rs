@@ -138,5 +138,5 @@ fn bench_says_what_share_of_the_arithmetic_limit_is_reached() {
     let share = number(&arithmetic["share_of_limit"]);
     assert!((share - used / limit).abs() < 1e-9 * share, "{document:#}");
     let text = bench(&[]);
-    assert!(text.contains("% of the limit; 2293000 a sample)"), "{text}");
+    assert!(text.contains("% of the limit; 2293000 per sample)"), "{text}");
 }

@@ -57,12 +57,15 @@ fn labels_are_those_of_the_model_and_verified_as_such() {
     );
 
     let (status, _, notes) = run(root, &certify("foreign.onnx", "foreign.jsonl"));
-    assert!(status == Some(0) && notes.contains("its class 0 is oben and there above; make sure"), "{notes}");
+    assert!(
+        status == Some(0) && notes.contains("class 0 is oben in the model and above in the data; make sure"),
+        "{notes}"
+    );
 
     let (status, _, error) = run(root, &certify("part.onnx", "part.jsonl"));
     assert_eq!(status, Some(1));
     assert!(
-        error.contains("the class below of images is not among those of the model (above, beside)"),
+        error.contains("the class below of images is not a class of the model (above, beside)"),
         "{error}"
     );
     assert!(!root.join("part.jsonl").exists());

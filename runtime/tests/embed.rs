@@ -206,7 +206,8 @@ fn a_rule_ends_a_frame_before_its_time() {
     let frame = frames.certify(&[0.5, 0.5, 0.0], NEVER).unwrap();
     assert!(frame.ended == Ended::Deadline && frame.time < Duration::from_millis(300), "{frame:?}");
     let error = FrameCertifier::new(Box::new(linear()), of("loss:0.1")).err().unwrap();
-    let sentence = "frames can't stop by the rule loss:0.1; use fixed, radius, precision or deadline";
+    let sentence =
+        "frames can't be certified with the stopping rule loss:0.1; use fixed, radius, precision or deadline";
     assert_eq!(error.to_string(), sentence);
 }
 
@@ -249,7 +250,10 @@ fn certified_radii_are_hardly_ever_above_the_true_one() {
         .count();
     // 200 are allowed; five standard errors of a share of 0.05 are 69.
     assert!(false_claims <= 269, "{false_claims} of {runs}");
-    assert!(false_claims > 0, "so many trials would find a bound that is valid for the last moment only");
+    assert!(
+        false_claims > 0,
+        "a bound that is valid only for a fixed number of samples would not fail in {runs} frames"
+    );
 }
 
 #[test]

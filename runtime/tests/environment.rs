@@ -170,6 +170,6 @@ fn bytes_that_are_no_text_and_parts_without_inputs_get_a_verdict() {
         let output = rscert(root, &["verify", "bad.jsonl"]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains(&format!("line {line}: it holds bytes that are no UTF-8 text")), "{said}");
+        assert!(said.contains(&format!("line {line}: it contains bytes that are not UTF-8 text")), "{said}");
     }
 }

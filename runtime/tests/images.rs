@@ -135,7 +135,7 @@ fn a_crop_is_the_middle() {
     let both = one(&fixture("grey.png"), Preparation { resize: Some(9), crop: Some(9) }).unwrap();
     assert_eq!(both.shape(), [1, 9, 9]);
     let text = one(&fixture("grey.png"), crop(18)).unwrap_err();
-    assert!(text.ends_with("its 23 x 17 pixels are fewer than a crop of 18 x 18"), "{text}");
+    assert!(text.ends_with("its 23 x 17 pixels are too few for a crop of 18 x 18"), "{text}");
 }
 
 /// A PNG file.
@@ -206,7 +206,7 @@ fn numbers_are_the_classes_they_name() {
     assert!(sentence(folder.path(), Split::Test).ends_with("is a second folder of class 9"));
     fs::remove_dir_all(folder.path().join("009")).unwrap();
     put(folder.path(), "65536/x.png", &grey(0, 0));
-    assert_eq!(sentence(folder.path(), Split::Test), "F/65536 is no class: classes are from 0 to 65535");
+    assert_eq!(sentence(folder.path(), Split::Test), "F/65536 is not a class: classes are from 0 to 65535");
 }
 
 #[test]
@@ -264,23 +264,23 @@ fn what_is_no_folder_of_images_is_named() {
     assert!(wrong(&[]).starts_with("there is no data set in F"));
     assert_eq!(
         wrong(&[("a/1.png", &image), ("a/notes.txt", b"")]),
-        "F/a/notes.txt is no image by its name (.png, .jpg, .jpeg); move it away"
+        "F/a/notes.txt does not have the extension of an image (.png, .jpg, .jpeg); remove it"
     );
     assert_eq!(
         wrong(&[("a/1.png", &image), ("notes.txt", b"")]),
-        "F/notes.txt is no folder of images of a class; move it away"
+        "F/notes.txt is not a class folder with images; remove it"
     );
     assert_eq!(
         wrong(&[("1.png", &image)]),
-        "F/1.png lies beside the folders of the classes; put it into one, or name it alone"
+        "F/1.png is beside the class folders; move it into one of them, or give its own path as the data set"
     );
     assert_eq!(
         wrong(&[("a/1.png", &image), ("a/deeper/2.png", &image)]),
-        "F/a/deeper is a folder inside the folder of a class; images must lie in that itself"
+        "F/a/deeper is a folder inside a class folder; images must be directly in the class folder"
     );
     assert_eq!(
         wrong(&[("a/1.png", &image), ("b/2.png", &png(1, 1, png::ColorType::Grayscale, &[1]))]),
-        "F/b/2.png has 1 x 1 pixels and F/a/1.png has 2 x 1; images must have one size: bring them to one with \
+        "F/b/2.png has 1 x 1 pixels and F/a/1.png has 2 x 1; all images must have the same size: use \
          `resize` and `crop`"
     );
     assert_eq!(
@@ -331,7 +331,7 @@ fn sizes_are_checked_before_memory_is_taken() {
         (declared(4000, 4000, 16, 6), "4000 x 4000"),
     ] {
         let text = Dataset::parse_image(&file, 0, Preparation::default()).unwrap_err().to_string();
-        assert!(text.contains(&format!("it says it is {pixels} pixels and is too large")), "{text}");
+        assert!(text.contains(&format!("its declared size of {pixels} pixels is too large")), "{text}");
     }
     let long = png(16_384, 1, png::ColorType::Grayscale, &[0; 16_384]);
     let text = Dataset::parse_image(&long, 0, resize(1000)).unwrap_err().to_string();
@@ -352,9 +352,9 @@ fn a_jpeg_of_few_bytes_holds_few_pixels() {
         Dataset::parse_image(&file, 0, Preparation::default()).map(drop).unwrap_err().to_string()
     };
     let text = problem(u16::MAX, u16::MAX);
-    assert!(text.contains("it says it is 65535 x 65535 pixels and is too large"), "{text}");
+    assert!(text.contains("its declared size of 65535 x 65535 pixels is too large"), "{text}");
     let text = problem(2000, 16_000);
-    assert!(text.contains("it says it holds more pixels than its bytes can"), "{text}");
+    assert!(text.contains("it declares more pixels than its bytes can contain"), "{text}");
 }
 
 #[test]

@@ -37,7 +37,8 @@ fn greedy(folder: &Path) {
     write_idx(&folder.join("t10k-labels-idx1-ubyte"), &[1], &[0]).unwrap();
 }
 
-/// Certifies with batches of 16,384, whose hidden layer takes 4 GiB; with so many KiB of address space, if any.
+/// Certifies with batches of 16,384, whose hidden layer takes 4 GiB. `limit` is the address space in KiB; `None` for no
+/// limit.
 fn certify(folder: &Path, out: &str, limit: Option<u64>) -> Output {
     let fixed =
         ["certify", "--model", "greedy.onnx", "--data", ".", "--sigma", "0.5", "--n", "3000", "--n0", "1000"];

@@ -114,15 +114,15 @@ fn arrays_that_are_no_data_set_are_refused() {
     let images = ("images.npy", array("|u1", "2, 2, 2", &[0; 8]));
     assert_eq!(
         problem(&[]),
-        "it holds no array 'images', none at all; a data set is the arrays 'images' and 'labels'"
+        "it holds no array 'images', none at all; a data set needs the arrays 'images' and 'labels'"
     );
     assert_eq!(
         problem(&[("x.npy", vec![]), ("y", vec![])]),
-        "it holds no array 'images', only 'x', 'y'; a data set is the arrays 'images' and 'labels'"
+        "it holds no array 'images', only 'x', 'y'; a data set needs the arrays 'images' and 'labels'"
     );
     assert_eq!(
         problem(std::slice::from_ref(&images)),
-        "it holds no array 'labels', only 'images'; a data set is the arrays 'images' and 'labels'"
+        "it holds no array 'labels', only 'images'; a data set needs the arrays 'images' and 'labels'"
     );
     assert_eq!(
         problem(&[images, ("labels.npy", array("|u1", "3,", &[0; 3]))]),
@@ -139,7 +139,7 @@ fn arrays_that_are_no_data_set_are_refused() {
     );
     assert!(problem_of_images(array("|u1", "2, 2, 4, 2", &[0; 32])).contains("neither end"));
     assert!(problem_of_images(array("|u1", "2, 8", &[0; 16])).contains("images are N×H×W"));
-    assert!(problem_of_images(array("|u1", "0, 8, 8", &[])).contains("holds no image"));
+    assert!(problem_of_images(array("|u1", "0, 8, 8", &[])).contains("contains no image"));
     assert_eq!(
         problem_of_labels(array("<f8", "2,", &[0; 16])),
         "has elements of type '<f8' and not integers; store class numbers from 0"
@@ -200,24 +200,24 @@ fn arrays_beside_the_images_that_are_no_second_set_are_ignored() {
 
 #[test]
 fn damage_is_named_and_reserves_no_memory() {
-    assert_eq!(problem_of_images(b"\x93NUM".to_vec()), "is cut short");
-    assert!(problem_of_images(vec![0; 100]).starts_with("is no npy file"));
-    assert_eq!(problem_of_images(npy(1, "{'descr'", &[])), "has a header that is not understood");
-    assert_eq!(problem_of_images(npy(9, "{}\n", &[])), "has a header that is not understood");
+    assert_eq!(problem_of_images(b"\x93NUM".to_vec()), "is truncated");
+    assert!(problem_of_images(vec![0; 100]).starts_with("is not an npy file"));
+    assert_eq!(problem_of_images(npy(1, "{'descr'", &[])), "has a header that can't be parsed");
+    assert_eq!(problem_of_images(npy(9, "{}\n", &[])), "has a header that can't be parsed");
     assert_eq!(
         problem_of_images(npy(1, &format!("{}\n", "(".repeat(9000)), &[])),
-        "has a header that is not understood"
+        "has a header that can't be parsed"
     );
     let long = [b"\x93NUMPY\x02\x00".as_slice(), &[255; 4]].concat();
     assert_eq!(problem_of_images(long), "has a header of 4294967295 bytes and can have at most 10000");
     assert_eq!(
         problem_of_images(array("|u1", "2, 2, 2", &[0; 7])),
-        "promises 8 bytes of shape [2, 2, 2] in its header and only 7 follow"
+        "declares 8 bytes of shape [2, 2, 2] in its header, and only 7 follow"
     );
     assert!(problem_of_images(array("|u1", "2, 2, 2", &[0; 9])).ends_with("and more follow"));
     assert!(problem_of_images(array("|u1", "9223372036854775807, 1, 1", &[])).ends_with("and only 0 follow"));
     assert!(problem_of_images(array("|u1", "9223372036854775807, 9, 9", &[])).ends_with("that is too large"));
-    assert!(problem_of_images(array("|u1", "0, 9223372036854775807, 9", &[])).contains("holds no image"));
+    assert!(problem_of_images(array("|u1", "0, 9223372036854775807, 9", &[])).contains("contains no image"));
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.npz");
@@ -225,10 +225,10 @@ fn damage_is_named_and_reserves_no_memory() {
         fs::write(&path, content).unwrap();
         Dataset::open(&path, Split::Test).unwrap_err().to_string()
     };
-    assert!(text(b"").contains("it is no zip archive or is cut short"));
+    assert!(text(b"").contains("it is not a zip archive or is truncated"));
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/npz/chw.npz");
     let mut whole = fs::read(fixture).unwrap();
-    assert!(text(&whole[..whole.len() / 2]).contains("it is no zip archive or is cut short"));
+    assert!(text(&whole[..whole.len() / 2]).contains("it is not a zip archive or is truncated"));
     let pixel = whole.windows(4).position(|bytes| bytes == [4, 5, 8, 9]).unwrap();
     whole[pixel] ^= 1;
     assert!(text(&whole).contains("its array 'images' is damaged"), "{}", text(&whole));

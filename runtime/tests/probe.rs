@@ -72,8 +72,8 @@ fn a_model_without_end_is_ended_wherever_it_is_loaded() {
         let said = sentence(&output);
         assert_eq!(
             said,
-            "rscert: bad.onnx could not be loaded and tried within 1 seconds; if it is not made to run for ever, give it \
-             longer with --probe-seconds\n",
+            "rscert: bad.onnx could not be loaded and tested within 1 seconds; if you trust that the model does not \
+             run for ever, give it more time with --probe-seconds\n",
             "{arguments:?}"
         );
         assert!(time > Duration::from_secs(1) && time < Duration::from_secs(20), "{arguments:?}: {time:?}");
@@ -87,7 +87,7 @@ fn a_model_without_end_is_ended_wherever_it_is_loaded() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(
-        said.contains("1 Loop") && said.contains("not possible: bad.onnx could not be loaded and tried"),
+        said.contains("1 Loop") && said.contains("not possible: bad.onnx could not be loaded and tested"),
         "{said}"
     );
     assert_eq!(names(root), before, "something was left");
@@ -102,13 +102,13 @@ fn a_model_that_takes_all_memory_is_ended_with_a_sentence() {
     let output = rscert(root, &["bench", "--model", "bad.onnx"]).args(limit).output().unwrap();
     let said = sentence(&output);
     assert!(
-        said.starts_with("rscert: loading bad.onnx and trying it takes more memory than the 1024 MiB"),
+        said.starts_with("rscert: loading and testing bad.onnx takes more than the allowed 1024 MiB"),
         "{said}"
     );
-    assert!(said.trim_end().ends_with("give it more with --probe-memory, if the machine has more"), "{said}");
+    assert!(said.trim_end().ends_with("if the machine has more, allow more with --probe-memory"), "{said}");
     let output = rscert(root, &["inspect", "bad.onnx"]).args(limit).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && said.contains("takes more memory than the 1024 MiB"), "{said}");
+    assert!(output.status.success() && said.contains("takes more than the allowed 1024 MiB"), "{said}");
     // A good model has room in far less, and is refused where it has not.
     let small = ["inspect", "model.onnx", "--probe-memory"];
     let output = rscert(root, &small).arg("300M").output().unwrap();
@@ -149,13 +149,19 @@ fn processor_time(process: u32) -> u64 {
 #[test]
 fn a_crash_of_the_engine_is_a_sentence() {
     for (signal, expected) in [
-        ("-SEGV", "rscert: ONNX Runtime crashed when it loaded bad.onnx and tried it (signal 11, SIGSEGV)"),
-        ("-ABRT", "rscert: ONNX Runtime crashed when it loaded bad.onnx and tried it (signal 6, SIGABRT)"),
+        (
+            "-SEGV",
+            "rscert: ONNX Runtime crashed when a test process loaded and tested bad.onnx (signal 11, SIGSEGV)",
+        ),
+        (
+            "-ABRT",
+            "rscert: ONNX Runtime crashed when a test process loaded and tested bad.onnx (signal 6, SIGABRT)",
+        ),
         (
             "-KILL",
-            "rscert: the process that loaded bad.onnx and tried it was killed, as the system does where memory",
+            "rscert: the process that loaded and tested bad.onnx was killed, probably by the system because memory",
         ),
-        ("-XCPU", "rscert: bad.onnx could not be loaded and tried within 100 seconds"),
+        ("-XCPU", "rscert: bad.onnx could not be loaded and tested within 100 seconds"),
     ] {
         let folder = place();
         let root = folder.path();

@@ -42,12 +42,12 @@ fn inputs_that_swallow_the_noise_are_refused() {
     for result in said(67_108_864.0) {
         assert_eq!(
             result.unwrap_err(),
-            "value 0 of input 5 is 67108864, numbers of that size lie 8 apart in single precision, which would round \
-             noise of sigma 0.25 away or change it; scale the inputs down, or give a sigma of at least 256"
+            "value 0 of input 5 is 67108864, numbers of that size are 8 apart in single precision, and rounding to them \
+             would remove or change noise of sigma 0.25; scale the inputs down, or give a sigma of at least 256"
         );
     }
     for result in said(-131_072.0) {
-        assert!(result.unwrap_err().contains("lie 0.015625 apart in single precision"));
+        assert!(result.unwrap_err().contains("are 0.015625 apart in single precision"));
     }
     // The largest that is fine.
     assert_eq!(said(131_071.0), [Ok(()), Ok(()), Ok(())]);
@@ -57,7 +57,8 @@ fn inputs_that_swallow_the_noise_are_refused() {
 fn inputs_that_are_no_finite_numbers_are_refused() {
     for (value, name) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
         for result in said(value) {
-            let expected = format!("value 0 of input 5 is {name}, which is no finite number; mend the data");
+            let expected =
+                format!("value 0 of input 5 is {name}, which is not a finite number; correct the data");
             assert_eq!(result.unwrap_err(), expected);
         }
     }

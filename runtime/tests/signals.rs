@@ -45,7 +45,7 @@ fn a_run_that_is_interrupted_says_how_to_go_on_and_does() {
         assert_eq!(
             said,
             format!(
-                "rscert: interrupted by {name}; what is finished is in {out}: run the same command with --resume to go on\n"
+                "rscert: interrupted by {name}; the finished inputs are in {out}: run the same command with --resume to continue\n"
             )
         );
         assert!(time < Duration::from_secs(10), "{name}: {time:?}");
@@ -81,7 +81,9 @@ fn recertification_is_interrupted_alike() {
     let (status, said, _) = child.end();
     assert_eq!(status.code(), Some(130), "{said}");
     assert!(
-        said.ends_with("what is finished is in new.jsonl: run the same command with --resume to go on\n"),
+        said.ends_with(
+            "the finished inputs are in new.jsonl: run the same command with --resume to continue\n"
+        ),
         "{said}"
     );
     let output = rscert(root, &[&again[..], &plan, &["--resume"]].concat()).output().unwrap();
@@ -111,7 +113,7 @@ fn a_batch_that_takes_long_is_not_waited_for() {
         let (status, said, time) = child.end();
         assert_eq!(status.code(), Some(130), "{said}");
         assert!(
-            said.ends_with("run the same command with --resume to go on\n") && said.lines().count() == 1,
+            said.ends_with("run the same command with --resume to continue\n") && said.lines().count() == 1,
             "{said}"
         );
         assert!(time < Duration::from_secs(10), "{time:?}");
@@ -149,8 +151,8 @@ fn a_limit_on_the_size_of_files_loses_nothing() {
     assert_eq!(status.code(), Some(1), "{status}: {said}");
     assert_eq!(
         said,
-        "rscert: cannot write run.jsonl: File too large (os error 27); what is finished is in it: make room, then run the \
-         same command with --resume\n"
+        "rscert: cannot write run.jsonl: File too large (os error 27); the finished inputs are in this file: free space on \
+         the disk, then run the same command with --resume\n"
     );
     let output = rscert(root, &[&flags[..], &["--out", "run.jsonl", "--resume"]].concat()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

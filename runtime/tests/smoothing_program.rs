@@ -164,7 +164,7 @@ fn a_simultaneous_claim_divides_alpha_by_the_inputs() {
     let (status, error) = sentence(&place.rscert(&["audit", "plain.jsonl", "all.jsonl"]));
     assert_eq!(status, 1);
     assert!(
-        error.contains("at alpha 0.01 and all at alpha 0.01 for all inputs at once; audit them apart"),
+        error.contains("at alpha 0.01 and all at alpha 0.01 for all inputs at once; audit them separately"),
         "{error}"
     );
 }
@@ -231,7 +231,7 @@ fn what_does_not_go_together_is_said() {
             "certify",
             &["--sigma", "0.25", "--exact-noise", "--noise", "uniform"][..],
             1,
-            "leave it or --noise uniform out",
+            "leave out --exact-noise or --noise uniform",
         ),
         (
             "certify",
@@ -321,9 +321,9 @@ fn what_the_processor_can_not_do_is_said() {
     for (flags, expected) in [
         (
             &["--precision", "tf32"][..],
-            "the processor keeps to the precision of the model; leave --precision out",
+            "the processor always uses the precision of the model; leave out --precision",
         ),
-        (&["--device-memory", "1G"], "--device-memory is for the memory of a GPU; leave it out"),
+        (&["--device-memory", "1G"], "--device-memory limits the memory of a GPU; leave it out"),
     ] {
         let (status, error) = sentence(&place.run("certify", &[&["--sigma", "0.25"], flags].concat()));
         assert_eq!(status, 1);

@@ -46,7 +46,7 @@ fn one_image_without_a_label_gets_a_class_and_a_radius() {
     let folder = place();
     let root = folder.path();
     let (text, notes) = good(root, &certify(IMAGE, &["--out", "run.jsonl", "--tsv", "run.tsv"]));
-    assert!(notes.contains("the true classes in images/below/1.png are not known (--label gives"), "{notes}");
+    assert!(notes.contains("images/below/1.png has no labels (--label gives"), "{notes}");
     assert!(text.contains("  input 0: class 1 within radius 0."), "{text}");
     assert!(!text.contains("ACR") && !text.contains("accuracy"), "{text}");
 
@@ -100,7 +100,7 @@ fn one_image_without_a_label_gets_a_class_and_a_radius() {
     let output = rscert(root, &["audit", "run.jsonl", "--baseline", "known.jsonl"]).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(
-        error.contains("certify the same images with different labels, or one of them without any"),
+        error.contains("certify the same images with different labels, or one of them without labels"),
         "{error}"
     );
 }
@@ -133,14 +133,14 @@ fn arrays_without_labels_are_certified_in_parts_and_as_a_whole() {
         String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
     };
     let text = refused(&certify("frames.npy", &["--class", "1", "--out", "none.jsonl"]));
-    assert!(text.contains("--class chooses by label, and frames.npy has no labels"), "{text}");
+    assert!(text.contains("--class selects inputs by label, and frames.npy has no labels"), "{text}");
     let text = refused(&["audit", "whole.jsonl", "--baseline", "merged.jsonl"]);
     assert!(text.contains("have 0 inputs of known class in common"), "{text}");
     // Whoever adds labels afterwards is found out.
     write_npy(root.join("images.npy"), &images).unwrap();
     write_npy(root.join("labels.npy"), &array![0_u8, 1, 0, 1]).unwrap();
     let text = refused(&["verify", "whole.jsonl", "--data", "images.npy"]);
-    assert!(text.contains("the data have labels, and those certified had none"), "{text}");
+    assert!(text.contains("the data have labels, and the certified data had none"), "{text}");
 }
 
 #[test]

@@ -24,8 +24,8 @@ pub enum CompareError {
     },
     /// They certify the same images with different labels.
     #[error(
-        "{name} and the baseline {baseline} certify the same images with different labels, or one of them without any; \
-         certify both with the same"
+        "{name} and the baseline {baseline} certify the same images with different labels, or one of them without labels; \
+         certify both with the same labels"
     )]
     OtherLabels {
         /// The run.

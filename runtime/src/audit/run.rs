@@ -113,8 +113,8 @@ impl Run {
     pub fn of_table(name: &str, table: &Table, settings: TableSettings) -> Self {
         let TableSettings { sigma, alpha, n } = settings;
         let mut notes = vec![format!(
-            "from a table, of which nothing can be checked; alpha {alpha} and n {n} are what was said of it, and that each \
-             input had noise of its own is assumed"
+            "from a table, which can't be checked; alpha {alpha} and n {n} are the given ones, and independent noise of \
+             all inputs is assumed"
         )];
         notes.extend(sigma.and_then(|sigma| ceiling_note(table, sigma, alpha, n)));
         let outcome = |row: &crate::evidence::Row| Outcome {
@@ -179,8 +179,8 @@ fn units_note(sigma_in_model: &[f64]) -> Option<String> {
 /// Note about shared noise.
 fn shared_note(mode: NoiseMode) -> Option<String> {
     (mode == NoiseMode::Shared).then(|| {
-        "its inputs share their noise, so that certificates may be wrong together: accuracy that holds with high \
-         probability is by Markov's inequality, and intervals are over the choice of inputs for the noise that was drawn"
+        "its inputs share their noise, so that certificates may be wrong together: high-probability certified accuracy is \
+         computed by Markov's inequality, and intervals cover the choice of inputs but not the choice of noise"
             .into()
     })
 }
@@ -189,7 +189,7 @@ fn shared_note(mode: NoiseMode) -> Option<String> {
 fn earlier_note(from: Option<&Recertification>) -> Option<String> {
     from.map(|from| {
         format!(
-            "its bounds rest on those of the earlier run {:.16}…, which is not read here: `rscert verify --from` checks them",
+            "its bounds are based on those of the earlier run {:.16}…, which is not read here: `rscert verify --from` checks them",
             from.from
         )
     })
@@ -207,7 +207,7 @@ fn votes_for_nobody(records: &[Record]) -> Nobody {
 /// Note about votes for nobody, by reason.
 fn nobody_note(Nobody { ties, infinite, not_a_number }: Nobody) -> Option<String> {
     let reasons =
-        [(ties, "by a tie"), (infinite, "by an infinite logit"), (not_a_number, "by one that is no number")];
+        [(ties, "by a tie"), (infinite, "by an infinite logit"), (not_a_number, "by a logit that is NaN")];
     let reasons: Vec<String> = reasons
         .into_iter()
         .filter(|(count, _)| *count > 0)
@@ -222,7 +222,7 @@ fn stopping_note(settings: &Settings, records: &[Record]) -> Option<String> {
     let samples = records.iter().fold(0_u64, |sum, record| sum.saturating_add(record.samples));
     let mean = samples as f64 / records.len().max(1) as f64;
     let reason = settings.stop.reason()?;
-    Some(format!("stopping rule {}, {reason}: {mean:.0} samples an input on average", settings.stop))
+    Some(format!("stopping rule {}, {reason}: {mean:.0} samples per input on average", settings.stop))
 }
 
 /// Note about inputs without a label.
@@ -230,7 +230,7 @@ fn labels_note(outcomes: &[Outcome]) -> Option<String> {
     let unknown = outcomes.iter().filter(|outcome| outcome.label.is_none()).count();
     match (unknown, outcomes.len() - unknown) {
         (0, _) => None,
-        (_, 0) => Some("no true class is known: whether what was certified is right can't be said".into()),
+        (_, 0) => Some("no true class is known, so accuracy can't be computed".into()),
         (unknown, known) => Some(format!(
             "the true classes of {unknown} inputs are not known: ACR and accuracy are those of the other {known}"
         )),
@@ -246,7 +246,7 @@ fn ceiling_note(table: &Table, sigma: Sigma, alpha: Alpha, n: u64) -> Option<Str
     // Radii in a table may have been rounded to nearest, so half a unit of the last digit is allowed.
     (largest.radius - largest.unit / 2.0 > ceiling).then(|| {
         format!(
-            "its largest radius {} (input {}) is above {ceiling:.4}, the most that {n} samples prove at alpha {alpha} \
+            "its largest radius {} (input {}) is above {ceiling:.4}, the largest radius that {n} samples can prove at alpha {alpha} \
              and sigma {sigma}: it was made with another alpha, n or sigma, or is wrong",
             largest.radius, largest.index
         )
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(nobody_note(Nobody::default()), None);
         let votes = Nobody { ties: 3, not_a_number: 1, ..Nobody::default() };
         let text = nobody_note(votes).unwrap();
-        assert!(text.ends_with("every class: 3 by a tie, 1 by one that is no number"), "{text}");
+        assert!(text.ends_with("every class: 3 by a tie, 1 by a logit that is NaN"), "{text}");
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn answers(text: &mut String, run: &RunSummary) {
         };
     }
     if let Some(more @ 1..) = run.unlabelled.len().checked_sub(MOST_ANSWERS) {
-        let _ = writeln!(text, "  and {more} inputs more; --json lists them all");
+        let _ = writeln!(text, "  and {more} more inputs; --json lists all of them");
     }
 }
 

@@ -24,8 +24,8 @@ pub trait Classifier: Send {
     /// [`BackendError::Run`] if the engine fails.
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError>;
 
-    /// The model as its file has it, if this classifier is another form of it: rewritten to take any batch size, or
-    /// extended to count votes. `None` if this is the form in the file.
+    /// The unchanged model of the file, if this classifier is a changed form of it: rewritten to take any batch size, or
+    /// extended to count votes. `None` if this classifier is the unchanged model.
     ///
     /// # Errors
     /// [`BackendError`] if the model can't be loaded.
@@ -34,8 +34,8 @@ pub trait Classifier: Send {
     }
 
     /// Writes the logits of one input alone, as the model in the file computes them. A model with a fixed batch size
-    /// gets a batch of copies of the input. `logits` then has K values for each copy; the first K count. `room` is a
-    /// buffer for the batch.
+    /// gets a batch of copies of the input. `logits` then has K values for each copy, and the first K are the result.
+    /// `room` is a buffer for the batch.
     ///
     /// # Errors
     /// As [`logits`](Self::logits).

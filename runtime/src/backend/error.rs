@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// What can go wrong between a model file and its logits.
+/// Why a model can't be loaded or run.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// The library of ONNX Runtime was not found or can't be used.
@@ -8,7 +8,7 @@ pub enum BackendError {
     Library {
         /// The library.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem, as the end of a sentence that starts with the path.
         problem: String,
     },
     /// The execution provider is not in this ONNX Runtime, or its device is not in this machine.
@@ -27,7 +27,7 @@ pub enum BackendError {
     Load {
         /// The model.
         path: PathBuf,
-        /// What it said.
+        /// The message of ONNX Runtime.
         problem: String,
     },
     /// The model is not a classifier of the kind that can be certified.
@@ -35,7 +35,7 @@ pub enum BackendError {
     Unsupported {
         /// The model.
         path: PathBuf,
-        /// What does not fit, and what is needed.
+        /// The property that does not fit, and the one that is needed.
         problem: String,
     },
     /// Too little memory for a batch; a smaller batch may fit.
@@ -43,15 +43,15 @@ pub enum BackendError {
     OutOfMemory {
         /// Inputs in the batch; 0 if the model alone is too large.
         batch: usize,
-        /// What the engine said.
+        /// The message of the engine.
         problem: String,
     },
     /// A session needs more memory of the device than it may use.
-    #[error("{what} need {needed} bytes of the device and a session may take {most}; {advice}")]
+    #[error("{what} need {needed} bytes of device memory, and a session may use at most {most}; {advice}")]
     DeviceMemory {
-        /// What needs the memory.
+        /// The data that need the memory.
         what: String,
-        /// What can be done.
+        /// Advice for the user.
         advice: &'static str,
         /// Bytes needed.
         needed: usize,
@@ -60,19 +60,21 @@ pub enum BackendError {
     },
     /// Too little memory for the noise that all inputs share.
     #[error(
-        "there is no memory for the noise of {samples} samples ({problem}); give a smaller `n` or use `noise_mode` \
-             independent"
+        "there is too little memory for the noise of {samples} samples ({problem}); give a smaller `n` or use \
+             `noise_mode` independent"
     )]
     NoBank {
         /// Number of samples in the noise bank.
         samples: usize,
-        /// What the system or the engine said.
+        /// The message of the system or the engine.
         problem: String,
     },
     /// The operating system could not start a thread.
-    #[error("a thread can't be started ({problem}); let the process have more, or give a smaller `threads`")]
+    #[error(
+        "a thread can't be started ({problem}); allow the process more threads, or give a smaller `threads`"
+    )]
     Thread {
-        /// What the system said.
+        /// The message of the system.
         problem: String,
     },
     /// The comparison failed: a sample that was answered again got another answer.
@@ -80,11 +82,11 @@ pub enum BackendError {
     Dependent {
         /// Index of the input in its data set.
         index: u64,
-        /// What the sample was for.
+        /// Role of the sample: selection, estimation or prediction.
         role: &'static str,
         /// Its number among the samples of that role.
         number: u64,
-        /// How it was answered again, what differed, and what to do.
+        /// How the sample was answered again, the difference, and advice for the user.
         problem: String,
     },
     /// The engine failed while running.
@@ -92,12 +94,12 @@ pub enum BackendError {
     Run {
         /// Inputs in the batch.
         batch: usize,
-        /// What the engine said.
+        /// The message of the engine.
         problem: String,
     },
 }
 
-/// What the memory was needed for.
+/// The use of the memory, as a noun phrase.
 fn described(batch: usize) -> String {
     if batch == 0 { "the model".into() } else { format!("a batch of {batch} inputs") }
 }

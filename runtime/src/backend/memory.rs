@@ -13,7 +13,7 @@ pub(crate) fn make_room<T: Clone + Default>(
 ) -> Result<(), BackendError> {
     if buffer.try_reserve_exact(values.saturating_sub(buffer.len())).is_err() {
         let problem =
-            format!("there are no {} MiB for its values", values.saturating_mul(size_of::<T>()) >> 20);
+            format!("{} MiB for its values can't be allocated", values.saturating_mul(size_of::<T>()) >> 20);
         return Err(BackendError::OutOfMemory { batch, problem });
     }
     buffer.resize(values, T::default());

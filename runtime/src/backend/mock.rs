@@ -43,7 +43,7 @@ impl Classifier for LinearClassifier {
         let whole = count * self.input_len();
         let problem = |problem: String| BackendError::Run { batch: count, problem };
         if whole != batch.len() {
-            return Err(problem(format!("{} values are no whole number of inputs", batch.len())));
+            return Err(problem(format!("{} values are not a whole number of inputs", batch.len())));
         }
         let inputs = ArrayView2::from_shape((count, self.input_len()), batch)
             .map_err(|error| problem(error.to_string()))?;

@@ -35,7 +35,7 @@ pub enum NoiseSource {
     /// The caller adds the noise: samples are [`Samples::Noisy`].
     Caller,
     /// The engine adds noise that it keeps: samples are [`Samples::Keyed`]. In a batch, each [`KeyedSamples`] takes the
-    /// room of a whole block, however few samples it asks for.
+    /// memory of a whole block, even if it has fewer samples.
     Engine,
 }
 
@@ -93,8 +93,8 @@ impl<C: Classifier> VoteSampler for C {
 /// The error for samples of the wrong [`NoiseSource`].
 pub(super) fn wrong_samples(samples: Samples<'_>) -> BackendError {
     let (batch, problem) = match samples {
-        Samples::Noisy(_) => (0, "it adds the noise itself and was given noisy inputs"),
-        Samples::Keyed(keyed) => (keyed.len(), "it keeps no noise and was given the names of noise"),
+        Samples::Noisy(_) => (0, "it adds the noise itself, and was given noisy inputs"),
+        Samples::Keyed(keyed) => (keyed.len(), "it has no noise to add, and was given keys of noise"),
     };
     BackendError::Run { batch, problem: problem.into() }
 }

@@ -31,7 +31,7 @@ pub(super) struct BatchBuffer {
     pub samples: usize,
     /// Largest number of samples.
     pub capacity: usize,
-    /// Whether each piece takes the room of a whole block, however few samples it has. This is so if the engine adds
+    /// Whether each piece takes the memory of a whole block, even if it has fewer samples. This is so if the engine adds
     /// the noise.
     pub counts_blocks: bool,
     /// Noisy inputs, samples × (C·H·W) values, after [`draw`](Self::draw).

@@ -19,7 +19,7 @@ use crate::{
 const ALONE: u64 = 8;
 /// Number of samples answered alone in the first block of each role of an input.
 const FIRST: usize = 2;
-/// The same for the first input of a certifier.
+/// Number of samples answered alone in the first block of each role of the first input of a certifier.
 const FIRST_INPUT: usize = 32;
 /// Number of samples answered alone in every block of a replay.
 const DENSE: usize = 4;
@@ -379,10 +379,10 @@ impl Tally {
                 }
                 if few_of_all {
                     let OfInput { compared, ties, .. } = of_input;
-                    format!("{ties} votes of {compared} of this input differ, each between near ties")
+                    format!("{ties} of {compared} compared votes of this input differ, all at near ties")
                 } else {
                     let compared = self.compared + 1;
-                    format!("{} votes of about {compared} differ, each between near ties", self.ties)
+                    format!("{} of about {compared} compared votes differ, all at near ties", self.ties)
                 }
             }
             Some(Difference::Answer { difference, allowed }) => {
@@ -392,13 +392,13 @@ impl Tally {
                 if few_of_all && of_input.jumps <= most_by_chance(of_input.compared, JUMPS) {
                     return Ok(());
                 }
-                format!("its logits differ by {difference:.3e}, and by rounding at most {allowed:.3e}")
+                format!("its logits differ by {difference:.3e}, and rounding explains at most {allowed:.3e}")
             }
         };
         let (what, advice) = match company {
             Company::Alone => ("alone", OTHERS),
             Company::OtherBatch => ("in another batch", OTHERS),
-            Company::Again => ("when it is run again", RANDOM),
+            Company::Again => ("in a second run", RANDOM),
         };
         Err(BackendError::Dependent {
             index: sample.index,
@@ -426,8 +426,8 @@ fn most_by_chance(compared: u64, for_each: u64) -> u64 {
 }
 
 /// Advice for an answer that depends on the other inputs of the batch.
-const OTHERS: &str = "the model's answer to an input depends on the others in its batch, or is random, so that votes \
-                      prove nothing; certify it with `batch` 1";
+const OTHERS: &str = "the model's answer to an input depends on the other inputs of its batch, or is random, so that \
+                      votes prove nothing; certify it with `batch` 1";
 /// Advice for an answer that differs in a batch of one.
 const RANDOM: &str =
     "the model draws random numbers, so that no result could be verified; export it in inference mode";

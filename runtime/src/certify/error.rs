@@ -4,7 +4,7 @@ use crate::{
     statistics::StatisticsError,
 };
 
-/// What can go wrong during certification.
+/// Why a certification failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CertifyError {
     /// The settings are invalid.
@@ -14,11 +14,11 @@ pub enum CertifyError {
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// The vote counts are impossible, such as more votes than samples.
-    #[error("the votes of input {index} prove nothing")]
+    #[error("no bound can be computed from the votes of input {index}")]
     Statistics {
         /// Index of the input.
         index: u64,
-        /// What is wrong.
+        /// The problem.
         source: StatisticsError,
     },
     /// An input has the wrong number of values.
@@ -26,9 +26,9 @@ pub enum CertifyError {
     InputLength {
         /// Index of the input.
         index: u64,
-        /// Values it has.
+        /// Number of values of the input.
         found: usize,
-        /// Values the model takes.
+        /// Number of values that the model takes.
         expected: usize,
     },
     /// An input with values off the grid k/255, for noise that is rounded to this grid.
@@ -39,7 +39,7 @@ pub enum CertifyError {
     OffGrid {
         /// Index of the input.
         index: u64,
-        /// Place of the value.
+        /// Position of the value in the input.
         position: usize,
         /// The value.
         value: f32,
@@ -52,11 +52,11 @@ pub enum CertifyError {
     UnfitValue {
         /// Index of the input.
         index: u64,
-        /// Place of the value.
+        /// Position of the value in the input.
         position: usize,
         /// The value.
         value: f32,
-        /// What is wrong with it, and what to do.
+        /// The problem, and advice for the user.
         problem: String,
     },
     /// The caller could not take a finished certificate, for example because its disk is full.

@@ -102,7 +102,7 @@ pub(super) fn halved(batch: usize, failed: usize, problem: &str, notices: Option
     let smaller = (failed.min(batch) / 2).max(1);
     if let Some(notices) = notices {
         notices(&format!(
-            "too little memory for a batch of {failed} inputs ({problem}); going on with batches of {smaller}"
+            "too little memory for a batch of {failed} inputs ({problem}); continuing with batches of {smaller}"
         ));
     }
     smaller

@@ -37,7 +37,7 @@ pub(super) enum Task<'a> {
     Count(&'a Settings),
 }
 
-/// What stays the same during the life of a scheduler.
+/// Settings that stay the same during the life of a scheduler.
 pub(super) struct SchedulerSettings {
     /// Values of an input, C·H·W.
     pub values: usize,

@@ -15,7 +15,7 @@ pub enum SettingsError {
     /// A number of samples is 0.
     #[error("`{name}` must be at least 1 and is {value}")]
     NoSamples {
-        /// Which number.
+        /// Name of the setting.
         name: &'static str,
         /// Its value.
         value: u64,
@@ -23,7 +23,7 @@ pub enum SettingsError {
     /// More samples than a bound can be computed for.
     #[error("`{name}` must be at most {MAX_TRIALS} and is {value}")]
     TooManySamples {
-        /// Which number.
+        /// Name of the setting.
         name: &'static str,
         /// Its value.
         value: u64,
@@ -31,7 +31,7 @@ pub enum SettingsError {
     /// The noise can't be drawn.
     #[error(transparent)]
     Noise(#[from] NoiseError),
-    /// Neither the settings nor the model say how much noise to add.
+    /// σ is neither in the settings nor in the metadata of the model.
     #[error("{} doesn't say at which sigma it was trained; give one with `sigma`", model.display())]
     UnknownSigma {
         /// Path of the model.
@@ -40,8 +40,8 @@ pub enum SettingsError {
     /// The instances are not of the same model.
     #[error("the model instances differ in input size, classes or batch")]
     DifferentModels,
-    /// More classes than a vote can tell apart.
-    #[error("the model has {classes} classes, and at most 65,533 can be told apart")]
+    /// More classes than a vote can represent.
+    #[error("the model has {classes} classes, and at most 65,533 are possible")]
     TooManyClasses {
         /// Classes of the model.
         classes: usize,

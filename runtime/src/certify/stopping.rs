@@ -46,8 +46,8 @@ pub enum Width {
 /// The error for text that is not a stopping rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{text}' is no stopping rule: {problem}; there are fixed, radius:R[,R…], precision:T or precision:T%, \
-     deadline:MILLISECONDS and loss:C"
+    "'{text}' is not a stopping rule: {problem}; use fixed, radius:R[,R…], precision:T, precision:T%, \
+     deadline:MILLISECONDS or loss:C"
 )]
 pub struct UnknownRule {
     text: String,
@@ -75,7 +75,8 @@ impl StoppingRule {
         }
     }
 
-    /// Why certificates are valid with fewer than n samples, as a note beside results; `None` if all inputs get n.
+    /// The reason why certificates are valid with fewer than n samples, as a note beside results; `None` if all inputs
+    /// get n samples.
     pub fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Fixed => None,
@@ -101,7 +102,7 @@ impl StoppingRule {
 fn positive(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
-        Ok(value) => Err(format!("{value} is no finite number above 0")),
+        Ok(value) => Err(format!("{value} is not a finite number above 0")),
         Err(_) => Err(format!("'{text}' is not a number")),
     }
 }
@@ -137,7 +138,7 @@ fn parse(text: &str) -> Result<StoppingRule, String> {
             StoppingRule::Deadline(milliseconds)
         }
         "loss" => StoppingRule::Loss(positive(value("a loss of radius")?)?),
-        _ => return Err(format!("'{name}' is none")),
+        _ => return Err(format!("'{name}' is unknown")),
     })
 }
 
@@ -206,16 +207,16 @@ mod tests {
     #[test]
     fn what_is_no_rule_is_told_why() {
         for (text, problem) in [
-            ("", "'' is none"),
-            ("never", "'never' is none"),
+            ("", "'' is unknown"),
+            ("never", "'never' is unknown"),
             ("fixed:1", "fixed takes no value"),
             ("radius", "radius needs one or more radii after a colon"),
             ("radius:", "'' is not a number"),
             ("radius:0.5,x", "'x' is not a number"),
-            ("precision:-1", "-1 is no finite number above 0"),
+            ("precision:-1", "-1 is not a finite number above 0"),
             ("precision:100%", "the width must be below 100 %"),
-            ("loss:nan", "NaN is no finite number above 0"),
-            ("deadline:inf", "inf is no finite number above 0"),
+            ("loss:nan", "NaN is not a finite number above 0"),
+            ("deadline:inf", "inf is not a finite number above 0"),
             ("deadline:1e300", "the time must be from 0.001 to 1000000000 milliseconds"),
             ("deadline:1e-7", "the time must be from 0.001 to 1000000000 milliseconds"),
         ] {

@@ -163,8 +163,8 @@ pub struct TimedCertification {
     pub samples_per_second: f64,
     /// Time spent on each part of the work, summed over workers.
     pub timings: Timings,
-    /// The same for the very first batches, which `timings` does not contain: more samples of the first input are
-    /// compared than of any other.
+    /// Time of the first batches for each part of the work. `timings` does not contain these batches, because more samples
+    /// of the first input are compared than of any other.
     pub first: Timings,
     /// The instances of the model.
     pub models: Instances,

@@ -42,15 +42,15 @@ fn in_words(name: &str, provider: &str, measured: &BenchResult) -> String {
     format!(
         "{name} on {provider}, {} ({} threads)\n\
          plan: {} x {} threads, batch {}, {} threads for noise\n\
-         samples a second\n  \
+         samples per second\n  \
          engine alone   {engine_alone:>12.0}\n  \
          certification  {certification:>12.0}  ({:.1} % of the engine alone)\n  \
          - noise        {:>12.0}\n  \
          - forward pass {:>12.0}\n  \
          - counting     {:>12.0}\n\
          time outside the forward pass: {:.1} %, of which {:.2} % to answer {} samples again, alone or in another batch\n\
-         once a run: {:.3} s to answer {} samples of the first input again\n\
-         multiplications with addition, in 10^9 a second\n  \
+         once per run: {:.3} s to answer {} samples of the first input again\n\
+         multiply-add operations, in 10^9 per second\n  \
          limit          {:>12.1}  (a product of float32 matrices on the same threads)\n  \
          certification  {}\n",
         machine.processor,
@@ -76,9 +76,9 @@ fn in_words(name: &str, provider: &str, measured: &BenchResult) -> String {
 /// The share of the machine's arithmetic limit that certification reaches, as a line of text.
 fn used(multiply_adds: Option<u64>, rate: f64, limit: f64) -> String {
     let Some(count) = multiply_adds else {
-        return "     unknown  (the model's products can't be counted)".into();
+        return "     unknown  (the multiply-add operations of this model can't be counted)".into();
     };
     let used = rate * count as f64;
     let share = 100.0 * used / limit;
-    format!("{:>12.1}  ({share:.1} % of the limit; {count} a sample)", used / 1e9)
+    format!("{:>12.1}  ({share:.1} % of the limit; {count} per sample)", used / 1e9)
 }

@@ -94,8 +94,8 @@ fn in_words(out: &Path, done: &Certified) -> String {
     let mut text = table(out, &done.evidence);
     if let Some(time) = done.time {
         text += &format!(
-            "{} samples of these were answered again, alone or in another batch, and no answer differed by more than \
-             rounding explains\n",
+            "{} of these samples were answered again, alone or in another batch, and no answer differed by more than \
+             rounding\n",
             time.timings.compared
         );
     }

@@ -8,7 +8,7 @@ use crate::{
     units::parse_count,
 };
 
-/// Which inputs of which data set.
+/// The data set and its input subset.
 #[derive(Args)]
 pub(super) struct DataArguments {
     #[arg(long, value_name = "PATH", help = help_of_data())]

@@ -2,7 +2,7 @@ use clap::Args;
 
 use crate::backend::{Device, Precision, Provider};
 
-/// What runs the model.
+/// The device that runs the model.
 #[derive(Args, Clone, Copy, Default)]
 pub(super) struct DeviceArguments {
     /// Execution provider that runs the model: cpu, cuda, cuda:N, tensorrt or tensorrt:N, where N is the number of a
@@ -15,7 +15,7 @@ pub(super) struct DeviceArguments {
     /// Largest amount of GPU memory to use, such as 800M or 8G [default: no limit]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     device_memory: Option<usize>,
-    /// Use a smoothing graph also on the processor, where it is no faster; for tests
+    /// Use a smoothing graph also on the processor, where it is not faster; for tests
     #[arg(long, hide = true)]
     pub smoothing_graph: bool,
 }

@@ -10,19 +10,19 @@ const REMARKABLE: f64 = 0.05;
 pub(super) fn describe(comparison: &FreshComparison) -> String {
     let FreshComparison { seed, inputs, surplus_p_value, .. } = comparison;
     let verdict = if comparison.is_compatible() {
-        "as honest certification gives them"
+        "consistent with an honest certification"
     } else {
-        "not as honest certification gives them"
+        "not consistent with an honest certification"
     };
     let mut text = format!(
-        "certified {} inputs anew, with seed {seed}: the recorded votes are {verdict}, by tests that fail an honest run with \
-         probability {FALSE_ALARM:e} at most\n",
+        "certified {} inputs anew, with seed {seed}: the recorded votes are {verdict}, by tests that reject an honest run \
+         with probability {FALSE_ALARM:e} at most\n",
         inputs.len()
     );
     for input in inputs {
         let FreshInput { index, samples, hits, fresh_hits, radius, fresh_radius, p_value, .. } = input;
         let (radius, fresh_radius) = (round_down(*radius, 4), round_down(*fresh_radius, 4));
-        let differs = if *p_value <= comparison.level { "; this is no chance" } else { "" };
+        let differs = if *p_value <= comparison.level { "; more than chance explains" } else { "" };
         text += &format!(
             "- input {index}: {} with {hits} of {samples} votes and radius {radius} recorded; {} with {fresh_hits} votes for \
              the recorded class and radius {fresh_radius} anew; p-value {p_value:.2e}{differs}\n",
@@ -32,12 +32,13 @@ pub(super) fn describe(comparison: &FreshComparison) -> String {
     }
     if let Some(p) = *surplus_p_value {
         text += &format!(
-            "so large a surplus of recorded votes over fresh ones, all inputs together, has probability {p:.2e} in an honest run"
+            "over all inputs together, an honest run has such a surplus of recorded votes over fresh votes with probability \
+             {p:.2e}"
         );
         text += &if comparison.is_too_good() {
-            "; this is no chance\n".to_owned()
+            "; more than chance explains\n".to_owned()
         } else if p < REMARKABLE {
-            format!("; the best of about {:.0} seeds looks like that\n", 1.0 / p)
+            format!("; choosing the best of about {:.0} seeds would explain it\n", 1.0 / p)
         } else {
             "\n".to_owned()
         };

@@ -1,4 +1,4 @@
-//! What `rscert inspect` prints of a model.
+//! The text that `rscert inspect` prints about a model.
 
 use std::fmt::Write;
 
@@ -38,10 +38,12 @@ fn how_to_certify(found: &Certifiable) -> Vec<(&'static str, String)> {
     let batch = match model.batching {
         Batching::Symbolic => "any number of inputs".into(),
         Batching::Rewritten { from } => {
-            format!("{from} in the file; rewritten to any number, which was seen to give the same")
+            format!("{from} in the file; rewritten to take any number, with the same answers in a test")
         }
-        Batching::Fixed { size } => format!("exactly {size}; a last batch is filled up"),
-        Batching::Single => "one at a time, for an answer depends on the other inputs of its batch".into(),
+        Batching::Fixed { size } => format!("exactly {size}; an incomplete last batch is filled up"),
+        Batching::Single => {
+            "one at a time, because an answer depends on the other inputs of its batch".into()
+        }
     };
     let order = match model.preprocessing.layout {
         Layout::Nchw => "channels first",
@@ -49,7 +51,7 @@ fn how_to_certify(found: &Certifiable) -> Vec<(&'static str, String)> {
     };
     let normalization = match &found.normalization {
         None => {
-            "none at the start of the model; if it was trained on other values than 0 to 1, give --range, or \
+            "none at the start of the model; if the model was trained on other values than 0 to 1, give --range, or \
                  --mean and --std"
                 .into()
         }
@@ -57,9 +59,9 @@ fn how_to_certify(found: &Certifiable) -> Vec<(&'static str, String)> {
             "inside the model ({}), {}",
             operators.join(", "),
             if *of_bytes {
-                "of inputs from 0 to 255 as it looks"
+                "apparently of inputs from 0 to 255"
             } else {
-                "of inputs from 0 to 1 as it looks"
+                "apparently of inputs from 0 to 1"
             }
         ),
     };
@@ -72,7 +74,9 @@ fn how_to_certify(found: &Certifiable) -> Vec<(&'static str, String)> {
         ("normalises:", normalization),
     ];
     if let Some([height, width]) = found.tried {
-        let size = format!("left open; tried with {height} x {width}, certified at the size of the data");
+        let size = format!(
+            "not fixed by the model; tested with {height} x {width}, certified at the size of the images"
+        );
         words.push(("size:", size));
     }
     words

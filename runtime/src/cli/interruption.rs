@@ -59,7 +59,7 @@ impl Stoppable {
     pub fn new(out: &Path) -> Self {
         let out = printable(&out.display().to_string());
         *lock(&STATE.advice) =
-            format!("; what is finished is in {out}: run the same command with --resume to go on");
+            format!("; the finished inputs are in {out}: run the same command with --resume to continue");
         STATE.is_heeded.store(true, Ordering::SeqCst);
         Self(())
     }

@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let key = job.run()?;
     let shown = |path: &Path| printable(&path.display().to_string());
     Ok(terminal::print(&format!(
-        "key {key}\nprivate key in {}, to be kept secret; public key in {}, to be given to those who verify\n",
+        "key {key}\nthe private key is in {}: keep it secret; the public key is in {}: give it to those who verify\n",
         shown(&job.private),
         shown(&job.public)
     ))?)

@@ -9,7 +9,7 @@ use crate::{
     units::parse_count,
 };
 
-/// Which model to run, and how.
+/// The model, and how it is run.
 #[derive(Args)]
 pub(super) struct ModelArguments {
     /// The classifier, an ONNX file
@@ -29,7 +29,7 @@ pub(super) struct ModelArguments {
     pub probe: ProbeArguments,
 }
 
-/// How the model wants its input, and which output counts.
+/// How inputs are converted for the model, and which output is read.
 #[derive(Args, Default)]
 pub(super) struct InputArguments {
     /// Order of the dimensions of the model's input: nchw or nhwc [default: determined from its shape]

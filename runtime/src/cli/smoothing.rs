@@ -6,7 +6,7 @@ use crate::{
     units::{Alpha, Sigma, parse_count},
 };
 
-/// How the classifier is smoothed and how sure the result shall be.
+/// The noise, the number of samples and the failure probability.
 #[derive(Args)]
 pub(super) struct SmoothingArguments {
     /// Standard deviation of the noise, in data-set units (images in [0, 1]) [default: the training sigma in the
@@ -21,7 +21,7 @@ pub(super) struct SmoothingArguments {
     #[arg(long)]
     exact_noise: bool,
     /// Noise of the inputs: independent for each, or shared by all (drawn once, and kept on the GPU). Each result is
-    /// equally valid; claims about several inputs at once then rest on the union bound (--simultaneous) alone
+    /// equally valid; with shared noise, claims about several inputs at once are valid only by the union bound (--simultaneous)
     #[arg(long, value_name = "MODE", default_value = "independent")]
     pub noise_mode: NoiseMode,
     /// Number of samples for the result of an input; with certify, estimation samples
@@ -47,7 +47,10 @@ impl SmoothingArguments {
             (NoiseArgument::Gaussian, false) => Distribution::Gaussian,
             (NoiseArgument::Gaussian, true) => Distribution::QuantizedGaussian,
             (NoiseArgument::Uniform, exact) => {
-                ensure!(!exact, "--exact-noise is for Gaussian noise; leave it or --noise uniform out");
+                ensure!(
+                    !exact,
+                    "--exact-noise is for Gaussian noise; leave out --exact-noise or --noise uniform"
+                );
                 Distribution::Uniform
             }
         })

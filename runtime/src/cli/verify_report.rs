@@ -1,4 +1,4 @@
-//! What `rscert verify` prints.
+//! The text and the JSON document that `rscert verify` prints.
 
 use serde_json::Value;
 
@@ -44,15 +44,15 @@ pub(super) fn in_words(job: &Verify, found: &Verified) -> String {
     };
     let mut text = match verification.problems.len() {
         0 => format!("{name}: all {} inputs hold\n", verification.records.len()),
-        1 => format!("{name}: 1 thing does not hold\n{}", problems()),
-        count => format!("{name}: {count} things do not hold\n{}", problems()),
+        1 => format!("{name}: 1 problem\n{}", problems()),
+        count => format!("{name}: {count} problems\n{}", problems()),
     };
     text += &verification.header.as_ref().map_or_else(String::new, settings_line);
     text += &list("checked", &verification.checked);
     text += &list("only stated in the file", &verification.stated);
     text += &list("not checked", &verification.not_checked);
     if found.replays.is_empty() && job.replay.is_some() && verification.holds() {
-        text += "nothing to replay: none of the inputs chosen has a sample\n";
+        text += "no input was replayed: none of the selected inputs has a sample\n";
     }
     for (what, replays) in [("", &found.replays), (" of the earlier run", &found.earlier_replays)] {
         text += &replays_text(job.differing, what, replays);
@@ -80,7 +80,7 @@ fn settings_line(header: &Header) -> String {
     };
     let origin = match &header.challenge {
         Some(_) => "from a challenge",
-        None => "drawn or chosen by whoever certified",
+        None => "drawn or chosen by the maker of the run",
     };
     format!(
         "sigma {}, {} noise, {}; {claim}; n0 {}, n {}, stopping rule {}; seed {} {origin}\n",
@@ -98,7 +98,7 @@ fn settings_line(header: &Header) -> String {
 fn inputs_line(header: &Header) -> String {
     let mut text = header.subset.in_words();
     if let Some(shard) = header.shard {
-        text += &format!("; part {shard} of these alone");
+        text += &format!("; only part {shard} of these inputs");
     }
     let used = &header.model.r#use;
     let preprocessing = &used.preprocessing;
@@ -130,7 +130,7 @@ fn replays_text(differing_allowed: u64, what: &str, replays: &[Replay]) -> Strin
     } else {
         let allowed = match differing_allowed {
             0 => String::new(),
-            most => format!("; up to {most} of each input may, by --differing"),
+            most => format!("; --differing allows up to {most} of each input"),
         };
         format!("{differing} votes differ{allowed}\n")
     };

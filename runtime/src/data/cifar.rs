@@ -79,14 +79,14 @@ impl Cifar {
             (_, true) => Ok(Self::Hundred),
             _ if bytes == 0 => Err("it is empty".into()),
             _ if ten && hundred => Err(format!(
-                "its {bytes} bytes can be records of CIFAR-10 and of CIFAR-100; give it the name it has in one of \
-                 them (test_batch.bin, test.bin)"
+                "its {bytes} bytes can be records of CIFAR-10 or of CIFAR-100; name it test_batch.bin for CIFAR-10 or \
+                 test.bin for CIFAR-100"
             )),
             _ if ten => Ok(Self::Ten),
             _ if hundred => Ok(Self::Hundred),
             _ => Err(format!(
-                "its {bytes} bytes are no whole number of records, which have {} bytes in CIFAR-10 and {} in \
-                 CIFAR-100; it is cut short or something else",
+                "its {bytes} bytes are not a whole number of records, which have {} bytes in CIFAR-10 and {} in \
+                 CIFAR-100; it is truncated or has another format",
                 Self::Ten.record(),
                 Self::Hundred.record()
             )),
@@ -166,7 +166,7 @@ impl Reader {
         }
         if !bytes.len().is_multiple_of(kind.record()) {
             return Err(malformed(format!(
-                "its {} bytes are no whole number of records of {} bytes; it is cut short or something else",
+                "its {} bytes are not a whole number of records of {} bytes; it is truncated or has another format",
                 bytes.len(),
                 kind.record()
             )));
@@ -207,7 +207,7 @@ impl Reader {
     }
 }
 
-/// Class names from a file with one name a line; `None` if the file does not exist or does not have `classes` names.
+/// Class names from a file with one name per line; `None` if the file does not exist or does not have `classes` names.
 fn class_names(path: &Path, classes: usize) -> Result<Option<Vec<String>>, DataError> {
     let text = match files::read_to_string(path) {
         Ok(text) => text,
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(open("some.bin", &records(&[&[3], &[4]])).unwrap().labels(), [3, 4]);
         assert_eq!(open("some.bin", &records(&[&[3, 5]])).unwrap().labels(), [5]);
         let both = vec![0; 3073 * 3074];
-        assert!(problem("some.bin", &both).contains("can be records of CIFAR-10 and of CIFAR-100"));
+        assert!(problem("some.bin", &both).contains("can be records of CIFAR-10 or of CIFAR-100"));
         assert_eq!(open("test_batch.bin", &both).unwrap().len(), 3074);
         assert_eq!(open("test.bin", &both).unwrap().len(), 3073);
     }
@@ -301,8 +301,8 @@ mod tests {
         let whole = records(&[&[3], &[4]]);
         assert_eq!(
             problem("test_batch.bin", &whole[..5000]),
-            "CIFAR-10 file: its 5000 bytes are no whole number of records of 3073 bytes; it is cut short or \
-             something else"
+            "CIFAR-10 file: its 5000 bytes are not a whole number of records of 3073 bytes; it is truncated or \
+             has another format"
         );
         assert!(problem("some.bin", &whole[..5000]).contains("3073 bytes in CIFAR-10 and 3074 in CIFAR-100"));
         assert_eq!(problem("test_batch.bin", &[]), "CIFAR-10 file: it is empty");

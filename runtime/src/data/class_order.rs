@@ -159,8 +159,7 @@ mod tests {
         let text = ordered(&mut pets, &["cat", "dog"]).unwrap_err();
         assert_eq!(
             text,
-            "the class ant of pets is not among those of the model (cat, dog), while others are; rename its folder or take \
-             it away"
+            "the class ant of pets is not a class of the model (cat, dog), but others are; rename or remove its folder"
         );
         assert_eq!(pets.labels(), [0, 1]);
     }

@@ -68,7 +68,7 @@ impl Dataset {
         self.pixels(index).iter().map(|&byte| f32::from(byte) / 255.0).collect()
     }
 
-    /// What was changed when the data set was read, for the user: a sentence each.
+    /// A sentence for the user about each change that was made to the images when the data set was read.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

@@ -8,7 +8,7 @@ pub enum DataError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The file can't be written.
@@ -16,7 +16,7 @@ pub enum DataError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The content of the file is not a valid file of the expected format.
@@ -26,7 +26,7 @@ pub enum DataError {
         path: PathBuf,
         /// The expected format.
         format: &'static str,
-        /// What is wrong.
+        /// The problem, as a sentence.
         problem: String,
     },
     /// The folder contains no data set.
@@ -37,7 +37,7 @@ pub enum DataError {
     NoData {
         /// The folder.
         folder: PathBuf,
-        /// What folders of the known formats hold.
+        /// Content of the folders of all known formats.
         expected: String,
     },
     /// The folder contains a data set, but not the requested split of it.
@@ -70,13 +70,12 @@ pub enum DataError {
     ImageFolder {
         /// The unexpected file or folder.
         path: PathBuf,
-        /// What is wrong with it, as the end of a sentence that starts with the path.
+        /// The problem, as the end of a sentence that starts with the path.
         problem: String,
     },
     /// Images of different sizes.
     #[error(
-        "{} has {size} pixels and {} has {first_size}; images must have one size: bring them to one with `resize` and \
-         `crop`",
+        "{} has {size} pixels and {} has {first_size}; all images must have the same size: use `resize` and `crop`",
         path.display(), first.display()
     )]
     ImageSizes {
@@ -91,7 +90,7 @@ pub enum DataError {
     },
     /// Some class names of the data are class names of the model, and `name` is not.
     #[error(
-        "the class {name} of {} is not among those of the model ({}), while others are; rename its folder or take it away",
+        "the class {name} of {} is not a class of the model ({}), but others are; rename or remove its folder",
         path.display(), listed(others)
     )]
     ClassNames {
@@ -118,11 +117,11 @@ pub enum DataError {
         others: Vec<String>,
     },
     /// An option does not apply to the data.
-    #[error("{option} is for {purpose}, and {} is none", path.display())]
+    #[error("{option} applies only to {purpose}, and {} is something else", path.display())]
     Option {
         /// The option.
         option: &'static str,
-        /// The kind of data that it applies to.
+        /// The kind of data to which it applies.
         purpose: &'static str,
         /// The data.
         path: PathBuf,

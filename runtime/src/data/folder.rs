@@ -43,7 +43,7 @@ pub(super) fn open(folder: &Path, options: &OpenOptions) -> Result<Dataset, Data
     })
 }
 
-/// Opens a folder that is recognised by what it holds.
+/// Opens a folder of a format that is recognised by the content of the folder.
 fn open_content(folder: &Path, options: &OpenOptions) -> Result<Dataset, DataError> {
     options.refuse_label(folder)?;
     for format in &FORMATS {

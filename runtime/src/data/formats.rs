@@ -32,14 +32,14 @@ pub(super) enum InFolder {
         /// Opens a split whose files all exist.
         open: fn(&Path, Split) -> Result<Dataset, DataError>,
     },
-    /// By what the folder holds.
+    /// By the content of the folder.
     Content {
-        /// What that is, with its article.
+        /// This content, with its article.
         what: &'static str,
-        /// Opens the folder; `None` if it does not hold that.
+        /// Opens the folder; `None` if it has other content.
         open: fn(&Path, &OpenOptions) -> Result<Option<Dataset>, DataError>,
     },
-    /// Not at all: its files are named one by one.
+    /// Not in a folder: each file is opened by its own path.
     Nowhere,
 }
 
@@ -99,7 +99,7 @@ pub(super) static FORMATS: [DataFormat; 6] = [
             open: images::open_folder,
         },
         is_one_image: true,
-        labels_would_be: Some("`label` gives that of one image"),
+        labels_would_be: Some("`label` gives the label of one image"),
         open: images::open,
     },
 ];
@@ -122,7 +122,7 @@ impl DataFormat {
         }
     }
 
-    /// What a folder of this format holds; `None` if there are no such folders.
+    /// Content of a folder of this format; `None` if the format has no folders.
     fn folder_content(&self) -> Option<String> {
         if let InFolder::Content { what, .. } = self.in_folder {
             return Some(what.into());
@@ -135,7 +135,7 @@ impl DataFormat {
     }
 }
 
-/// What folders can hold to be data sets, for help texts: "IDX files (…), … or a folder of … images for each class".
+/// Possible content of a folder with a data set, for help texts: "IDX files (…), … or a folder of … images for each class".
 ///
 /// ```
 /// assert!(mithridate_runtime::data::folder_formats().contains("npz files (train.npz, test.npz)"));
@@ -144,7 +144,7 @@ pub fn folder_formats() -> String {
     joined(&FORMATS.iter().filter_map(DataFormat::folder_content).collect::<Vec<_>>(), ", or ")
 }
 
-/// Which files can be data sets, for help texts: "….npz, …, or an IDX file of images with its labels beside it".
+/// Files that can be data sets, for help texts: "….npz, …, or an IDX file of images with its labels beside it".
 ///
 /// ```
 /// assert!(mithridate_runtime::data::file_formats().contains(".npz"));
@@ -155,12 +155,12 @@ pub fn file_formats() -> String {
     joined(&[endings(), vec![other]].concat(), ", or ")
 }
 
-/// The endings by which files are told from those of the first format, as the end of a sentence.
+/// The extensions by which files are distinguished from those of the first format, as the end of a sentence.
 pub(super) fn listed_endings() -> String {
     joined(&endings(), " and ")
 }
 
-/// The endings in the table, with the names of the formats if several share one: ".bin (CIFAR-10 or CIFAR-100)".
+/// The extensions in the table, with the names of the formats if several share one: ".bin (CIFAR-10 or CIFAR-100)".
 fn endings() -> Vec<String> {
     let mut endings: Vec<(&str, Vec<&str>)> = Vec::new();
     for format in &FORMATS {

@@ -82,7 +82,7 @@ fn parse_idx_of(
     }
     let rank = usize::from(header[3]);
     if !(1..=4).contains(&rank) {
-        return Err(malformed(format!("it has {rank} dimensions; 1 to 4 are understood")));
+        return Err(malformed(format!("it has {rank} dimensions; 1 to 4 are supported")));
     }
     header.resize(4 + 4 * rank, 0);
     reader.read_exact(&mut header[4..]).map_err(truncated)?;
@@ -108,7 +108,7 @@ fn parse_idx_of(
     if bytes.len() < count || is_longer {
         let found = if is_longer { "more".into() } else { format!("only {}", bytes.len()) };
         return Err(malformed(format!(
-            "its header promises {count} bytes of shape {shape:?} and {found} follow"
+            "its header declares {count} bytes of shape {shape:?}, and {found} follow"
         )));
     }
     let mut hash = Sha256::new();
@@ -152,7 +152,7 @@ impl Dataset {
         // The shape is checked before anything large is read.
         let images = parse_idx_of(images_path, images, |shape| match shape {
             [_, _, _] | [_, _, _, _] if shape.contains(&0) => {
-                Err(format!("its shape {shape:?} holds no image"))
+                Err(format!("its shape {shape:?} contains no image"))
             }
             [_, _, _] | [_, _, _, _] => Ok(()),
             _ => Err(format!("images have 3 or 4 dimensions (N, H, W or N, C, H, W), not {shape:?}")),
@@ -268,12 +268,12 @@ mod tests {
             problem(&[0, 0, 13, 1, 0, 0, 0, 0]),
             "its elements are of type 0x0d and not unsigned bytes (0x08)"
         );
-        assert_eq!(problem(&[0, 0, 8, 9]), "it has 9 dimensions; 1 to 4 are understood");
+        assert_eq!(problem(&[0, 0, 8, 9]), "it has 9 dimensions; 1 to 4 are supported");
         assert_eq!(problem(&[0, 0, 8, 1, 0, 0]), "it ends within its header");
         let two_of_three = [0, 0, 8, 1, 0, 0, 0, 3, 1, 2];
-        assert_eq!(problem(&two_of_three), "its header promises 3 bytes of shape [3] and only 2 follow");
+        assert_eq!(problem(&two_of_three), "its header declares 3 bytes of shape [3], and only 2 follow");
         let two_of_one = [0, 0, 8, 1, 0, 0, 0, 1, 1, 2];
-        assert_eq!(problem(&two_of_one), "its header promises 1 bytes of shape [1] and more follow");
+        assert_eq!(problem(&two_of_one), "its header declares 1 bytes of shape [1], and more follow");
         let huge = [&[0, 0, 8, 4][..], &[0xff; 16], &[0]].concat();
         assert!(problem(&huge).ends_with("is too large"));
         let sizes = [4_294_967_295_u32, 6_700_417, 641, 1];

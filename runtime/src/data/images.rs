@@ -62,7 +62,7 @@ fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let metadata = fs::metadata(path).map_err(read_error)?;
     let length = metadata.len();
     if metadata.is_file() && length > LARGEST_FILE {
-        let problem = format!("its {length} bytes are more than the {LARGEST_FILE} that are read");
+        let problem = format!("its {length} bytes are more than the limit of {LARGEST_FILE}");
         return Err(DataError::Malformed { path: path.to_owned(), format: "image", problem });
     }
     files::read(path).map_err(read_error)
@@ -131,14 +131,14 @@ fn open_classes(
     if let Some(file) = entries.iter().find(|entry| !entry.is_folder && is_image_name(&entry.path)) {
         return refuse(
             &file.path,
-            "lies beside the folders of the classes; put it into one, or name it alone",
+            "is beside the class folders; move it into one of them, or give its own path as the data set",
         );
     }
     if !any {
         return Ok(None);
     }
     if let Some(file) = entries.iter().find(|entry| !entry.is_folder) {
-        return refuse(&file.path, "is no folder of images of a class; move it away");
+        return refuse(&file.path, "is not a class folder with images; remove it");
     }
     if split == Split::Train {
         return Err(no_split(folder, split));
@@ -152,11 +152,14 @@ fn open_classes(
             if file.is_folder {
                 return refuse(
                     &file.path,
-                    "is a folder inside the folder of a class; images must lie in that itself",
+                    "is a folder inside a class folder; images must be directly in the class folder",
                 );
             }
             if !is_image_name(&file.path) {
-                return refuse(&file.path, "is no image by its name (.png, .jpg, .jpeg); move it away");
+                return refuse(
+                    &file.path,
+                    "does not have the extension of an image (.png, .jpg, .jpeg); remove it",
+                );
             }
             images.add(&file.path, &read(&file.path)?, Some(label), preparation)?;
         }
@@ -185,7 +188,9 @@ fn labels_of(folders: &[Entry]) -> Result<(Vec<u16>, Option<Vec<String>>), DataE
                     return refuse(entry, format!("is a second folder of class {label}"));
                 }
                 Ok(label) => labels.push(label),
-                Err(_) => return refuse(entry, format!("is no class: classes are from 0 to {}", u16::MAX)),
+                Err(_) => {
+                    return refuse(entry, format!("is not a class: classes are from 0 to {}", u16::MAX));
+                }
             }
         }
         return Ok((labels, None));

@@ -5,9 +5,9 @@ use std::{
 
 use super::DataError;
 
-/// Why no file of labels is found by the name of a file of images, as the start of a sentence.
+/// The reason why no file of labels is found for a file of images, as the start of a sentence.
 pub(super) const NO_NAME: &str =
-    "its name does not contain 'images', so that its labels can't be found beside it";
+    "its name does not contain 'images', so that its file of labels can't be found";
 
 /// The name of the file of labels that belongs to the file `images`: with labels for images, and idx1 for idx3. `None` if
 /// the name contains neither.

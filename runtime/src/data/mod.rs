@@ -5,7 +5,7 @@
 //! | IDX, plain or gzip | `train-images-idx3-ubyte`, `t10k-images-idx3-ubyte` and their labels | 1×H×W, C×H×W |
 //! | CIFAR-10, CIFAR-100, binary | `data_batch_1.bin`, `test_batch.bin`; `train.bin`, `test.bin` | 3×32×32 |
 //! | NumPy | `train.npz`, `test.npz`; any `.npz`; `.npy`, with labels beside it | 1×H×W, 3×H×W |
-//! | PNG, JPEG | a folder a class, alone or in `train` and `test` (or `val`); one image | 1×H×W, 3×H×W |
+//! | PNG, JPEG | a folder for each class, alone or in `train` and `test` (or `val`); one image | 1×H×W, 3×H×W |
 //!
 //! [`Dataset::open`] recognises the format and documents each of them. Files may come from anybody: readers check the
 //! declared sizes before they allocate memory, and every inconsistency is an error.

@@ -152,7 +152,7 @@ impl Npy {
         let mut content = vec![0; 10];
         reader.read_exact(&mut content).map_err(|error| damaged(&error))?;
         if !content.starts_with(b"\x93NUMPY") {
-            return Err("is no npy file: it does not start with '\\x93NUMPY'".into());
+            return Err("is not an npy file: it does not start with '\\x93NUMPY'".into());
         }
         // The length of the header has two bytes in version 1 of the format and four in later versions.
         if content[6] > 1 {
@@ -171,7 +171,7 @@ impl Npy {
         let nested = content[start..].iter().filter(|byte| b"([{".contains(byte)).count() > 6;
         let header = (!nested).then(|| Header::from_reader(&mut &content[..]).ok()).flatten();
         let Some(Header { type_descriptor, shape, layout }) = header else {
-            return Err("has a header that is not understood".into());
+            return Err("has a header that can't be parsed".into());
         };
         let found = type_descriptor.to_string();
         let element = elements
@@ -196,7 +196,7 @@ impl Npy {
     fn image_shape(&self) -> Result<([usize; 3], bool), String> {
         let shape = &self.shape[..];
         if shape.contains(&0) {
-            return Err(format!("has the shape {shape:?} and so holds no image"));
+            return Err(format!("has the shape {shape:?} and contains no image"));
         }
         let channels = |length| length == 1 || length == 3;
         match *shape {
@@ -219,7 +219,7 @@ impl Npy {
     fn wrong_length(&self, found: usize) -> String {
         let (promised, shape) = (self.promised, &self.shape);
         let found = if found < promised { format!("only {found}") } else { "more".into() };
-        format!("promises {promised} bytes of shape {shape:?} in its header and {found} follow")
+        format!("declares {promised} bytes of shape {shape:?} in its header, and {found} follow")
     }
 
     /// Reads the elements, which follow the header. Returns them with the SHA-256 of header and elements.
@@ -265,7 +265,7 @@ impl Npy {
     /// Converts pixels in column-major (Fortran) order to row-major N×C×H×W.
     fn in_order(&self, pixels: &[u8], channels_last: bool) -> Result<Vec<u8>, String> {
         let mut view = ArrayViewD::from_shape(self.shape.clone().f(), pixels)
-            .map_err(|_| format!("has a shape {:?} that is not understood", self.shape))?;
+            .map_err(|_| format!("has an invalid shape {:?}", self.shape))?;
         if channels_last {
             view = view.permuted_axes(vec![0, 3, 1, 2]);
         }
@@ -313,7 +313,7 @@ fn integer(element: &str, bytes: &[u8]) -> i128 {
 
 fn damaged(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => "is cut short".into(),
+        io::ErrorKind::UnexpectedEof => "is truncated".into(),
         io::ErrorKind::OutOfMemory => format!("is too large for the memory: {error}"),
         _ => format!("is damaged or can't be read ({error})"),
     }

@@ -79,7 +79,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, DataEr
 fn parse(path: &Path, reader: impl Read + Seek, unlabelled: bool) -> Result<Dataset, DataError> {
     let malformed = |problem| DataError::Malformed { path: path.to_owned(), format: "npz", problem };
     let mut archive = ZipArchive::new(reader)
-        .map_err(|error| malformed(format!("it is no zip archive or is cut short ({error})")))?;
+        .map_err(|error| malformed(format!("it is not a zip archive or is truncated ({error})")))?;
     // An array with another name may be labels under a wrong name, so `images` must be the only array.
     let is_alone = archive.len() == 1;
     let has_labels = !(unlabelled && is_alone);
@@ -145,7 +145,7 @@ fn member<T, R: Read + Seek>(
         [false, false] => {
             let found = list(&names);
             return Err(malformed(format!(
-                "it holds no array '{name}', {found}; a data set is the arrays 'images' and 'labels'"
+                "it holds no array '{name}', {found}; a data set needs the arrays 'images' and 'labels'"
             )));
         }
         [is_first, _] => &full[usize::from(!is_first)],

@@ -29,7 +29,7 @@ impl Dataset {
     /// ones become RGB. Hidden files (names that start with a dot) are ignored; any other file that is not an image is an
     /// error.
     ///
-    /// Values of 16 bits in a PNG are rounded to 8 bits; [`notes`](Self::notes) tells where.
+    /// Values of 16 bits in a PNG are rounded to 8 bits; [`notes`](Self::notes) names the images.
     ///
     /// # Errors
     /// [`DataError`] if there is no such data set, or if it is malformed.
@@ -55,7 +55,7 @@ impl Dataset {
                 path: path.to_owned(),
                 format: format.name,
                 problem: format!(
-                    "{NO_NAME}; files of other formats are told by their endings {}",
+                    "{NO_NAME}; files of other formats have the extensions {}",
                     listed_endings()
                 ),
             });
@@ -118,8 +118,8 @@ mod tests {
         std::fs::write(&path, b"").unwrap();
         assert_eq!(
             text(),
-            "digits is not a valid IDX file: its name does not contain 'images', so that its labels can't be found beside \
-             it; files of other formats are told by their endings .bin (CIFAR-10 or CIFAR-100), .npz, .npy, .png, .jpg and \
+            "digits is not a valid IDX file: its name does not contain 'images', so that its file of labels can't be \
+             found; files of other formats have the extensions .bin (CIFAR-10 or CIFAR-100), .npz, .npy, .png, .jpg and \
              .jpeg"
         );
     }
@@ -138,6 +138,6 @@ mod tests {
         write(folder.path(), &[5, 6], 5);
         assert!(text(Split::Test).contains("not [5, 6]"), "{}", text(Split::Test));
         write(folder.path(), &[0, 6, 6], 0);
-        assert!(text(Split::Test).contains("holds no image"), "{}", text(Split::Test));
+        assert!(text(Split::Test).contains("contains no image"), "{}", text(Split::Test));
     }
 }

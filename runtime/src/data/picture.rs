@@ -88,11 +88,9 @@ fn decode_png(bytes: &[u8]) -> Result<(DynamicImage, bool), String> {
     check_size(width, height, u64::from(decoder.color_type().bytes_per_pixel()))?;
     let image = DynamicImage::from_decoder(decoder).map_err(|error| damaged(&error))?;
     if !is_opaque(&image) {
-        return Err(
-            "some of its pixels are transparent, and what they look like depends on what is behind them; \
+        return Err("some of its pixels are transparent, and their colour depends on the background; \
                     save it without an alpha channel"
-                .into(),
-        );
+            .into());
     }
     let colour = image.color();
     let image = if colour.has_color() {
@@ -126,14 +124,14 @@ fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     } else {
         RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
     };
-    image.ok_or_else(|| damaged(&"its pixels are not as many as it says"))
+    image.ok_or_else(|| damaged(&"it has fewer pixels than it declares"))
 }
 
 /// Refuses a file whose header declares more bits or pixels (`declared`) than a file of its length can contain
 /// (`possible`).
 fn check_proportion(declared: u64, possible: u64) -> Result<(), String> {
     if declared > possible {
-        return Err(damaged(&"it says it holds more pixels than its bytes can"));
+        return Err(damaged(&"it declares more pixels than its bytes can contain"));
     }
     Ok(())
 }
@@ -159,8 +157,8 @@ fn check_size(width: u32, height: u32, bytes_per_pixel: u64) -> Result<(), Strin
     let bytes = (u64::from(width) * u64::from(height)).saturating_mul(bytes_per_pixel);
     if width > LONGEST_SIDE || height > LONGEST_SIDE || bytes > MOST_BYTES {
         return Err(format!(
-            "it says it is {width} x {height} pixels and is too large; at most {LONGEST_SIDE} a side and {} MiB \
-             decoded are read",
+            "its declared size of {width} x {height} pixels is too large; at most {LONGEST_SIDE} pixels per side and {} MiB \
+             after decoding are read",
             MOST_BYTES >> 20
         ));
     }
@@ -169,7 +167,7 @@ fn check_size(width: u32, height: u32, bytes_per_pixel: u64) -> Result<(), Strin
 
 fn damaged(error: &impl ToString) -> String {
     let text: Vec<String> = error.to_string().split_whitespace().map(str::to_owned).collect();
-    format!("it is damaged or cut short ({})", text.join(" "))
+    format!("it is damaged or truncated ({})", text.join(" "))
 }
 
 fn is_opaque(image: &DynamicImage) -> bool {
@@ -189,7 +187,7 @@ fn resize(image: &DynamicImage, side: u32) -> Result<DynamicImage, String> {
     let (new_width, new_height) = (scaled(width), scaled(height));
     if new_width.max(width).saturating_mul(new_height) > MOST_RESIZED {
         return Err(format!(
-            "its {width} x {height} pixels can't be resized to a shorter side of {side}: too large"
+            "its {width} x {height} pixels can't be resized to a shorter side of {side}: the result is too large"
         ));
     }
     if (new_width, new_height) == (width, height) {
@@ -201,7 +199,7 @@ fn resize(image: &DynamicImage, side: u32) -> Result<DynamicImage, String> {
 fn crop(image: &DynamicImage, side: u32) -> Result<DynamicImage, String> {
     let (width, height) = (image.width(), image.height());
     if width < side || height < side {
-        return Err(format!("its {width} x {height} pixels are fewer than a crop of {side} x {side}"));
+        return Err(format!("its {width} x {height} pixels are too few for a crop of {side} x {side}"));
     }
     Ok(image.crop_imm((width - side) / 2, (height - side) / 2, side, side))
 }

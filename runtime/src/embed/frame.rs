@@ -19,7 +19,7 @@ pub enum EmbedError {
     #[error(transparent)]
     Noise(#[from] SelfTestError),
     /// The stopping rule can't be used for frames.
-    #[error("frames can't stop by the rule {0}; use fixed, radius, precision or deadline")]
+    #[error("frames can't be certified with the stopping rule {0}; use fixed, radius, precision or deadline")]
     Rule(StoppingRule),
 }
 
@@ -95,7 +95,7 @@ pub struct FrameCertificate {
 /// assert_eq!((certificate.class, certificate.samples), (Some(0), 10_000));
 /// // The true radius is the distance to the boundary, 0.4; the certified one is a little less.
 /// assert!(certificate.radius.is_some_and(|radius| 0.36 < radius && radius < 0.4));
-/// // No time, no claim.
+/// // Without time there is no certificate.
 /// let certificate = certifier.certify(&[0.4], Duration::ZERO)?;
 /// assert_eq!((certificate.frame, certificate.radius, certificate.samples), (1, None, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

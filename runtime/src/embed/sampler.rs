@@ -102,9 +102,9 @@ impl Sampler {
                 role: Role::Selection.name(),
                 number: row as u64,
                 problem: format!(
-                    "gets another answer alone (its logits differ by {difference:.3e}, and by rounding at most \
-                     {allowed:.3e}): the model's answer to an input depends on the others in its batch, or is random, so \
-                     that votes prove nothing; give it one input at a time (batch 1)"
+                    "gets another answer alone (its logits differ by {difference:.3e}, and rounding explains at most \
+                     {allowed:.3e}): the model's answer to an input depends on the other inputs of its batch, or is \
+                     random, so that votes prove nothing; give it one input at a time (batch 1)"
                 ),
             }),
         }

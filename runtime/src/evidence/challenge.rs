@@ -64,8 +64,8 @@ pub fn parse_challenge(text: &str) -> Result<String, String> {
     }
     let is_plain = text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
     if !is_plain || text.trim() != text || text.contains("  ") {
-        return Err("a challenge has letters, digits and punctuation of ASCII and single spaces between them, so that texts \
-                    that look alike are the same"
+        return Err("a challenge may contain only ASCII letters, digits, punctuation and single spaces between them, so that \
+                    texts that look alike are equal"
             .into());
     }
     Ok(text.to_owned())
@@ -168,7 +168,7 @@ pub(super) fn check(header: &Header, mut add: impl FnMut(String)) {
         Ok(seed) if seed == header.settings.seed => {}
         Ok(seed) => add(format!(
             "its seed is {} and must be {seed} for its challenge: the seed was chosen, or the model, data, settings or \
-             challenge are others",
+             challenge were changed",
             header.settings.seed
         )),
         Err(error) => add(error.to_string()),
@@ -187,11 +187,12 @@ pub(super) fn check(header: &Header, mut add: impl FnMut(String)) {
 pub fn seed_origin(header: &Header) -> String {
     match &header.challenge {
         Some(challenge) => format!(
-            "the seed follows from model, data, settings and the challenge '{challenge}'; that rules out chosen noise if the \
-             challenge was named by somebody else after these were fixed"
+            "the seed follows from model, data, settings and the challenge '{challenge}'; this rules out a chosen seed if \
+             somebody else named the challenge after model, data and settings were fixed"
         ),
-        None => "the seed was drawn or given by who made the run: seeds could have been tried until one certified; \
-                 `fresh_seed` certifies inputs anew, and a run made with `challenge` has no seed to choose"
+        None => "the maker of the run drew or chose the seed, and could have tried several seeds to keep the best run; \
+                 to test for this, certify inputs anew with `fresh_seed`; to rule it out, ask for a run made with \
+                 `challenge`"
             .into(),
     }
 }

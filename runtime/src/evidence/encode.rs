@@ -31,8 +31,8 @@ fn comparable(header: &Header) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-/// Every setting in which two headers are not of the same run, as name, first and second value; time, machine, names of
-/// files (their hashes count) and how the work is split may differ, but not whether samples were run one at a time.
+/// All differences that show that two headers are not of the same run. Time, machine, file names (not hashes), plan and
+/// shard may differ, except that a batch size of 1 differs from any other batch size.
 ///
 /// # Errors
 /// If a header can't be written as JSON.
@@ -48,7 +48,7 @@ pub(super) fn differences(left: &Header, right: &Header) -> serde_json::Result<V
     Ok(found)
 }
 
-/// A setting in which two headers differ.
+/// A setting in which two headers differ, with its value in each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Difference {
     pub name: String,

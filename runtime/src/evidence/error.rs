@@ -8,7 +8,7 @@ pub enum EvidenceError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The file can't be written.
@@ -16,16 +16,16 @@ pub enum EvidenceError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// It is there already.
+    /// The file exists already.
     #[error("{} exists; add `resume` to continue that run, or choose another name with `out`", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// The place for joined parts or for votes is taken.
+    /// The output file of a merge, or the file of kept votes, exists already.
     #[error("{} exists; remove it, or choose another name with `out`", path.display())]
     Taken {
         /// The file.
@@ -38,7 +38,7 @@ pub enum EvidenceError {
         path: PathBuf,
         /// Number of the line, from 1.
         line: usize,
-        /// What is wrong.
+        /// The problem, as a sentence.
         problem: String,
     },
     /// The run is not finished.
@@ -60,11 +60,11 @@ pub enum EvidenceError {
         differences: Vec<String>,
     },
     /// The file of kept votes does not belong to the evidence, or is damaged.
-    #[error("{} is not the votes of this run: {problem}", path.display())]
+    #[error("{} does not contain the votes of this run: {problem}", path.display())]
     Votes {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem, as a sentence.
         problem: String,
     },
     /// The file is neither evidence nor a valid table.
@@ -72,7 +72,7 @@ pub enum EvidenceError {
     Table {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem, as a sentence.
         problem: String,
     },
     /// The files are not the shards of one run.

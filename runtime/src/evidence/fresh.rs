@@ -98,7 +98,7 @@ impl FreshComparison {
     ///     evidence::{FreshComparison, Header, Record, fresh_settings},
     /// };
     ///
-    /// /// Whether the record of an input is as honest certification gives it.
+    /// /// Whether the record of an input is consistent with an honest certification.
     /// fn holds(header: &Header, record: &Record, image: Vec<f32>) -> Result<bool, Box<dyn std::error::Error>> {
     ///     let model = LinearClassifier::new(array![[1.0], [-1.0]], array![0.0, 0.0]);
     ///     // Drawn now, so that nobody can have known it.

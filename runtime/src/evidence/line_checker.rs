@@ -51,7 +51,7 @@ impl LineChecker {
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut lines = whole.split_inclusive('\n').enumerate().map(|(number, line)| (number + 1, line));
         let first_fault = |problem: String| Fault { line: 1, problem };
-        let (_, first) = lines.next().ok_or_else(|| first_fault("there is no whole line".into()))?;
+        let (_, first) = lines.next().ok_or_else(|| first_fault("it has no complete line".into()))?;
         check_line(first).map_err(first_fault)?;
         let header = match serde_json::from_str(first) {
             Ok(Line::Header(header)) if header.schema == SCHEMA => *header,
@@ -87,7 +87,7 @@ impl LineChecker {
         }
         line_checker.check_records();
         if line_checker.unlisted > 0 {
-            let problem = format!("{} more things do not hold, which are not listed", line_checker.unlisted);
+            let problem = format!("{} more problems are not listed", line_checker.unlisted);
             line_checker.faults.push(Fault { line: 0, problem });
         }
         Ok(line_checker)
@@ -183,7 +183,7 @@ impl LineChecker {
     fn last(&mut self, number: usize, line: &str, footer: Footer) {
         let (found, promised) = (self.records.len() as u64, self.header.inputs());
         if found != promised {
-            self.fault(number, format!("{found} inputs come before it, and the header promises {promised}"));
+            self.fault(number, format!("{found} inputs come before it, and the header declares {promised}"));
         }
         match self.encoder.finish() {
             Err(error) => self.fault(number, error.to_string()),
@@ -220,12 +220,12 @@ const MOST_LISTED: usize = 1000;
 /// Smallest number of records for which another thread is started.
 const LEAST_PART: usize = 16;
 
-const NOT_CANONICAL: &str = "it is not written as `rscert` writes what it says; it was changed";
+const NOT_CANONICAL: &str = "it is not in the form in which `rscert` writes such a line; it was changed";
 
 /// Refuses a line longer than any valid one, since parsing a line takes much more memory than its result.
 pub(super) fn check_line(line: &str) -> Result<(), String> {
     if line.len() <= LONGEST_LINE {
         return Ok(());
     }
-    Err(format!("it has {} characters, and no line of results has more than {LONGEST_LINE}", line.len()))
+    Err(format!("it has {} bytes, and a line may have at most {LONGEST_LINE}", line.len()))
 }

@@ -86,7 +86,7 @@ fn problems(paths: &[PathBuf], parts: &[Evidence]) -> serde_json::Result<Vec<Str
     let mut problems = Vec::new();
     let named = || paths.iter().map(|path| path.display()).zip(parts);
     for (name, part) in named().filter(|(_, part)| part.header.shard.is_none()) {
-        problems.push(format!("{name} is a whole run of {} inputs and no part", part.records.len()));
+        problems.push(format!("{name} is a whole run of {} inputs and not a part", part.records.len()));
     }
     let mut sharded = named().filter_map(|(name, part)| Some((name, &part.header, part.header.shard?)));
     let Some((first_name, first, first_shard)) = sharded.next() else { return Ok(problems) };
@@ -107,7 +107,7 @@ fn problems(paths: &[PathBuf], parts: &[Evidence]) -> serde_json::Result<Vec<Str
     }
     let of = first_shard.of();
     for (number, names) in holders.iter().filter(|(_, names)| names.len() > 1) {
-        problems.push(format!("part {number}/{of} is there more than once: {}", names.join(", ")));
+        problems.push(format!("part {number}/{of} is given more than once: {}", names.join(", ")));
     }
     let missing = of.saturating_sub(holders.len() as u64);
     let first_missing = (1..=of).filter(|number| !holders.contains_key(number)).take(MOST_LISTED);

@@ -43,7 +43,7 @@ pub fn parse_evidence(path: &Path, text: &str) -> Result<Evidence, EvidenceError
             Ok(Evidence { header: line_checker.header, records: line_checker.records, footer })
         }
         Some(_) => {
-            let problem = "there is something after the footer".into();
+            let problem = "there is text after the footer".into();
             Err(EvidenceError::Line { path: path.to_owned(), line: line_checker.records.len() + 3, problem })
         }
         None => Err(EvidenceError::Unfinished {

@@ -112,7 +112,8 @@ fn same_run(path: &Path, there: &Header, here: &Header) -> Result<(), EvidenceEr
     if found.is_empty() {
         return Ok(());
     }
-    let in_words = |Difference { name, left, right }| format!("{name} differs (there {left}, here {right})");
+    let in_words =
+        |Difference { name, left, right }| format!("{name} differs (in the file {left}, now {right})");
     Err(EvidenceError::OtherRun {
         path: path.to_owned(),
         differences: found.into_iter().map(in_words).collect(),

@@ -124,7 +124,7 @@ pub fn parse_table(text: &str) -> Result<Table, String> {
             return Err(wrong(radius, "a finite number that is not negative"));
         }
         if value > MOST_RADIUS {
-            return Err(wrong(radius, &format!("at most {MOST_RADIUS}, more than any noise gives,")));
+            return Err(wrong(radius, &format!("at most {MOST_RADIUS}, the largest possible radius,")));
         }
         if class.is_none() && value > 0.0 {
             return Err(wrong(radius, "0.0 for an abstention"));
@@ -140,7 +140,7 @@ pub fn parse_table(text: &str) -> Result<Table, String> {
             }
         }
         if !seen.insert(row_index) {
-            return Err(format!("line {number}: input {row_index} is there twice"));
+            return Err(format!("line {number}: input {row_index} occurs twice"));
         }
         rows.push(Row {
             index: row_index,
@@ -150,7 +150,7 @@ pub fn parse_table(text: &str) -> Result<Table, String> {
             unit: last_digit(printed),
         });
     }
-    if rows.is_empty() { Err("it holds no row".into()) } else { Ok(Table { rows }) }
+    if rows.is_empty() { Err("it contains no row".into()) } else { Ok(Table { rows }) }
 }
 
 /// Value of one unit of the last digit of a printed number: 0.001 for 0.413, 1e-6 for 4.13e-4.
@@ -243,18 +243,18 @@ mod tests {
     fn what_is_no_table_is_said_with_its_line() {
         let start = "idx\tlabel\tpredict\tradius\tcorrect\n";
         for (rows, problem) in [
-            ("", "it holds no row"),
+            ("", "it contains no row"),
             ("0\t1\t1\n", "line 2 has no value for 'radius'"),
             ("x\t1\t1\t0.5\t1\n", "line 2: idx must be a whole number that is not negative and is 'x'"),
             ("0\t1\t-2\t0.5\t1\n", "line 2: predict must be a class, or -1 for an abstention and is '-2'"),
             ("0\t1\t1\tnan\t1\n", "line 2: radius must be a finite number that is not negative and is 'nan'"),
             (
                 "0\t1\t1\t1e308\t1\n",
-                "line 2: radius must be at most 400000, more than any noise gives, and is '1e308'",
+                "line 2: radius must be at most 400000, the largest possible radius, and is '1e308'",
             ),
             ("0\t1\t-1\t0.5\t0\n", "line 2: radius must be 0.0 for an abstention and is '0.5'"),
             ("0\t1\t2\t0.5\t1\n", "line 2: correct must be 0 and is '1'"),
-            ("0\t1\t1\t0.5\t1\n\n0\t1\t1\t0.5\t1\n", "line 4: input 0 is there twice"),
+            ("0\t1\t1\t0.5\t1\n\n0\t1\t1\t0.5\t1\n", "line 4: input 0 occurs twice"),
         ] {
             assert_eq!(parse_table(&format!("{start}{rows}")).unwrap_err(), problem);
         }

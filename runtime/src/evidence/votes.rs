@@ -33,7 +33,7 @@ pub(super) fn sha256_of_votes(votes: &[Vote]) -> String {
     sha256(&to_bytes(votes))
 }
 
-/// Two bytes a vote, the lower first.
+/// Two bytes for each vote, little-endian.
 fn to_bytes(votes: &[Vote]) -> Vec<u8> {
     votes.iter().flat_map(|vote| vote.to_le_bytes()).collect()
 }
@@ -137,7 +137,7 @@ fn check_magic(path: &Path) -> Result<(), EvidenceError> {
 }
 
 fn no_votes(path: &Path) -> EvidenceError {
-    EvidenceError::Votes { path: path.to_owned(), problem: "it is no file of votes".into() }
+    EvidenceError::Votes { path: path.to_owned(), problem: "it is not a file of kept votes".into() }
 }
 
 /// Position of the votes of one input in the file.
@@ -241,7 +241,8 @@ impl KeptVotes {
         if counts == record.estimation && votes.iter().all(is_vote) {
             return Ok(votes);
         }
-        let problem = format!("the votes of input {} one by one add up to other numbers", record.index);
+        let problem =
+            format!("the votes of input {} do not add up to the counts in the evidence", record.index);
         Err(EvidenceError::Votes { path: self.path.clone(), problem })
     }
 
@@ -256,7 +257,7 @@ impl KeptVotes {
             self.entries.get(&index).ok_or_else(|| wrong(format!("it has no votes of input {index}")))?;
         if entry.votes != count {
             return Err(wrong(format!(
-                "it has {} votes of input {index} and the evidence {count}",
+                "it has {} votes of input {index}, and the evidence has {count}",
                 entry.votes
             )));
         }
@@ -267,7 +268,7 @@ impl KeptVotes {
             .map_err(|error| wrong(format!("the votes of input {index} can't be unpacked: {error}")))?;
         if expected != Some(sha256(&bytes).as_str()) {
             return Err(wrong(format!(
-                "the votes of input {index} are not those that the evidence has the hash of"
+                "the SHA-256 of the votes of input {index} is not the one in the evidence"
             )));
         }
         let mut votes = Vec::new();

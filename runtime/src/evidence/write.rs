@@ -213,13 +213,13 @@ mod tests {
         let mut other = header();
         other.settings.sigma = Sigma::new(0.5).unwrap();
         let Err(error) = EvidenceWriter::resume(&path, &other) else { panic!("resumed") };
-        assert!(error.to_string().ends_with("its sigma differs (there 0.25, here 0.5)"), "{error}");
+        assert!(error.to_string().ends_with("its sigma differs (in the file 0.25, now 0.5)"), "{error}");
         (other.settings.seed, other.model.sha256, other.shard) = (2, "bb".into(), "1/2".parse().ok());
         let Err(error) = EvidenceWriter::resume(&path, &other) else { panic!("resumed") };
         assert!(
             error.to_string().ends_with(
-                "its shard differs (there none, here 1/2), model.sha256 differs (there \"aa\", here \"bb\"), seed differs \
-                 (there 1, here 2), sigma differs (there 0.25, here 0.5)"
+                "its shard differs (in the file none, now 1/2), model.sha256 differs (in the file \"aa\", now \"bb\"), seed differs \
+                 (in the file 1, now 2), sigma differs (in the file 0.25, now 0.5)"
             ),
             "{error}"
         );

@@ -23,7 +23,7 @@ pub const MAX_ROUNDING: f64 = 1.0 / 64.0;
 ///
 /// let single = InputPrecision::default();
 /// assert!(single.check(&[0.0, 1.0, 255.0], 0.25).is_ok());
-/// // Here numbers lie 8 apart.
+/// // Neighbouring numbers of this size are 8 apart.
 /// let unfit = single.check(&[0.0, 67_108_864.0], 0.25).unwrap_err();
 /// assert_eq!(unfit.position, 1);
 /// assert!(single.check(&[f32::NAN], 0.25).is_err());
@@ -147,10 +147,11 @@ fn unfit(
     in_model: f64,
 ) -> UnfitValue {
     let problem = if !value.is_finite() {
-        "which is no finite number; mend the data".to_owned()
+        "which is not a finite number; correct the data".to_owned()
     } else if received.abs() >= format.infinite || !received.is_finite() {
         format!(
-            "which the model would get as {received}, more than {} holds; give it the range that the model was made for",
+            "which the model would get as {received}, more than {} can represent; give the range that the model was made \
+             for",
             format.name
         )
     } else {
@@ -163,8 +164,8 @@ fn unfit(
         };
         let least = sigma * step / 2.0 / (MAX_ROUNDING * in_model);
         format!(
-            "{size} lie {step} apart in {}, which would round noise of sigma {in_model} away or change it; scale the \
-             inputs down, or give a sigma of at least {least}",
+            "{size} are {step} apart in {}, and rounding to them would remove or change noise of sigma {in_model}; scale \
+             the inputs down, or give a sigma of at least {least}",
             format.name
         )
     };
@@ -208,16 +209,19 @@ mod tests {
         let plain = InputPrecision::default();
         for (image, sigma, expected) in [
             (&[1.0, 131_071.0, -131_071.0][..], 0.25, None),
-            (&[1.0, 131_072.0], 0.25, Some((1, "lie 0.015625 apart in single precision"))),
+            (&[1.0, 131_072.0], 0.25, Some((1, "are 0.015625 apart in single precision"))),
             (
                 &[-67_108_864.0],
                 0.25,
-                Some((0, "lie 8 apart in single precision, which would round noise of sigma 0.25")),
+                Some((
+                    0,
+                    "are 8 apart in single precision, and rounding to them would remove or change noise of sigma 0.25",
+                )),
             ),
             (&[67_108_864.0], 0.25, Some((0, "give a sigma of at least 256"))),
             (&[67_108_864.0], 256.0, None),
-            (&[0.0, f32::NAN], 0.25, Some((1, "no finite number"))),
-            (&[f32::NEG_INFINITY], 0.25, Some((0, "no finite number"))),
+            (&[0.0, f32::NAN], 0.25, Some((1, "not a finite number"))),
+            (&[f32::NEG_INFINITY], 0.25, Some((0, "not a finite number"))),
         ] {
             let found = plain.check(image, sigma).err();
             assert_eq!(found.as_ref().map(|unfit| unfit.position), expected.map(|(position, _)| position));
@@ -236,11 +240,11 @@ mod tests {
         for (precision, sigma, expected) in [
             (half(&none), 0.12, None),
             (half(&none), 0.04, None),
-            (half(&none), 0.03, Some("lie 0.0009765625 apart in float16")),
+            (half(&none), 0.03, Some("are 0.0009765625 apart in float16")),
             (half(&bytes), 0.05, None),
-            (half(&bytes), 0.01, Some("255 to the model: numbers of that size lie 0.125 apart in float16")),
-            (half(&reading([0.0, 1e6], 0.0, 1.0)), 0.25, Some("more than float16 holds")),
-            (single(&reading([0.0, 1.0], 1e9, 1.0)), 0.25, Some("lie 64 apart in single precision")),
+            (half(&bytes), 0.01, Some("255 to the model: numbers of that size are 0.125 apart in float16")),
+            (half(&reading([0.0, 1e6], 0.0, 1.0)), 0.25, Some("more than float16 can represent")),
+            (single(&reading([0.0, 1.0], 1e9, 1.0)), 0.25, Some("are 64 apart in single precision")),
             (single(&reading([0.0, 1.0], 1e9, 1e9)), 0.25, Some("-1 to the model")),
             (single(&reading([0.0, 255.0], 127.5, 51.0)), 1e-4, None),
         ] {
@@ -256,7 +260,7 @@ mod tests {
     fn channels_have_factors_of_their_own() {
         let preprocessing = Preprocessing { std: vec![1.0, 1000.0], ..Preprocessing::default() };
         let precision = InputPrecision::new(&preprocessing, [2, 1, 2], true);
-        // In the second channel σ is 0.0001 to the model, and numbers near 0.001 lie 2⁻²⁰ apart.
+        // In the second channel σ is 0.0001 to the model, and numbers near 0.001 are 2⁻²⁰ apart.
         assert!(precision.check(&[0.5, 1.0, 0.5, 1.0], 0.1).is_ok());
         let unfit = precision.check(&[0.5, 1.0, 0.5, 1000.0], 0.1).unwrap_err();
         assert_eq!(unfit.position, 3);

@@ -47,7 +47,7 @@ impl FromStr for Layout {
 /// // Two channels of one row with two pixels.
 /// preprocessing.apply([2, 1, 2], &[0.0, 0.25, 0.5, 1.0], &mut input);
 /// assert_eq!(input, [-1.0, 0.0, -0.5, 1.0]);
-/// // What σ = 0.25 means to the model.
+/// // Factors that convert σ to units of the model, one for each channel.
 /// assert_eq!(preprocessing.scale(2), [2.0, 2.0]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ impl Preprocessing {
         let [low, high] = self.range;
         if !(low.is_finite() && high.is_finite() && low < high) {
             return Err(format!(
-                "`range` {low},{high} is no range; give the values of black and white, such as 0,255"
+                "`range` {low},{high} is not a range; give the values of black and white, such as 0,255"
             ));
         }
         for (flag, values) in [("`mean`", &self.mean), ("`std`", &self.std)] {
@@ -114,11 +114,11 @@ impl Preprocessing {
                 ));
             }
             if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-                return Err(format!("{flag} holds {value}, which is no finite number"));
+                return Err(format!("{flag} contains {value}, which is not a finite number"));
             }
         }
         if let Some(value) = self.std.iter().find(|value| **value <= 0.0) {
-            return Err(format!("`std` holds {value}; a standard deviation is greater than 0"));
+            return Err(format!("`std` contains {value}; a standard deviation must be greater than 0"));
         }
         Ok(())
     }
@@ -208,11 +208,11 @@ mod tests {
         };
         with([0.0, 255.0], &[0.5], &[0.1, 0.2, 0.3]).check(3).unwrap();
         for (preprocessing, expected) in [
-            (with([1.0, 0.0], &[], &[]), "`range` 1,0 is no range"),
-            (with([0.0, f64::NAN], &[], &[]), "`range` 0,NaN is no range"),
+            (with([1.0, 0.0], &[], &[]), "`range` 1,0 is not a range"),
+            (with([0.0, f64::NAN], &[], &[]), "`range` 0,NaN is not a range"),
             (with([0.0, 1.0], &[0.5, 0.5], &[]), "`mean` has 2 values and the images have 3 channels"),
-            (with([0.0, 1.0], &[f64::INFINITY], &[]), "`mean` holds inf"),
-            (with([0.0, 1.0], &[], &[0.0]), "`std` holds 0"),
+            (with([0.0, 1.0], &[f64::INFINITY], &[]), "`mean` contains inf"),
+            (with([0.0, 1.0], &[], &[0.0]), "`std` contains 0"),
         ] {
             let error = preprocessing.check(3).unwrap_err();
             assert!(error.contains(expected), "{error}");

@@ -39,7 +39,7 @@ pub struct AuditRuns {
     pub norm: Option<Norm>,
     /// Settings of tables, which do not contain them.
     pub tables: TableSettings,
-    /// A page with figures to write, if wanted: HTML.
+    /// File to which an HTML page with figures is written; `None`: no page.
     pub html: Option<PathBuf>,
 }
 
@@ -86,7 +86,7 @@ impl AuditRuns {
 
     fn audit(&self) -> Result<Audit, JobError> {
         if let Some(radius) = self.radii.iter().find(|radius| !radius.is_finite() || **radius < 0.0) {
-            ensure!(false, "a radius is a number that is not negative, unlike {radius} in `radii`");
+            ensure!(false, "`radii` contains {radius}, and a radius must be a number of at least 0");
         }
         let runs =
             self.runs.iter().map(|path| open(path, self.tables)).collect::<Result<Vec<Run>, JobError>>()?;
@@ -101,7 +101,7 @@ impl AuditRuns {
             let name = &run.name;
             ensure!(
                 false,
-                "{name} doesn't say how large its inputs are, so that its radii in {norm} are not known"
+                "{name} does not state the number of values of an input, so its radii can't be converted to {norm}"
             );
         }
         let comparisons =
@@ -155,7 +155,7 @@ fn check_alpha(runs: &[&Run]) -> Result<(), JobError> {
         Some(alpha) => format!("at alpha {alpha} for all inputs at once"),
         None => format!("at alpha {}", run.alpha),
     };
-    all_alike(runs, claim, "audit them apart")
+    all_alike(runs, claim, "audit them separately")
 }
 
 /// The norm of the noise, after a check that it is the same in all runs.
@@ -168,7 +168,7 @@ fn common_norm(runs: &[&Run]) -> Result<Norm, JobError> {
     Ok(first)
 }
 
-/// Fails with `advice` unless `what` is the same for all runs.
+/// Fails with `advice` unless `what` returns the same text for all runs.
 fn all_alike(runs: &[&Run], what: impl Fn(&Run) -> String, advice: &str) -> Result<(), JobError> {
     let Some((first, others)) = runs.split_first() else { return Ok(()) };
     for run in others {

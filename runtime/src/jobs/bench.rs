@@ -35,7 +35,7 @@ pub struct BenchResult {
     pub certification: f64,
     /// Time of certification for each part of the work.
     pub timings: Timings,
-    /// The same for the very first batches, which `timings` does not contain.
+    /// Time of the first batches for each part of the work. `timings` does not contain these batches.
     pub first: Timings,
     /// Number of multiply–add operations for a sample, if it can be determined.
     pub multiply_adds: Option<u64>,

@@ -68,7 +68,7 @@ pub struct Certify {
     pub shard: Option<Shard>,
     /// The evidence file.
     pub out: PathBuf,
-    /// A table of results for other tools, if wanted.
+    /// File to which a table of results for other tools is written; `None`: no table.
     pub table: Option<PathBuf>,
     /// Whether to continue an interrupted run. Its seed and challenge are used again.
     pub resume: bool,
@@ -119,7 +119,8 @@ impl Certify {
     /// Runs the job.
     ///
     /// # Errors
-    /// [`JobError`]. What was finished before stays in the evidence file, and a job with `resume` goes on from there.
+    /// [`JobError`]. Inputs that were finished before the error stay in the evidence file, and a job with `resume`
+    /// continues after them.
     pub fn run(&self, control: &Control) -> Result<Certified, JobError> {
         self.check_places()?;
         let OpenedInputs { sigma, data, runtime, model, indices: selected } =
@@ -201,7 +202,7 @@ impl Certify {
         let name = table.display();
         ensure!(
             ![out, &*votes].into_iter().any(|place| is_same(place, table)),
-            "`table` {name} is the place of the evidence; give the table another name"
+            "`table` {name} is the name of an evidence file or its votes; give the table another name"
         );
         ensure!(
             self.resume || !table.exists(),
@@ -374,7 +375,7 @@ pub(super) fn challenge(keywords: &mut Keywords) -> Result<Option<String>, JobEr
         .transpose()
 }
 
-/// What a run certified, as an audit summarises it. `out` is its evidence file.
+/// The summary of a run, as in an audit. `out` is its evidence file.
 pub(crate) fn summary(out: &Path, evidence: &Evidence) -> RunSummary {
     let norm = evidence.header.settings.distribution.norm();
     summarize(&Run::of_evidence(&file_name(out), evidence), &[], norm)

@@ -39,12 +39,12 @@ pub struct DataSettings {
 
 /// A model and the inputs that a job gives it.
 pub(super) struct OpenedInputs {
-    /// Standard deviation of the noise: the one asked for, or that of the model's training.
+    /// Standard deviation of the noise: the given one, or the training σ of the model.
     pub sigma: Sigma,
     pub data: Dataset,
     pub runtime: OnnxRuntime,
     pub model: OnnxModel,
-    /// Indices of the inputs chosen, at least one.
+    /// Indices of the selected inputs, at least one.
     pub indices: Vec<usize>,
 }
 
@@ -76,7 +76,7 @@ impl DataSettings {
         Ok(settings)
     }
 
-    /// Opens the data set and the model, numbers the classes of the one as the other does, and chooses the inputs.
+    /// Opens the data set and the model, numbers the classes of the data set as the model does, and selects the inputs.
     pub(super) fn open_with(
         &self,
         control: &Control,
@@ -138,7 +138,7 @@ impl DataSettings {
         }
         ensure!(
             self.classes.is_empty() || !data.labels().is_empty(),
-            "`classes` chooses by label, and {path} has no labels"
+            "`classes` selects inputs by label, and {path} has no labels"
         );
         // With images of a few bytes, the indices take more memory than the images.
         let count = (data.len() / self.skip.max(1)).min(self.max.unwrap_or(usize::MAX));
@@ -150,15 +150,14 @@ impl DataSettings {
         let indices: Vec<usize> = indices.into_iter().map(|index| index as usize).collect();
         if data.labels().is_empty() {
             let how = data.labels_would_be().map(|how| format!(" ({how})")).unwrap_or_default();
-            control
-                .note(&format!("the true classes in {path} are not known{how}: there will be no accuracy"));
+            control.note(&format!("{path} has no labels{how}, so no accuracy can be computed"));
         }
         ensure!(!indices.is_empty(), "no image of {path} has a label in {:?}", self.classes);
         Ok(indices)
     }
 }
 
-/// Sends notes about what was changed when the data were read.
+/// Sends a note about each change that was made to the images when they were read.
 fn note_changes(control: &Control, data: &Dataset) {
     data.notes().iter().for_each(|text| control.note(text));
 }
@@ -182,8 +181,8 @@ fn order_classes(control: &Control, data: &mut Dataset, model: &OnnxModel) -> Re
     let difference = match data.order_classes(names)? {
         ClassOrder::Same if before.is_empty() => match misleading(names) {
             Some((class, name)) => format!(
-                "{model} calls its class {class} '{name}', and the labels of {path} are taken for the numbers of classes, \
-                 not for their names; make sure that this is meant"
+                "{model} calls its class {class} '{name}', and the labels of {path} are read as the numbers of classes, \
+                 not as their names; make sure that this is intended"
             ),
             None => return Ok(()),
         },
@@ -200,8 +199,8 @@ fn order_classes(control: &Control, data: &mut Dataset, model: &OnnxModel) -> Re
             )
         }
         ClassOrder::Unrelated => format!(
-            "{model} calls its classes otherwise than {path}: its class 0 is {} and there {}; make sure that their order \
-             is the same",
+            "{model} and {path} have different class names: class 0 is {} in the model and {} in the data; make sure that \
+             both have the classes in the same order",
             names.first().map_or("", String::as_str),
             before.first().map_or("", String::as_str)
         ),

@@ -54,7 +54,8 @@ pub enum JobError {
     Refused(String),
     /// The evidence file could not be written to its end.
     #[error(
-        "{evidence}: {problem}; what is finished is in it: make room, then run the same command with `resume`"
+        "{evidence}: {problem}; the finished inputs are in this file: free space on the disk, then run the same command \
+         with `resume`"
     )]
     Unfinished {
         /// The failed action, with the path.
@@ -107,8 +108,9 @@ pub fn in_full(error: &dyn Error) -> String {
     text
 }
 
-/// Keeps an error that ends a run from within a callback, which can only fail with an [`io::Error`]: look for it in
-/// `failure` before the result of the run.
+/// Returns a function for callbacks that can fail only with an [`io::Error`]. It stores the error that it gets in
+/// `failure`, and returns an [`io::Error`] that ends the run. The caller of the run looks at `failure` first, then at
+/// the result of the run.
 pub(super) fn set_aside<E: std::fmt::Display>(failure: &mut Option<E>) -> impl FnOnce(E) -> io::Error {
     |error| {
         let message = error.to_string();

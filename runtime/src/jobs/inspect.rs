@@ -1,4 +1,4 @@
-//! What a model is, and whether and how it can be certified.
+//! Describes a model, and tests whether and how it can be certified.
 
 use std::{fmt::Write, path::PathBuf};
 
@@ -46,11 +46,11 @@ pub struct Inspect {
 pub struct Inspected {
     /// SHA-256 of the file.
     pub sha256: String,
-    /// What the file says about itself.
+    /// Inputs, outputs, operators and metadata that the file describes.
     pub summary: ModelSummary,
     /// Execution providers of the ONNX Runtime that was found; empty if none was.
     pub providers: Vec<String>,
-    /// How the model can be certified, or the sentence that says why it can't.
+    /// How the model can be certified, or a sentence that says why it can't be certified.
     pub certifiable: Result<Certifiable, String>,
 }
 
@@ -67,7 +67,7 @@ pub struct Certifiable {
 }
 
 impl Inspect {
-    /// A job that reads the model as its metadata say.
+    /// A job that takes all input options from the model's metadata.
     pub fn new(model: impl Into<PathBuf>) -> Self {
         Self { model: model.into(), input: InputOptions::default() }
     }

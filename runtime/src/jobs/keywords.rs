@@ -15,7 +15,7 @@ pub(super) trait NamedJob: Sized {
     /// The job with the settings in `keywords`.
     ///
     /// # Errors
-    /// [`JobError::Refused`] if a keyword is missing or has no meaning.
+    /// [`JobError::Refused`] if a required keyword is missing or a value is invalid.
     fn from_keywords(keywords: &mut Keywords) -> Result<Self, JobError>;
 
     /// Runs the job; returns its result as a JSON document.
@@ -25,7 +25,7 @@ pub(super) trait NamedJob: Sized {
     fn run_to_json(&self, control: &Control) -> Result<Value, JobError>;
 }
 
-/// The keywords of a job that were given. Each is taken out once, so that what is left at the end is unknown.
+/// The given keywords of a job. Reading a keyword removes it, so the keywords that remain at the end are unknown ones.
 pub(super) struct Keywords {
     given: Map<String, Value>,
     known: Vec<&'static str>,
@@ -35,14 +35,14 @@ impl Keywords {
     /// The members of the JSON object `text`.
     ///
     /// # Errors
-    /// [`JobError::Refused`] if it isn't one.
+    /// [`JobError::Refused`] if `text` is not a JSON object.
     pub fn parse(text: &str) -> Result<Self, JobError> {
         match serde_json::from_str(text) {
             Ok(Value::Object(given)) => Ok(Self { given, known: Vec::new() }),
             Ok(_) => Err(JobError::Refused(
-                "the settings are no JSON object; write them as {\"name\": value, …}".into(),
+                "the settings are not a JSON object; write them as {\"name\": value, …}".into(),
             )),
-            Err(error) => Err(JobError::Refused(format!("the settings are no JSON object: {error}"))),
+            Err(error) => Err(JobError::Refused(format!("the settings are not a JSON object: {error}"))),
         }
     }
 
@@ -60,7 +60,7 @@ impl Keywords {
             .transpose()
     }
 
-    /// As [`get`](Self::get), for values that are written as text, or as a number.
+    /// As [`get`](Self::get), for a value that may be a JSON string or a number.
     ///
     /// # Errors
     /// [`JobError::Refused`] if the value can't be read as a `T`.
@@ -88,7 +88,7 @@ impl Keywords {
         Ok(())
     }
 
-    /// The value of a keyword that a job can't do without.
+    /// The value of the keyword `name`, which the job requires.
     ///
     /// # Errors
     /// [`JobError::Refused`] if it is missing, or can't be read as a `T`.
@@ -104,7 +104,7 @@ impl Keywords {
         let Some(name) = self.given.keys().next() else { return Ok(()) };
         self.known.sort_unstable();
         Err(JobError::Refused(format!(
-            "'{}' is no setting of {job}; it has {}",
+            "'{}' is not a setting of {job}; its settings are {}",
             name.escape_debug(),
             self.known.join(", ")
         )))
@@ -145,8 +145,8 @@ mod tests {
     #[test]
     fn a_wrong_keyword_is_refused_by_name() {
         for (text, sentence) in [
-            ("[]", "the settings are no JSON object; write them as {\"name\": value, …}"),
-            ("{", "the settings are no JSON object: EOF while parsing an object at line 1 column 1"),
+            ("[]", "the settings are not a JSON object; write them as {\"name\": value, …}"),
+            ("{", "the settings are not a JSON object: EOF while parsing an object at line 1 column 1"),
         ] {
             assert_eq!(refusal(Keywords::parse(text)), sentence);
         }
@@ -160,6 +160,9 @@ mod tests {
         let mut keywords = Keywords::parse(r#"{"m\n": 2}"#).unwrap();
         keywords.get::<u64>("n").unwrap();
         keywords.get::<u64>("alpha").unwrap();
-        assert_eq!(refusal(keywords.end("predict")), r"'m\n' is no setting of predict; it has alpha, n");
+        assert_eq!(
+            refusal(keywords.end("predict")),
+            r"'m\n' is not a setting of predict; its settings are alpha, n"
+        );
     }
 }

@@ -104,11 +104,11 @@ fn run<J: NamedJob>(mut keywords: Keywords, control: &Control) -> Result<Value, 
 
 /// Runs a job by its name, the one of the sub-command of `rscert`. `settings` is a JSON object: its keywords are named
 /// as flags of `rscert`, with `_` for `-`, except that `classes` is `--class`, `table` is `--tsv`, and `distribution` is `--noise` and
-/// `--exact-noise` (`gaussian`, `uniform` or `quantized-gaussian`). What is left out has the same value as on the
-/// command line, except that `out` has to be named. The result is the document that `rscert` prints with `--json`.
+/// `--exact-noise` (`gaussian`, `uniform` or `quantized-gaussian`). A keyword that is left out has the default of the
+/// command line, except that `out` is required. The result is the document that `rscert` prints with `--json`.
 ///
 /// # Errors
-/// [`JobError`]; [`JobError::Refused`] for a name or a keyword without meaning.
+/// [`JobError`]; [`JobError::Refused`] for an unknown job, an unknown keyword or an invalid value.
 ///
 /// # Example
 /// ```
@@ -121,7 +121,7 @@ pub fn run_by_name(name: &str, settings: &str, control: &Control) -> Result<Valu
     let Some((_, run)) = JOBS.iter().find(|(job, _)| *job == name) else {
         let names: Vec<&str> = JOBS.iter().map(|(job, _)| *job).collect();
         return Err(JobError::Refused(format!(
-            "'{}' is no job; the jobs are {}",
+            "'{}' is not a job; the jobs are {}",
             name.escape_debug(),
             names.join(", ")
         )));

@@ -27,7 +27,7 @@ pub struct ModelSettings {
     /// graph is always used.
     pub smoothing_graph: bool,
     /// Number of noisy inputs in one call of the model; `None`: the fastest number, by measurement. With 1 the model is
-    /// run as its file has it.
+    /// run unchanged, even if it could be rewritten to take any batch size.
     pub batch: Option<usize>,
     /// Number of threads on the processor; `None`: all.
     pub threads: Option<usize>,
@@ -75,11 +75,12 @@ impl ModelSettings {
         model.notes.iter().for_each(|text| control.note(text));
         match model.batching {
             Batching::Fixed { size } => control.note(&format!(
-                "{} takes exactly {size} inputs at once, which is slower than any number",
+                "{} takes exactly {size} inputs at once, which is slower than a model that takes any number",
                 self.path.display()
             )),
             Batching::Single => control.note(&format!(
-                "an answer of {} depends on the other inputs of its batch, so it gets one at a time",
+                "the answer of {} to an input depends on the other inputs of the batch, so the model gets one input at a \
+                 time",
                 self.path.display()
             )),
             Batching::Symbolic | Batching::Rewritten { .. } => {}
@@ -129,7 +130,7 @@ impl ModelSettings {
             return Err(unusable(problem).into());
         }
         if let Some(threads) = self.threads.filter(|&threads| threads > MAX_THREADS) {
-            let problem = format!("`threads` {threads} is too many; use at most {MAX_THREADS}");
+            let problem = format!("`threads` {threads} is too large; use at most {MAX_THREADS}");
             return Err(unusable(problem).into());
         }
         let available = thread::available_parallelism().map_or(1, usize::from);
@@ -137,7 +138,7 @@ impl ModelSettings {
         if self.smoothing_graph || !self.device.provider.is_cpu() {
             match self.counting(&runtime, &model, shared, threads) {
                 Err(BackendError::Model(error @ OnnxError::Smoothing(_))) => {
-                    control.note(&format!("the host counts the votes: {error}"));
+                    control.note(&format!("votes are counted outside the engine: {error}"));
                 }
                 Err(error) => return Err(error.into()),
                 Ok((plan, instances)) => return Ok(ReadyModel { runtime, model, plan, instances }),
@@ -151,7 +152,7 @@ impl ModelSettings {
         let (plan, instances) = plan(load, threads, self.batch, samples)?;
         if let Some(batch) = self.batch.filter(|&batch| batch > plan.batch) {
             control.note(&format!(
-                "too little memory for `batch` {batch}; going on with batches of {}",
+                "too little memory for `batch` {batch}; continuing with batches of {}",
                 plan.batch
             ));
         }

@@ -107,7 +107,8 @@ impl Recertify {
     /// Runs the job.
     ///
     /// # Errors
-    /// [`JobError`]. What was finished before stays in the evidence file, and a job with `resume` goes on from there.
+    /// [`JobError`]. Inputs that were finished before the error stay in the evidence file, and a job with `resume`
+    /// continues after them.
     pub fn run(&self, control: &Control) -> Result<Recertified, JobError> {
         let out = &self.out;
         check_place(out).map_err(|error| JobError::cannot_write(out, error))?;
@@ -135,7 +136,10 @@ impl Recertify {
         let mut header = self.header(&old, &runtime, &model, own_header(earlier.as_ref(), self.seed))?;
         // Fresh samples need another seed than the earlier run.
         let seed = header.settings.seed;
-        ensure!(seed != before.seed, "`seed` {seed} is that of {from}; fresh noise needs another one");
+        ensure!(
+            seed != before.seed,
+            "`seed` {seed} is also the seed of {from}; fresh noise needs another seed"
+        );
         if let Some(earlier) = &earlier
             && earlier.is_finished(&header)?
         {
@@ -150,7 +154,7 @@ impl Recertify {
         let batch = old.header.execution.plan.batch;
         ensure!(
             ready.plan.batch != 1 || batch == 1 || header.challenge.is_some(),
-            "the bounds of {from} were made in batches of {batch}, and this run would be in batches of 1; leave `batch` 1 out, \
+            "the bounds of {from} were made in batches of {batch}, and this run would be in batches of 1; leave out `batch` 1, \
              or certify the changed model anew"
         );
         let (writer, done) = begin_or_resume(control, out, earlier, &header)?;
@@ -196,15 +200,15 @@ impl Recertify {
         let (now, before) = (&model.preprocessing, &old.model.r#use.preprocessing);
         if now != before {
             control.note(&format!(
-                "{path} gets images otherwise than the earlier model: {now:?}, and before {before:?}; make sure that this \
-                 is meant"
+                "the input options of {path} differ from those of the earlier model: {now:?} now, {before:?} before; make \
+                 sure that this is intended"
             ));
         }
         let (own, named) = (model.metadata.class_names.as_deref().unwrap_or_default(), &old.data.class_names);
         ensure!(
             !is_other_numbering(named, own),
-            "{path} numbers its classes otherwise than the earlier model: its class names are {own:?}, and those of the \
-             earlier run {named:?}; no class can be kept"
+            "{path} and the earlier model number their classes differently: the class names of this model are {own:?}, \
+             and those of the earlier run are {named:?}; certify this model anew with `rscert certify`"
         );
         ensure!(
             model.classes() == old.model.classes && model.image_shape() == old.data.shape,
@@ -243,7 +247,10 @@ impl Recertify {
         };
         let settings =
             from.settings(before, self.fresh_n.unwrap_or(self.n), seed).map_err(|error| JobError::While {
-                doing: format!("`alpha_change` {} is too much beside {}", from.alpha_change, from.alpha),
+                doing: format!(
+                    "`alpha_change` {} is too large together with alpha {}",
+                    from.alpha_change, from.alpha
+                ),
                 source: error.into(),
             })?;
         settings.check()?;
@@ -393,7 +400,7 @@ fn incremental(
     from: &Recertification,
 ) -> Result<Record, JobError> {
     let Some(class) = old.class else {
-        return Err(JobError::Refused(format!("input {} has no class to keep", old.index)));
+        return Err(JobError::Refused(format!("input {} has no class in the earlier run", old.index)));
     };
     let change = Change::new(class, old.p_lower, before, &counted.votes);
     let p_lower = change.bound(counted.samples, from.alpha_change)?;

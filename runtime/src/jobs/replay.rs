@@ -69,7 +69,11 @@ pub(super) struct Opened {
 /// Checks that a model has the number of classes in the evidence.
 pub(super) fn check_classes(model: &OnnxModel, path: &Path, header: &Header) -> Result<(), JobError> {
     let (found, expected) = (model.classes(), header.model.classes);
-    ensure!(found == expected, "{} has {found} classes and the evidence is of {expected}", path.display());
+    ensure!(
+        found == expected,
+        "{} has {found} classes, and the model of the evidence has {expected}",
+        path.display()
+    );
     Ok(())
 }
 
@@ -220,8 +224,8 @@ pub(super) fn state_cost(control: &Control, runs: &[&Replayed<'_>], limit: u64) 
 pub(super) fn announce(control: &Control, doing: &str, inputs: usize, samples: u64, seconds: f64) {
     if seconds >= LONG || samples >= MANY {
         control.note(&format!(
-            "{doing} {inputs} inputs takes {samples} samples; when the run was made they took {seconds:.0} s, all \
-             instances of the model together"
+            "{doing} {inputs} inputs takes {samples} samples; in the recorded run these took {seconds:.0} s, summed over \
+             all instances of the model"
         ));
     }
 }

@@ -108,7 +108,7 @@ impl Sign {
         let Self { run, key, out } = self;
         let place = out.display();
         for (path, what) in [(run, "the run"), (key, "the key")] {
-            ensure!(!is_same(path, out), "`out` {place} is the place of {what}; give another name");
+            ensure!(!is_same(path, out), "`out` {place} would overwrite {what}; give another name");
         }
         check_place(out).map_err(|error| JobError::cannot_write(out, error))?;
         let private = PrivateKey::read(key).map_err(|error| JobError::While {
@@ -150,7 +150,7 @@ fn note_readers(control: &Control, key: &Path) {
         let mode = std::os::unix::fs::PermissionsExt::mode(&information.permissions()) & 0o777;
         if mode & 0o077 != 0 {
             control.note(&format!(
-                "others can read the private key {} (mode {mode:o}); chmod 600 keeps it secret",
+                "other users can read the private key {} (mode {mode:o}); to keep it secret, change its mode with chmod 600",
                 key.display()
             ));
         }

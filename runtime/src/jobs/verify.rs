@@ -165,13 +165,13 @@ impl Verify {
         })
     }
 
-    /// Sends a note that replay and fresh seed are left out, because other checks failed.
+    /// Sends notes that the replay and the comparison with a fresh seed are left out, because other checks failed.
     fn note_left_out(&self, control: &Control) {
         if self.fresh_seed.is_some() {
-            control.note("nothing is certified anew, because the file does not hold as it is");
+            control.note("no input is certified anew, because other checks of the file failed");
         }
         if self.replay.is_some() {
-            control.note("nothing is replayed, because the file does not hold as it is");
+            control.note("no input is replayed, because other checks of the file failed");
         }
     }
 
@@ -211,7 +211,7 @@ impl Verify {
             Err(error) => {
                 found.add_not_checked(
                     "use of the model",
-                    format!("it can't be tried here: {}", in_full(&error)),
+                    format!("it can't be tested on this machine: {}", in_full(&error)),
                 );
                 return Ok(None);
             }
@@ -229,8 +229,8 @@ impl Verify {
             found.add_stated("engine", format!("{there}; here {here}"));
             if self.replay.is_some() {
                 control.note(&format!(
-                    "the votes were made by {there}, and are made again by {here}, which may round otherwise; a few \
-                     differing votes then mean little"
+                    "the votes were made by {there} and are made again by {here}, which may round differently; a few \
+                     differing votes are then no sign of a false run"
                 ));
             }
         }
@@ -252,9 +252,12 @@ impl Verify {
             found.add_not_checked(
                 SIGNATURE,
                 if place.exists() {
-                    format!("who signed it: there is {}, and no `key` to check it by", place.display())
+                    format!(
+                        "who signed it: to check the signatures in {}, give a public key with `key`",
+                        place.display()
+                    )
                 } else {
-                    "who made it: it is not signed, and anybody can make a file with good hashes".into()
+                    "who made it: it is not signed, and anybody can make a file with valid hashes".into()
                 },
             );
             return Ok(());
@@ -269,7 +272,7 @@ impl Verify {
             place.display()
         );
         if !found.holds() {
-            found.add_not_checked(SIGNATURE, "who signed it, because the file does not hold as it is");
+            found.add_not_checked(SIGNATURE, "who signed it, because other checks of the file failed");
             return Ok(());
         }
         match verify_run(&self.run, &public, &place) {
@@ -292,7 +295,7 @@ impl Verify {
         let Some(share) = self.fresh_seed else { return Ok(()) };
         let found = &mut verified.verification;
         if !found.holds() {
-            control.note("nothing is certified anew, because the file does not hold as it is");
+            control.note("no input is certified anew, because other checks of the file failed");
             return Ok(());
         }
         let Some(header) = &found.header else { return Ok(()) };
@@ -323,7 +326,7 @@ impl Verify {
         let Some(share) = self.replay else { return Ok(()) };
         let found = &mut verified.verification;
         if !found.holds() {
-            control.note("nothing is replayed, because the file does not hold as it is");
+            control.note("no input is replayed, because other checks of the file failed");
             return Ok(());
         }
         let Some(header) = found.header.clone() else { return Ok(()) };
@@ -382,10 +385,10 @@ impl Verified {
         }
         // If all inputs were replayed, the changed votes are checked, not only stated.
         if self.replays.len() == inputs && has_earlier_votes {
-            found.stated.retain(|check| check.subject != "changed votes");
+            found.stated.retain(|claim| claim.subject != "changed votes");
             found.add_checked(
                 "changed votes",
-                "how many changed and were lost, counted again from both runs' votes",
+                "the numbers of changed and lost votes, counted again from the votes of both runs",
             );
         }
     }
@@ -403,12 +406,12 @@ impl Verified {
             self.verification.add(0, problem);
         }
         if self.fresh.as_ref().is_some_and(|fresh| !fresh.is_compatible()) {
-            self.verification.add(0, "the recorded votes are not as honest certification gives them".into());
+            self.verification.add(0, "the recorded votes are not those of an honest certification".into());
         }
     }
 }
 
-/// The run of the earlier model, with its votes and its model if they are there.
+/// The run of the earlier model, with its kept votes and its model if they were given.
 struct EarlierRun {
     run: Verification,
     kept: Option<KeptVotes>,
@@ -423,7 +426,7 @@ impl EarlierRun {
         if kept.is_none() {
             found.add_not_checked(
                 "votes of the earlier run",
-                format!("which of them changed: there is no {}", votes_path(path).display()),
+                format!("which votes changed: there is no file {}", votes_path(path).display()),
             );
         }
         Ok(Self { run, kept, model: None })
@@ -527,7 +530,10 @@ fn open_votes(run: &Path, found: &mut Verification) -> Option<KeptVotes> {
     }
     let path = votes_path(run);
     if !path.exists() {
-        found.add_not_checked("votes", format!("the vote of each sample: there is no {}", path.display()));
+        found.add_not_checked(
+            "votes",
+            format!("the vote of each sample: there is no file {}", path.display()),
+        );
         return None;
     }
     found.check_votes(&path)

@@ -4,7 +4,7 @@ pub enum NoiseError {
     /// σ is outside the range for which noise on the grid of 1/255 can be drawn.
     #[error("noise on the grid of 1/255 needs a sigma from {least} to {most}, not {sigma}")]
     GridSigma {
-        /// The σ asked for.
+        /// The requested σ.
         sigma: f64,
         /// Smallest σ possible.
         least: f64,

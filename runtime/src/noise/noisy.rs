@@ -56,7 +56,7 @@ impl Noise {
             !image.is_empty()
                 && batch.len().is_multiple_of(image.len())
                 && batch.len() / image.len() <= BLOCK as usize,
-            "a block holds at most {BLOCK} whole samples of {} values; {} were asked for",
+            "a block has at most {BLOCK} whole samples of {} values each; {} values were requested",
             image.len(),
             batch.len()
         );

@@ -11,7 +11,7 @@ use super::{
 pub struct Histogram {
     /// Name and unit of the numbers.
     pub x_label: String,
-    /// Name of what is counted.
+    /// Name of the vertical axis.
     pub y_label: String,
     /// Consecutive numbers in ascending order, each with its share from 0 to 1.
     pub shares: Vec<(i64, f64)>,

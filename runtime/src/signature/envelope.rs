@@ -73,19 +73,17 @@ impl Envelope {
     /// or if there is no signature or more than [`MAX_SIGNATURES`].
     pub fn parse(bytes: &[u8]) -> Result<Self, SignatureError> {
         if bytes.len() as u64 > MAX_ENVELOPE {
-            return Err(broken(format!(
-                "it is larger than the {MAX_ENVELOPE} bytes that an envelope may have"
-            )));
+            return Err(broken(format!("it is larger than {MAX_ENVELOPE} bytes, the limit for an envelope")));
         }
         let document = match json::parse(bytes) {
             Ok(Value::Object(document)) => document,
-            Ok(_) => return Err(broken("it is no DSSE envelope, which is a JSON object")),
+            Ok(_) => return Err(broken("it is not a DSSE envelope, which is a JSON object")),
             Err(problem) => return Err(broken(problem.to_string())),
         };
         let text = |name: &str| match document.get(name) {
             Some(Value::String(text)) => Ok(text.as_str()),
-            Some(_) => Err(broken(format!("its member '{name}' is no text"))),
-            None => Err(broken(format!("it has no member '{name}', as a DSSE envelope must"))),
+            Some(_) => Err(broken(format!("its member '{name}' is not a string"))),
+            None => Err(broken(format!("it has no member '{name}', which a DSSE envelope must have"))),
         };
         let payload_type = text("payloadType")?;
         if payload_type != PAYLOAD_TYPE {
@@ -103,12 +101,12 @@ impl Envelope {
         let mut signatures = Vec::new();
         for signature in list {
             let Some(Value::String(sig)) = signature.get("sig") else {
-                return Err(broken("one of its signatures has no text 'sig'"));
+                return Err(broken("one of its signatures has no string 'sig'"));
             };
             let key_id = match signature.get("keyid") {
                 None | Some(Value::Null) => None,
                 Some(Value::String(key_id)) => Some(key_id.clone()).filter(|key_id| !key_id.is_empty()),
-                Some(_) => return Err(broken("the 'keyid' of one of its signatures is no text")),
+                Some(_) => return Err(broken("the 'keyid' of one of its signatures is not a string")),
             };
             signatures.push(EnvelopeSignature { key_id, bytes: decode("sig", sig)? });
         }

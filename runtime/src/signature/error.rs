@@ -10,7 +10,7 @@ pub enum SignatureError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A file can't be written.
@@ -18,11 +18,11 @@ pub enum SignatureError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// There is a file where a key would be written.
-    #[error("{} exists, and a key is never written over a file; choose another name with `out`", path.display())]
+    #[error("{} exists, and no file is ever overwritten by a key; choose another name with `out`", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
@@ -31,21 +31,21 @@ pub enum SignatureError {
     #[error("cannot draw a key: {0}")]
     NoRandomNumbers(String),
     /// The text is not a usable key.
-    #[error("it is no key that can be used: {0}")]
+    #[error("it is not a usable key: {0}")]
     Key(String),
     /// The file is not a valid envelope.
-    #[error("it is no signature that can be read: {0}")]
+    #[error("it is not a valid file of signatures: {0}")]
     Envelope(String),
     /// A signature has the id of the key but is not a valid signature of the payload by it.
     #[error(
-        "the signature that names key {key_id} is not over this payload: the envelope was changed, or the name of the key is false"
+        "the signature with the key id {key_id} is not a valid signature of this payload: the envelope or the key id was changed"
     )]
     Broken {
         /// Id of the key.
         key_id: String,
     },
     /// The envelope has no signature by the key.
-    #[error("it holds no signature by key {key_id}; {}", by(signers))]
+    #[error("it contains no signature by key {key_id}; {}", by(signers))]
     OtherKey {
         /// Id of the key.
         key_id: String,
@@ -62,7 +62,7 @@ pub enum SignatureError {
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
     /// The evidence file is not valid.
-    #[error("{} does not hold, and is not signed: {problem}; `rscert verify` lists everything", path.display())]
+    #[error("{} was not signed, because it is not valid: {problem}; `rscert verify` lists all problems", path.display())]
     Invalid {
         /// The evidence file.
         path: PathBuf,

@@ -65,7 +65,7 @@ impl<'de> Visitor<'de> for Members {
         let mut map = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if map.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("the member '{name}' is there twice")));
+                return Err(A::Error::custom(format_args!("the member '{name}' occurs twice")));
             }
             let Unique(value) = members.next_value()?;
             map.insert(name, value);
@@ -127,7 +127,7 @@ mod tests {
         let text = r#"{"a":[1,-1,1.5,true,null,"x\u0041"],"b":{"a":{}},"seed":18446744073709551615}"#;
         assert_eq!(parse(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
         for text in [r#"{"a":1,"a":1}"#, r#"{"b":[{"a":1,"\u0061":2}]}"#] {
-            assert!(parse(text.as_bytes()).unwrap_err().to_string().contains("is there twice"), "{text}");
+            assert!(parse(text.as_bytes()).unwrap_err().to_string().contains("occurs twice"), "{text}");
         }
         for text in ["", "{", "{} {}", "[1e999]", &"[".repeat(100_000)] {
             assert!(parse(text.as_bytes()).is_err(), "{}", text.len());

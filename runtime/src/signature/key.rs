@@ -44,13 +44,13 @@ impl PrivateKey {
     pub fn from_pem(text: &str) -> Result<Self, SignatureError> {
         let found = |label: &str| text.contains(&format!("-----BEGIN {label}-----"));
         let problem = if found("PUBLIC KEY") {
-            "it is a public key, and signing takes the private one"
+            "it is a public key, and a signature needs the private key"
         } else if found("ENCRYPTED PRIVATE KEY") {
-            "it is encrypted; `openssl pkey -in KEY -out PLAIN` writes it as it is needed"
+            "it is encrypted; `openssl pkey -in KEY -out PLAIN` writes the unencrypted key that is needed"
         } else {
             match SigningKey::from_pkcs8_pem(text) {
                 Ok(key) => return Ok(Self(key)),
-                Err(_) => "it is no Ed25519 private key in PKCS#8 PEM, as `rscert keygen` writes it",
+                Err(_) => "it is not an Ed25519 private key in PKCS#8 PEM, as `rscert keygen` writes it",
             }
         };
         Err(SignatureError::Key(problem.into()))
@@ -107,12 +107,12 @@ impl PublicKey {
     /// signatures.
     pub fn from_pem(text: &str) -> Result<Self, SignatureError> {
         let problem = if text.contains("PRIVATE KEY-----") {
-            "it is a private key, which is for nobody else to have; checking takes the public one"
+            "it is a private key, which its owner must keep secret; verification needs the public key"
         } else {
             match VerifyingKey::from_public_key_pem(text) {
                 Ok(key) if !key.is_weak() => return Ok(Self(key)),
                 Ok(_) => "it is a point of small order, for which anybody can make signatures",
-                Err(_) => "it is no Ed25519 public key in PEM, as `rscert keygen` writes it",
+                Err(_) => "it is not an Ed25519 public key in PEM, as `rscert keygen` writes it",
             }
         };
         Err(SignatureError::Key(problem.into()))
@@ -154,9 +154,7 @@ fn read_text(path: &Path) -> Result<Zeroizing<String>, SignatureError> {
     let mut text = Zeroizing::new(String::new());
     files::open(path).map_err(error)?.take(MAX_KEY + 1).read_to_string(&mut text).map_err(error)?;
     if text.len() as u64 > MAX_KEY {
-        return Err(SignatureError::Key(format!(
-            "it is larger than the {MAX_KEY} bytes that a key may have"
-        )));
+        return Err(SignatureError::Key(format!("it is larger than {MAX_KEY} bytes, the limit for a key")));
     }
     Ok(text)
 }

@@ -25,7 +25,7 @@
 //! let key = PrivateKey::generate()?;
 //! let mut envelope = Envelope::new(b"{}".to_vec());
 //! envelope.sign(&key);
-//! // As somebody else reads it, who has the public key.
+//! // Somebody else who has the public key reads the envelope.
 //! let public = PublicKey::from_pem(&key.public_key().to_pem()?)?;
 //! let envelope = Envelope::parse(&envelope.to_bytes())?;
 //! assert_eq!(envelope.signed_by(&public)?, b"{}");

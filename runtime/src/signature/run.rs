@@ -55,9 +55,9 @@ pub fn sign_run(run: &Path, key: &PrivateKey, out: &Path) -> Result<Added, Signa
     // If two programs signed the same run at once, one of the signatures would be lost.
     file.try_lock().map_err(|error| {
         read_error(match error {
-            TryLockError::WouldBlock => {
-                io::Error::other("another program is writing or signing it; try again when that is done")
-            }
+            TryLockError::WouldBlock => io::Error::other(
+                "another program is writing or signing it; try again when that program has finished",
+            ),
             TryLockError::Error(error) => error,
         })
     })?;
@@ -109,7 +109,7 @@ pub fn verify_run(run: &Path, key: &PublicKey, signature: &Path) -> Result<Signe
 fn parse(run: &Path, bytes: &[u8]) -> Result<Evidence, SignatureError> {
     let text = str::from_utf8(bytes).map_err(|_| SignatureError::Invalid {
         path: run.to_owned(),
-        problem: "it holds bytes that are no UTF-8 text".into(),
+        problem: "it contains bytes that are not UTF-8 text".into(),
     })?;
     Ok(parse_evidence(run, text)?)
 }
@@ -125,7 +125,7 @@ fn read_envelope(path: &Path) -> Result<Envelope, SignatureError> {
 fn beside(error: SignatureError, out: &Path) -> SignatureError {
     match error {
         SignatureError::OtherRun { mut differences } => {
-            differences.push(format!("{} is left as it is; choose another name with `out`", out.display()));
+            differences.push(format!("{} was not changed; choose another name with `out`", out.display()));
             SignatureError::OtherRun { differences }
         }
         error => error,

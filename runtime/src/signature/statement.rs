@@ -83,8 +83,9 @@ pub fn statement(name: &str, bytes: &[u8], evidence: &Evidence) -> Value {
 /// [`SignatureError::Envelope`] if `payload` is not a statement, [`SignatureError::OtherRun`] with the differences if
 /// any field differs. Unknown members count as differences.
 pub(super) fn compare(payload: &[u8], bytes: &[u8], evidence: &Evidence) -> Result<String, SignatureError> {
-    let found = json::parse(payload)
-        .map_err(|error| SignatureError::Envelope(format!("its payload is no in-toto statement: {error}")))?;
+    let found = json::parse(payload).map_err(|error| {
+        SignatureError::Envelope(format!("its payload is not an in-toto statement: {error}"))
+    })?;
     let name = found["subject"][0]["name"].as_str().unwrap_or_default().to_owned();
     // The file may have been renamed, so its name is returned and not compared.
     let mut differences = json::differences(&found, &statement(&name, bytes, evidence));

@@ -5,7 +5,7 @@ use crate::units::Alpha;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StatisticsError {
     /// More hits than trials.
-    #[error("{hits} votes out of {trials} samples cannot be: the votes are corrupt")]
+    #[error("{hits} votes out of {trials} samples are impossible: the votes are corrupt")]
     MoreHitsThanTrials {
         /// Hits.
         hits: u64,

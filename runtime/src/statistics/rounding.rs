@@ -1,7 +1,7 @@
-//! Arithmetic with directed rounding, and text that never shows more than was proved.
+//! Arithmetic with directed rounding, and numbers as text that are never larger than the proved ones.
 
-/// `value` as text with `decimals` digits after the point, rounded down, so that what is printed is never more than
-/// what was proved.
+/// `value` as text with `decimals` digits after the point, rounded down, so that the printed number is
+/// never larger than the proved one.
 ///
 /// ```
 /// use mithridate_runtime::statistics::round_down;

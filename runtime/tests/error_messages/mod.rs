@@ -250,7 +250,7 @@ fn of_evidence() {
     ];
     insta::assert_snapshot!(sentences(root, &cases));
     for (changed, line, what) in [
-        ("missing.jsonl", "3", "the header promises 3"),
+        ("missing.jsonl", "3", "the header declares 3"),
         ("swapped.jsonl", "2", "its chain value is"),
         ("digit.jsonl", "2", "its chain value is"),
     ] {

@@ -104,9 +104,9 @@ fn every_setting_that_differs_is_named() {
         certify(&["--resume", "--out", "run.jsonl", "--alpha", "0.01", "--n", "200", "--data", "images"]);
     let text = sentence(root, "other settings", &rscert(root, &other).output().unwrap());
     for setting in [
-        "alpha differs (there 0.001, here 0.01)",
-        "n differs (there 100, here 200)",
-        "selection.count differs (there 3, here 2)",
+        "alpha differs (in the file 0.001, now 0.01)",
+        "n differs (in the file 100, now 200)",
+        "selection.count differs (in the file 3, now 2)",
     ] {
         assert!(text.contains(setting), "{setting}: {text}");
     }

@@ -54,10 +54,10 @@ fn terms_that_cannot_be_are_found_without_the_earlier_run() {
     let place = prepared();
     let lies: [(&str, Lie); 8] = [
         // As many as were lost, of far more samples than there were.
-        ("it says that 1000000 of 8000 samples of the earlier run were run again", |header, _| {
+        ("its number of replayed samples is 1000000, and the earlier run has 8000", |header, _| {
             header.recertification.as_mut().unwrap().replayed = 1_000_000;
         }),
-        ("it says that 0 of 8000 samples", |header, _| {
+        ("its number of replayed samples is 0, and the earlier run has 8000", |header, _| {
             header.recertification.as_mut().unwrap().replayed = 0;
         }),
         ("its alpha is 0.002 and must be", |header, _| {
@@ -66,15 +66,15 @@ fn terms_that_cannot_be_are_found_without_the_earlier_run() {
         ("its noise is not fresh", |header, _| {
             header.settings.seed = header.recertification.as_ref().unwrap().seed;
         }),
-        ("a run that rests on an earlier one has fixed", |header, _| {
+        ("a recertification has the stopping rule fixed", |header, _| {
             header.settings.stop = StoppingRule::Deadline(50.0);
         }),
         ("has no parts", |header, _| header.shard = "1/1".parse().ok()),
-        ("rests on certificates of one input each", |header, _| {
+        ("a recertification can't make such a claim", |header, _| {
             let alpha = header.settings.alpha;
             header.simultaneous = Some(Simultaneous { alpha, inputs: 12 });
         }),
-        ("follows from no number of votes of 8000 at alpha 0.001", |header, records| {
+        ("no number of votes among 8000 samples gives the bound", |header, records| {
             let record = records.iter_mut().find(|record| record.change.is_some()).unwrap();
             let change = record.change.clone().unwrap();
             *record = changed(record, header, Change { p_lower: 0.99, ..change });
@@ -126,9 +126,12 @@ fn another_earlier_run_than_the_one_that_was_used_is_found() {
     type Lie = fn(&mut Header, &mut Vec<Record>);
     let place = prepared();
     assert_eq!(against(&place, |_, _| {}, true), "");
-    assert!(against(&place, |header, _| header.settings.seed = 8, false).contains("is another one"));
+    assert!(
+        against(&place, |header, _| header.settings.seed = 8, false)
+            .contains("is based on another earlier run")
+    );
     let lies: [(&str, Lie); 7] = [
-        ("its data and that of the run of the earlier model differ", |header, _| {
+        ("its data and that of the earlier run differ", |header, _| {
             header.data.images_sha256 = "00".into();
         }),
         ("its data and that", |header, _| header.data.class_names = vec!["a".into(), "b".into()]),
@@ -151,26 +154,26 @@ fn another_earlier_run_than_the_one_that_was_used_is_found() {
     for (expected, lie) in lies {
         let text = against(&place, lie, true);
         assert!(text.contains(expected), "{expected}: {text}");
-        assert!(!text.contains("is another one"), "{text}");
+        assert!(!text.contains("is based on another earlier run"), "{text}");
     }
     let fewer = |header: &mut Header, records: &mut Vec<Record>| {
         records.pop();
         header.subset.count -= 1;
     };
     let text = against(&place, fewer, true);
-    assert!(text.contains("it has 12 inputs, and the run of the earlier model 11"), "{text}");
-    assert!(text.contains("the run of the earlier model has no input 11"), "{text}");
+    assert!(text.contains("it has 12 inputs, and the earlier run has 11"), "{text}");
+    assert!(text.contains("the earlier run has no input 11"), "{text}");
     let votes = |header: &mut Header, records: &mut Vec<Record>| {
         records[11].selection = vec![1000, 0].into();
         records[11] = proved(&records[11], header);
     };
     let text = against(&place, votes, true);
-    assert!(text.contains("has other votes, another bound or another label"), "{text}");
+    assert!(text.contains("has other selection votes, another bound or another label"), "{text}");
     // A run that rests on an earlier one itself carries nothing.
     let mut found = verify(&place.path("new.jsonl")).unwrap();
     found.check_earlier(&verify(&place.path("new.jsonl")).unwrap(), None);
     let text = format!("{:?}", found.problems);
-    assert!(text.contains("itself rests on an earlier run"), "{text}");
+    assert!(text.contains("is itself a recertification"), "{text}");
 }
 
 #[test]
@@ -237,7 +240,7 @@ fn old_votes_made_to_fit_the_new_ones_are_found_by_the_earlier_model() {
     assert!(text.contains("was known before the changed model was made"), "{text}");
     let (status, text) = from("new.jsonl", "old.jsonl", &["--from-model", "changed.onnx"]);
     assert_eq!(status, Some(3));
-    assert!(text.contains("the earlier model: the model's file hashes to"), "{text}");
+    assert!(text.contains("the earlier model: the SHA-256 of the model's file is"), "{text}");
     let output = place.run(&["verify", "new.jsonl", "--from-model", "model.onnx"]);
     assert_eq!(output.status.code(), Some(2));
 }
@@ -287,7 +290,7 @@ fn flags_for_reading_the_changed_model_are_used_and_written_down() {
     let recertify = ["recertify", "--from", "names.jsonl", "--data", "images", "--n", "100"];
     let output = place.run(&[&recertify[..], &["--model", "other.onnx", "--out", "y.jsonl"]].concat());
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("numbers its classes otherwise than the earlier model"), "{error}");
+    assert!(error.contains("and the earlier model number their classes differently"), "{error}");
 }
 
 #[test]

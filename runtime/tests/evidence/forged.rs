@@ -60,33 +60,33 @@ fn lies_of_the_header_are_found_wherever_it_is_read() {
         }),
         ("`n` must be at most 10000000000", |header, _| header.settings.n = u64::MAX),
         ("`n0` must be at least 1", |header, _| header.settings.n0 = 0),
-        ("its noise was made by 'a coin'", |header, _| header.noise.generator = "a coin".into()),
-        ("its sigma in units of the model is [0.25], and by its preprocessing []", |header, _| {
+        ("its generator of noise is 'a coin'", |header, _| header.noise.generator = "a coin".into()),
+        ("its sigma in units of the model is [0.25] and must be [] for its preprocessing", |header, _| {
             header.model.r#use.sigma_in_model = vec![0.25];
         }),
-        ("its sigma in units of the model is [], and by its preprocessing [63.75]", |header, _| {
+        ("its sigma in units of the model is [] and must be [63.75] for its preprocessing", |header, _| {
             header.model.r#use.preprocessing.range = [0.0, 255.0];
         }),
-        ("its preprocessing can't be: `std` holds 0", |header, _| {
+        ("its preprocessing is not valid: `std` contains 0", |header, _| {
             header.model.r#use.preprocessing.std = vec![0.0];
         }),
         ("its model has 0 classes", |header, _| header.model.classes = 0),
         ("its model has 70000 classes", |header, _| header.model.classes = 70_000),
-        ("its selection takes no input", |header, _| header.subset.skip = 0),
-        ("its selection takes 12 inputs, and at most 5 by itself", |header, _| {
+        ("its selection contains no input", |header, _| header.subset.skip = 0),
+        ("its selection contains 12 inputs, and its limit is 5", |header, _| {
             header.subset.max = Some(5);
         }),
         ("the classes of its selection are not in order", |header, _| {
             header.subset.classes = vec![1, 0];
         }),
         ("it selects class 2 and there are 2 classes", |header, _| header.subset.classes = vec![0, 1, 2]),
-        ("is not among the classes that the header says were selected", |header, _| {
+        ("is not among the classes that the header selects", |header, _| {
             header.subset.classes = vec![1];
         }),
         ("it has a label, and the data had none by the header", |header, _| {
             header.data.labels_sha256 = String::new();
         }),
-        ("whether its votes were kept", |header, _| header.keeps_votes = true),
+        ("the header states that none were kept, or the reverse", |header, _| header.keeps_votes = true),
         ("its alpha is 0.001 and must be", |header, _| {
             let alpha = header.settings.alpha;
             header.simultaneous = Some(Simultaneous { alpha, inputs: INPUTS as u64 });
@@ -108,23 +108,23 @@ fn lies_of_a_record_are_found_wherever_it_is_read() {
     let lies: [(&str, Lie); 15] = [
         ("its radius is 99 and its votes give", |_, records| records[3].radius = 99.0),
         ("its radius is 1797693134862315", |_, records| records[3].radius = f64::MAX),
-        ("its samples took -1 seconds", |_, records| records[3].seconds = -1.0),
-        ("seconds, which is no time", |_, records| records[3].seconds = 1e300),
+        ("its time of -1 seconds", |_, records| records[3].seconds = -1.0),
+        ("seconds is not valid", |_, records| records[3].seconds = 1e300),
         ("its label is 2 and there are 2 classes", |_, records| records[3].label = Some(2)),
         ("input 3 is out of order", |_, records| records[4].index = 3),
-        ("its selection has 99 votes, for nobody included, of 100 samples", |_, records| {
+        ("its selection has 99 votes, including those for nobody, of 100 samples", |_, records| {
             records[3].selection = vec![99, 0].into();
         }),
-        ("its selection has 101 votes, for nobody included, of 100 samples", |_, records| {
+        ("its selection has 101 votes, including those for nobody, of 100 samples", |_, records| {
             records[3].selection = votes(json!({ "by_class": [100, 0], "ties": 1 }));
         }),
         // Samples that vote for no class and for nobody either are left out.
-        ("its estimation has 400 votes, for nobody included, of 500 samples", |header, records| {
+        ("its estimation has 400 votes, including those for nobody, of 500 samples", |header, records| {
             records[3].estimation = vec![0, 400].into();
             records[3].selection = vec![0, 100].into();
             records[3] = proved(&records[3], header);
         }),
-        ("its estimation has 600 votes, for nobody included, of 500 samples", |_, records| {
+        ("its estimation has 600 votes, including those for nobody, of 500 samples", |_, records| {
             records[3].estimation = votes(json!({ "by_class": [0, 500], "not_a_number": 100 }));
         }),
         ("its estimation has 18446744073709551615 votes", |_, records| {
@@ -135,7 +135,7 @@ fn lies_of_a_record_are_found_wherever_it_is_read() {
             records[3].samples = 501;
             records[3].estimation = vec![501, 0].into();
         }),
-        ("it rests on an earlier model, and the header names none", |_, records| {
+        ("it is based on an earlier run, and the header names none", |_, records| {
             records[3].change =
                 serde_json::from_value(json!({ "p_lower": 0.9, "lost": 0, "changed": 0 })).unwrap();
         }),
@@ -217,7 +217,7 @@ fn votes_that_changed_places_are_found_by_replaying() {
         place.run(&["verify", "class.jsonl"])
     };
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("the votes of input 0 one by one add up to other numbers"), "{text}");
+    assert!(text.contains("the votes of input 0 do not add up to the counts in the evidence"), "{text}");
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn lines_without_end_are_not_listed_without_end() {
     assert_eq!(found.problems.len(), 1001);
     // Whole lines come first in the order of lines, and this is of the file.
     assert_eq!(found.problems[0].line, 0);
-    assert_eq!(found.problems[0].problem, "999000 more things do not hold, which are not listed");
+    assert_eq!(found.problems[0].problem, "999000 more problems are not listed");
     let output = place.run(&["verify", "run.jsonl"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(output.stdout.len() < 100_000, "{}", output.stdout.len());

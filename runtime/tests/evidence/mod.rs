@@ -95,7 +95,7 @@ fn a_full_disk_ends_in_a_sentence_and_loses_nothing() {
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.starts_with("rscert: cannot write full.jsonl: File too large"), "{error}");
         // Not even a header fits into one block.
-        let advice = "; what is finished is in it: make room, then run the same command with --resume\n";
+        let advice = "; the finished inputs are in this file: free space on the disk, then run the same command with --resume\n";
         assert!(error.ends_with(advice) || blocks < 4, "{blocks}: {error}");
         refused += 1;
     }
@@ -112,9 +112,15 @@ fn a_finished_run_is_left_as_it_is_and_a_foreign_one_refused() {
     place.certify("run.jsonl", &["--n", "100", "--resume"]);
     assert_eq!(fs::read(&path).unwrap(), before);
     for (flags, what) in [
-        (&["--n", "200"][..], "can't be resumed: its n differs (there 100, here 200)"),
-        (&["--n", "100", "--max", "5"], "can't be resumed: its selection.count differs (there 12, here 5)"),
-        (&["--n", "100", "--shard", "1/2"], "can't be resumed: its shard differs (there none, here 1/2)"),
+        (&["--n", "200"][..], "can't be resumed: its n differs (in the file 100, now 200)"),
+        (
+            &["--n", "100", "--max", "5"],
+            "can't be resumed: its selection.count differs (in the file 12, now 5)",
+        ),
+        (
+            &["--n", "100", "--shard", "1/2"],
+            "can't be resumed: its shard differs (in the file none, now 1/2)",
+        ),
     ] {
         let output = place.command("run.jsonl", &[flags, &["--resume"]].concat()).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
@@ -169,7 +175,7 @@ fn parts_that_do_not_fit_are_refused_with_a_list() {
     assert_eq!(refused(&["1.jsonl", "2.jsonl"]), format!("{start}part 3/3 is missing\n"));
     assert_eq!(
         refused(&["1.jsonl", "again.jsonl", "2.jsonl"]),
-        format!("{start}part 1/3 is there more than once: 1.jsonl, again.jsonl; part 3/3 is missing\n")
+        format!("{start}part 1/3 is given more than once: 1.jsonl, again.jsonl; part 3/3 is missing\n")
     );
     assert_eq!(
         refused(&["1.jsonl", "2.jsonl", "other.jsonl"]),
@@ -331,7 +337,7 @@ fn votes_that_the_model_does_not_give_are_found_by_replaying() {
         let (found, text, _) = check(&forged, &["--replay", "all", "--differing", &allowed.to_string()]);
         assert_eq!(found, Some(status), "{text}");
         assert!(
-            text.contains(&format!("votes differ; up to {allowed} of each input may, by --differing\n")),
+            text.contains(&format!("votes differ; --differing allows up to {allowed} of each input\n")),
             "{text}"
         );
     }
@@ -346,7 +352,7 @@ fn another_model_other_data_and_another_selection_are_found() {
     mithridate_onnx::write(&model(&other), place.path("other.onnx")).unwrap();
     let output = place.run(&["verify", "run.jsonl", "--model", "other.onnx"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(String::from_utf8(output.stdout).unwrap().contains("the model's file hashes to"));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("the SHA-256 of the model's file is"));
     let output = place.run(&["verify", "run.jsonl", "--model", "model.onnx", "--data", "data"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
     // The right inputs, left out at will: hashes are good, but the data tell.
@@ -358,7 +364,7 @@ fn another_model_other_data_and_another_selection_are_found() {
     let output = place.run(&["verify", "chosen.jsonl", "--data", "data"]);
     assert_eq!(output.status.code(), Some(3));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("the selection takes 3 inputs from these data, and the header says 2"), "{text}");
+    assert!(text.contains("the selection has 3 inputs in these data, and the header states 2"), "{text}");
     let mut images = fs::read(place.path("data/t10k-images-idx3-ubyte")).unwrap();
     *images.last_mut().unwrap() ^= 1;
     fs::write(place.path("data/t10k-images-idx3-ubyte"), images).unwrap();
@@ -396,7 +402,11 @@ fn tables_are_written_and_audited_beside_evidence() {
     assert!(notes[1].as_str().unwrap().starts_with("its largest radius"), "{notes}");
     let output = place.run(&["audit", "run.tsv", "--norm", "linf"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("run doesn't say how large its inputs are"));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("run does not state the number of values of an input")
+    );
     let marked = format!("\u{feff}{text}");
     fs::write(place.path("marked.tsv"), marked).unwrap();
     assert_eq!(audit(&["marked.tsv"])["runs"][0]["acr"].as_f64().unwrap(), acr(1));
@@ -424,7 +434,7 @@ fn runs_in_batches_of_one_and_others_are_not_mixed() {
         let output = place.command(&out, &[&flags(resumed)[..], &["--resume"]].concat()).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(
-            error.contains(&format!("batch differs (there {begun}, here {resumed})")),
+            error.contains(&format!("batch differs (in the file {begun}, now {resumed})")),
             "{:?} {error}",
             output.status
         );

@@ -180,7 +180,7 @@ fn interrupted_it_goes_on_and_forged_it_is_found() {
         rebuild(record, Change { p_lower: change.p_lower + 0.001, ..change });
     });
     let text = format!("{:?}", verify(&invented).unwrap().problems);
-    assert!(text.contains("follows from no number of votes of 20000 at alpha 0.001"), "{text}");
+    assert!(text.contains("no number of votes among 20000 samples gives the bound"), "{text}");
     let old = read_evidence(&place.path("old.jsonl")).unwrap();
     let better = forge("3.jsonl", &|record| {
         let Some(change) = record.change.clone() else { return };
@@ -226,8 +226,12 @@ fn what_it_cannot_rest_on_is_refused_in_a_sentence() {
     refused("plain.jsonl", &[], "was made without --keep-votes");
     refused("adaptive.jsonl", &["--n", "500"], "needs a run with --stop fixed");
     refused("old.jsonl", &["--n", "20001"], "is more than the 20000 samples");
-    refused("old.jsonl", &["--seed", "7"], "fresh noise needs another one");
-    refused("old.jsonl", &["--alpha-change", "0.9999"], "--alpha-change 0.9999 is too much beside 0.001");
+    refused("old.jsonl", &["--seed", "7"], "fresh noise needs another seed");
+    refused(
+        "old.jsonl",
+        &["--alpha-change", "0.9999"],
+        "--alpha-change 0.9999 is too large together with alpha 0.001",
+    );
     fs::remove_file(votes_path(&place.path("old.jsonl"))).unwrap();
     refused("old.jsonl", &[], "cannot read");
 }

@@ -44,7 +44,7 @@ fn the_model_that_was_hashed_is_the_one_that_runs() {
             let output = place.verify_replayed("lie.jsonl", "swapped.onnx", &[]);
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
-            let found = text.contains("hashes to") || text.contains("votes differ");
+            let found = text.contains("the SHA-256 of the model's file is") || text.contains("votes differ");
             // The process that tries a model first may have read the other file.
             let is_refused = error.contains("was changed while it was read");
             if !matches!((output.status.code(), found, is_refused), (Some(3), true, _) | (Some(1), _, true)) {
@@ -105,12 +105,15 @@ fn names_of_classes_that_changed_places_are_found() {
         assert!(verify(&lie).unwrap().holds());
         let (status, text) = verified("lie.jsonl", &both);
         assert_eq!(status, Some(3), "{model}: {text}");
-        assert!(text.contains("the classes are above, below, and those certified below, above"), "{text}");
+        assert!(
+            text.contains("the classes of the data are above, below, and those of the run are below, above"),
+            "{text}"
+        );
         // Without the model nobody can know, and that is said.
         let (status, text) = verified("lie.jsonl", &["--data", "images"]);
         assert_eq!(status, Some(0), "{text}");
-        let said = "- names of classes: the run numbers the classes below, above, and the data above, below; whether the \
-                    model does as the run says, its metadata tell: give --model";
+        let said = "- names of classes: the classes are below, above in the run, and above, below in the data; to \
+                    check that the order in the run is that of the model, give --model";
         assert!(text.contains(said), "{text}");
         let (status, text) = verified("lie.jsonl", &["--model", model]);
         assert_eq!(status, Some(if model == "named.onnx" { 3 } else { 0 }), "{text}");
@@ -118,7 +121,7 @@ fn names_of_classes_that_changed_places_are_found() {
         let none = forge(&place, &run, "none.jsonl", |header, _| header.data.class_names.clear());
         assert!(verify(&none).unwrap().holds());
         let (status, text) = verified("none.jsonl", &["--data", "images"]);
-        assert!(status == Some(3) && text.contains("and those certified without names"), "{text}");
+        assert!(status == Some(3) && text.contains("and those of the run are without names"), "{text}");
         let (status, text) = verified(
             forge(&place, &run, "new.jsonl", |header, _| {
                 header.data.class_names = vec!["cat".into(), "dog".into()];
@@ -145,10 +148,10 @@ fn how_the_model_was_used_is_compared_with_the_model() {
         ("the batch of the model was rewritten from 4, and is not rewritten", |header| {
             header.model.r#use.batch_rewritten_from = Some(4);
         }),
-        ("computes in float32 on the processor, and the header says float16", |header| {
+        ("computes in float32 on the processor, and the header states float16", |header| {
             header.execution.precision = "float16".into();
         }),
-        ("the model's file of weights w.bin is not the one certified", |header| {
+        ("the SHA-256 of the model's file of weights w.bin is not that of the certified file", |header| {
             header.model.external =
                 serde_json::from_value(serde_json::json!([{ "file": "w.bin", "sha256": "00" }])).unwrap();
         }),
@@ -198,7 +201,7 @@ fn what_was_checked_what_was_not_and_what_it_costs_is_said() {
     assert!(engine["detail"].as_str().unwrap().ends_with("on cpu in float32, as here"), "{engine}");
     let text = String::from_utf8(place.run(&["verify", "run.jsonl"]).stdout).unwrap();
     let settings = "sigma 0.25, gaussian noise, independent; alpha 0.001 for each input; n0 100, n 300, stopping rule \
-                    fixed; seed 7 drawn or chosen by whoever certified\n";
+                    fixed; seed 7 drawn or chosen by the maker of the run\n";
     assert!(text.contains(settings) && text.contains("not checked:\n- model: "), "{text}");
     // As many selection samples as a bound can be computed for: refused before the first is run.
     forge(&place, "run.jsonl", "endless.jsonl", |header, records| {

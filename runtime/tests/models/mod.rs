@@ -143,7 +143,8 @@ fn an_output_is_chosen_by_name() {
     let model = zoo::softmax_among_others();
     let error = open(folder.path(), &model, &InputOptions::default()).unwrap_err();
     assert!(
-        error.contains("say with `output`") && error.contains("scores/logits:0: float [n, 5]"),
+        error.contains("with the logits or probabilities by `output`")
+            && error.contains("scores/logits:0: float [n, 5]"),
         "{error}"
     );
     let named = |name: &str| InputOptions { output: Some(name.into()), ..InputOptions::default() };
@@ -192,7 +193,7 @@ fn answers_that_depend_on_the_batch_are_asked_for_one_by_one_or_refused() {
         Batching::Fixed { size: 1 }
     );
     let error = open(folder.path(), &zoo::entangled(3), &InputOptions::default()).unwrap_err();
-    assert!(error.contains("depends on the 2 others in the batch"), "{error}");
+    assert!(error.contains("depends on the 2 other inputs of the batch"), "{error}");
     // The first answer of a sequence depends on no other.
     assert_eq!(
         open(folder.path(), &zoo::sequence(0), &InputOptions::default()).unwrap().batching,
@@ -200,7 +201,7 @@ fn answers_that_depend_on_the_batch_are_asked_for_one_by_one_or_refused() {
     );
     for (model, others) in [(zoo::sequence(3), 2), (zoo::placed(), 3)] {
         let error = open(folder.path(), &model, &InputOptions::default()).unwrap_err();
-        assert!(error.contains(&format!("depends on the {others} others in the batch")), "{error}");
+        assert!(error.contains(&format!("depends on the {others} other inputs of the batch")), "{error}");
     }
 }
 

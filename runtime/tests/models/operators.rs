@@ -78,7 +78,7 @@ fn operators_that_draw_numbers_are_refused_by_name() {
         let node =
             NodeProto { domain: Some(domain.into()), ..node(operator, &["scores"], "logits", Vec::new()) };
         let text = refused(&with_domain(followed_by(vec![node]), domain), &InputOptions::default());
-        let expected = format!("depends on {operator} 'the {operator}', which draws numbers");
+        let expected = format!("depends on {operator} 'the {operator}', which draws random numbers");
         assert!(text.contains(&expected), "{text}");
     }
 }
@@ -96,7 +96,7 @@ fn a_random_operator_with_a_rare_effect_is_refused() {
     let y = zoo::like(&mut graph, "Add", &[&y, &rare]);
     let text = refused(&zoo::finish(graph, &[("logits", &y)]), &InputOptions::default());
     assert!(
-        text.contains("depends on RandomUniformLike 'randomuniformlike_2', which draws numbers"),
+        text.contains("depends on RandomUniformLike 'randomuniformlike_2', which draws random numbers"),
         "{text}"
     );
 }
@@ -128,8 +128,9 @@ fn random_operators_are_found_in_bodies_and_functions() {
         ),
     ] {
         let text = refused(&model, &InputOptions::default());
-        let expected =
-            format!("depends on RandomNormalLike 'the RandomNormalLike', {place}, which draws numbers");
+        let expected = format!(
+            "depends on RandomNormalLike 'the RandomNormalLike', {place}, which draws random numbers"
+        );
         assert!(text.contains(&expected), "{text}");
     }
     let call = NodeProto { domain: Some("own".into()), ..node("Block", &["scores"], "logits", Vec::new()) };
@@ -147,7 +148,7 @@ fn random_operators_are_found_in_bodies_and_functions() {
     model.functions.push(function("Inner", vec![node("Bernoulli", &["a"], "b", Vec::new())]));
     let text = refused(&model, &InputOptions::default());
     let expected =
-        "Bernoulli 'the Bernoulli', in the function Inner, in the function Block, which draws numbers";
+        "Bernoulli 'the Bernoulli', in the function Inner, in the function Block, which draws random numbers";
     assert!(text.contains(expected), "{text}");
 }
 
@@ -330,7 +331,7 @@ fn values_put_in_order_of_size_are_refused_unless_the_output_is_named() {
             text.contains("its output best comes from TopK 'topk_2', which puts values in order"),
             "{text}"
         );
-        assert!(text.ends_with("say so with `output` best"), "{text}");
+        assert!(text.ends_with("confirm this with `output` best"), "{text}");
         let folder = tempfile::tempdir().unwrap();
         let opened = open(folder.path(), &ordered, &named("best")).unwrap();
         assert!(opened.classes() >= 3);
@@ -356,7 +357,7 @@ fn places_of_values_are_refused() {
     let both =
         graph.operator("Cast", &[&both], vec![int("to", 1)], ElementType::Float, both.shape().to_vec());
     let text = refused(&zoo::finish(graph, &[("y", &both)]), &InputOptions::default());
-    assert!(text.contains("which gives numbers of places and no values"), "{text}");
+    assert!(text.contains("which returns indices and not values"), "{text}");
 }
 
 #[test]
@@ -370,7 +371,7 @@ fn a_detector_is_refused_by_its_choice_of_boxes() {
     ];
     let text = refused(&followed_by(nodes), &InputOptions::default());
     assert!(
-        text.contains("comes from NonMaxSuppression 'the NonMaxSuppression', which chooses boxes"),
+        text.contains("comes from NonMaxSuppression 'the NonMaxSuppression', which selects boxes"),
         "{text}"
     );
 }

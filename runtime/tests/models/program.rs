@@ -106,15 +106,15 @@ fn inspect_says_what_it_found_and_its_command_works() {
             "a.onnx",
             zoo::reshaped(4),
             &[][..],
-            &["4 in the file; rewritten to any number", "which holds logits"][..],
+            &["4 in the file; rewritten to take any number", "which holds logits"][..],
         ),
-        ("b.onnx", zoo::stubborn(2), &[], &["exactly 2; a last batch is filled up"]),
+        ("b.onnx", zoo::stubborn(2), &[], &["exactly 2; an incomplete last batch is filled up"]),
         ("c.onnx", zoo::channels_last(), &[], &["nhwc (channels last), 3 channels"]),
         (
             "d.onnx",
             zoo::normalising(&[-127.5], &[1.0 / 51.0]),
             &[],
-            &["inside the model (Add, Mul), of inputs from 0 to 255", "--range=0,255"],
+            &["inside the model (Add, Mul), apparently of inputs from 0 to 255", "--range=0,255"],
         ),
         (
             "e.onnx",
@@ -128,8 +128,13 @@ fn inspect_says_what_it_found_and_its_command_works() {
             &[],
             &["precision:  weights in float16", "providers:  cpu"],
         ),
-        ("g h.onnx", zoo::entangled(0), &[], &["one at a time, for an answer depends", "--model 'g h.onnx'"]),
-        ("i.onnx", zoo::any_size(), &[], &["left open; tried with 32 x 32", "3 channels"]),
+        (
+            "g h.onnx",
+            zoo::entangled(0),
+            &[],
+            &["one at a time, because an answer depends", "--model 'g h.onnx'"],
+        ),
+        ("i.onnx", zoo::any_size(), &[], &["not fixed by the model; tested with 32 x 32", "3 channels"]),
     ] {
         mithridate_onnx::write(&model, path.join(name)).unwrap();
         let text = printed(&path, &[&["inspect", name], flags].concat());
@@ -209,7 +214,7 @@ fn flags_that_make_no_sense_are_refused() {
         (&["--layout", "chw"], 2, "'chw' is not a layout; use nchw or nhwc"),
         (&["--layout", "nhwc"], 1, "read as nhwc, and the images of the data set have shape [3, 4, 4]"),
         (&["--mean", "0.5,0.5"], 1, "--mean has 2 values and the images have 3 channels"),
-        (&["--std", "0"], 1, "--std holds 0; a standard deviation is greater than 0"),
+        (&["--std", "0"], 1, "--std contains 0; a standard deviation must be greater than 0"),
         (&["--std", "x"], 2, "invalid float literal"),
         (&["--output", "none"], 1, "it has no output 'none', only logits: float [n, 5]"),
     ] {

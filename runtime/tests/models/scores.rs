@@ -48,7 +48,7 @@ fn scores_with_their_sign_reversed_are_refused_whoever_names_them() {
                 let p = zoo::like(graph, "Sub", &[&p, &one]);
                 zoo::like(graph, "Neg", &[&p])
             }),
-            "holds 1 less the probabilities",
+            "holds 1 minus the probabilities",
         ),
     ] {
         for reading in [InputOptions::default(), named("scores")] {
@@ -82,10 +82,10 @@ fn rows_that_are_sorted_without_an_operator_for_it_are_refused_unless_named() {
     });
     let text = refused(&model, &InputOptions::default());
     assert!(
-        text.contains("each row of its output scores is sorted by size, for 64 of 64 made-up images"),
+        text.contains("each row of its output scores is sorted by size, for 64 of 64 generated images"),
         "{text}"
     );
-    assert!(text.ends_with("say so with `output` scores"), "{text}");
+    assert!(text.ends_with("confirm this with `output` scores"), "{text}");
     let folder = tempfile::tempdir().unwrap();
     let opened = open(folder.path(), &model, &named("scores")).unwrap();
     assert!(opened.is_output_named && opened.notes.is_empty());
@@ -96,7 +96,7 @@ fn rows_of_length_one_are_refused_unless_named() {
     let model = ending(|graph, y| zoo::like(graph, "LpNormalization", &[y]));
     assert!(
         refused(&model, &InputOptions::default())
-            .contains("each row of its output scores has length 1, as of embeddings")
+            .contains("each row of its output scores has length 1, as an embedding has")
     );
     let folder = tempfile::tempdir().unwrap();
     open(folder.path(), &model, &named("scores")).unwrap();
@@ -145,7 +145,11 @@ fn answers_that_are_always_the_same_are_refused_or_said() {
         zoo::like(graph, "Add", &[&y, &bias])
     });
     let opened = open(folder.path(), &dead, &InputOptions::default()).unwrap();
-    assert!(opened.notes[0].contains("answers 64 made-up images all the same"), "{:?}", opened.notes);
+    assert!(
+        opened.notes[0].contains("gives the same answer to all of 64 generated images"),
+        "{:?}",
+        opened.notes
+    );
     assert!(check(&zoo::plain(0), InputOptions::default(), 1e-4).notes.is_empty());
 }
 
@@ -160,7 +164,7 @@ fn another_number_of_classes_than_declared_is_refused() {
     }
     let text = refused(&model, &InputOptions::default());
     // ONNX Runtime looks too, where it knows the shape.
-    assert!(text.contains("said to have 7 columns and has 5") || text.contains("can't load"), "{text}");
+    assert!(text.contains("declared with 7 columns and has 5") || text.contains("can't load"), "{text}");
     let mut graph = GraphBuilder::new("names");
     let x = zoo::image(&mut graph, 0);
     let y = zoo::head(&mut graph, &x);
@@ -189,7 +193,7 @@ fn labels_that_contradict_the_scores_are_refused() {
         ("svc_ten.onnx", "its output label contradicts its output probabilities: for "),
         ("svc_probability.onnx", "its output label contradicts its output probabilities: for "),
         // Scores of 45 pairs of 10 classes, said to be 10.
-        ("svc_pairs.onnx", "its output probabilities is said to have 10 columns and has 45"),
+        ("svc_pairs.onnx", "its output probabilities is declared with 10 columns and has 45"),
     ] {
         let text = open_fixture(name).unwrap_err().to_string();
         assert!(text.contains(expected) && !text.contains('\n'), "{name}: {text}");

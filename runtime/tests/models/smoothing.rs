@@ -257,10 +257,10 @@ fn what_can_not_be_extended_or_does_not_fit_is_said() {
     let values = vec![0.0; 65 * zoo::VALUES];
     let one = &values[..zoo::VALUES];
     for (slots, expected) in [
-        (vec![Slot::Noisy(&values)], "slot 0: it is not of at most 64 samples of 48 values"),
-        (vec![Slot::Noisy(one), Slot::Noisy(&values[..50])], "slot 1: it is not of at most 64 samples"),
+        (vec![Slot::Noisy(&values)], "slot 0: it must have at most 64 samples of 48 values"),
+        (vec![Slot::Noisy(one), Slot::Noisy(&values[..50])], "slot 1: it must have at most 64 samples"),
         (vec![Slot::Banked { image: one, block: 0, samples: 1 }], "it is not one for Noisy"),
-        (vec![Slot::Noisy(one); 3], "3 slots were given and 2 fit"),
+        (vec![Slot::Noisy(one); 3], "3 slots were given, and the plan has 2"),
     ] {
         let error = session.count(&slots).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
@@ -318,10 +318,10 @@ fn a_classifier_that_counts_itself_gives_the_votes_of_its_logits() {
     sampler.votes(Samples::Noisy(&noisy), &mut sent).unwrap();
     assert_eq!(kept.votes, sent.votes);
     let error = sampler.votes(Samples::Keyed(&asked), &mut sent).unwrap_err().to_string();
-    assert!(error.contains("it keeps no noise"), "{error}");
+    assert!(error.contains("it has no noise to add"), "{error}");
     let other = KeyedSamples { key: NoiseMode::Independent.key(8, Role::Estimation, 1, 0), ..asked[0] };
     let error = banked.votes(Samples::Keyed(&[other]), &mut kept).unwrap_err().to_string();
-    assert!(error.contains("its noise is not in the bank"), "{error}");
+    assert!(error.contains("its noise is not in the noise bank"), "{error}");
 }
 
 /// Certificates of the same image as three inputs.

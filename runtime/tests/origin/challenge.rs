@@ -99,9 +99,9 @@ fn parts_and_interrupted_runs_have_the_seed_of_the_whole() {
     for (flags, what) in [
         (
             &["--resume", "--challenge", "another"][..],
-            "challenge differs (there \"beacon 5213\", here \"another\")",
+            "challenge differs (in the file \"beacon 5213\", now \"another\")",
         ),
-        (&["--resume", "--seed", "7"], "challenge differs (there \"beacon 5213\", here null)"),
+        (&["--resume", "--seed", "7"], "challenge differs (in the file \"beacon 5213\", now null)"),
     ] {
         let (status, _, error) = challenged(&place, "run.jsonl", flags);
         assert!(status == Some(1) && error.contains(what), "{error}");
@@ -139,7 +139,9 @@ fn a_seed_that_was_chosen_is_found() {
     place.certify("free.jsonl", &["--n", "200"]);
     let text = done(&place, &["verify", "free.jsonl"]);
     assert!(
-        text.contains("- seed: the seed was drawn or given by who made the run: seeds could have been tried"),
+        text.contains(
+            "- seed: the maker of the run drew or chose the seed, and could have tried several seeds"
+        ),
         "{text}"
     );
     let document: serde_json::Value =
@@ -152,8 +154,8 @@ fn what_is_no_challenge_is_refused() {
     let place = Place::new();
     for (flags, what) in [
         (&["--challenge", ""][..], "a challenge has 1 to 1024 bytes, and this one has 0"),
-        (&["--challenge", " a"], "letters, digits and punctuation of ASCII and single spaces"),
-        (&["--challenge", "a\u{7}b"], "letters, digits and punctuation of ASCII and single spaces"),
+        (&["--challenge", " a"], "only ASCII letters, digits, punctuation and single spaces"),
+        (&["--challenge", "a\u{7}b"], "only ASCII letters, digits, punctuation and single spaces"),
         (&["--challenge", "a", "--seed", "1"], "cannot be used with"),
         (&["--shard", "1/2"], "required"),
     ] {
@@ -194,5 +196,5 @@ fn under_a_challenge_a_changed_model_is_certified_anew() {
     plain.records.iter().for_each(|record| writer.record(record).unwrap());
     writer.finish().unwrap();
     let found = verify(&out).unwrap();
-    assert!(found.problems[0].problem.contains("a challenge asks for fresh samples"), "{found:?}");
+    assert!(found.problems[0].problem.contains("under a challenge, it needs fresh samples"), "{found:?}");
 }

@@ -62,7 +62,7 @@ fn a_signed_run_is_known_to_be_somebodys() {
     fs::rename(place.path("moved.jsonl"), place.path("run.jsonl")).unwrap();
     let text = done(&place, &["verify", "run.jsonl"]);
     assert!(
-        text.contains("- signature: who signed it: there is run.jsonl.dsse.json, and no --key"),
+        text.contains("- signature: who signed it: to check the signatures in run.jsonl.dsse.json, give a public key with --key"),
         "{text}"
     );
 }
@@ -78,7 +78,8 @@ fn keys_are_secret_and_written_over_nothing() {
         fs::set_permissions(place.path("auditor.key"), fs::Permissions::from_mode(0o644)).unwrap();
         let (status, _, error) = text_of(&place.run(&["sign", "run.jsonl", "--key", "auditor.key"]));
         assert!(
-            status == Some(0) && error.contains("others can read the private key auditor.key (mode 644)"),
+            status == Some(0)
+                && error.contains("other users can read the private key auditor.key (mode 644)"),
             "{error}"
         );
         fs::set_permissions(place.path("auditor.key"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -88,7 +89,7 @@ fn keys_are_secret_and_written_over_nothing() {
     for name in ["auditor", "half"] {
         let (status, _, error) = text_of(&place.run(&["keygen", "--out", name]));
         assert!(
-            status == Some(1) && error.contains("exists, and a key is never written over a file"),
+            status == Some(1) && error.contains("exists, and no file is ever overwritten by a key"),
             "{error}"
         );
     }
@@ -99,16 +100,16 @@ fn keys_are_secret_and_written_over_nothing() {
         (&["keygen", "--out", "none/key"][..], "cannot write none/key.key: there is no folder none"),
         (
             &["sign", "run.jsonl", "--key", "auditor.pub"],
-            "it is a public key, and signing takes the private one",
+            "it is a public key, and a signature needs the private key",
         ),
-        (&["sign", "run.jsonl", "--key", "run.jsonl"], "no key that can be used"),
+        (&["sign", "run.jsonl", "--key", "run.jsonl"], "it is not a usable key"),
         (&["sign", "run.jsonl", "--key", "none.key"], "cannot read none.key"),
         (&["sign", "none.jsonl", "--key", "auditor.key"], "cannot read none.jsonl"),
-        (&["sign", "run.jsonl", "--key", "auditor.key", "--out", "run.jsonl"], "is the place of the run"),
-        (&["sign", "run.jsonl", "--key", "auditor.key", "--out", "auditor.key"], "is the place of the key"),
+        (&["sign", "run.jsonl", "--key", "auditor.key", "--out", "run.jsonl"], "would overwrite the run"),
+        (&["sign", "run.jsonl", "--key", "auditor.key", "--out", "auditor.key"], "would overwrite the key"),
         (
             &["sign", "run.jsonl", "--key", "auditor.key", "--out", "model.onnx"],
-            "no signature that can be read",
+            "it is not a valid file of signatures",
         ),
         (&["verify", "run.jsonl", "--key", "auditor.key"], "it is a private key"),
         (&["verify", "run.jsonl", "--key", "auditor.pub", "--signature", "none"], "there is no none"),
@@ -127,7 +128,7 @@ fn signatures_of_several_are_kept() {
     assert!(text.contains("was signed already by"), "{text}");
     assert_eq!(envelope(&place, "run.jsonl.dsse.json"), alone);
     let (status, text, _) = text_of(&place.run(&["verify", "run.jsonl", "--key", "other.pub"]));
-    assert!(status == Some(3) && text.contains("it holds no signature by key"), "{text}");
+    assert!(status == Some(3) && text.contains("it contains no signature by key"), "{text}");
     done(&place, &["sign", "run.jsonl", "--key", "other.key"]);
     let both = envelope(&place, "run.jsonl.dsse.json");
     assert_eq!(
@@ -144,7 +145,7 @@ fn signatures_of_several_are_kept() {
     let arguments = ["sign", "another.jsonl", "--key", "auditor.key", "--out", "run.jsonl.dsse.json"];
     let (status, _, error) = text_of(&place.run(&arguments));
     assert!(status == Some(1) && error.contains("the signed statement is not about this run"), "{error}");
-    assert!(error.contains("is left as it is; choose another name with --out"), "{error}");
+    assert!(error.contains("was not changed; choose another name with --out"), "{error}");
     assert_eq!(fs::read(place.path("run.jsonl.dsse.json")).unwrap(), before);
 }
 
@@ -169,7 +170,7 @@ fn what_is_not_finished_or_does_not_hold_is_not_signed() {
         ("torn.jsonl", "is not finished"),
         ("changed.jsonl", "is not valid evidence"),
         ("better.jsonl", "line 4 of better.jsonl is not valid evidence: its radius"),
-        ("model.onnx", "it holds bytes that are no UTF-8 text"),
+        ("model.onnx", "it contains bytes that are not UTF-8 text"),
     ] {
         let (status, _, error) = text_of(&place.run(&["sign", run, "--key", "auditor.key"]));
         assert!(status == Some(1) && error.contains(what), "{run}: {error}");
@@ -192,19 +193,19 @@ fn a_signature_over_something_else_is_refused() {
     let mut changed = envelope(&place, "another.jsonl.dsse.json");
     changed["payload"] = document["payload"].clone();
     put(changed.to_string().as_bytes());
-    refused(&place, "is not over this payload: the envelope was changed");
+    refused(&place, "is not a valid signature of this payload: the envelope or the key id was changed");
     let mut changed = document.clone();
     changed["payloadType"] = "application/json".into();
     put(changed.to_string().as_bytes());
     refused(&place, "its payload is of type 'application/json'");
     put(&good[..good.len() / 2]);
-    refused(&place, "it is no signature that can be read");
+    refused(&place, "it is not a valid file of signatures");
     let twice =
         String::from_utf8(good.clone()).unwrap().replacen("\"payload\"", "\"payload\":\"\",\"payload\"", 1);
     put(twice.as_bytes());
-    refused(&place, "the member 'payload' is there twice");
+    refused(&place, "the member 'payload' occurs twice");
     put(&[&good[..], &vec![b' '; 1 << 20]].concat());
-    refused(&place, "it is larger than the 1048576 bytes");
+    refused(&place, "it is larger than 1048576 bytes");
     // The same run, certified at another time: other bytes, and so another file.
     put(&good);
     done(&place, &VERIFY);

@@ -171,7 +171,7 @@ impl Classifier for BoundClassifier {
         let outputs = self.session.run_with_options([self.input.view()], &self.options).map_err(failed)?;
         let output = outputs
             .get(&self.signature.output.name)
-            .ok_or_else(|| problem(format!("it gave no output {}", self.signature.output.name)))?;
+            .ok_or_else(|| problem(format!("it returned no output {}", self.signature.output.name)))?;
         logits.clear();
         match self.signature.output.element_type {
             ElementType::Float16 => {

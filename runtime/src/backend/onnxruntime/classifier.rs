@@ -26,7 +26,7 @@ pub struct OnnxClassifier {
     pub(super) classes: usize,
     pub(super) fixed_batch: Option<usize>,
     pub(super) shape: Vec<i64>,
-    /// The model as its file has it, if that has a fixed batch size.
+    /// The unchanged model of the file, if that has a fixed batch size.
     pub(super) original: Option<Box<Original>>,
     /// Relative rounding error of its arithmetic.
     pub(super) rounding: f32,
@@ -148,11 +148,11 @@ impl OnnxClassifier {
                             .into()
                     }
                     _ => format!(
-                        "for {count} inputs its output has shape {shape:?}; one row an input is needed"
+                        "for {count} inputs its output has shape {shape:?}; one row per input is needed"
                     ),
                 }
             }
-            _ => format!("for {count} inputs its output has shape {shape:?}; one row an input is needed"),
+            _ => format!("for {count} inputs its output has shape {shape:?}; one row per input is needed"),
         };
         Err(BackendError::Unsupported {
             path: self.path.clone(),
@@ -176,7 +176,7 @@ impl OnnxClassifier {
         let outputs = infer(&mut self.session, &self.signature, &self.shape, input, typed, &self.options)?;
         let output = outputs.get(&self.signature.output.name).ok_or_else(|| BackendError::Run {
             batch: count,
-            problem: format!("it gave no output {}", self.signature.output.name),
+            problem: format!("it returned no output {}", self.signature.output.name),
         })?;
         logits.clear();
         let shape = match self.signature.output.element_type {
@@ -211,7 +211,7 @@ impl OnnxClassifier {
         let problem = |problem: String| BackendError::Run { batch: count, problem };
         let output = outputs
             .get(&labels.output)
-            .ok_or_else(|| problem(format!("it gave no output {}", labels.output)))?;
+            .ok_or_else(|| problem(format!("it returned no output {}", labels.output)))?;
         let texts: Vec<String> = match labels.element_type {
             ElementType::String => output.try_extract_strings().map_err(failed)?.1,
             ElementType::Int32 => {
@@ -294,8 +294,11 @@ impl Classifier for OnnxClassifier {
     fn logits(&mut self, batch: &[f32], logits: &mut Vec<f32>) -> Result<(), BackendError> {
         let count = batch.len() / self.input_len();
         if count * self.input_len() != batch.len() {
-            let problem =
-                format!("{} values are no whole number of inputs of {}", batch.len(), self.input_len());
+            let problem = format!(
+                "{} values are not a whole number of inputs of {} values",
+                batch.len(),
+                self.input_len()
+            );
             return Err(BackendError::Run { batch: count, problem });
         }
         let shape = self.run(batch, logits)?;

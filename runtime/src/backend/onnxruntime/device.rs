@@ -69,26 +69,28 @@ impl Device {
         };
         match (self.provider, self.precision) {
             (Provider::Cpu, Precision::Tf32 | Precision::Float16) => {
-                return refused("the processor keeps to the precision of the model; leave `precision` out");
+                return refused(
+                    "the processor always uses the precision of the model; leave out `precision`",
+                );
             }
             (Provider::Cuda(_), Precision::Float16) => {
                 return refused(
-                    "float16 is for tensorrt, or for a model of that type, which `pacd export --precision float16` \
-                     writes; leave `precision` out",
+                    "float16 arithmetic needs tensorrt; leave out `precision`, or write a float16 model with \
+                     `pacd export --precision float16`",
                 );
             }
             (Provider::TensorRt(_), Precision::OfModel)
                 if std::env::var_os("NVIDIA_TF32_OVERRIDE").as_deref() != Some("0".as_ref()) =>
             {
                 return refused(
-                    "TensorRT computes in TF32 unless it is told not to; allow that with `precision` tf32, or set \
+                    "TensorRT computes in TF32 by default; allow this with `precision` tf32, or set \
                      NVIDIA_TF32_OVERRIDE=0 in the environment",
                 );
             }
             _ => {}
         }
         if self.provider == Provider::Cpu && self.memory.is_some() {
-            return refused("`device_memory` is for the memory of a GPU; leave it out");
+            return refused("`device_memory` limits the memory of a GPU; leave it out");
         }
         self.provider.check()
     }
@@ -113,8 +115,8 @@ mod tests {
             Device { provider, precision, memory }.check().unwrap_err().to_string()
         };
         for (error, expected) in [
-            (of(Provider::Cpu, Precision::Tf32, None), "leave `precision` out"),
-            (of(Provider::Cpu, Precision::OfModel, Some(1)), "`device_memory` is for the memory of a GPU"),
+            (of(Provider::Cpu, Precision::Tf32, None), "leave out `precision`"),
+            (of(Provider::Cpu, Precision::OfModel, Some(1)), "`device_memory` limits the memory of a GPU"),
             (of(Provider::Cuda(0), Precision::Float16, None), "pacd export --precision float16"),
         ] {
             assert!(error.contains(expected), "{error}");

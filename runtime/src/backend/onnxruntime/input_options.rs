@@ -8,7 +8,7 @@ pub struct InputOptions {
     pub image: Option<[usize; 3]>,
     /// Order of the dimensions.
     pub layout: Option<Layout>,
-    /// Values that the model wants for 0 and 1 of the data set.
+    /// Values that the model expects for the pixel values 0 and 1 of the data set.
     pub range: Option<[f64; 2]>,
     /// Mean of each channel, or one for all.
     pub mean: Option<Vec<f64>>,
@@ -21,7 +21,7 @@ pub struct InputOptions {
     /// Standard deviation of the noise in data-set units. Test inputs cover the range of values that this noise
     /// produces. 1 if it is not known.
     pub sigma: Option<f64>,
-    /// Whether a model with batch size 1 is run as its file has it, instead of rewritten to take any batch size.
+    /// Whether a model with batch size 1 is run unchanged, instead of rewritten to take any batch size.
     pub keep_batch: bool,
 }
 

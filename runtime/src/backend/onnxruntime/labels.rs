@@ -54,8 +54,8 @@ impl Labels {
             && listed.len() != classes
         {
             return Err(format!(
-                "its output {output} is one of {} labels, and its output {scores} has {classes} columns: these are no \
-                 scores of classes (but such as those of pairs of classes); export it with one for each class",
+                "its output {output} has {} possible labels, and its output {scores} has {classes} columns, so these are \
+                 not scores of the classes (perhaps of pairs of classes); export it with one score for each class",
                 listed.len()
             ));
         }
@@ -93,16 +93,16 @@ impl Labels {
             pairs.iter().find(|(class, label)| class.to_string() != *label).copied().unwrap_or_default();
         Err(format!(
             "its output {output} is {label} where score {class} of its output {scores} is the largest, and the labels of the \
-             other classes can't be told; export it with the list of its class labels, or without the output {output}"
+             other classes are not known; export it with the list of its class labels, or without the output {output}"
         ))
     }
 }
 
 fn contradiction(output: &str, scores: &str, differing: usize, all: usize) -> String {
     format!(
-        "its output {output} contradicts its output {scores}: for {differing} of {all} inputs it is another class than the \
-         one with the largest score, so that a certificate for the largest score would be none for the label; export it \
-         with scores that decide the label, or without the output {output}"
+        "its output {output} contradicts its output {scores}: for {differing} of {all} inputs the label is not the class \
+         with the largest score, so that a certificate for that class would not be valid for the label; export it with \
+         scores that determine the label, or without the output {output}"
     )
 }
 
@@ -144,10 +144,10 @@ mod tests {
     #[test]
     fn others_are_refused() {
         for (listed, classes, pairs, expected) in [
-            (None, 2, &[(0, "1"), (1, "0"), (0, "0")][..], "for 2 of 3 inputs it is another class"),
+            (None, 2, &[(0, "1"), (1, "0"), (0, "0")][..], "for 2 of 3 inputs the label is not the class"),
             (Some(&["0", "1"][..]), 2, &[(0, "1"), (1, "0")], "for 2 of 2 inputs"),
             (Some(&["0", "1", "2"]), 3, &[(0, "0"), (1, "2")], "for 1 of 2 inputs"),
-            (Some(&["0", "1", "2"]), 45, &[], "one of 3 labels, and its output scores has 45 columns"),
+            (Some(&["0", "1", "2"]), 45, &[], "has 3 possible labels, and its output scores has 45 columns"),
             (None, 3, &[(0, "1"), (1, "2")], "is 1 where score 0 of its output scores is the largest"),
             (None, 3, &[(0, "7"), (1, "7")], "for 2 of 2 inputs"),
         ] {

@@ -63,7 +63,7 @@ pub struct OnnxModel {
     pub batching: Batching,
     /// Labels of the classes in the order of the scores; empty if they are 0, 1, 2, ….
     pub class_labels: Vec<String>,
-    /// Whether the caller named the output to read, even if it is the only one.
+    /// Whether the caller named the output to read; this is possible also for the only output.
     pub is_output_named: bool,
     /// Unusual properties of the model, as sentences for the user.
     pub notes: Vec<String>,

@@ -142,7 +142,7 @@ impl OnnxModel {
             |problem: String| Err(BackendError::Unsupported { path: self.path.clone(), problem });
         if !probe.is_deterministic()? {
             return unsupported(
-                "it answers the same input differently from one time to the next, as with random operators, or dropout \
+                "it gives different answers to the same input in repeated runs, as with random operators, or dropout \
                  or batch normalisation in training mode, so that no result could be verified; export it in inference \
                  mode"
                     .into(),
@@ -152,8 +152,8 @@ impl OnnxModel {
         let is_independent = batch == 1 || probe.is_independent()?;
         if !is_free && !is_independent {
             return unsupported(format!(
-                "its answer to an input depends on the {} others in the batch, or on the place there, so that samples \
-                 would not be independent; export it in inference mode, or with a batch of 1",
+                "its answer to an input depends on the {} other inputs of the batch, or on the position in the batch, so \
+                 that samples would not be independent; export it in inference mode, or with a batch of 1",
                 batch - 1
             ));
         }
@@ -176,7 +176,7 @@ impl OnnxModel {
         let declared = self.signature.output.shape.iter().flatten().skip(1).filter_map(Dim::size);
         if let Some(declared) = declared.filter(|&size| size > 1).find(|&size| size != classes) {
             return unsupported(format!(
-                "its output {output} is said to have {declared} columns and has {classes}; export it again, so that it is plain what its classes are"
+                "its output {output} is declared with {declared} columns and has {classes}; export it again with the right number of classes"
             ));
         }
         if let Some(names) = &self.metadata.class_names
@@ -190,22 +190,22 @@ impl OnnxModel {
         let labels = Labels::of(model, &self.summary, &output)?;
         let batch = self.batching.size().unwrap_or(8);
         let found = varied_rows(classifier, classes, batch, !labels.is_empty())?;
-        let named = format!("if it does hold one for each class, say so with `output` {output}");
+        let named = format!("if it does hold one for each class, confirm this with `output` {output}");
         match strange(&found, classes) {
             Some(Strange::Reversed(what)) => {
                 return unsupported(format!(
-                    "its output {output} holds {what}, so that the least belongs to the likeliest class; export it without that"
+                    "its output {output} holds {what}, so that the smallest value belongs to the most probable class; export it with logits or probabilities"
                 ));
             }
             Some(Strange::Sorted) if !self.is_output_named => {
                 return unsupported(format!(
-                    "each row of its output {output} is sorted by size, for {} of {0} made-up images, as of the best few of more values, and not a logit or probability for each class; {named}",
+                    "each row of its output {output} is sorted by size, for {} of {0} generated images, as if it were the largest few of more values, and not a logit or probability for each class; {named}",
                     found.len() / classes
                 ));
             }
             Some(Strange::UnitLength) if !self.is_output_named => {
                 return unsupported(format!(
-                    "each row of its output {output} has length 1, as of embeddings, and not a logit or probability for each class; {named}"
+                    "each row of its output {output} has length 1, as an embedding has, and is not a logit or probability for each class; {named}"
                 ));
             }
             _ => {}
@@ -219,7 +219,8 @@ impl OnnxModel {
                 ));
             }
             self.notes.push(format!(
-                "{} answers {} made-up images all the same; if it does so with real ones too, its certificates say nothing",
+                "{} gives the same answer to all of {} generated images; if it does so for real images too, its certificates \
+                 have no meaning",
                 self.path.display(),
                 found.len() / classes
             ));

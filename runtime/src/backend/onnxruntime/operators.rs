@@ -8,7 +8,7 @@ pub(super) fn not_inference(model: &ModelProto, output: &str) -> Result<Option<S
     let Some((node, problem)) = find_not_inference(model, output)? else { return Ok(None) };
     let why = match problem {
         NotInference::Random => {
-            "which draws numbers, so that the same input gets other answers and no result could be verified; export it \
+            "which draws random numbers, so that the same input gets different answers and no result could be verified; export it \
              in inference mode and without that operator"
         }
         NotInference::Dropout => {
@@ -16,7 +16,7 @@ pub(super) fn not_inference(model: &ModelProto, output: &str) -> Result<Option<S
              another model than the file holds); export it in inference mode"
         }
         NotInference::DropoutPerhaps => {
-            "whose training mode is computed, so that it may drop values at random; export it in inference mode"
+            "whose training mode is computed by the model, so that it may drop values at random; export it in inference mode"
         }
         NotInference::BatchStatistics => {
             "which is in training mode and normalises by the mean and variance of each batch, so that samples would not \
@@ -34,11 +34,11 @@ pub(super) fn not_scores(model: &ModelProto, output: &str) -> Result<Option<Stri
         NotScores::Sorted => {
             "which puts values in order of size, so that the first or the last is always the largest"
         }
-        NotScores::Numbers => "which gives numbers of places and no values",
-        NotScores::Boxes => "which chooses boxes as detectors do",
+        NotScores::Numbers => "which returns indices and not values",
+        NotScores::Boxes => "which selects boxes, as object detectors do",
     };
     Ok(Some(format!(
         "its output {output} comes from {node}, {what}, and not a logit or probability for each class; if it does hold \
-         one for each class, say so with `output` {output}"
+         one for each class, confirm this with `output` {output}"
     )))
 }

@@ -107,7 +107,7 @@ pub(super) fn strange(rows: &[f32], classes: usize) -> Option<Strange> {
             row.iter().all(|value| (0.0..=1.0).contains(value)) && near(total(row, |value| value), others)
         })
     {
-        return Some(Strange::Reversed("1 less the probabilities"));
+        return Some(Strange::Reversed("1 minus the probabilities"));
     }
     if rows.len() / classes >= MANY && is_sorted(rows, classes) && no_accident(rows, classes) {
         return Some(Strange::Sorted);
@@ -277,7 +277,7 @@ mod tests {
                 *value = 1.0 - *value;
             }
         });
-        assert_eq!(strange(&rows, 10), Some(Strange::Reversed("1 less the probabilities")));
+        assert_eq!(strange(&rows, 10), Some(Strange::Reversed("1 minus the probabilities")));
         let rows = table(10, |row| {
             let length = row.iter().map(|value| (value - 0.5).powi(2)).sum::<f32>().sqrt();
             for value in row.iter_mut() {

@@ -70,9 +70,10 @@ pub(super) fn session_error(device: Device, path: &Path, error: &ort::Error) -> 
     let problem = first_line(error);
     let provider = device.provider.to_string();
     if problem.contains("fallback to CPU EP has been explicitly disabled") {
-        let problem = "the model has operators that it has none of, which would run on the processor unnoticed; certify \
-                       the model with `provider` cpu"
-            .into();
+        let problem =
+            "it does not support some operators of the model, which would run on the processor instead; \
+                       certify the model with `provider` cpu"
+                .into();
         return BackendError::Provider { provider, problem };
     }
     if is_out_of_memory(&error.to_string()) {
@@ -81,7 +82,7 @@ pub(super) fn session_error(device: Device, path: &Path, error: &ort::Error) -> 
     // A library of CUDA, cuDNN or TensorRT that the provider needs is missing.
     if let Some((_, missing)) = problem.split_once("with error: ") {
         let problem = format!(
-            "{missing}; install CUDA 13 and cuDNN 9 (for tensorrt TensorRT too) and name the folders of their libraries \
+            "{missing}; install CUDA 13 and cuDNN 9 (for tensorrt also TensorRT) and name the folders of their libraries \
              in LD_LIBRARY_PATH"
         );
         return BackendError::Provider { provider, problem };

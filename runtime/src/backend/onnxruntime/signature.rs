@@ -15,7 +15,7 @@ pub(super) struct Signature {
     pub output: ValueSummary,
     /// The batch size, if it is fixed.
     pub batch: Option<usize>,
-    /// Shape of an input without the batch, as the model wants it.
+    /// Shape of an input of the model, without the batch.
     pub dims: Vec<usize>,
     /// Shape of an image: channels, height, width.
     pub image: [usize; 3],
@@ -60,9 +60,7 @@ pub(super) fn find(summary: &ModelSummary, reading: &InputOptions) -> Result<Sig
     let batch = batch.size();
     let values = image.iter().try_fold(batch.unwrap_or(1), |values, &size| values.checked_mul(size));
     if values.is_none_or(|values| values > MAX_VALUES) {
-        return Err(format!(
-            "its input is {input}; that is more than the {MAX_VALUES} values that are run at once"
-        ));
+        return Err(format!("its input is {input}; the largest batch has {MAX_VALUES} values"));
     }
     let [c, h, w] = image;
     let dims = match (rest.len(), layout) {
@@ -100,7 +98,8 @@ fn arrange(input: &ValueSummary, rest: &[Dim], reading: &InputOptions) -> Result
         (true, false) => Ok(Layout::Nchw),
         (false, true) => Ok(Layout::Nhwc),
         _ => Err(format!(
-            "its input is {input}, which may be channels first or last; say which with `layout` nchw or `layout` nhwc"
+            "its input is {input}, in which the channels may be first or last; give their order with `layout` nchw or \
+             `layout` nhwc"
         )),
     }
 }
@@ -140,7 +139,7 @@ fn sizes(
     if !fit {
         return Err(format!(
             "its input is {input}{} and the images of the data set have shape {image:?} (channels, height, width); \
-             certify it on the data it was made for",
+             certify it with the data set that it was made for",
             if rest.len() == 3 { format!(", read as {layout},") } else { String::new() },
         ));
     }
@@ -163,15 +162,15 @@ fn choose_output(outputs: &[ValueSummary], name: Option<&str>) -> Result<ValueSu
         ([output], _) => Ok((*output).clone()),
         ([], []) => Err("it has no output".into()),
         ([], [output]) => Err(format!(
-            "its output is {output}; one row of logits or probabilities an input is needed, of type float, float16 \
+            "its output is {output}; one row of logits or probabilities per input is needed, of type float, float16 \
              or double"
         )),
         ([], _) => Err(format!(
-            "none of its outputs ({}) has one row of logits or probabilities an input",
+            "none of its outputs ({}) has one row of logits or probabilities per input",
             list(outputs)
         )),
         _ => Err(format!(
-            "it has {} outputs ({}); say with `output` which holds the logits or probabilities",
+            "it has {} outputs ({}); name the output with the logits or probabilities by `output`",
             outputs.len(),
             list(outputs)
         )),
@@ -246,7 +245,7 @@ mod tests {
             assert_eq!((signature.layout, signature.dims), (layout, dims), "{shape:?}");
         }
         let ambiguous = input(&[0, 0, 0, 0], &with_image([1, 28, 28])).unwrap_err();
-        assert!(ambiguous.ends_with("say which with `layout` nchw or `layout` nhwc"), "{ambiguous}");
+        assert!(ambiguous.ends_with("give their order with `layout` nchw or `layout` nhwc"), "{ambiguous}");
         let told = InputOptions { layout: Some(Layout::Nhwc), ..with_image([1, 28, 28]) };
         assert_eq!(input(&[0, 0, 0, 0], &told).unwrap().dims, [28, 28, 1]);
     }
@@ -258,14 +257,14 @@ mod tests {
             (&[0, 3, 2, 2, 2], [3, 2, 2], "images have two or three dimensions"),
             (&[0, 3, 32, 32], [1, 28, 28], "the images of the data set have shape [1, 28, 28]"),
             (&[0, 28, 28], [3, 28, 28], "the images of the data set have shape [3, 28, 28]"),
-            (&[1 << 60, 1, 28, 28], [1, 28, 28], "more than the 268435456 values"),
+            (&[1 << 60, 1, 28, 28], [1, 28, 28], "the largest batch has 268435456 values"),
             (&[1 << 60, 1 << 60], [1, 28, 28], "the images of the data set"),
         ] {
             let error = input(shape, &with_image(image)).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
         let huge = input(&[1 << 40, 1 << 40, 3], &InputOptions::default()).unwrap_err();
-        assert!(huge.contains("more than the 268435456 values"), "{huge}");
+        assert!(huge.contains("the largest batch has 268435456 values"), "{huge}");
         let outputs = vec![value("y", ElementType::Float, &[0, 10])];
         let bytes =
             find(&model(value("x", ElementType::Uint8, &[1, 3, 8, 8]), outputs), &InputOptions::default());
@@ -286,7 +285,7 @@ mod tests {
         assert_eq!(choose(&[&pooled], None).unwrap(), pooled);
         assert_eq!(choose(&[&features, &logits], Some("logits")).unwrap(), logits);
         for (outputs, name, expected) in [
-            (&[&features, &logits][..], None, "say with `output` which"),
+            (&[&features, &logits][..], None, "name the output with the logits or probabilities by `output`"),
             (&[&features, &logits], Some("logit"), "no output 'logit', only features: float [n, 64]; logits"),
             (&[&label, &logits], Some("label"), "its output is label: int64 [n]"),
             (&[&label], None, "its output is label: int64 [n]"),

@@ -157,7 +157,7 @@ impl OnnxModel {
             }
         }
         if let Provider::TensorRt(_) = device.provider {
-            let problem = "TensorRT does not promise to tell what is not a number, so the host counts";
+            let problem = "TensorRT does not guarantee that it recognises NaN";
             return Err(refused(problem).into());
         }
         check_known_fields(&self.content.bytes)?;
@@ -270,7 +270,11 @@ impl SmoothingSession {
     pub fn count(&mut self, slots: &[Slot<'_>]) -> Result<(), BackendError> {
         let failed = |problem: String| BackendError::Run { batch: slots.len() * BLOCK as usize, problem };
         if slots.len() > self.plan.slots {
-            return Err(failed(format!("{} slots were given and {} fit", slots.len(), self.plan.slots)));
+            return Err(failed(format!(
+                "{} slots were given, and the plan has {}",
+                slots.len(),
+                self.plan.slots
+            )));
         }
         for (number, slot) in slots.iter().enumerate() {
             self.fill(number, slot).map_err(|problem| failed(format!("slot {number}: {problem}")))?;
@@ -288,21 +292,21 @@ impl SmoothingSession {
             (Slot::Noisy(noisy), NoiseInput::Noisy) => (None, noisy),
             (Slot::Banked { image, block, .. }, NoiseInput::Bank { blocks }) => {
                 if block >= blocks {
-                    return Err(format!("block {block} of a bank of {blocks}"));
+                    return Err(format!("block {block} is not in the noise bank of {blocks} blocks"));
                 }
                 if let Some(chosen) = &mut self.block {
                     chosen.write(number, &[block as i32]);
                 }
                 (Some(image), &[][..])
             }
-            (_, expected) => return Err(format!("it is not one for {expected:?}")),
+            (_, expected) => return Err(format!("it is not a slot for {expected:?}")),
         };
         let samples = slot.samples(len);
         if image.is_some_and(|image| image.len() != len)
             || samples > block
             || !noise.len().is_multiple_of(len)
         {
-            return Err(format!("it is not of at most {block} samples of {len} values"));
+            return Err(format!("it must have at most {block} samples of {len} values each"));
         }
         if let (Some(input), Some(image)) = (&mut self.image, image) {
             input.write(number * len, image);
@@ -338,8 +342,8 @@ impl SmoothingSession {
         self.counts.values()
     }
 
-    /// The class that each sample of the last batch voted for, −1 for nobody, slots × [`BLOCK`]; empty where the plan
-    /// does not want them.
+    /// The class that each sample of the last batch voted for, −1 for nobody, slots × [`BLOCK`]; empty if `votes` of the
+    /// plan is false.
     pub fn votes(&self) -> &[i32] {
         self.votes.as_ref().map_or(&[], Output::values)
     }

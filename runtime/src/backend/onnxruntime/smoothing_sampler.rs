@@ -68,11 +68,11 @@ impl SmoothingSampler {
         let refused = |problem: String| BackendError::from(OnnxError::Smoothing(problem));
         if model.classes() > MAX_CLASSES {
             let classes = model.classes();
-            return Err(refused(format!("it has {classes} classes, and {MAX_CLASSES} can be told apart")));
+            return Err(refused(format!("it has {classes} classes, and at most {MAX_CLASSES} are possible")));
         }
         let most = MAX_VALUES / block / values.max(1);
         if most == 0 {
-            return Err(refused(format!("{block} images of {values} values are too much for a batch")));
+            return Err(refused(format!("{block} images of {values} values are too large for a batch")));
         }
         let mut plan = fastest_plan(model, runtime, device, batch.map(|batch| batch.div_ceil(block)), most)?;
         let mut drawn = Vec::new();
@@ -153,7 +153,7 @@ fn fastest_plan(
             (_, Some(_)) => break,
         }
     }
-    let none = || BackendError::Run { batch: 0, problem: "there is no batch to try".into() };
+    let none = || BackendError::Run { batch: 0, problem: "there is no batch to measure".into() };
     let (rate, plan) = best.ok_or_else(none)?;
     // A CUDA graph needs its input at a fixed address, which costs one more copy. So it is also measured without a CUDA
     // graph.
@@ -241,7 +241,7 @@ impl VoteSampler for SmoothingSampler {
                 .collect::<Option<_>>()
                 .ok_or_else(|| BackendError::Run {
                     batch: keyed.len(),
-                    problem: "its noise is not in the bank".into(),
+                    problem: "its noise is not in the noise bank".into(),
                 })?,
             (samples, _) => return Err(wrong_samples(samples)),
         };

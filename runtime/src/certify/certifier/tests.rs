@@ -147,7 +147,7 @@ fn too_little_memory_halves_the_batch_and_leaves_the_votes() {
     assert_eq!(Certificate { seconds: 0.0, ..certificate }, run(1, 64, 3)[2]);
     let heard = heard.lock().unwrap();
     assert_eq!(heard.len(), 3, "{heard:?}");
-    assert!(heard[2].contains("a batch of 16 inputs (full); going on with batches of 8"), "{heard:?}");
+    assert!(heard[2].contains("a batch of 16 inputs (full); continuing with batches of 8"), "{heard:?}");
 }
 
 #[test]

@@ -28,9 +28,9 @@ pub(in crate::cli) struct Arguments {
 /// Tests a model by the request on standard input, within its limits, and writes the answer to standard output.
 pub(in crate::cli) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let request: Request = serde_json::from_reader(io::stdin().lock().take(LONGEST))
-        .context("`rscert` starts this command by itself to try a model; use `rscert inspect`")?;
+        .context("`rscert` starts this command by itself to test a model; use `rscert inspect`")?;
     limit(&request)
-        .context("the process that tries a model can't be limited; go without it with --probe-seconds 0")?;
+        .context("the time and memory of the process that tests a model can't be limited; give --probe-seconds 0 to load a model that you trust without this process")?;
     let answer = answer(arguments, &request).unwrap_or_else(|error| match error {
         BackendError::Unsupported { problem, .. } => Answer::Unsupported { problem },
         error => Answer::Refused {

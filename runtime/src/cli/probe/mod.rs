@@ -75,7 +75,7 @@ impl ProbeArguments {
             Answer::Taken { place, hashes } => {
                 ensure!(
                     hashes == Hashes::of(&file),
-                    "{path} was changed while it was read; run this again once nothing writes to it"
+                    "{path} was changed while it was read; run this command again when no other program writes to this file"
                 );
                 place
             }

@@ -39,8 +39,8 @@ impl Probe {
         // process anyway.
         command.process_group(0);
         let child = command.spawn().context(
-            "a process of its own that tries the model can't be started; give --probe-seconds 0 to load a model that \
-             you trust without it",
+            "the separate process that tests the model can't be started; give --probe-seconds 0 to load a model that \
+             you trust without this process",
         )?;
         let mut process = Process(child);
         if let Some(mut input) = process.0.stdin.take() {
@@ -59,13 +59,13 @@ impl Probe {
         // A limit beyond the range of the clock means no limit.
         let until = self.started.checked_add(Duration::from_secs(self.seconds));
         let ended = watch(&mut self.process.0, until)
-            .context("the process that tries the model can't be watched; run this again")?;
+            .context("the process that tests the model can't be watched; run this command again")?;
         let (path, said) = (self.path.display(), String::from_utf8_lossy(&ended.errors));
         let signal = ended.status.and_then(|status| status.signal());
         let Some(status) = ended.status.filter(|_| signal != Some(SIGXCPU)) else {
             return Err(anyhow!(
-                "{path} could not be loaded and tried within {} seconds; if it is not made to run for ever, give it longer \
-                 with --probe-seconds",
+                "{path} could not be loaded and tested within {} seconds; if you trust that the model does not run for \
+                 ever, give it more time with --probe-seconds",
                 self.seconds
             ));
         };
@@ -78,16 +78,17 @@ impl Probe {
         let first = said.lines().next().map(|line| format!(": {line}")).unwrap_or_default();
         Err(match signal {
             Some(SIGKILL) => anyhow!(
-                "the process that loaded {path} and tried it was killed, as the system does where memory runs out; limit \
-                 it with --probe-memory, or free some memory"
+                "the process that loaded and tested {path} was killed, probably by the system because memory ran out; \
+                 limit its memory with --probe-memory, or free some memory"
             ),
             Some(signal) => anyhow!(
-                "ONNX Runtime crashed when it loaded {path} and tried it (signal {signal}{}); the file may be damaged or \
-                 made to do that, so that it is not loaded here: export it again, or try another version of ONNX Runtime",
+                "ONNX Runtime crashed when a test process loaded and tested {path} (signal {signal}{}); the file may be \
+                 damaged or malicious, so it is refused: export it again, or use another version of ONNX Runtime",
                 signal_name(signal).map(|name| format!(", {name}")).unwrap_or_default()
             ),
             None => anyhow!(
-                "the process that loaded {path} and tried it ended without a result ({status}{first}); run this again"
+                "the process that loaded and tested {path} ended without a result ({status}{first}); run this command \
+                 again"
             ),
         })
     }
@@ -98,11 +99,11 @@ pub(super) fn too_little(path: &Path, memory: Option<u64>, problem: &str) -> any
     let path = path.display();
     match memory {
         Some(bytes) => anyhow!(
-            "loading {path} and trying it takes more memory than the {} MiB that it may take ({problem}); give it more \
-             with --probe-memory, if the machine has more",
+            "loading and testing {path} takes more than the allowed {} MiB of memory ({problem}); if the machine has more, \
+             allow more with --probe-memory",
             bytes >> 20
         ),
-        None => anyhow!("there is too little memory to load {path} and try it ({problem})"),
+        None => anyhow!("there is too little memory to load and test {path} ({problem})"),
     }
 }
 

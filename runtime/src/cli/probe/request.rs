@@ -37,7 +37,7 @@ struct Wire {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
-    /// The model runs.
+    /// The model runs, and can be certified.
     Taken {
         /// Index in the request of the options with which it runs.
         place: usize,
@@ -46,12 +46,12 @@ pub(super) enum Answer {
     },
     /// The model is not a classifier that can be certified.
     Unsupported {
-        /// What does not fit, and what is needed.
+        /// Reason, with the property that is needed, as the end of a sentence.
         problem: String,
     },
     /// The model does not run.
     Refused {
-        /// Why, as a sentence.
+        /// Reason, as a sentence.
         problem: String,
         /// Whether memory was too small.
         lacks_memory: bool,

@@ -23,7 +23,7 @@ pub(in crate::evidence) fn check_header(header: &Header, mut add: impl FnMut(Str
     let (generator, expected) = (&header.noise.generator, header.settings.distribution.generator());
     if generator != expected {
         add(format!(
-            "its noise was made by '{generator}', and {} noise is made by '{expected}'",
+            "its generator of noise is '{generator}', and that of {} noise is '{expected}'",
             header.settings.distribution
         ));
     }
@@ -54,35 +54,39 @@ fn check_data(header: &Header, add: &mut impl FnMut(String)) {
 fn check_selection(header: &Header, add: &mut impl FnMut(String)) {
     let (selection, classes) = (&header.subset, header.model.classes);
     if selection.count == 0 || selection.skip == 0 || selection.max == Some(0) {
-        add("its selection takes no input".into());
+        add("its selection contains no input".into());
     }
     if let Some(max) = selection.max.filter(|&max| (max as u64) < selection.count) {
-        add(format!("its selection takes {} inputs, and at most {max} by itself", selection.count));
+        add(format!("its selection contains {} inputs, and its limit is {max}", selection.count));
     }
     if !selection.classes.is_sorted_by(|before, after| before < after) {
         add("the classes of its selection are not in order".into());
     }
     if let Some(class) = selection.classes.iter().find(|&&class| class >= classes) {
-        add(format!("it selects class {class} and there are {classes} classes"));
+        add(format!("it selects class {class}, and the model has {classes} classes"));
     }
 }
 
 fn check_model(header: &Header, add: &mut impl FnMut(String)) {
     let (model, channels) = (&header.model, header.data.shape[0]);
     if !(1..=MAX_CLASSES).contains(&model.classes) {
-        add(format!("its model has {} classes; from 1 to {MAX_CLASSES} can be told apart", model.classes));
+        add(format!("its model has {} classes; from 1 to {MAX_CLASSES} are possible", model.classes));
     }
     let preprocessing = &model.r#use.preprocessing;
     if let Err(problem) = preprocessing.check(channels) {
-        return add(format!("its preprocessing can't be: {problem}"));
+        return add(format!("its preprocessing is not valid: {problem}"));
     }
     if preprocessing.clone().in_normal_form() != *preprocessing {
-        add("its preprocessing is not written in the fewest numbers, as `rscert` writes it".into());
+        add("its preprocessing is not in the shortest form, in which `rscert` writes it".into());
     }
     let labels = &model.r#use.class_labels;
     let distinct: BTreeSet<&String> = labels.iter().collect();
     if !labels.is_empty() && (labels.len() != model.classes || distinct.len() != labels.len()) {
-        add(format!("it has {} labels of classes for {} classes, or one twice", labels.len(), model.classes));
+        add(format!(
+            "it has {} class labels for {} classes, or the same label twice",
+            labels.len(),
+            model.classes
+        ));
     }
     let stated = &model.r#use.sigma_in_model;
     let expected = if stated.len() == channels {
@@ -93,7 +97,9 @@ fn check_model(header: &Header, add: &mut impl FnMut(String)) {
         ModelUse::sigma_in_model(preprocessing, different, header.settings.sigma)
     };
     if *stated != expected {
-        add(format!("its sigma in units of the model is {stated:?}, and by its preprocessing {expected:?}"));
+        add(format!(
+            "its sigma in units of the model is {stated:?} and must be {expected:?} for its preprocessing"
+        ));
     }
 }
 

@@ -25,21 +25,21 @@ pub(super) fn check_terms(header: &Header, from: &Recertification, add: &mut imp
     }
     if !(1..=MAX_TRIALS).contains(&from.n) || !(1..=from.n).contains(&from.replayed) {
         add(format!(
-            "it says that {} of {} samples of the earlier run were run again",
+            "its number of replayed samples is {}, and the earlier run has {} samples of an input",
             from.replayed, from.n
         ));
     }
     if settings.stop != StoppingRule::Fixed {
-        add(format!("its stopping rule is {}; a run that rests on an earlier one has fixed", settings.stop));
+        add(format!("its stopping rule is {}; a recertification has the stopping rule fixed", settings.stop));
     }
     if header.keeps_votes {
-        add("it says that it keeps votes, which a run that rests on an earlier one does not".into());
+        add("it states that it keeps votes, and a recertification keeps none".into());
     }
     if header.shard.is_some() {
-        add("it is a part of a run, and a run that rests on an earlier one has no parts".into());
+        add("it is a part of a run, and a recertification has no parts".into());
     }
     if header.simultaneous.is_some() {
-        add("it makes a claim about all inputs at once, and rests on certificates of one input each".into());
+        add("it makes a claim about all inputs at once, and a recertification can't make such a claim".into());
     }
 }
 
@@ -67,7 +67,7 @@ impl ReplayedHits {
             let Change { lost, changed, .. } = change;
             add(format!(
                 "its class has {hits} votes after {changed} changed and {lost} were lost; the earlier run had {} to {} \
-                 of these samples",
+                 votes for this class among these samples",
                 self.least, self.most
             ));
         }
@@ -91,7 +91,7 @@ pub(super) fn check_change(
     match hits_behind(change.p_lower, from.n, from.alpha) {
         Some(hits) => ReplayedHits::of(hits, from).check(record, change, add),
         None => add(format!(
-            "the bound {} of the earlier run follows from no number of votes of {} at alpha {}",
+            "no number of votes among {1} samples gives the bound {0} of the earlier run at alpha {2}",
             change.p_lower, from.n, from.alpha
         )),
     }
@@ -152,12 +152,12 @@ pub(super) fn check_route(record: &Record, header: &Header, add: &mut impl FnMut
     let hits = class.map_or(0, |class| record.selection.by_class()[class]);
     match &record.change {
         Some(_) if header.challenge.is_some() => {
-            add("it rests on noise that was known before its challenge; a challenge asks for fresh samples"
+            add("its bound is based on noise that was known before its challenge; under a challenge, it needs fresh samples"
                 .into());
         }
         change if header.is_incremental(hits) != change.is_some() => {
-            let should = if change.is_some() { "fresh samples" } else { "the old bound" };
-            add(format!("its selection votes ask for {should}"));
+            let should = if change.is_some() { "fresh samples" } else { "the earlier bound" };
+            add(format!("by its selection votes, its certificate must be based on {should}"));
         }
         _ => {}
     }

@@ -19,10 +19,10 @@ pub(in crate::evidence) fn check_record(
     check_label(record, header, &mut add);
     check_votes(record, header, &mut add);
     if !(0.0..=MOST_SECONDS).contains(&record.seconds) {
-        add(format!("its samples took {} seconds, which is no time", record.seconds));
+        add(format!("its time of {} seconds is not valid", record.seconds));
     }
     if header.keeps_votes != record.votes_sha256.is_some() {
-        add("whether its votes were kept is not what the header says".into());
+        add("it has a hash of kept votes and the header states that none were kept, or the reverse".into());
     }
     let decision = match (&header.recertification, &record.change) {
         (Some(from), Some(change)) => {
@@ -34,7 +34,7 @@ pub(in crate::evidence) fn check_record(
     match &header.recertification {
         Some(_) => recertification::check_route(record, header, &mut add),
         None if record.change.is_some() => {
-            add("it rests on an earlier model, and the header names none".into());
+            add("it is based on an earlier run, and the header names none".into());
         }
         None => {}
     }
@@ -77,15 +77,15 @@ fn check_label(record: &Record, header: &Header, add: &mut impl FnMut(String)) {
         } else {
             "no label, and the data had labels"
         };
-        add(format!("it has {what} by the header"));
+        add(format!("it has {what}, according to the header"));
     }
     if let Some(label) = label.filter(|label| *label >= classes) {
-        add(format!("its label is {label} and there are {classes} classes"));
+        add(format!("its label is {label}, and the model has {classes} classes"));
     }
     if !header.subset.classes.is_empty() && !label.is_some_and(|label| header.subset.classes.contains(&label))
     {
         let label = in_words(label);
-        add(format!("its label {label} is not among the classes that the header says were selected"));
+        add(format!("its label {label} is not among the classes that the header selects"));
     }
 }
 
@@ -96,15 +96,21 @@ fn check_votes(record: &Record, header: &Header, add: &mut impl FnMut(String)) {
     let (classes, n0) = (header.model.classes, header.settings.n0);
     for (name, votes) in [("selection", selection), ("estimation", estimation)] {
         if votes.by_class().len() != classes {
-            add(format!("it has {} {name} votes for {classes} classes", votes.by_class().len()));
+            add(format!(
+                "its list of {name} votes has {} counts for {classes} classes",
+                votes.by_class().len()
+            ));
         }
     }
     let is_cut_short = header.settings.stop.deadline().is_some() && *samples == 0;
     if selection.samples() != n0 && !(is_cut_short && selection.samples() < n0) {
-        add(format!("its selection has {} votes, for nobody included, of {n0} samples", selection.samples()));
+        add(format!(
+            "its selection has {} votes, including those for nobody, of {n0} samples",
+            selection.samples()
+        ));
     }
     if estimation.samples() != *samples {
         let found = estimation.samples();
-        add(format!("its estimation has {found} votes, for nobody included, of {samples} samples"));
+        add(format!("its estimation has {found} votes, including those for nobody, of {samples} samples"));
     }
 }

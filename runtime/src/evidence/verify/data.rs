@@ -16,9 +16,9 @@ impl Verification {
         self.check_content(&header, data);
         self.check_selected(&header, data);
         let what = if header.data.labels_sha256.is_empty() {
-            "SHA-256 of the images, and which inputs were selected; their true classes are not known"
+            "SHA-256 of the images, and the selected inputs; their true classes are not known"
         } else {
-            "SHA-256 of images and labels, which inputs were selected, and the label of each"
+            "SHA-256 of images and labels, the selected inputs, and their labels"
         };
         self.add_checked("data", what);
         self.sort();
@@ -35,18 +35,18 @@ impl Verification {
         };
         match (numbered, self.model_class_names.is_some()) {
             (Err(error @ DataError::ClassNames { .. }), _) => self.add(1, error.to_string()),
-            (Err(error), _) => self.add(1, format!("its classes can't be numbered: {error}")),
+            (Err(error), _) => self.add(1, format!("the classes of the data can't be numbered as in the run: {error}")),
             (Ok(ClassOrder::Renumbered), false) => self.add_not_checked(
                 "names of classes",
                 format!(
-                    "the run numbers the classes {}, and the data {}; whether the model does as the run says, its \
-                     metadata tell: give `model`",
+                    "the classes are {} in the run, and {} in the data; to check that the order in the run is that of the \
+                     model, give `model`",
                     listed(named),
                     listed(&own)
                 ),
             ),
             (Ok(_), false) if !own.is_empty() => self
-                .add_not_checked("names of classes", "that the model numbers its classes so: give `model`"),
+                .add_not_checked("names of classes", "that the model has its classes in this order: give `model`"),
             (Ok(_), _) => {}
         }
         let found = data.class_names().unwrap_or_default();
@@ -57,14 +57,21 @@ impl Verification {
             if self.model_class_names.as_ref() != Some(named) {
                 self.add_not_checked(
                     "names of classes",
-                    format!("they are {} in the run, and the data here have none", listed(named)),
+                    format!("they are {} in the run, and the given data have none", listed(named)),
                 );
             }
         } else if found != *named {
             let words = |names: &[String]| {
                 if names.is_empty() { "without names".to_owned() } else { listed(names) }
             };
-            self.add(1, format!("the classes are {}, and those certified {}", words(&found), words(named)));
+            self.add(
+                1,
+                format!(
+                    "the classes of the data are {}, and those of the run are {}",
+                    words(&found),
+                    words(named)
+                ),
+            );
         }
     }
 
@@ -76,15 +83,20 @@ impl Verification {
         ] {
             let problem = match (found.as_str(), expected.as_str()) {
                 (found, expected) if found == expected => continue,
-                ("", _) => format!("the data have no {what}, and those certified had"),
-                (_, "") => format!("the data have {what}, and those certified had none"),
-                (found, expected) => format!("the {what} hash to {found}, and those certified to {expected}"),
+                ("", _) => format!("the data have no {what}, and the certified data had {what}"),
+                (_, "") => format!("the data have {what}, and the certified data had none"),
+                (found, expected) => format!(
+                    "the SHA-256 of the {what} is {found}, and that of the certified {what} is {expected}"
+                ),
             };
             self.add(1, problem);
         }
         if data.shape() != source.shape {
-            let problem =
-                format!("images have shape {:?}, and those certified {:?}", data.shape(), source.shape);
+            let problem = format!(
+                "the images have shape {:?}, and the certified images had shape {:?}",
+                data.shape(),
+                source.shape
+            );
             self.add(1, problem);
         }
     }
@@ -93,7 +105,7 @@ impl Verification {
         let mut selected = header.subset.indices(data);
         if selected.len() as u64 != header.subset.count {
             let problem = format!(
-                "the selection takes {} inputs from these data, and the header says {}",
+                "the selection has {} inputs in these data, and the header states {}",
                 selected.len(),
                 header.subset.count
             );
@@ -102,7 +114,7 @@ impl Verification {
         if header.challenge.is_some() && header.subset.clone().in_normal_form(data) != header.subset {
             self.add(
                 1,
-                "its selection is not written in the fewest words, as `rscert` writes it: so the seed can have been chosen"
+                "its selection is not in the shortest form, in which `rscert` writes it: so the seed could have been chosen"
                     .into(),
             );
         }
@@ -118,16 +130,21 @@ impl Verification {
                 Some(index) => {
                     found.push((
                         line,
-                        format!("it is of input {}, and the selection has {index}", record.index),
+                        format!(
+                            "it is about input {}, and the next input of the selection is {index}",
+                            record.index
+                        ),
                     ));
                 }
-                None => found
-                    .push((line, format!("it is of input {}, past the end of the selection", record.index))),
+                None => found.push((
+                    line,
+                    format!("it is about input {}, after the end of the selection", record.index),
+                )),
             }
             let label = usize::try_from(record.index).ok().and_then(|index| data.label(index));
             if label.is_some() && label != record.label {
                 let (there, here) = (in_words(record.label), in_words(label));
-                found.push((line, format!("its label is {there}, and in the data {here}")));
+                found.push((line, format!("its label is {there}, and the label in the data is {here}")));
             }
         }
         self.add_all(found);

@@ -14,11 +14,11 @@ impl Verification {
     pub fn check_earlier(&mut self, earlier: &Verification, votes: Option<&mut KeptVotes>) {
         for Problem { line, problem } in &earlier.problems {
             let place = if *line == 0 { String::new() } else { format!("line {line}: ") };
-            self.add(1, format!("the run of the earlier model does not hold: {place}{problem}"));
+            self.add(1, format!("the earlier run has a problem: {place}{problem}"));
         }
         let Some(header) = self.header.clone() else { return };
         let Some(from) = header.recertification.clone() else {
-            return self.add(1, "it does not rest on the run of an earlier model".into());
+            return self.add(1, "it is not based on an earlier run".into());
         };
         let Some(old) = earlier.header.as_ref().filter(|_| earlier.holds()) else { return };
         self.compare_headers(&header, &from, old, &earlier.chain);
@@ -28,7 +28,7 @@ impl Verification {
         }
         self.add_checked(
             "earlier run",
-            "that it holds, and its data, selection, sigma, noise, n0, seeds, alpha, bounds and selection votes",
+            "that it is valid, and its data, selection, sigma, noise, n0, seeds, alpha, bounds and selection votes",
         );
         self.sort();
     }
@@ -43,7 +43,7 @@ impl Verification {
         }
         self.add_not_checked(
             "earlier model",
-            "that it gave the votes of the earlier run: its file was compared; give `replay` too",
+            "that it gave the votes of the earlier run: only the hash of its file was compared; give `replay` too",
         );
         self.sort();
         is_same
@@ -60,10 +60,10 @@ impl Verification {
             replayed: from.replayed,
         };
         if *from != there {
-            self.add(1, "the run of the earlier model that it names is another one".into());
+            self.add(1, "it is based on another earlier run than the given one".into());
         }
         if let Some(problem) = unfit(old) {
-            self.add(1, format!("the run of the earlier model {problem}"));
+            self.add(1, format!("the earlier run {problem}"));
         }
         // The file name of the data may differ.
         let data =
@@ -79,7 +79,7 @@ impl Verification {
             ("number of classes", header.model.classes == old.model.classes),
         ] {
             if !is_same {
-                self.add(1, format!("its {name} and that of the run of the earlier model differ"));
+                self.add(1, format!("its {name} and that of the earlier run differ"));
             }
         }
     }
@@ -88,13 +88,13 @@ impl Verification {
         let mut found = Vec::new();
         if self.records.len() != old.len() {
             let (now, before) = (self.records.len(), old.len());
-            found.push((1, format!("it has {now} inputs, and the run of the earlier model {before}")));
+            found.push((1, format!("it has {now} inputs, and the earlier run has {before}")));
         }
         for (number, record) in self.records.iter().enumerate() {
             let line = number + 2;
             let before = old.binary_search_by_key(&record.index, |before| before.index);
             let Some(before) = before.ok().map(|place| &old[place]) else {
-                found.push((line, format!("the run of the earlier model has no input {}", record.index)));
+                found.push((line, format!("the earlier run has no input {}", record.index)));
                 continue;
             };
             let is_same = before.selection == record.selection
@@ -103,7 +103,7 @@ impl Verification {
             if !is_same {
                 found.push((
                     line,
-                    "the run of the earlier model has other votes, another bound or another label".to_owned(),
+                    "the earlier run has other selection votes, another bound or another label".to_owned(),
                 ));
             }
             if let Some(change) = &record.change {
@@ -135,11 +135,14 @@ impl Verification {
             }
         }
         self.add_all(found);
-        self.add_checked("votes of the earlier run", "hashes and counts, and that as many can have changed");
+        self.add_checked(
+            "votes of the earlier run",
+            "hashes and counts, and that the stated number of changed votes is possible",
+        );
     }
 }
 
-/// Why a run can't be used for recertification, as the end of a sentence about it; `None` if it can. It must be
+/// The reason why a run can't be used for recertification, as the end of a sentence that starts with the run; `None` if it can. It must be
 /// complete, made with the stopping rule `fixed`, not itself a recertification, and have kept its votes.
 pub fn unfit(old: &Header) -> Option<String> {
     if old.settings.stop != StoppingRule::Fixed {
@@ -149,16 +152,16 @@ pub fn unfit(old: &Header) -> Option<String> {
         ));
     }
     if old.recertification.is_some() {
-        return Some("itself rests on an earlier run; start from that one".into());
+        return Some("is itself a recertification; use the run on which it is based".into());
     }
     if let Some(shard) = old.shard {
         return Some(format!("is part {shard} of a run; join all parts with `rscert merge` first"));
     }
     (!old.keeps_votes)
-        .then(|| "was made without `keep_votes`: certify the earlier model again with it".into())
+        .then(|| "was made without `keep_votes`; certify the earlier model again with `keep_votes`".into())
 }
 
-/// Why the numbers of a change are impossible, given the earlier votes `before`; `None` if they are possible.
+/// The reason why the numbers of a change are impossible, given the earlier votes `before`; `None` if they are possible.
 fn impossible(record: &Record, change: &Change, before: &[Vote]) -> Option<String> {
     let mut counts = Votes::none(record.estimation.by_class().len());
     counts.count(before);
@@ -169,7 +172,7 @@ fn impossible(record: &Record, change: &Change, before: &[Vote]) -> Option<Strin
     let least = moved(&counts, &record.estimation);
     if problem.is_none() && change.changed < least {
         let changed = change.changed;
-        problem = Some(format!("{least} or more votes changed, and it says {changed}"));
+        problem = Some(format!("{least} or more votes changed, and the record states {changed}"));
     }
     problem
 }

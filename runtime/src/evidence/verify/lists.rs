@@ -3,7 +3,7 @@ use serde::Serialize;
 use super::{TOOL, Verification};
 use crate::evidence::{Header, Machine};
 
-/// An entry of the lists of what was checked, what is only stated, and what was not checked.
+/// A claim that was checked, is only stated, or was not checked: an entry of one of the three lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Claim {
     /// The subject in a word or two, such as `model`.
@@ -13,25 +13,26 @@ pub struct Claim {
 }
 
 impl Verification {
-    /// Adds an entry to the list of what was checked, and removes the subject from the list of what was not checked.
+    /// Adds an entry to the list of checked claims, and removes the subject from the list of claims that were not checked.
     pub fn add_checked(&mut self, subject: &'static str, detail: impl Into<String>) {
-        self.not_checked.retain(|check| check.subject != subject);
+        self.not_checked.retain(|claim| claim.subject != subject);
         self.checked.push(Claim { subject, detail: detail.into() });
     }
 
-    /// Adds an entry to the list of what the file states and nobody can check. Replaces an entry with the same subject.
+    /// Adds an entry to the list of claims that the file states and nobody can check. Replaces an entry with the same
+    /// subject.
     pub fn add_stated(&mut self, subject: &'static str, detail: impl Into<String>) {
         let detail = detail.into();
-        match self.stated.iter_mut().find(|check| check.subject == subject) {
-            Some(check) => check.detail = detail,
+        match self.stated.iter_mut().find(|claim| claim.subject == subject) {
+            Some(claim) => claim.detail = detail,
             None => self.stated.push(Claim { subject, detail }),
         }
     }
 
-    /// Adds an entry to the list of what was not checked; `detail` says what is needed for it. Replaces an entry with
-    /// the same subject.
+    /// Adds an entry to the list of claims that were not checked; `detail` names the claim and the file that is needed to
+    /// check it. Replaces an entry with the same subject.
     pub fn add_not_checked(&mut self, subject: &'static str, detail: impl Into<String>) {
-        self.not_checked.retain(|check| check.subject != subject);
+        self.not_checked.retain(|claim| claim.subject != subject);
         self.not_checked.push(Claim { subject, detail: detail.into() });
     }
 
@@ -59,13 +60,13 @@ impl Verification {
         if let Some(shard) = header.shard {
             self.add_not_checked(
                 "other parts",
-                format!("this is part {shard} of a run, whichever part it is; `rscert merge` joins all"),
+                format!("this is part {shard} of a run; `rscert merge` joins all parts"),
             );
         }
-        self.add_not_checked("model", "that it is the one certified: give `model`");
+        self.add_not_checked("model", "that it is the certified one: give `model`");
         self.add_not_checked(
             "data",
-            "that the images, labels and selected inputs are those certified: give `data`",
+            "that the images, labels and selected inputs are the certified ones: give `data`",
         );
         if header.keeps_votes {
             self.add_not_checked(
@@ -84,8 +85,7 @@ impl Verification {
             );
             self.add_stated(
                 "changed votes",
-                "how many votes of the earlier noise changed and were lost; `from` with the votes kept beside it, and \
-                 `replay`, check that",
+                "the numbers of changed and lost votes: give `replay`, and `from` with the votes kept beside it",
             );
             self.add_stated(
                 "order of model and noise",

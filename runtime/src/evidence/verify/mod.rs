@@ -65,11 +65,11 @@ pub struct Verification {
     pub chain: String,
     /// All problems, in the order of lines.
     pub problems: Vec<Problem>,
-    /// What was checked, whether a problem was found or not.
+    /// Claims that were checked, also those in which a problem was found.
     pub checked: Vec<Claim>,
-    /// What the file states and nobody can check.
+    /// Claims that the file states and nobody can check.
     pub stated: Vec<Claim>,
-    /// What could be checked with a file that was not given.
+    /// Claims that could be checked with a file that was not given.
     pub not_checked: Vec<Claim>,
     /// Class names in the model's metadata, empty if it has none; `None` until the model was checked.
     #[serde(skip)]
@@ -92,7 +92,7 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
         Err(error) => {
             let whole = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = whole.split(|&byte| byte == b'\n').count();
-            let problem = "it holds bytes that are no UTF-8 text; it was changed".to_owned();
+            let problem = "it contains bytes that are not UTF-8 text; it was changed".to_owned();
             (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(Problem { line, problem }))
         }
     };
@@ -108,7 +108,7 @@ pub fn verify(path: &Path) -> Result<Verification, EvidenceError> {
         .problems
         .extend(line_checker.faults.into_iter().map(|Fault { line, problem }| Problem { line, problem }));
     if line_checker.is_torn {
-        found.add(0, "its last line has no end: it was cut off".into());
+        found.add(0, "its last line is incomplete".into());
     } else if line_checker.footer.is_none() {
         let (there, expected) = (line_checker.records.len(), line_checker.header.inputs());
         found.add(0, format!("it is not finished: it holds {there} of {expected} inputs and no footer"));

@@ -33,7 +33,10 @@ impl Verification {
         if certified.sha256 != sha256 {
             self.add(
                 1,
-                format!("the model's file hashes to {sha256}, and the one certified to {}", certified.sha256),
+                format!(
+                    "the SHA-256 of the model's file is {sha256}, and that of the certified file is {}",
+                    certified.sha256
+                ),
             );
         }
         for file in &certified.external {
@@ -42,7 +45,7 @@ impl Verification {
                 self.add(
                     1,
                     format!(
-                        "the model's file of weights {file} is not the one certified, which hashes to {sha256}"
+                        "the SHA-256 of the model's file of weights {file} is not that of the certified file, {sha256}"
                     ),
                 );
             }
@@ -52,7 +55,10 @@ impl Verification {
         {
             self.add(
                 1,
-                format!("the model has a file of weights {}, and the one certified had none", file.file),
+                format!(
+                    "the model has a file of weights {}, and the certified model had no such file",
+                    file.file
+                ),
             );
         }
     }
@@ -66,7 +72,7 @@ impl Verification {
             self.add(
                 1,
                 format!(
-                    "its classes are {}, and those of the model {}: labels were compared with other classes",
+                    "its classes are {}, and those of the model are {}: labels were compared with wrong classes",
                     listed(named),
                     listed(&own)
                 ),
@@ -109,7 +115,10 @@ impl Verification {
         if there.classes != here.classes {
             self.add(
                 1,
-                format!("the model has {} classes, and the one certified {}", here.classes, there.classes),
+                format!(
+                    "the model has {} classes, and the certified model had {}",
+                    here.classes, there.classes
+                ),
             );
         }
         let (there, here) = (&there.r#use, &here.r#use);
@@ -117,7 +126,11 @@ impl Verification {
             let name = |output: &Option<String>| output.clone().unwrap_or_else(|| "the only one".into());
             self.add(
                 1,
-                format!("the output read is {}, and was {}", name(&here.output), name(&there.output)),
+                format!(
+                    "the output that is read is {}, and in the run it was {}",
+                    name(&here.output),
+                    name(&there.output)
+                ),
             );
         }
         if there.class_labels != here.class_labels {
@@ -126,21 +139,21 @@ impl Verification {
             self.add(
                 1,
                 format!(
-                    "the labels of the model's classes are {}, and the header says {}",
+                    "the labels of the model's classes are {}, and the header states {}",
                     words(&here.class_labels),
                     words(&there.class_labels)
                 ),
             );
         }
         if there.preprocessing != here.preprocessing {
-            self.add(1, "the preprocessing that the header names is not the one that the model gets".into());
+            self.add(1, "the preprocessing in the header is not that of the model".into());
         }
         if there.batch_rewritten_from != here.batch_rewritten_from {
             let size = |from: Option<usize>| {
                 from.map_or_else(|| "not rewritten".into(), |size| format!("rewritten from {size}"))
             };
             let (there, here) = (size(there.batch_rewritten_from), size(here.batch_rewritten_from));
-            let difference = format!("the batch of the model was {there}, and is {here}");
+            let difference = format!("the batch of the model was {there} in the run, and is {here}");
             if header.tool == TOOL {
                 self.add(1, difference);
             } else {
@@ -151,12 +164,12 @@ impl Verification {
             let there = &header.execution.precision;
             self.add(
                 1,
-                format!("the model computes in {precision} on the processor, and the header says {there}"),
+                format!("the model computes in {precision} on the processor, and the header states {there}"),
             );
         }
         self.add_checked(
             "use of the model",
-            "classes and their labels, output, preprocessing and batch, by trying the model",
+            "classes and their labels, output, preprocessing and batch, by running the model",
         );
         self.sort();
     }

@@ -17,8 +17,8 @@ pub struct Replay {
     pub samples: u64,
 }
 
-/// Compares the votes of a record with those of the same noise run through the model again, of `n0` selection samples; with
-/// none, where the class was chosen by another model, those of the estimation alone.
+/// Compares the votes of `record` with `again`, the votes of a replay of the same noise with `n0` selection samples. If
+/// `n0` is 0, as in a recertification, where the earlier model selected the class, only estimation votes are compared.
 pub fn replayed(record: &Record, again: &CountedVotes, n0: u64) -> Replay {
     let selection = if n0 == 0 { 0 } else { moved(&record.selection, &again.selection) };
     let differing = selection.saturating_add(moved(&record.estimation, &again.estimation));
@@ -34,8 +34,9 @@ impl Replay {
         self.differing = self.differing.max(differing as u64);
     }
 
-    /// Compares the hash of votes that were kept, where they are not there themselves: all of them were made again. Votes
-    /// that differ have another hash, so it says something only where none is known to differ.
+    /// Compares the hash of the kept votes in `record` with that of the replayed votes `again`, if the file of kept votes
+    /// is missing. All estimation samples must have been replayed. Votes that differ have another hash in any case, so
+    /// the hash gives new information only if no differing vote is known.
     pub fn compare_hash(&mut self, record: &Record, again: &[Vote]) {
         let Some(hash) = &record.votes_sha256 else { return };
         if self.differing == 0 && *hash != sha256_of_votes(again) {

@@ -32,7 +32,7 @@ pub enum Distribution {
     ///
     /// For an image x on the grid, rounding x + N(0, σ²I) to the grid gives x plus the rounded noise. So the smoothed
     /// classifier is that of Cohen et al. for a classifier that first rounds its input to the grid, and it returns the
-    /// same class for every image *on the grid* within the radius. Nothing is claimed about images off the grid; no
+    /// same class for every image *on the grid* within the radius. The certificate makes no claim about images off the grid; no
     /// noise is ever drawn for them. Rounding inside the model is part of the classifier.
     QuantizedGaussian,
 }

@@ -35,7 +35,8 @@ const KNOWN_ANSWERS_KEY: NoiseKey = NoiseKey { seed: 1, role: Role::Selection, i
 /// The noise failed the self-test.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the {distribution} noise of this run is not what certificates rest on: {problem}; nothing was certified"
+    "the {distribution} noise of this run does not have the distribution that certificates assume: {problem}; no input was \
+     certified"
 )]
 pub struct SelfTestError {
     distribution: Distribution,
@@ -146,7 +147,7 @@ fn known_answers(noise: &Noise) -> Result<(), SelfTestError> {
     if drawn == known {
         return Ok(());
     }
-    Err(error(format!("the generator gives {drawn:?} where it has always given {known:?}")))
+    Err(error(format!("the generator gives {drawn:?} instead of the recorded values {known:?}")))
 }
 
 /// Noise as the model receives it.
@@ -297,7 +298,7 @@ impl Draws {
         if 2.0 * (-2.0 * self.count() * distance * distance).exp() < LEAST_P {
             return Err((
                 Test::Distribution,
-                format!("its distribution function is {distance:.5} away from the right one"),
+                format!("its distribution function differs by {distance:.5} from the right one"),
             ));
         }
         Ok(())
@@ -352,7 +353,7 @@ impl Draws {
         for block in self.noisy.chunks_exact(self.block) {
             for part in block.chunks_exact(samples * self.values) {
                 if !seen.insert(part) {
-                    return Err((Test::Repetition, "the same noise came twice".into()));
+                    return Err((Test::Repetition, "the same noise occurred twice".into()));
                 }
             }
         }

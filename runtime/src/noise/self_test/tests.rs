@@ -237,8 +237,8 @@ fn the_sentence_says_what_was_found() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the gaussian noise of this run is not what certificates rest on: its variance in units of sigma is 0.00000 \
-         and should be 1.00000; nothing was certified"
+        "the gaussian noise of this run does not have the distribution that certificates assume: its variance in units of \
+         sigma is 0.00000 and should be 1.00000; no input was certified"
     );
 }
 

@@ -77,7 +77,7 @@ fn a_key_that_did_not_sign_is_told_from_a_false_signature() {
     let envelope = Envelope::parse(RECORDED).unwrap();
     let error = envelope.signed_by(&other.public_key()).unwrap_err();
     let expected =
-        format!("it holds no signature by key {}; its signatures name {KEY_ID}", other.public_key().id());
+        format!("it contains no signature by key {}; its signatures name {KEY_ID}", other.public_key().id());
     assert_eq!(error.to_string(), expected);
     let changed = with("payload", STANDARD.encode("{}")).to_string();
     let error = Envelope::parse(changed.as_bytes()).unwrap().signed_by(&public()).unwrap_err();
@@ -134,10 +134,10 @@ fn what_is_no_key_is_told_why() {
     for text in
         ["", "text", &PRIVATE.replace("K2VwB", "K2VxB"), &PRIVATE_2.replace("Z9w7", "Z9w8"), &PRIVATE[..90]]
     {
-        assert!(private(text).contains("no Ed25519 private key"), "{text}");
+        assert!(private(text).contains("not an Ed25519 private key"), "{text}");
     }
     for text in ["", &PUBLIC.replace("K2VwA", "K2VxA"), &PUBLIC[..60]] {
-        assert!(public(text).contains("no Ed25519 public key"), "{text}");
+        assert!(public(text).contains("not an Ed25519 public key"), "{text}");
     }
 }
 
@@ -189,18 +189,18 @@ fn what_is_no_envelope_is_told_why() {
     let text = str::from_utf8(RECORDED).unwrap();
     refused(
         &text.replacen("\"payload\"", "\"payload\":\"\",\"payload\"", 1),
-        "the member 'payload' is there twice",
+        "the member 'payload' occurs twice",
     );
-    refused(&text.replacen("\"sig\"", "\"sig\":\"\",\"sig\"", 1), "the member 'sig' is there twice");
+    refused(&text.replacen("\"sig\"", "\"sig\":\"\",\"sig\"", 1), "the member 'sig' occurs twice");
     refused(&text.replacen("\"payload\"", "\"load\"", 1), "it has no member 'payload'");
-    refused(&with("payload", 1).to_string(), "its member 'payload' is no text");
+    refused(&with("payload", 1).to_string(), "its member 'payload' is not a string");
     refused(&with("signatures", 1).to_string(), "it has no list 'signatures'");
     refused(&with("signatures", json!([])).to_string(), "it has 0 signatures");
     refused(&with("signatures", vec![json!({ "sig": "" }); 65]).to_string(), "it has 65 signatures");
-    refused(&with("signatures", json!([1])).to_string(), "has no text 'sig'");
-    refused(&with("signatures", json!([{ "sig": "", "keyid": 1 }])).to_string(), "is no text");
-    refused(&with("more", "x".repeat(1 << 20)).to_string(), "larger than the 1048576 bytes");
-    refused("[]", "no DSSE envelope");
+    refused(&with("signatures", json!([1])).to_string(), "has no string 'sig'");
+    refused(&with("signatures", json!([{ "sig": "", "keyid": 1 }])).to_string(), "is not a string");
+    refused(&with("more", "x".repeat(1 << 20)).to_string(), "larger than 1048576 bytes");
+    refused("[]", "not a DSSE envelope");
     refused("", "EOF");
     refused(&"[".repeat(1 << 19), "recursion limit");
 }

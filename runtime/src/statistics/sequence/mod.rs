@@ -37,7 +37,7 @@ pub enum SequenceForm {
 
 /// A name that is not one of `looks`, `geometric` and `betting`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no form of confidence sequence; there are looks, geometric and betting")]
+#[error("'{0}' is not a form of confidence sequence; use looks, geometric or betting")]
 pub struct UnknownForm(String);
 
 impl FromStr for SequenceForm {
@@ -79,7 +79,7 @@ impl fmt::Display for SequenceForm {
 /// let alpha = Alpha::new(0.001)?;
 /// let sequence = ConfidenceSequence::new(SequenceForm::Betting, alpha, 100_000, 64, 0.0);
 /// let anytime = sequence.lower(990, 1000)?;
-/// // The price of being allowed to stop at any moment.
+/// // This bound is lower, because it stays valid if sampling stops at any moment.
 /// assert!(anytime < clopper_pearson_lower(990, 1000, alpha)? && anytime > 0.96);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

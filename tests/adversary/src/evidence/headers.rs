@@ -63,9 +63,9 @@ pub fn all() -> Vec<Entry> {
         "a sigma in the model that does not follow", "run.jsonl",
             |header| header.model.r#use.sigma_in_model = vec![9.0], Must::Alone(&["sigma"]);
         "another number of selected inputs", "run.jsonl",
-            |header| header.subset.count = 7, Must::Alone(&["the header promises 7"]);
+            |header| header.subset.count = 7, Must::Alone(&["the header declares 7"]);
         "2^64 - 1 selected inputs", "run.jsonl",
-            |header| header.subset.count = u64::MAX, Must::Alone(&["the header promises"]);
+            |header| header.subset.count = u64::MAX, Must::Alone(&["the header declares"]);
         "every 0th input", "run.jsonl", |header| header.subset.skip = 0, Must::Alone(&["selection"]);
         "only a class that there is not", "run.jsonl",
             |header| header.subset.classes = vec![99], Must::Alone(&["class"]);
@@ -73,7 +73,7 @@ pub fn all() -> Vec<Entry> {
             |header| header.subset.classes = vec![1], Must::Alone(&["label"]);
         "at most fewer inputs", "run.jsonl", |header| header.subset.max = Some(2), Must::Alone(&["at most 2"]);
         "a part of a whole run", "run.jsonl",
-            |header| header.shard = "1/2".parse().ok(), Must::Alone(&["the header promises 3"]);
+            |header| header.shard = "1/2".parse().ok(), Must::Alone(&["the header declares 3"]);
         "a claim about fewer inputs", "claim.jsonl",
             |header| if let Some(claim) = &mut header.simultaneous { claim.inputs = 5; }, Must::Alone(&["5 inputs at once"]);
         "a stronger claim about all inputs", "claim.jsonl",
@@ -89,7 +89,7 @@ pub fn all() -> Vec<Entry> {
             |header| if let Some(from) = &header.recertification { header.settings.seed = from.seed; },
             Must::Alone(&[]);
         "more replayed samples than there were", "new.jsonl",
-            |header| if let Some(from) = &mut header.recertification { from.replayed = 1_000_000; }, Must::Alone(&["of the earlier run were run again"]);
+            |header| if let Some(from) = &mut header.recertification { from.replayed = 1_000_000; }, Must::Alone(&["its number of replayed samples is 1000000"]);
         "a smaller alpha of the earlier run", "new.jsonl",
             |header| if let Some(from) = &mut header.recertification { from.alpha = alpha(1e-6); }, Must::Alone(&["alpha"]);
         "another program", "run.jsonl", |header| header.tool = "rscert 99".into(), Must::Stated(&["rscert 99"]);

@@ -97,7 +97,7 @@ fn with_model_and_data() -> Vec<Entry> {
         (
             "another hash of the model",
             |header, _| header.model.sha256 = "00".repeat(32),
-            Must::With(&["--model", "model.onnx"], &["hashes to"]),
+            Must::With(&["--model", "model.onnx"], &["the SHA-256 of the model's file is"]),
         ),
         (
             "another hash of the images",
@@ -115,7 +115,7 @@ fn with_model_and_data() -> Vec<Entry> {
                 header.subset.count -= 1;
                 records.remove(0);
             },
-            Must::With(&["--data", "data"], &["the selection takes 6 inputs from these data"]),
+            Must::With(&["--data", "data"], &["the selection has 6 inputs in these data"]),
         ),
         (
             "an input certified as another",
@@ -137,7 +137,7 @@ fn with_model_and_data() -> Vec<Entry> {
         (
             "another model",
             |root| fs::copy(root.join("changed.onnx"), root.join("model.onnx")).map(|_| ()),
-            Must::With(&["--model", "model.onnx"], &["hashes to"]),
+            Must::With(&["--model", "model.onnx"], &["the SHA-256 of the model's file is"]),
         ),
         (
             "a pixel of the data changed",
@@ -157,7 +157,7 @@ fn with_model_and_data() -> Vec<Entry> {
                     bytes[middle] ^= 1;
                 })
             },
-            Must::With(&["--model", "model.onnx"], &["hashes to"]),
+            Must::With(&["--model", "model.onnx"], &["the SHA-256 of the model's file is"]),
         ),
     ];
     let typed =
@@ -226,7 +226,7 @@ fn with_an_earlier_run() -> Vec<Entry> {
                     *bytes = text.into_bytes();
                 })
             },
-            Must::With(&["--from", "old.jsonl"], &["does not hold"]),
+            Must::With(&["--from", "old.jsonl"], &["the earlier run has a problem"]),
         ),
         (
             "an earlier run that stops when it likes",

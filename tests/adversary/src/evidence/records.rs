@@ -115,14 +115,14 @@ pub fn all() -> Vec<Entry> {
     let several: [(&str, Typed, Words); 6] = [
         ("two inputs in the other order", |_, records| records.swap(1, 2), &["out of order"]),
         ("an input twice", |_, records| records[2] = records[1].clone(), &["out of order"]),
-        ("an input left out", |_, records| drop(records.pop()), &["the header promises 6"]),
+        ("an input left out", |_, records| drop(records.pop()), &["the header declares 6"]),
         (
             "an input added",
             |_, records| {
                 let more = records.last().cloned().map(|last| Record { index: last.index + 1, ..last });
                 records.extend(more);
             },
-            &["the header promises 6"],
+            &["the header declares 6"],
         ),
         ("no input", |_, records| records.clear(), &["0 inputs come before it"]),
         (

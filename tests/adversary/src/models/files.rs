@@ -118,7 +118,7 @@ pub fn all() -> Vec<Entry> {
             KIND,
             "a loop without end",
             &looping::endless(zoo::plain(0)),
-            Must::Refused(&["could not be loaded and tried within"]),
+            Must::Refused(&["could not be loaded and tested within"]),
         )
         .flags(&["--probe-seconds", "2"]),
         changed("an operator that does not exist", Must::Refused(&["Exfiltrate"]), |graph| {

@@ -261,19 +261,19 @@ fn by_batch() -> Vec<Entry> {
             KIND,
             "the position in a batch of four",
             &zoo::placed(),
-            Must::Refused(&["depends on the 3 others in the batch"]),
+            Must::Refused(&["depends on the 3 other inputs of the batch"]),
         ),
         Entry::new(
             KIND,
             "input divided by the largest value of a batch of three",
             &zoo::entangled(3),
-            Must::Refused(&["depends on the 2 others in the batch"]),
+            Must::Refused(&["depends on the 2 other inputs of the batch"]),
         ),
         Entry::new(
             KIND,
             "running sum of images in a batch of three",
             &zoo::sequence(3),
-            Must::Refused(&["depends on the 2 others in the batch"]),
+            Must::Refused(&["depends on the 2 other inputs of the batch"]),
         ),
     ];
     let rounded = Net::after(quantised);

@@ -38,15 +38,15 @@ const N: u64 = 400;
 /// What must happen to a model.
 #[derive(Clone, Copy, Debug)]
 pub enum Must {
-    /// Certified, each input with the votes of the plain classifier but for so many that rounding may change.
+    /// Certified. For each input at most this number of votes differs from those of the plain classifier, by rounding.
     Votes(u64),
-    /// As [`Votes`](Self::Votes), with these labels of the classes in evidence, and the labels of the data numbered by them;
-    /// or refused in a sentence that speaks of labels.
+    /// As [`Votes`](Self::Votes), and the evidence has these class labels, by which the labels of the data are numbered;
+    /// or refused with a message about labels.
     Labelled([usize; zoo::CLASSES]),
-    /// Never certified in batches: refused, or stopped, or certified one at a time; with the votes of the plain classifier
-    /// but for so many, if a number is given.
+    /// Never certified in batches: refused, stopped, or certified one input at a time. If a number is given, at most this
+    /// number of votes of an input differs from those of the plain classifier.
     NotBatched(Option<u64>),
-    /// Refused before the run in one sentence with all these words.
+    /// Refused before the run, with one sentence that contains all of these words.
     Refused(&'static [&'static str]),
     /// Stopped in one sentence that names the sample and the way out.
     Stopped,

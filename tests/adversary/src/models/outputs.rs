@@ -105,7 +105,7 @@ pub fn all() -> Vec<Entry> {
                 let y = net.y.clone();
                 net.op("ReduceMean", &[&y], vec![ints("axes", &[0])])
             },
-            Must::Refused(&["one row an input"]),
+            Must::Refused(&["one row per input"]),
         ),
         single(
             "a map for each class",
@@ -191,7 +191,12 @@ fn several() -> Vec<Entry> {
         model
     };
     vec![
-        Entry::new(KIND, "two outputs, none named", &two(), Must::Refused(&["say with --output"])),
+        Entry::new(
+            KIND,
+            "two outputs, none named",
+            &two(),
+            Must::Refused(&["with the logits or probabilities by --output"]),
+        ),
         Entry::new(KIND, "two outputs, one named", &two(), Must::Votes(0)).flags(&["--output", "logits"]),
         Entry::new(KIND, "an output that is not there", &two(), Must::Refused(&["no output 'none'"]))
             .flags(&["--output", "none"]),

@@ -9,7 +9,7 @@ use mithridate_testkit::zoo;
 
 use super::{Entry, Must, net::Net};
 
-const KIND: &str = "draws numbers or trains";
+const KIND: &str = "draws random numbers or trains";
 
 pub fn all() -> Vec<Entry> {
     let mut entries = Vec::new();
@@ -21,9 +21,9 @@ pub fn all() -> Vec<Entry> {
             let drawn = net.times(&drawn, size);
             let y = net.op("Add", &[&y, &drawn], Vec::new());
             let words: &[&str] = if operator == "RandomNormalLike" {
-                &["RandomNormalLike", "draws numbers"]
+                &["RandomNormalLike", "draws random numbers"]
             } else {
-                &["RandomUniformLike", "draws numbers"]
+                &["RandomUniformLike", "draws random numbers"]
             };
             entries.push(Entry::new(KIND, format!("{operator}{name}"), &net.end(&y), Must::Refused(words)));
         }
@@ -37,7 +37,7 @@ pub fn all() -> Vec<Entry> {
         let turned = net.times(&y, -2.0);
         let turned = net.op("Mul", &[&turned, &rare], Vec::new());
         let y = net.op("Add", &[&y, &turned], Vec::new());
-        let must = Must::Refused(&["RandomUniformLike", "draws numbers"]);
+        let must = Must::Refused(&["RandomUniformLike", "draws random numbers"]);
         entries.push(Entry::new(KIND, format!("turns {name} answers round"), &net.end(&y), must));
     }
     let drawn: [(&str, &'static [&'static str]); 2] =

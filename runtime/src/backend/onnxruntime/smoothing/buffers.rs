@@ -20,7 +20,7 @@ pub(super) struct Transfer {
 enum Kind {
     /// No copy: the session runs in host memory.
     None,
-    /// ONNX Runtime copies what is bound.
+    /// ONNX Runtime copies the bound tensors.
     Bind,
     /// Copy to device memory at a fixed address, as CUDA graphs need it.
     Fixed,
@@ -115,7 +115,7 @@ impl<T: Element> Input<T> {
         }
     }
 
-    /// Copies what was written to the device of the session.
+    /// Copies the written values to the device of the session.
     pub fn send(&mut self, binding: &mut IoBinding) -> ort::Result<()> {
         if std::mem::take(&mut self.changed) {
             match (self.kind, &mut self.fixed) {
@@ -149,7 +149,7 @@ impl<T: Element> Output<T> {
         Ok(Self { host, fixed })
     }
 
-    /// Copies what the session wrote to the host.
+    /// Copies the output of the session to the host.
     pub fn fetch(&mut self) -> ort::Result<()> {
         self.fixed.as_ref().map_or(Ok(()), |fixed| fixed.copy_into(&mut self.host))
     }

@@ -14,7 +14,7 @@ impl SmoothingPlan {
     /// use mithridate_runtime::{backend::{NoiseInput, SmoothingPlan}, noise::BLOCK};
     ///
     /// let plan = SmoothingPlan { noise: NoiseInput::Noisy, slots: 2, votes: false, cuda_graph: false };
-    /// // Noise and counted samples, and what comes back.
+    /// // Noisy images and numbers of samples, and the returned counts.
     /// assert_eq!(plan.bytes(784, 10), 2 * (BLOCK as usize * 784 * 4 + 4) + 2 * 10 * 8);
     /// ```
     pub fn bytes(&self, values: usize, classes: usize) -> usize {
