@@ -336,7 +336,9 @@ fn sizes_are_checked_before_memory_is_taken() {
     let long = png(16_384, 1, png::ColorType::Grayscale, &[0; 16_384]);
     let text = Dataset::parse_image(&long, 0, resize(1000)).unwrap_err().to_string();
     assert!(
-        text.ends_with("its 16384 x 1 pixels can't be resized to a shorter side of 1000: too large"),
+        text.ends_with(
+            "its 16384 x 1 pixels can't be resized to a shorter side of 1000: the result is too large"
+        ),
         "{text}"
     );
     assert!(Dataset::parse_image(&long, 0, resize(u32::MAX)).is_err());

@@ -230,7 +230,9 @@ fn labels_note(outcomes: &[Outcome]) -> Option<String> {
     let unknown = outcomes.iter().filter(|outcome| outcome.label.is_none()).count();
     match (unknown, outcomes.len() - unknown) {
         (0, _) => None,
-        (_, 0) => Some("no true class is known, so accuracy can't be computed".into()),
+        (_, 0) => Some(
+            "no true class is known, so it is not known whether the certified classes are correct".into(),
+        ),
         (unknown, known) => Some(format!(
             "the true classes of {unknown} inputs are not known: ACR and accuracy are those of the other {known}"
         )),

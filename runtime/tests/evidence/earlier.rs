@@ -260,7 +260,7 @@ fn flags_for_reading_the_changed_model_are_used_and_written_down() {
     assert_eq!(place.run(&["verify", "wide.jsonl", "--model", "changed.onnx"]).status.code(), Some(0));
     for (flags, words) in [
         (["--output", "none"], "none"),
-        (["--std", "0"], "--std holds 0"),
+        (["--std", "0"], "--std contains 0"),
         (["--mean", "1,2"], "--mean has 2 values and the images have 1 channels"),
     ] {
         let fixed =

@@ -79,11 +79,13 @@ fn lies_of_the_header_are_found_wherever_it_is_read() {
         ("the classes of its selection are not in order", |header, _| {
             header.subset.classes = vec![1, 0];
         }),
-        ("it selects class 2 and there are 2 classes", |header, _| header.subset.classes = vec![0, 1, 2]),
+        ("it selects class 2, and the model has 2 classes", |header, _| {
+            header.subset.classes = vec![0, 1, 2]
+        }),
         ("is not among the classes that the header selects", |header, _| {
             header.subset.classes = vec![1];
         }),
-        ("it has a label, and the data had none by the header", |header, _| {
+        ("it has a label, and the data had none, according to the header", |header, _| {
             header.data.labels_sha256 = String::new();
         }),
         ("the header states that none were kept, or the reverse", |header, _| header.keeps_votes = true),
@@ -110,7 +112,7 @@ fn lies_of_a_record_are_found_wherever_it_is_read() {
         ("its radius is 1797693134862315", |_, records| records[3].radius = f64::MAX),
         ("its time of -1 seconds", |_, records| records[3].seconds = -1.0),
         ("seconds is not valid", |_, records| records[3].seconds = 1e300),
-        ("its label is 2 and there are 2 classes", |_, records| records[3].label = Some(2)),
+        ("its label is 2, and the model has 2 classes", |_, records| records[3].label = Some(2)),
         ("input 3 is out of order", |_, records| records[4].index = 3),
         ("its selection has 99 votes, including those for nobody, of 100 samples", |_, records| {
             records[3].selection = vec![99, 0].into();
@@ -130,7 +132,9 @@ fn lies_of_a_record_are_found_wherever_it_is_read() {
         ("its estimation has 18446744073709551615 votes", |_, records| {
             records[3].estimation = vec![u64::MAX, u64::MAX].into();
         }),
-        ("it has 1 selection votes for 2 classes", |_, records| records[3].selection = vec![100].into()),
+        ("its list of selection votes has 1 counts for 2 classes", |_, records| {
+            records[3].selection = vec![100].into();
+        }),
         ("the stopping rule does not stop after 501 samples", |_, records| {
             records[3].samples = 501;
             records[3].estimation = vec![501, 0].into();

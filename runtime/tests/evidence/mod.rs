@@ -188,7 +188,7 @@ fn parts_that_do_not_fit_are_refused_with_a_list() {
     );
     assert_eq!(
         refused(&["whole.jsonl"]),
-        format!("{start}whole.jsonl is a whole run of 12 inputs and no part\n")
+        format!("{start}whole.jsonl is a whole run of 12 inputs and not a part\n")
     );
 }
 
@@ -270,7 +270,7 @@ fn numbers_that_the_votes_do_not_give_are_found_under_good_hashes() {
         ("its abstained is", |record| record.abstained = !record.abstained),
         ("the stopping rule does not stop after 1001 samples", |record| record.samples += 1),
         ("its radii in other norms is", |record| record.radii = None),
-        ("votes for 2 classes", |record| record.estimation = vec![900, 50, 50].into()),
+        ("votes has 3 counts for 2 classes", |record| record.estimation = vec![900, 50, 50].into()),
     ];
     for (expected, change) in changes {
         let found = verify(&forge(&place, change)).unwrap();

@@ -132,7 +132,7 @@ fn names_of_classes_that_changed_places_are_found() {
             .unwrap(),
             &both,
         );
-        assert!(status == Some(3) && text.contains("those certified cat, dog"), "{text}");
+        assert!(status == Some(3) && text.contains("those of the run are cat, dog"), "{text}");
     }
 }
 
@@ -145,7 +145,7 @@ fn how_the_model_was_used_is_compared_with_the_model() {
         ("the model can't be used as the header says: it has no output 'scores', only logits", |header| {
             header.model.r#use.output = Some("scores".into());
         }),
-        ("the batch of the model was rewritten from 4, and is not rewritten", |header| {
+        ("the batch of the model was rewritten from 4 in the run, and is not rewritten", |header| {
             header.model.r#use.batch_rewritten_from = Some(4);
         }),
         ("computes in float32 on the processor, and the header states float16", |header| {

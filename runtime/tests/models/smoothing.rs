@@ -259,7 +259,7 @@ fn what_can_not_be_extended_or_does_not_fit_is_said() {
     for (slots, expected) in [
         (vec![Slot::Noisy(&values)], "slot 0: it must have at most 64 samples of 48 values"),
         (vec![Slot::Noisy(one), Slot::Noisy(&values[..50])], "slot 1: it must have at most 64 samples"),
-        (vec![Slot::Banked { image: one, block: 0, samples: 1 }], "it is not one for Noisy"),
+        (vec![Slot::Banked { image: one, block: 0, samples: 1 }], "it is not a slot for Noisy"),
         (vec![Slot::Noisy(one); 3], "3 slots were given, and the plan has 2"),
     ] {
         let error = session.count(&slots).unwrap_err().to_string();

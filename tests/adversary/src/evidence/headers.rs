@@ -71,7 +71,7 @@ pub fn all() -> Vec<Entry> {
             |header| header.subset.classes = vec![99], Must::Alone(&["class"]);
         "only a class that not all inputs are of", "run.jsonl",
             |header| header.subset.classes = vec![1], Must::Alone(&["label"]);
-        "at most fewer inputs", "run.jsonl", |header| header.subset.max = Some(2), Must::Alone(&["at most 2"]);
+        "at most fewer inputs", "run.jsonl", |header| header.subset.max = Some(2), Must::Alone(&["its limit is 2"]);
         "a part of a whole run", "run.jsonl",
             |header| header.shard = "1/2".parse().ok(), Must::Alone(&["the header declares 3"]);
         "a claim about fewer inputs", "claim.jsonl",

@@ -74,7 +74,11 @@ pub fn all() -> Vec<Entry> {
         ),
         ("no header", |text| lines(text)[1..].concat().into_bytes(), &["it is not a header"]),
         ("a line after the footer", |text| format!("{text}{{}}\n").into_bytes(), &[]),
-        ("the last line cut off", |text| text.as_bytes()[..text.len() - 9].to_vec(), &["cut off"]),
+        (
+            "the last line cut off",
+            |text| text.as_bytes()[..text.len() - 9].to_vec(),
+            &["its last line is incomplete"],
+        ),
         ("nothing", |_| Vec::new(), &["no complete line"]),
         ("a byte-order mark", |text| format!("\u{feff}{text}").into_bytes(), &["line 1"]),
         ("line ends of Windows", |text| text.replace('\n', "\r\n").into_bytes(), &[]),
@@ -87,7 +91,7 @@ pub fn all() -> Vec<Entry> {
                 bytes[10] = 0xff;
                 bytes
             },
-            &["no UTF-8"],
+            &["not UTF-8"],
         ),
         (
             "more certificates in the footer",

@@ -102,7 +102,7 @@ fn with_model_and_data() -> Vec<Entry> {
         (
             "another hash of the images",
             |header, _| header.data.images_sha256 = "00".repeat(32),
-            Must::With(&["--data", "data"], &["hash"]),
+            Must::With(&["--data", "data"], &["SHA-256"]),
         ),
         (
             "another hash of the labels",

@@ -68,9 +68,9 @@ pub fn all() -> Vec<Entry> {
         "2^64 - 1 samples", "run.jsonl", |_h, record| record.samples = u64::MAX, [];
         "fewer samples of an adaptive run", "adaptive.jsonl", |_h, record| record.samples -= 1, [];
         "votes for more classes", "run.jsonl",
-            |_h, record| record.estimation = resized(&record.estimation, 6), ["6 estimation votes for 5 classes"];
+            |_h, record| record.estimation = resized(&record.estimation, 6), ["estimation votes has 6 counts for 5 classes"];
         "votes for fewer classes", "run.jsonl",
-            |_h, record| record.estimation = resized(&record.estimation, 4), ["4 estimation votes for 5 classes"];
+            |_h, record| record.estimation = resized(&record.estimation, 4), ["estimation votes has 4 counts for 5 classes"];
         "votes for no class", "run.jsonl", |_h, record| record.selection = Votes::none(0), [];
         "more votes than samples", "run.jsonl",
             |_h, record| record.estimation = vec![1000, 1000, 0, 0, 0].into(), [];
@@ -103,7 +103,7 @@ pub fn all() -> Vec<Entry> {
             |_h, record| record.votes_sha256 = Some("00".repeat(32)), ["kept"];
         "kept votes that are denied", "old.jsonl", |_h, record| record.votes_sha256 = None, ["kept"];
         "a change of model in a plain run", "run.jsonl",
-            |_h, record| record.change = Some(Lost { p_lower: 0.99, lost: 0, changed: 0 }), ["earlier model"];
+            |_h, record| record.change = Some(Lost { p_lower: 0.99, lost: 0, changed: 0 }), ["earlier run"];
         "no lost vote where there were some, the bound left", "new.jsonl",
             |_h, record| if let Some(change) = &mut record.change { change.lost += 1; }
                 else { record.p_lower = record.p_lower.next_up(); }, [];

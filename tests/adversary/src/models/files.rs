@@ -154,7 +154,7 @@ pub fn all() -> Vec<Entry> {
             "a batch of 2^60 images",
             ElementType::Float,
             &[Dim::Fixed(1 << 60), Dim::Fixed(3), Dim::Fixed(4), Dim::Fixed(4)],
-            Must::Refused(&["more than the 268435456 values"]),
+            Must::Refused(&["the largest batch has 268435456 values"]),
         ),
         with_input(
             "images of another size",
