@@ -193,7 +193,7 @@ fn what_can_t_be_used_is_refused() {
             "certfy",
             json!({}),
             Status::InvalidArgument,
-            "'certfy' is no job; the jobs are audit, bench, certify, inspect, keygen, merge, predict, recertify, sign, \
+            "'certfy' is not a job; the jobs are audit, bench, certify, inspect, keygen, merge, predict, recertify, sign, \
              verify",
         ),
         (

@@ -80,7 +80,7 @@ fn lies_of_the_header_are_found_wherever_it_is_read() {
             header.subset.classes = vec![1, 0];
         }),
         ("it selects class 2, and the model has 2 classes", |header, _| {
-            header.subset.classes = vec![0, 1, 2]
+            header.subset.classes = vec![0, 1, 2];
         }),
         ("is not among the classes that the header selects", |header, _| {
             header.subset.classes = vec![1];
