@@ -180,7 +180,7 @@ impl<'a> Pipeline<'a> {
             drop(first);
             done.iter().try_for_each(|result| result.map(drop))?;
             results.into_iter().try_for_each(|(_, sampled)| on_sampled(sampled))?;
-            if is_stopped { Err(CertifyError::Interrupted) } else { Ok(()) }
+            if is_stopped { Err(CertifyError::Interrupted) } else { scheduler.finish() }
         })
     }
 }

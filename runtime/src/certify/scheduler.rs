@@ -16,7 +16,7 @@ use super::{
     predict,
 };
 use crate::{
-    backend::InputPrecision,
+    backend::{BackendError, InputPrecision},
     noise::{BLOCK, NoiseMode, Role},
     statistics::StatisticsError,
     votes::Vote,
@@ -335,16 +335,16 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
         }
         if in_flight.chosen.is_none() && in_flight.selection.counted == in_flight.n0 {
             let class = in_flight.selection.votes.winner();
-            let Task::Certify(procedure) = &self.task else {
-                in_flight.chosen = Some((class, in_flight.n));
+            let budget = if let Task::Certify(procedure) = &self.task {
+                // Without a selected class no estimation samples are needed.
+                in_flight.is_done |= class.is_none() && procedure.is_adaptive();
+                procedure.budget(&in_flight.selection.votes)?
+            } else {
                 in_flight.is_done |= in_flight.n == 0;
-                return Ok(());
+                in_flight.n
             };
-            let was_waiting = procedure.settings().stop.waits_for_selection();
-            in_flight.chosen = Some((class, procedure.budget(&in_flight.selection.votes)?));
-            // Without a selected class no estimation samples are needed.
-            in_flight.is_done |= class.is_none() && procedure.is_adaptive();
-            if was_waiting {
+            in_flight.chosen = Some((class, budget));
+            if self.task.rule().waits_for_selection() {
                 self.waiting.push(Reverse((0, number)));
             }
         }
@@ -369,6 +369,17 @@ impl<'a, I: Iterator<Item = VoteRequest>> Scheduler<'a, I> {
             in_flight.is_done |= is_decided || !is_whole;
         }
         Ok(())
+    }
+
+    /// Ends a run in which every batch buffer came back. Fails if an input got no result, which must never go unnoticed.
+    pub fn finish(self) -> Result<(), CertifyError> {
+        match self.in_flight.front() {
+            None => Ok(()),
+            Some(InFlight { index, .. }) => {
+                let problem = format!("input {index} got no result");
+                Err(BackendError::Run { batch: 0, problem }.into())
+            }
+        }
     }
 
     /// The next finished input in order, with its number; `None` if the first input in flight still needs samples.

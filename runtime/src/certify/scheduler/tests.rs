@@ -119,6 +119,42 @@ proptest! {
     }
 }
 
+/// Estimation samples may come back before the last selection samples.
+#[test]
+fn votes_are_counted_in_whatever_order_they_come_back() {
+    let settings = settings(100, 300, "fixed");
+    let scheduler_settings = SchedulerSettings {
+        values: 1,
+        classes: 2,
+        blocks: 8,
+        keep_votes: false,
+        noise_mode: NoiseMode::Independent,
+        precision: InputPrecision::default(),
+        first: 0,
+    };
+    let list = (0..2).map(|index| Input { index, label: None, image: vec![0.0] });
+    let requests = list.map(|input| VoteRequest::of(input, &settings));
+    let mut scheduler = Scheduler::new(requests, Task::Count(&settings), scheduler_settings);
+    let mut under_way = Vec::new();
+    loop {
+        let mut buffer = BatchBuffer::new(64, 64, Vec::new()).unwrap();
+        if !scheduler.fill(&mut buffer).unwrap() {
+            break;
+        }
+        buffer.voted = buffer.pieces.iter().flat_map(voted).collect();
+        under_way.push(buffer);
+    }
+    while let Some(buffer) = under_way.pop() {
+        scheduler.collect(&buffer).unwrap();
+    }
+    for index in 0..2 {
+        let counted = scheduler.next_finished().unwrap().1.counted();
+        assert_eq!((counted.index, counted.selection.samples(), counted.samples), (index, 100, 300));
+        assert_eq!(counted.estimation.samples(), 300);
+    }
+    scheduler.finish().unwrap();
+}
+
 #[test]
 fn the_least_sampled_input_comes_first_and_batches_stay_full() {
     let settings = settings(64, 100_000, "radius:0.5");
