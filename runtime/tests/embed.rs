@@ -34,7 +34,7 @@ struct Slow {
     model: LinearClassifier,
     batch: usize,
     time: Duration,
-    /// So many batches take 200 times as long.
+    /// Number of batches that take 200 times as long.
     slower: u32,
 }
 

@@ -181,7 +181,7 @@ fn the_same_seed_gives_the_same_poison_and_a_finished_step_is_not_done_again() {
         assert_eq!(before[&path] == time, !again, "{}", path.display());
     }
     assert_eq!(results(first.path()), results(second.path()));
-    // Evidence of another model than the victim's is not taken for its own.
+    // Evidence of another model than the victim's is refused.
     fs::copy(models["clean-1"].join("model.onnx"), models["poison-2"].join("model.onnx")).unwrap();
     let mut again = command("pacd");
     let output = again.current_dir(first.path()).args(["experiment", "small.toml"]).output().unwrap();

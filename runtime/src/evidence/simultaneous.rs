@@ -16,7 +16,7 @@ impl Simultaneous {
     /// α/m, rounded down: the level of each certificate.
     ///
     /// # Errors
-    /// [`UnitError`] if the result is not a valid α, because there are no inputs or so many that it underflows to 0.
+    /// [`UnitError`] if the result is not a valid α, because `inputs` is 0, or so large that α/m underflows to 0.
     pub fn alpha_each(&self) -> Result<Alpha, UnitError> {
         if self.inputs == 1 {
             return Ok(self.alpha);

@@ -1,3 +1,6 @@
+mod origin;
+mod rerun;
+
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -6,25 +9,20 @@ use std::{
 use mithridate_onnx::ModelFile;
 use serde_json::{Value, json};
 
+use self::rerun::{EarlierRun, note_left_out};
 use super::{
     Control, JobError, ModelSettings, Share,
     dataset::open_certified,
     error::{ensure, in_full},
-    fresh,
     keywords::{Keywords, NamedJob},
     model::device,
-    replay::{Opened, Replayed, state_cost},
+    replay::Opened,
     run_header::{engine, model_source},
 };
 use crate::{
     backend::BackendError,
-    certify::CertifyError,
     data::{DataError, Dataset, Split},
-    evidence::{
-        FreshComparison, Header, KeptVotes, Problem, Record, Replay, Verification, seed_origin, verify,
-        votes_path,
-    },
-    signature::{PublicKey, SignatureError, Signed, signature_path, verify_run},
+    evidence::{FreshComparison, Header, KeptVotes, Replay, Verification, verify, votes_path},
 };
 
 /// Checks an evidence file, alone and against the files that are given.
@@ -168,10 +166,10 @@ impl Verify {
     /// Sends notes that the replay and the comparison with a fresh seed are left out, because other checks failed.
     fn note_left_out(&self, control: &Control) {
         if self.fresh_seed.is_some() {
-            control.note("no input is certified anew, because other checks of the file failed");
+            note_left_out(control, "certified anew");
         }
         if self.replay.is_some() {
-            control.note("no input is replayed, because other checks of the file failed");
+            note_left_out(control, "replayed");
         }
     }
 
@@ -236,201 +234,6 @@ impl Verify {
         }
         Ok(Some(opened))
     }
-
-    /// Checks who signed a run and where its seed comes from.
-    fn check_origin(&self, found: &mut Verification) -> Result<(), JobError> {
-        if let Some(header) = &found.header {
-            let (origin, is_derived) = (seed_origin(header), header.challenge.is_some());
-            if is_derived {
-                found.add_checked("seed", origin);
-            } else {
-                found.add_not_checked("seed", origin);
-            }
-        }
-        let place = self.signature.clone().unwrap_or_else(|| signature_path(&self.run));
-        let Some(key) = &self.key else {
-            found.add_not_checked(
-                SIGNATURE,
-                if place.exists() {
-                    format!(
-                        "who signed it: to check the signatures in {}, give a public key with `key`",
-                        place.display()
-                    )
-                } else {
-                    "who made it: it is not signed, and anybody can make a file with valid hashes".into()
-                },
-            );
-            return Ok(());
-        };
-        let public = PublicKey::read(key).map_err(|error| JobError::While {
-            doing: format!("cannot check a signature with {}", key.display()),
-            source: error.into(),
-        })?;
-        ensure!(
-            place.exists(),
-            "there is no {}; name the file of signatures with `signature`, or `rscert sign` the run",
-            place.display()
-        );
-        if !found.holds() {
-            found.add_not_checked(SIGNATURE, "who signed it, because other checks of the file failed");
-            return Ok(());
-        }
-        match verify_run(&self.run, &public, &place) {
-            Ok(signed) if signed.chain == found.chain => state_signature(found, &signed, &place),
-            Ok(_) => found.problems.push(of_file(&self.run, "it was changed while it was verified")),
-            Err(error @ SignatureError::Read { .. }) => return Err(error.into()),
-            Err(error) => found.problems.push(of_file(&place, &error.to_string())),
-        }
-        Ok(())
-    }
-
-    /// Certifies inputs with a fresh seed, and adds this to the lists.
-    fn certify_anew(
-        &self,
-        control: &Control,
-        opened: &Opened,
-        data: &Dataset,
-        verified: &mut Verified,
-    ) -> Result<(), JobError> {
-        let Some(share) = self.fresh_seed else { return Ok(()) };
-        let found = &mut verified.verification;
-        if !found.holds() {
-            control.note("no input is certified anew, because other checks of the file failed");
-            return Ok(());
-        }
-        let Some(header) = &found.header else { return Ok(()) };
-        let inputs = found.records.len();
-        let chosen: Vec<&Record> =
-            share.choose(inputs)?.into_iter().map(|number| &found.records[number]).collect();
-        match fresh::compare(control, opened.clone(), data, header, &chosen) {
-            Ok(comparison) => {
-                let detail =
-                    format!("{} of {inputs} inputs, certified anew with a seed drawn now", chosen.len());
-                found.add_checked("fresh seed", detail);
-                verified.fresh = Some(comparison);
-                Ok(())
-            }
-            Err(error) => add_if_dependent(found, error),
-        }
-    }
-
-    /// Replays inputs with the model, and those of the earlier run with the earlier model.
-    fn replay(
-        &self,
-        control: &Control,
-        opened: Opened,
-        data: &Dataset,
-        verified: &mut Verified,
-        (kept, mut earlier): (Option<&mut KeptVotes>, Option<EarlierRun>),
-    ) -> Result<(), JobError> {
-        let Some(share) = self.replay else { return Ok(()) };
-        let found = &mut verified.verification;
-        if !found.holds() {
-            control.note("no input is replayed, because other checks of the file failed");
-            return Ok(());
-        }
-        let Some(header) = found.header.clone() else { return Ok(()) };
-        let chosen = share.choose(found.records.len())?;
-        let records: Vec<&Record> = chosen.iter().map(|&number| &found.records[number]).collect();
-        let of_earlier = earlier.as_mut().and_then(|earlier| {
-            let header = earlier.run.header.clone()?;
-            Some((earlier.model.take()?, header, self.from_model.clone()?))
-        });
-        let earlier_cost = match (&of_earlier, &earlier) {
-            (Some((_, header, _)), Some(earlier)) => {
-                let records = chosen.iter().filter_map(|&number| earlier.run.records.get(number)).collect();
-                Some(Replayed { header, records, kept: None, earlier: None })
-            }
-            _ => None,
-        };
-        let mut now = Replayed { header: &header, records, kept, earlier: None };
-        let runs: Vec<&Replayed<'_>> = [Some(&now), earlier_cost.as_ref()].into_iter().flatten().collect();
-        state_cost(control, &runs, self.samples_limit)?;
-        let has_earlier_votes = earlier.as_ref().is_some_and(|earlier| earlier.kept.is_some());
-        if let Some(EarlierRun { run, kept: Some(kept), .. }) = &mut earlier {
-            now.earlier = Some((&run.records, kept));
-        }
-        let settings = opened.settings.clone();
-        let result = now.run(control, opened, data);
-        drop(now);
-        match result {
-            Ok(replays) => verified.replays = replays,
-            Err(error) => return add_if_dependent(found, error),
-        }
-        if let (Some((file, header, path)), Some(EarlierRun { run, kept, .. })) = (of_earlier, &mut earlier) {
-            let opened = load(control, &ModelSettings { path, ..settings }, file, &header)?;
-            let records = chosen.iter().filter_map(|&number| run.records.get(number)).collect();
-            let mut before = Replayed { header: &header, records, kept: kept.as_mut(), earlier: None };
-            match before.run(control, opened, data) {
-                Ok(replays) => verified.earlier_replays = replays,
-                Err(error) => return add_if_dependent(found, error),
-            }
-        }
-        verified.state_replays(has_earlier_votes);
-        Ok(())
-    }
-}
-
-impl Verified {
-    /// Adds the replayed inputs to the list of checked claims.
-    fn state_replays(&mut self, has_earlier_votes: bool) {
-        let found = &mut self.verification;
-        let inputs = found.records.len();
-        for (subject, replays) in [("replay", &self.replays), ("earlier model", &self.earlier_replays)] {
-            if !replays.is_empty() {
-                let detail =
-                    format!("the noise of {} of {inputs} inputs, through the model again", replays.len());
-                found.add_checked(subject, detail);
-            }
-        }
-        // If all inputs were replayed, the changed votes are checked, not only stated.
-        if self.replays.len() == inputs && has_earlier_votes {
-            found.stated.retain(|claim| claim.subject != "changed votes");
-            found.add_checked(
-                "changed votes",
-                "the numbers of changed and lost votes, counted again from the votes of both runs",
-            );
-        }
-    }
-
-    /// Adds a problem for each replayed input with too many differing votes, and for an incompatible fresh comparison.
-    fn judge(&mut self, allowed: u64) {
-        let lists = [("", &self.replays), ("earlier run: ", &self.earlier_replays)];
-        let all = lists.into_iter().flat_map(|(whose, list)| list.iter().map(move |replay| (whose, replay)));
-        for (whose, Replay { index, differing, samples }) in
-            all.filter(|(_, replay)| replay.differing > allowed)
-        {
-            let problem = format!(
-                "{whose}input {index}: {differing} of {samples} votes differ when its noise is run again"
-            );
-            self.verification.add(0, problem);
-        }
-        if self.fresh.as_ref().is_some_and(|fresh| !fresh.is_compatible()) {
-            self.verification.add(0, "the recorded votes are not those of an honest certification".into());
-        }
-    }
-}
-
-/// The run of the earlier model, with its kept votes and its model if they were given.
-struct EarlierRun {
-    run: Verification,
-    kept: Option<KeptVotes>,
-    model: Option<ModelFile>,
-}
-
-impl EarlierRun {
-    fn open(path: &Path, found: &mut Verification) -> Result<Self, JobError> {
-        let mut run = verify(path)?;
-        let mut kept = open_votes(path, &mut run);
-        found.check_earlier(&run, kept.as_mut());
-        if kept.is_none() {
-            found.add_not_checked(
-                "votes of the earlier run",
-                format!("which votes changed: there is no file {}", votes_path(path).display()),
-            );
-        }
-        Ok(Self { run, kept, model: None })
-    }
 }
 
 impl NamedJob for Verify {
@@ -479,39 +282,6 @@ fn settings_json(header: &Header) -> Value {
         "shard": header.shard,
         "use": header.model.r#use,
     })
-}
-
-/// Subject of the signature check in the lists.
-const SIGNATURE: &str = "signature";
-
-fn state_signature(found: &mut Verification, signed: &Signed, place: &Path) {
-    let Signed { key_id, name, signatures, .. } = signed;
-    found.add_checked(
-        SIGNATURE,
-        format!("key {key_id} signed this file, and every field of the signed statement is that of the run"),
-    );
-    found.add_stated("name", format!("it was signed under the name {name}"));
-    if *signatures > 1 {
-        let others = signatures - 1;
-        let plural = if others == 1 { "" } else { "s" };
-        let detail = format!("{others} other signature{plural} in {}", place.display());
-        found.add_not_checked("other signatures", detail);
-    }
-}
-
-fn of_file(path: &Path, problem: &str) -> Problem {
-    Problem { line: 0, problem: format!("{}: {problem}", path.display()) }
-}
-
-/// If the model's answers depend on other inputs, this is a problem of the run, not an error of its verification.
-fn add_if_dependent(found: &mut Verification, error: JobError) -> Result<(), JobError> {
-    match error {
-        JobError::Certify(CertifyError::Backend(BackendError::Dependent { .. })) => {
-            found.add(0, format!("its votes prove nothing: {error}"));
-            Ok(())
-        }
-        error => Err(error),
-    }
 }
 
 /// Reads a model, if given. Returns it if `is_meant` accepts it.

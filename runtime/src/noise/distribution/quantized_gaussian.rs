@@ -4,7 +4,10 @@ use rand_core::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use super::double_double::{DoubleDouble, normal_lower_tail};
+use super::{
+    double_double::{DoubleDouble, normal_lower_tail},
+    gaussian::Gaussian,
+};
 use crate::{
     noise::{
         NoiseError,
@@ -64,7 +67,8 @@ impl DistributionDefinition for QuantizedGaussian {
     }
 
     fn others_at(&self, radius: f64, sigma: Sigma) -> f64 {
-        Normal::standard().sf(radius / sigma.get())
+        // That of the noise before it is rounded to the grid; see `certified_radius` for what rounding changes.
+        Gaussian.others_at(radius, sigma)
     }
 
     fn expected(&self, sigma: Sigma, _: f64) -> Expected {
