@@ -208,7 +208,7 @@ fn what_can_t_be_used_is_refused() {
             "inspect",
             json!({"model": model, "rnage": [0, 1]}),
             Status::InvalidArgument,
-            "'rnage' is no setting of inspect; it has layout, mean, model, output, range, std",
+            "'rnage' is not a setting of inspect; its settings are layout, mean, model, output, range, std",
         ),
         (
             "inspect",
